@@ -1,0 +1,88 @@
+"""Blocks of a study, the unit of work and of storage, and the price that shapes them."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from simdyn.params import Record
+from simdyn.space import Point
+
+# Nominal seconds on one core, as `tests/speed` measured them. They shape blocks, and blocks shape
+# stores, so they are fixed numbers: a store does not depend on the machine that made it.
+BLOCK_SECONDS, BLOCK_BYTES, MIN_BLOCKS = 0.5, 2**25, 32
+PRODUCT_SECONDS = 2.5e-10  # for each of the 2m·q² products of a gradient
+DRAW_SECONDS = 4.0e-8  # for each coordinate of a drawn vector
+LINE_SECONDS = 1.0e-7  # for each filter of a line
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A rectangle of the grid and a range of replicates."""
+
+    number: int
+    region: tuple[slice, ...]  # along each grid dim, then replicate
+
+    @property
+    def replicates(self) -> range:
+        """Replicates of the block."""
+        return range(self.region[-1].start, self.region[-1].stop)
+
+    @property
+    def cells(self) -> int:
+        """Points times replicates."""
+        return math.prod(part.stop - part.start for part in self.region)
+
+    def indices(self) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """(index in the grid, index in the block) of every point."""
+        starts = [part.start for part in self.region[:-1]]
+        for local in np.ndindex(*(part.stop - part.start for part in self.region[:-1])):
+            yield tuple(s + i for s, i in zip(starts, local, strict=True)), local
+
+
+def seconds(point: Point, record: Record, states: int) -> float:
+    """Nominal seconds of one replicate of a point, all methods, on one core."""
+    n, m = point.data.n_samples, point.net.n_filters
+    q, width = n + 1, min(n + 2 * m, point.data.dimension - 1) + 1
+    product = 2 * m * min(q * q, 2 * q * width) * PRODUCT_SECONDS
+    total = 1e-5 + (q + 2 * m) * width * DRAW_SECONDS
+    for plan in point.plans:
+        for phase in plan:
+            passes = 2 if phase.perturbation > 0 else 1
+            total += phase.epochs * phase.updates_per_epoch(n) * passes * product
+        total += states * record.draws * 2 * m * LINE_SECONDS
+    return total
+
+
+def block_shape(lengths: Sequence[int], cost: float, size: int) -> tuple[int, ...]:
+    """Points and replicates of a block along each of `lengths`.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Lengths of the grid dims, then replicates.
+    cost : float
+        Nominal seconds of everything.
+    size : int
+        Bytes of everything.
+    """
+    cells = math.prod(lengths)
+    target = min(BLOCK_SECONDS, cost / MIN_BLOCKS)
+    room = min(target * cells / cost, BLOCK_BYTES * cells / max(size, 1))
+    shape = []
+    for length in reversed(lengths):
+        take = int(min(length, max(1, room)))
+        shape.append(take)
+        room /= take
+    return tuple(reversed(shape))
+
+
+def cut(lengths: Sequence[int], shape: Sequence[int]) -> Iterator[Block]:
+    """All blocks of a shape, numbered in C order; those at the far edges may be smaller."""
+    counts = [-(-n // k) for n, k in zip(lengths, shape, strict=True)]
+    for number, place in enumerate(np.ndindex(*counts)):
+        region = tuple(
+            slice(i * k, min((i + 1) * k, n)) for i, k, n in zip(place, shape, lengths, strict=True)
+        )
+        yield Block(number, region)

@@ -1,0 +1,343 @@
+"""Training on explicit patches: any data whose d-vectors you hold, in the span of its patches."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from simdyn.kernels import problem as codes
+from simdyn.kernels.linear import inner_products, lower_factor
+from simdyn.kernels.point import run_problem
+from simdyn.params import InputError, Plan, Record, as_plan
+from simdyn.schema import (
+    SCALARS,
+    UPDATE_ATTRS,
+    Coordinate,
+    Layout,
+    axis_coordinates,
+    choose_variables,
+)
+from simdyn.simulation import (
+    ESTIMATORS,
+    NO_TEST_SET,
+    check_kind,
+    check_seed,
+    empty_traces,
+    kernel_schedules,
+    labelled,
+    provenance,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = npt.NDArray[np.float64]
+
+
+def _array(name: str, value: Any, ndim: int, shape: tuple[int | None, ...]) -> Floats:
+    """A finite float64 array of a given shape, `None` standing for any length."""
+    wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+    try:
+        array = np.ascontiguousarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: allowed is an array of numbers of shape {wanted}") from None
+    fits = array.ndim == ndim and all(
+        n is None or n == length for n, length in zip(shape, array.shape, strict=True)
+    )
+    if not fits or 0 in array.shape:
+        raise InputError(f"{name} has shape {array.shape}: allowed is {wanted}, none of them 0")
+    if not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"{name}{list(at)} = {array[at]}: allowed are finite numbers")
+    return array
+
+
+def _labels(name: str, value: Any, n: int) -> Floats:
+    labels = _array(name, value, 1, (n,))
+    for i, label in enumerate(labels):
+        if abs(label) != 1.0:
+            raise InputError(f"{name}[{i}] = {label:g}: allowed are +1 and -1")
+    return labels
+
+
+class _Vectors:
+    """Distinct vectors up to sign, in order of appearance, and the signed patches made of them."""
+
+    def __init__(self) -> None:
+        self.vectors: list[Floats] = []
+        self.rows: list[int] = []
+        self.signs: list[float] = []
+        self._known_vectors: dict[bytes, int] = {}
+        self._known_patches: dict[tuple[int, float], int] = {}
+
+    def patch(self, vector: Floats) -> int:
+        """The number of a patch that is not zero."""
+        sign = 1.0 if vector[np.flatnonzero(vector)[0]] > 0.0 else -1.0
+        canonical = sign * vector + 0.0  # + 0.0 turns −0.0 into 0.0
+        row = self._known_vectors.setdefault(canonical.tobytes(), len(self.vectors))
+        if row == len(self.vectors):
+            self.vectors.append(canonical)
+        return self.signed(row, sign)
+
+    def signed(self, row: int, sign: float) -> int:
+        """The number of the patch sign · row."""
+        number = self._known_patches.setdefault((row, sign), len(self.rows))
+        if number == len(self.rows):
+            self.rows.append(row)
+            self.signs.append(sign)
+        return number
+
+    def table(self, samples: list[dict[int, float]]) -> codes.Table:
+        """The table of samples given as {patch: multiplicity}."""
+        return codes.Table(
+            np.cumsum([0, *map(len, samples)]).astype(np.int64),
+            np.array([patch for sample in samples for patch in sample], dtype=np.int64),
+            np.array([times for sample in samples for times in sample.values()], dtype=np.float64),
+            np.array(self.rows, dtype=np.int64),
+            np.array(self.signs, dtype=np.float64),
+        )
+
+
+def _count_patches(patches: Floats, known: _Vectors) -> list[dict[int, float]]:
+    """Each sample as {patch: multiplicity}; zero patches never act and are left out."""
+    samples = []
+    for sample in patches:
+        counts: dict[int, float] = {}
+        for vector in sample:
+            if vector.any():
+                number = known.patch(vector)
+                counts[number] = counts.get(number, 0.0) + 1.0
+        samples.append(counts)
+    return samples
+
+
+def _signal_and_noise(
+    patches: Floats, signal: Floats, true_labels: Floats | None
+) -> tuple[Floats, Floats]:
+    """True labels (n,) and noise vectors (n, d) of samples made of ±signal and a shared noise."""
+    n, n_patches, d = patches.shape
+    if n_patches < 2:
+        raise InputError(f"patches has {n_patches} patch a sample: with a signal, allowed are ≥ 2")
+    if true_labels is None and not signal.any():
+        raise InputError("true_labels is missing: a zero signal does not tell them")
+    found, noises = np.empty(n), np.empty((n, d))
+    for i, sample in enumerate(patches):
+        signs = (1.0, -1.0) if true_labels is None else (true_labels[i],)
+        match = [(p, s) for s in signs for p in range(n_patches) if (sample[p] == s * signal).all()]
+        if not match:
+            raise InputError(
+                f"patches[{i}]: no patch equals the signal times "
+                f"{'±1' if true_labels is None else 'its true label'}; leave `signal` out for "
+                "other kinds of data"
+            )
+        place, found[i] = match[0]
+        rest = np.delete(sample, place, axis=0)
+        if (rest != rest[0]).any():
+            raise InputError(
+                f"patches[{i}]: beside the signal, all patches must be one noise vector; leave "
+                "`signal` out for other kinds of data"
+            )
+        noises[i] = rest[0]
+    return found, noises
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Explicit data and initial weights, seen from the span of the patches.
+
+    Make one with `from_patches`. Its arrays are read by `train`.
+    """
+
+    arrays: codes.Problem
+    vectors: Floats  # distinct patch vectors, (q, d)
+    weights: Floats  # (2, m, d)
+    test_set: codes.TestSet
+    fresh_noise: codes.FreshNoise
+    named_signal: bool
+
+    @classmethod
+    def from_patches(
+        cls,
+        patches: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        weights: npt.ArrayLike,
+        *,
+        signal: npt.ArrayLike | None = None,
+        true_labels: npt.ArrayLike | None = None,
+        noise_std: float | None = None,
+        test_patches: npt.ArrayLike | None = None,
+        test_labels: npt.ArrayLike | None = None,
+    ) -> Self:
+        """A problem from arrays.
+
+        Parameters
+        ----------
+        patches : (n, P, d) array
+            Any patches. Equal ones (up to sign) become one dictionary vector.
+        labels : (n,) array of ±1
+            Observed labels.
+        weights : (2, m, d) array
+            Initial filters; the first bank has sign +1, the second −1.
+        signal : (d,) array, optional
+            The signal μ, where each sample is ±μ once and one noise vector in all other patches;
+            results then hold signal_coef γ and noise_coef ρ, otherwise coef.
+        true_labels : (n,) array of ±1, optional
+            With `signal`: the sign of μ in each sample; read off the patches where absent.
+        noise_std : float, optional
+            With `signal`: σ_p of fresh isotropic noise; gives the test error on fresh samples.
+        test_patches, test_labels : (N, P, d) and (N,) arrays, optional
+            Explicit test data instead.
+
+        Raises
+        ------
+        InputError
+            One line that names the argument and what is allowed.
+        """
+        patches = _array("patches", patches, 3, (None, None, None))
+        n, n_patches, d = patches.shape
+        labels = _labels("labels", labels, n)
+        weights = _array("weights", weights, 3, (2, None, d))
+        known = _Vectors()
+        if signal is None:
+            for name, value in (("true_labels", true_labels), ("noise_std", noise_std)):
+                if value is not None:
+                    raise InputError(f"{name} is given without signal: allowed only with it")
+            samples = _count_patches(patches, known)
+            truth = labels
+            if not known.vectors:
+                raise InputError("patches: all are zero; allowed is at least one other patch")
+            vectors = np.array(known.vectors)
+        else:
+            signal = _array("signal", signal, 1, (d,))
+            told = None if true_labels is None else _labels("true_labels", true_labels, n)
+            truth, noises = _signal_and_noise(patches, signal, told)
+            samples = [
+                {known.signed(0, truth[i]): 1.0, known.signed(1 + i, 1.0): n_patches - 1.0}
+                for i in range(n)
+            ]
+            vectors = np.concatenate([signal[None], noises])
+        filters = weights.reshape(-1, d)
+        fresh_noise = cls._fresh_noise(noise_std, n_patches, labels, truth)
+        arrays = cls._arrays(vectors, filters, known.table(samples), labels, truth,
+                             fresh_noise.method != codes.NO_TEST)  # fmt: skip
+        test_set = NO_TEST_SET
+        if (test_patches is None) != (test_labels is None):
+            raise InputError("test_patches and test_labels: allowed only together")
+        if test_patches is not None:
+            if noise_std is not None:
+                raise InputError("noise_std and test_patches: allowed is one of them")
+            points = _array("test_patches", test_patches, 3, (None, None, d))
+            tested = _Vectors()
+            table = tested.table(_count_patches(points, tested))
+            across = np.array(tested.vectors).reshape(-1, d)
+            test_set = codes.TestSet(
+                inner_products(across, vectors), inner_products(across, filters), table,
+                _labels("test_labels", test_labels, len(points)),
+            )  # fmt: skip
+            fresh_noise = fresh_noise._replace(method=codes.TEST_SET)
+        return cls(arrays, vectors, weights, test_set, fresh_noise, signal is not None)
+
+    @staticmethod
+    def _fresh_noise(
+        noise_std: float | None, n_patches: int, labels: Floats, truth: Floats
+    ) -> codes.FreshNoise:
+        """The law of fresh samples; the flip rate is that of the data at hand."""
+        number = isinstance(noise_std, int | float | np.number | None)
+        if not number or not 0.0 <= float(noise_std or 0.0) < np.inf:
+            raise InputError(f"noise_std = {noise_std!r}: allowed is a finite number ≥ 0")
+        method = codes.NO_TEST if noise_std is None else codes.LINE
+        flipped = float(np.mean(labels != truth)) if noise_std is not None else 0.0
+        return codes.FreshNoise(method, 0, float(noise_std or 0.0), n_patches - 1.0, 0, flipped)
+
+    @staticmethod
+    def _arrays(
+        vectors: Floats, filters: Floats, table: codes.Table, labels: Floats, truth: Floats,
+        needs_weights: bool,
+    ) -> codes.Problem:  # fmt: skip
+        """Kernel arrays; coordinates of the vectors only where something needs them."""
+        q, d = vectors.shape
+        factored = q > 2 * d
+        if not (factored or needs_weights):
+            rows, turned = np.zeros((q, 0)), np.zeros((len(filters), 0))
+        elif d > q + len(filters):
+            picture = lower_factor(np.concatenate([vectors, filters]))
+            rows, turned = picture[:q].copy(), picture[q:].copy()
+        else:
+            rows, turned = vectors, filters
+        gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
+        return codes.Problem(
+            codes.Dictionary(gram, rows), inner_products(vectors, filters), turned, table, labels,
+            truth,
+        )  # fmt: skip
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What can be recorded of this problem."""
+        tests: tuple[str, ...] = tuple(name for name in SCALARS if "test_error" in name)
+        if self.fresh_noise.method == codes.NO_TEST:
+            tests = ()
+        elif self.fresh_noise.method == codes.TEST_SET:
+            tests = ("test_error", "test_error_se")
+        scalars = tuple(name for name in SCALARS if "test_error" not in name or name in tests)
+        named = ("signal_coef", "noise_coef") if self.named_signal else ("coef",)
+        return (*scalars, "margin", *named)
+
+
+def train(
+    problem: Problem, plan: Plan, *, seed: int = 0, record: Record | None = None
+) -> "xr.Dataset":
+    """Train an explicit problem, in the span of its patches.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : Phase or list of Phase
+    seed : int, 0 … 2⁶³ − 1
+        Decides the partitions into batches and the draws of the test error.
+    record : Record, optional
+        What to record, and when; every epoch from 0 where not told otherwise. With
+        ``weights=True`` the weights (step, sign, filter, feature) are among it.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (step, sign, filter, sample), or `vector` where no signal is named.
+
+    Raises
+    ------
+    InputError
+        One line that names the field, the value and what is allowed.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError("problem: allowed is a simdyn.Problem; make one with from_patches")
+    plan, record, seed = as_plan(plan), record or Record(), check_seed(seed)
+    check_kind("record", record, Record)
+    n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
+    names = choose_variables(record.variables, problem.variables, problem.variables)
+    schedule, _ = kernel_schedules([plan], n)
+    updates = record.updates(plan, n, "epoch")
+    filters = banks // 2
+    traced = (*names, "coef") if record.weights else names
+    traces = empty_traces((), traced, updates.size, filters, n, q)
+    fresh_noise = problem.fresh_noise._replace(draws=record.draws)
+    if not traces.test_error.size:
+        fresh_noise = fresh_noise._replace(method=codes.NO_TEST)
+    elif fresh_noise.method == codes.LINE:
+        fresh_noise = fresh_noise._replace(method=ESTIMATORS[record.test_estimator])
+    status, status_step = run_problem(
+        problem.arrays, schedule, np.uint64(seed), problem.test_set, fresh_noise, updates,
+        np.zeros(1, np.int64), traces,
+    )  # fmt: skip
+    arrays = labelled(traces, names, filters)
+    arrays |= {"status": np.array(status, np.int8), "status_step": np.array(status_step)}
+    coords = axis_coordinates(None, 1, updates.size, filters, n, 0 if problem.named_signal else q)
+    del coords["replicate"]
+    coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)
+    if record.weights:
+        coef = labelled(traces, ["coef"], filters)["coef"]
+        arrays["weights"] = problem.weights + coef @ problem.vectors
+        features = np.arange(problem.weights.shape[2])
+        coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
+    call = {"train": {"plan": list(plan), "seed": seed, "record": record}}
+    return Layout((), coords, tuple(arrays), provenance(call)).dataset(arrays)

@@ -1,0 +1,8 @@
+"""Everything compiled: random, sampling, gradient, train, observe and risk.
+
+No other room imports numba. A kernel takes named tuples and arrays and returns arrays and
+status codes; it never raises and knows neither files nor labels.
+"""
+
+NUMERICS_VERSION = 1
+"""Goes up whenever a change alters the numbers; part of every study's fingerprint."""

@@ -1,0 +1,190 @@
+"""Outputs, loss and gradient of the network, all from the overlaps A = V Wᵀ.
+
+    h_p = Σ_{j,r} j σ(sign_p A[row_p, (j,r)])                               σ = ReLU, σ'(0) = 0
+    f_i = (1/m) Σ_e mult_e h_{patch_e}                                entries e of sample i
+    ∇_{j,r} L_I = Σ_k C[k, (j,r)] v_k
+    C[row_p, (j,r)] += sign_p j σ'(sign_p A[row_p, (j,r)]) · (1/(B m)) Σ_{i∈I, e: patch_e = p}
+                                                               ℓ'_i y_i mult_e
+
+Arrays over (row, filter) are padded with zeros to multiples of four both ways. A padded filter is
+inactive and stands in neither bank, so it changes nothing.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from simdyn.kernels.compiled import inlined, part
+from simdyn.kernels.linear import fill
+from simdyn.kernels.problem import Floats, Integers
+from simdyn.kernels.simd import add_where_active, flat_dot, product, rectified_dot
+
+
+class Workspace(NamedTuple):
+    """A problem's operator laid out for vector lanes, and arrays that a step writes over.
+
+    Extents: Q and F are q and 2m, E is D, each padded to a multiple of four.
+    """
+
+    bank: Floats  # j of each filter, (F,)
+    gram: Floats  # G, (Q, q), or (0, 0) where the dictionary is factored
+    rows: Floats  # V, (Q, D), used where the dictionary is factored
+    transposed: Floats  # Vᵀ, (E, q)
+    coefficients: Floats  # C, (Q, F)
+    products: Floats  # U = G C, (Q, F)
+    perturbed: Floats  # A', (Q, F)
+    inner: Floats  # Vᵀ C, (E, F)
+    sums: Floats  # h, one for each patch
+    pulls: Floats  # Σ ℓ' y mult, one for each patch
+    every_sample: Integers  # 0 … n − 1
+    every_patch: Integers  # 0 … patches − 1
+    touched: Integers  # room for the patches of a batch
+    seen: Integers  # 1 while a patch is in `touched`
+    margins: Floats  # y f, (n,)
+
+
+@part
+def pad(size):
+    """The next multiple of four."""
+    return (size + 3) // 4 * 4
+
+
+@part
+def padded_copy(array, height, width):
+    """The array in the corner of zeros (height, width)."""
+    out = np.zeros((height, width))
+    for k in range(array.shape[0]):
+        for f in range(array.shape[1]):
+            out[k, f] = array[k, f]
+    return out
+
+
+@part
+def new_workspace(problem):
+    """Lay out one problem."""
+    q, banks = problem.overlaps.shape
+    height, width = pad(q), pad(banks)
+    bank = np.zeros(width)
+    for f in range(banks):
+        bank[f] = 1.0 if f < banks // 2 else -1.0
+    gram, rows = problem.dictionary.gram, problem.dictionary.rows
+    if gram.size > 0:
+        gram, rows = padded_copy(gram, height, q), rows[:0]
+    else:
+        rows = padded_copy(rows, height, rows.shape[1])
+    inner = pad(rows.shape[1])
+    transposed = np.zeros((inner, q))
+    for k in range(min(q, rows.shape[0])):
+        for c in range(rows.shape[1]):
+            transposed[c, k] = rows[k, c]
+    patches = problem.table.row.size
+    return Workspace(
+        bank,
+        gram,
+        rows,
+        transposed,
+        np.zeros((height, width)),
+        np.zeros((height, width)),
+        np.zeros((height, width)),
+        np.zeros((inner, width)),
+        np.zeros(patches),
+        np.zeros(patches),
+        np.arange(problem.labels.size),
+        np.arange(patches),
+        np.zeros(patches, np.int64),
+        np.zeros(patches, np.int64),
+        np.zeros(problem.labels.size),
+    )
+
+
+@part
+def loss(margin):
+    """log(1 + exp(−margin)) without overflow."""
+    return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))
+
+
+@part
+def loss_slope(margin):
+    """ℓ' = −1/(1 + exp(margin)) without overflow, and without underflow before its time."""
+    decay = math.exp(-abs(margin))
+    return (-decay if margin >= 0.0 else -1.0) / (1.0 + decay)
+
+
+@part
+def patches_of(table, samples, work):
+    """The distinct patches of a batch, in order of appearance."""
+    count = 0
+    for i in samples:
+        for e in range(table.start[i], table.start[i + 1]):
+            p = table.patch[e]
+            if work.seen[p] == 0:
+                work.seen[p] = 1
+                work.touched[count] = p
+                count += 1
+    for index in range(count):
+        work.seen[work.touched[index]] = 0
+    return work.touched[:count]
+
+
+@inlined
+def output(table, sums, filters, i):
+    """f(x_i) from the sums h of its patches."""
+    total = 0.0
+    for e in range(table.start[i], table.start[i + 1]):
+        total += table.multiplicity[e] * sums[table.patch[e]]
+    return total / filters
+
+
+@part
+def gradient(overlaps, problem, samples, patches, work):
+    """Coefficients C of the mean gradient over `samples`, into work.coefficients.
+
+    C is written divided by a power of two near its largest entry: ‖∇L‖² underflows at margins
+    beyond 370 while the gradient is not zero. `patches` must hold all patches of the samples.
+
+    Returns
+    -------
+    scale : float
+        The power of two; 0 where every ℓ' is zero.
+    finite : bool
+        Whether every output was finite; where not, C is not written.
+    """
+    table, filters = problem.table, problem.overlaps.shape[1] // 2
+    share = 1.0 / (samples.size * filters)
+    for p in patches:
+        work.sums[p] = rectified_dot(overlaps, table.row[p], table.sign[p], work.bank)
+        work.pulls[p] = 0.0
+    for i in samples:
+        margin = problem.labels[i] * output(table, work.sums, filters, i)
+        if not math.isfinite(margin):
+            return 0.0, False
+        work.margins[i] = margin
+        pull = share * problem.labels[i] * loss_slope(margin)
+        for e in range(table.start[i], table.start[i + 1]):
+            work.pulls[table.patch[e]] += pull * table.multiplicity[e]
+    fill(work.coefficients, 0.0)
+    largest = 0.0
+    for p in patches:
+        largest = max(largest, abs(work.pulls[p]))
+    if largest == 0.0:
+        return 0.0, True
+    # Subnormal entries are lifted as far as one double goes.
+    exponent = max(math.frexp(largest)[1], -1022)
+    lift = math.ldexp(1.0, -exponent)
+    for p in patches:
+        sign, k = table.sign[p], table.row[p]
+        pull = sign * work.pulls[p] * lift
+        add_where_active(work.coefficients, overlaps, k, sign, pull, work.bank)
+    return math.ldexp(1.0, exponent), True
+
+
+@part
+def apply_gram(work):
+    """U = G C, or V (Vᵀ C) where the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U)."""
+    if work.gram.size > 0:
+        product(work.gram, work.coefficients, work.products)
+    else:
+        product(work.transposed, work.coefficients, work.inner)
+        product(work.rows, work.inner, work.products)
+    return math.sqrt(max(flat_dot(work.coefficients, work.products), 0.0))

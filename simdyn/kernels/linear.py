@@ -1,0 +1,106 @@
+"""Small dense linear algebra with a fixed order of summation.
+
+BLAS is not used: its order of summation depends on how it was built and threaded.
+"""
+
+import math
+
+import numpy as np
+
+from simdyn.kernels.compiled import kernel, part
+
+
+@part
+def dot(a, b):
+    """Σ_c a_c b_c in four fixed partial sums, so that it can run in vector lanes."""
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    whole = a.size - a.size % 4
+    for c in range(0, whole, 4):
+        s0 += a[c] * b[c]
+        s1 += a[c + 1] * b[c + 1]
+        s2 += a[c + 2] * b[c + 2]
+        s3 += a[c + 3] * b[c + 3]
+    for c in range(whole, a.size):
+        s0 += a[c] * b[c]
+    return (s0 + s1) + (s2 + s3)
+
+
+@part
+def fill(out, value):
+    """Out ← value for an array of two axes."""
+    for k in range(out.shape[0]):
+        for f in range(out.shape[1]):
+            out[k, f] = value
+
+
+@part
+def copy(source, out):
+    """Out ← source for two arrays of equal shape (p, w)."""
+    for k in range(out.shape[0]):
+        for f in range(out.shape[1]):
+            out[k, f] = source[k, f]
+
+
+@part
+def normalise(vector):
+    """Scale a vector to length one; returns its length before, 0 where it has none."""
+    length = math.sqrt(dot(vector, vector))
+    if length > 0.0:
+        for c in range(vector.size):
+            vector[c] /= length
+    return length
+
+
+@kernel
+def inner_products(a, b):
+    """A bᵀ for (p, D) and (q, D)."""
+    out = np.empty((a.shape[0], b.shape[0]))
+    for i in range(a.shape[0]):
+        for j in range(b.shape[0]):
+            out[i, j] = dot(a[i], b[j])
+    return out
+
+
+@kernel
+def lower_factor(rows):
+    """L (p, r), r = min(p, D), lower triangular with L Lᵀ = rows rowsᵀ, by Householder.
+
+    No pivot and no rank is needed: a zero remainder is left as it is.
+    """
+    work = rows.copy()
+    p, width = work.shape
+    rank = min(p, width)
+    for i in range(rank):
+        largest = 0.0
+        for c in range(i, width):
+            largest = max(largest, abs(work[i, c]))
+        if largest == 0.0:
+            continue
+        square = 0.0
+        for c in range(i, width):
+            square += (work[i, c] / largest) * (work[i, c] / largest)
+        length = math.copysign(largest * math.sqrt(square), work[i, i])
+        # Reflect along x + sign(x₀)‖x‖e₀, scaled so that its first entry is one.
+        first = work[i, i] + length
+        for c in range(i + 1, width):
+            work[i, c] /= first
+        beta = first / length
+        for k in range(i + 1, p):
+            along = beta * (work[k, i] + dot(work[k, i + 1 :], work[i, i + 1 :]))
+            work[k, i] -= along
+            for c in range(i + 1, width):
+                work[k, c] -= along * work[i, c]
+        work[i, i] = -length
+    factor = np.zeros((p, rank))
+    for k in range(p):
+        for c in range(min(k + 1, rank)):
+            factor[k, c] = work[k, c]
+    return factor
+
+
+@part
+def apply_lower(factor, vector, out):
+    """Out = L · vector for a lower-triangular (p, r) factor."""
+    for k in range(factor.shape[0]):
+        known = min(k + 1, factor.shape[1])
+        out[k] = dot(factor[k, :known], vector[:known])

@@ -1,0 +1,156 @@
+"""What is recorded of a state: losses, margins, coefficients, test error."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from simdyn.kernels import problem as codes
+from simdyn.kernels import risk
+from simdyn.kernels.compiled import part
+from simdyn.kernels.gradient import apply_gram, gradient, loss, output, pad, padded_copy
+from simdyn.kernels.linear import dot, lower_factor
+from simdyn.kernels.problem import Floats
+from simdyn.kernels.simd import product, rectified_dot
+
+
+class Traces(NamedTuple):
+    """Where a trajectory is written: axis 0 is the recorded state; length 0 switches one off."""
+
+    train_loss: Floats
+    train_error: Floats
+    grad_norm: Floats
+    margin: Floats  # (T, n)
+    signal_coef: Floats  # (T, 2m)
+    noise_coef: Floats  # (T, 2m, n)
+    coef: Floats  # (T, 2m, q)
+    test_error: Floats
+    test_error_se: Floats
+    test_error_ess: Floats
+    clean_test_error: Floats
+
+
+@part
+def weights_now(problem, moved):
+    """W(t) = W(0) + Sᵀ V in the coordinates of V, (2m, D)."""
+    weights = problem.weights.copy()
+    rows = problem.dictionary.rows
+    for k in range(rows.shape[0]):
+        for f in range(weights.shape[0]):
+            for c in range(rows.shape[1]):
+                weights[f, c] += moved[k, f] * rows[k, c]
+    return weights
+
+
+@part
+def clean_error(problem, stream, fresh_noise, overlaps, moved):
+    """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
+    banks = problem.overlaps.shape[1]
+    m = banks // 2
+    weights = weights_now(problem, moved)
+    if fresh_noise.first_coordinate > 0:
+        for f in range(banks):
+            weights[f, 0] = 0.0
+    for f in range(banks):
+        for c in range(weights.shape[1]):
+            weights[f, c] *= fresh_noise.noise_std
+    factor = lower_factor(weights)
+    slopes = np.empty(banks)
+    plus, minus = 0.0, 0.0
+    for f in range(banks):
+        sign = 1.0 if f < m else -1.0
+        slopes[f] = sign * fresh_noise.copies / m
+        plus += sign * max(overlaps[0, f], 0.0) / m
+        minus -= sign * max(-overlaps[0, f], 0.0) / m
+    draws = fresh_noise.draws
+    if fresh_noise.method == codes.LINE:
+        values = risk.line_values(factor, slopes, plus, minus, draws, stream)
+    elif fresh_noise.method == codes.COUNTED:
+        values = risk.counted_values(factor, slopes, plus, minus, draws, stream)
+    else:
+        values = risk.radial_values(factor, slopes, plus, minus, draws, stream)
+    return risk.summarise(values)
+
+
+@part
+def error_on(test_set, moved, bank, filters):
+    """Test error on explicit samples and its binomial standard error."""
+    vectors, q = test_set.cross.shape
+    height = pad(vectors)
+    overlaps = np.empty((height, moved.shape[1]))
+    product(padded_copy(test_set.cross, height, q), moved, overlaps)
+    for k in range(vectors):
+        for f in range(2 * filters):
+            overlaps[k, f] += test_set.overlaps[k, f]
+    table = test_set.table
+    sums = np.empty(table.row.size)
+    for p in range(sums.size):
+        sums[p] = rectified_dot(overlaps, table.row[p], table.sign[p], bank)
+    n, errors = test_set.labels.size, 0.0
+    for i in range(n):
+        value = output(table, sums, filters, i)
+        errors += half_error(test_set.labels[i] * value)
+    error = errors / n
+    return error, math.sqrt(error * (1.0 - error) / n)
+
+
+@part
+def half_error(margin):
+    """1 for a wrong output, ½ for an output of exactly zero, else 0."""
+    return 1.0 if margin < 0.0 else (0.5 if margin == 0.0 else 0.0)
+
+
+@part
+def squared_norm(dictionary, k):
+    """‖v_k‖²."""
+    if dictionary.gram.size > 0:
+        return dictionary.gram[k, k]
+    return dot(dictionary.rows[k], dictionary.rows[k])
+
+
+@part
+def observe(problem, stream, test_set, fresh_noise, overlaps, moved, work, state, traces):
+    """Write the state at index `state` of every trace; False where an output is not finite."""
+    n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
+    scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
+    if not finite:
+        return False
+    total_loss, total_error = 0.0, 0.0
+    for i in range(n):
+        total_loss += loss(work.margins[i])
+        total_error += half_error(work.margins[i])
+    if traces.train_loss.shape[0] > 0:
+        traces.train_loss[state] = total_loss / n
+    if traces.train_error.shape[0] > 0:
+        traces.train_error[state] = total_error / n
+    if traces.margin.shape[0] > 0:
+        for i in range(n):
+            traces.margin[state, i] = work.margins[i]
+    if traces.grad_norm.shape[0] > 0:
+        traces.grad_norm[state] = scale * apply_gram(work)
+    if traces.coef.shape[0] > 0:
+        for k in range(q):
+            for f in range(banks):
+                traces.coef[state, f, k] = moved[k, f]
+    if traces.signal_coef.shape[0] > 0:
+        square = squared_norm(problem.dictionary, 0)
+        for f in range(banks):
+            sign = 1.0 if f < banks // 2 else -1.0
+            traces.signal_coef[state, f] = sign * square * moved[0, f]
+    if traces.noise_coef.shape[0] > 0:
+        for i in range(n):
+            square = fresh_noise.copies * squared_norm(problem.dictionary, 1 + i)
+            for f in range(banks):
+                traces.noise_coef[state, f, i] = square * moved[1 + i, f]
+    if fresh_noise.method == codes.TEST_SET:
+        error, deviation = error_on(test_set, moved, work.bank, banks // 2)
+        traces.test_error[state] = error
+        traces.test_error_se[state] = deviation
+    elif fresh_noise.method != codes.NO_TEST:
+        clean, deviation, effective = clean_error(problem, stream, fresh_noise, overlaps, moved)
+        shrink = 1.0 - 2.0 * fresh_noise.label_flip
+        traces.clean_test_error[state] = clean
+        traces.test_error[state] = fresh_noise.label_flip + shrink * clean
+        traces.test_error_se[state] = shrink * deviation
+        traces.test_error_ess[state] = effective
+    return True

@@ -1,0 +1,82 @@
+"""The state a kernel works on: dictionary, overlaps, table, and the laws to test under.
+
+Everything is expressed through a dictionary of q vectors v_k (the rows of V). With m filters for
+each sign, bank column f < m is filter f of sign +1 and column f ≥ m filter f − m of sign −1.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Table(NamedTuple):
+    """Which patches a sample has.
+
+    Patch number p is sign[p] times dictionary row row[p]. Sample i has the entries
+    start[i] … start[i + 1] − 1, each `multiplicity` times the patch of that number; what several
+    samples share is one patch, so its activations are computed once.
+    """
+
+    start: Integers  # (n + 1,)
+    patch: Integers  # one for each entry
+    multiplicity: Floats  # one for each entry
+    row: Integers  # one for each patch
+    sign: Floats  # one for each patch, ±1
+
+
+class Dictionary(NamedTuple):
+    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, where that is larger, by V itself."""
+
+    gram: Floats  # (q, q), or (0, 0) where the factored form V (Vᵀ C) is used
+    rows: Floats  # V in any orthonormal coordinates, (q, D); (q, 0) where nothing needs them
+
+
+class Problem(NamedTuple):
+    """A training problem as seen from the span of its patches."""
+
+    dictionary: Dictionary
+    overlaps: Floats  # A(0) = V W(0)ᵀ, (q, 2m)
+    weights: Floats  # W(0) in the coordinates of V, (2m, D)
+    table: Table
+    labels: Floats  # observed labels y, (n,), ±1
+    true_labels: Floats  # ŷ, (n,), ±1
+
+
+class TestSet(NamedTuple):
+    """Explicit test samples: a table over p test vectors t_k, with T Vᵀ and T W(0)ᵀ."""
+
+    cross: Floats  # T Vᵀ, (p, q)
+    overlaps: Floats  # T W(0)ᵀ, (p, 2m)
+    table: Table
+    labels: Floats
+
+
+class FreshNoise(NamedTuple):
+    """The law of a fresh sample: patch ŷμ once and one Gaussian noise vector `copies` times."""
+
+    method: int  # NO_TEST, LINE, COUNTED, RADIAL or TEST_SET
+    draws: int
+    noise_std: float
+    copies: float  # P − 1
+    first_coordinate: int  # 1 where the noise has no component along coordinate 0, else 0
+    label_flip: float
+
+
+class Schedule(NamedTuple):
+    """A list of phases, one entry of every array for each."""
+
+    radius: Floats  # τ; 0 is SGD
+    learning_rate: Floats  # η
+    epochs: Integers
+    batch_size: Integers  # B
+    keep_last: Integers  # 1: a smaller last batch is used, 0: it is dropped
+
+
+NO_TEST, LINE, COUNTED, RADIAL, TEST_SET = 0, 1, 2, 3, 4
+
+MISSING, DONE, ZERO_GRADIENT, NON_FINITE, FAILED, MASKED = 0, 1, 2, 3, 4, 5
+STOPPED = -1  # never stored: the run was interrupted

@@ -1,0 +1,340 @@
+"""Test error for a fresh sample, exact but for a few random draws.
+
+For fresh noise, z = W ξ is Gaussian: z = M u with u standard normal and M Mᵀ = σ_p² W Wᵀ. Given
+the true label ŷ, the network errs where
+
+    φ(u) = s_ŷ + ŷ g(M u) < 0,   s_ŷ = ŷ f(ŷμ),   g(z) = ((P−1)/m) Σ_{j,r} j σ(z_{j,r}),
+
+and half-errs where φ = 0. Three estimators of the mean over both ŷ:
+
+- line: along each line ω + tα the set φ < 0 is a few intervals of t, whose Gaussian mass is exact
+  (tail-side error functions). α points at the nearest failure; where several failures compete,
+  space is cut into the cells of points nearest in angle to each α_k, and each line counts only its
+  own cell, which along the line is the half-line t ≥ t_k(ω). Unbiased for any directions.
+- counted: fresh points.
+- radial: along each ray the failing set is a half-line, of mass Q(r/2, (s/|g|)²/2).
+"""
+
+import math
+
+import numpy as np
+
+from simdyn.kernels import random
+from simdyn.kernels.compiled import part
+from simdyn.kernels.linear import apply_lower, dot, normalise
+
+MAX_DIRECTIONS = 12
+_ROOT_HALF = math.sqrt(0.5)
+
+
+@part
+def interval_mass(low, high):
+    """Φ(high) − Φ(low) for low ≤ high, from the side of the smaller tail."""
+    if low >= 0.0:
+        return 0.5 * (math.erfc(low * _ROOT_HALF) - math.erfc(high * _ROOT_HALF))
+    if high <= 0.0:
+        return 0.5 * (math.erfc(-high * _ROOT_HALF) - math.erfc(-low * _ROOT_HALF))
+    return 1.0 - 0.5 * (math.erfc(high * _ROOT_HALF) + math.erfc(-low * _ROOT_HALF))
+
+
+@part
+def failing_mass(offset, slopes, base, direction, start, kinks, order):
+    """Gaussian mass of {t ≥ start : φ(t) < 0}, plus half that of {φ = 0}.
+
+    φ(t) = offset + Σ_f slopes_f σ(base_f + t direction_f) is piecewise linear with a kink at
+    t_f = −base_f/direction_f. `kinks` and `order` are scratch of the filters' number.
+    """
+    count, active, level, rise = 0, 0, 0.0, 0.0
+    for f in range(slopes.size):
+        if direction[f] == 0.0:
+            if base[f] > 0.0:
+                active += 1
+                level += slopes[f] * base[f]
+            continue
+        kink = -base[f] / direction[f]
+        rising = direction[f] > 0.0
+        if kink > start:
+            place = count
+            while place > 0 and kinks[place - 1] > kink:
+                kinks[place], order[place] = kinks[place - 1], order[place - 1]
+                place -= 1
+            kinks[place], order[place] = kink, f
+            count += 1
+        if rising == (kink <= start):  # active just after `start`
+            active += 1
+            level += slopes[f] * base[f]
+            rise += slopes[f] * direction[f]
+    total = 0.0
+    low = start
+    open_at = start
+    failing = False
+    for index in range(count + 1):
+        high = kinks[index] if index < count else math.inf
+        if active == 0:
+            level, rise = 0.0, 0.0
+        value = offset + level
+        # Where φ < 0 on [low, high): a left part, a right part, everything or nothing.
+        if rise == 0.0:
+            if value == 0.0 and high > low:
+                total += 0.5 * interval_mass(low, high)
+            fails_left, root = value < 0.0, high
+        else:
+            root = min(max(-value / rise, low), high)
+            fails_left = rise > 0.0
+        if fails_left:
+            if root > low:
+                if not failing:
+                    open_at, failing = low, True
+                if root < high:
+                    total += interval_mass(open_at, root)
+                    failing = False
+            elif failing:
+                total += interval_mass(open_at, low)
+                failing = False
+        else:
+            if root > low and failing:
+                total += interval_mass(open_at, low)
+                failing = False
+            if rise != 0.0 and root < high and not failing:
+                open_at, failing = root, True
+        if index < count:
+            f = order[index]
+            if direction[f] > 0.0:
+                active += 1
+                level += slopes[f] * base[f]
+                rise += slopes[f] * direction[f]
+            else:
+                active -= 1
+                level -= slopes[f] * base[f]
+                rise -= slopes[f] * direction[f]
+        low = high
+    if failing:
+        total += interval_mass(open_at, math.inf)
+    return total
+
+
+@part
+def _descend(factor, slopes, direction, image):
+    """α ← −∇φ/‖∇φ‖ of the active pattern until it repeats; returns the slope −dφ/dt along α."""
+    best, size = -math.inf, direction.size
+    trial = direction.copy()
+    for _ in range(40):
+        apply_lower(factor, trial, image)
+        fall = 0.0
+        for f in range(slopes.size):
+            fall -= slopes[f] * max(image[f], 0.0)
+        if fall <= best:
+            break
+        best = fall
+        for c in range(size):
+            direction[c] = trial[c]
+            trial[c] = 0.0
+        for f in range(slopes.size):
+            if image[f] > 0.0:
+                for c in range(min(f + 1, size)):
+                    trial[c] -= slopes[f] * factor[f, c]
+        if normalise(trial) == 0.0:
+            break
+    return best
+
+
+@part
+def failure_directions(offset, slopes, factor, directions):
+    """Distinct local nearest failures, the nearest first, into `directions`, zeros before.
+
+    Returns their number: always at least one, several only where the failure is rare and they
+    compete with the first.
+    """
+    filters, size = factor.shape
+    starts = filters + 2
+    candidates = np.zeros((starts, size))
+    falls = np.empty(starts)
+    image = np.empty(filters)
+    for index in range(starts):
+        trial = candidates[index]
+        falls[index] = -math.inf
+        for f in range(filters):
+            towards = slopes[f] < 0.0
+            wanted = index == f or (index == filters and towards) or index == filters + 1
+            if wanted:
+                for c in range(min(f + 1, size)):
+                    trial[c] -= slopes[f] * factor[f, c]
+        if normalise(trial) > 0.0:
+            falls[index] = _descend(factor, slopes, trial, image)
+    count, nearest = 0, 1.0
+    for _ in range(min(MAX_DIRECTIONS, directions.shape[0])):
+        best = 0
+        for index in range(1, starts):
+            if falls[index] > falls[best]:
+                best = index
+        if falls[best] <= 0.0:
+            break
+        if count > 0:
+            # Compare tails at distances offset/fall; below 1e-4 of the first it cannot matter.
+            first = offset / nearest
+            other = offset / falls[best]
+            if first < 2.0 or other * other - first * first > 18.4:
+                break
+        else:
+            nearest = falls[best]
+        falls[best] = -math.inf
+        fresh = True
+        for k in range(count):
+            if dot(directions[k], candidates[best]) > 1.0 - 1e-9:
+                fresh = False
+        if fresh:
+            for c in range(size):
+                directions[count, c] = candidates[best, c]
+            count += 1
+    if count == 0:
+        directions[0, 0] = 1.0
+        count = 1
+    return count
+
+
+@part
+def summarise(values):
+    """Mean, its standard error and the effective sample size (ΣX)²/ΣX², safe against underflow."""
+    n, largest = values.size, 0.0
+    for i in range(n):
+        largest = max(largest, abs(values[i]))
+    if largest == 0.0:
+        return 0.0, 0.0, 0.0
+    total, squares = 0.0, 0.0
+    for i in range(n):
+        total += values[i] / largest
+        squares += (values[i] / largest) * (values[i] / largest)
+    mean, spread = total / n, 0.0
+    for i in range(n):
+        spread += (values[i] / largest - mean) * (values[i] / largest - mean)
+    error = math.sqrt(spread / (n * max(n - 1.0, 1.0)))
+    return largest * mean, largest * error, total * total / squares
+
+
+@part
+def _side(offset, slopes, factor):
+    """What lines need for one true label: directions α_k, their images and cosines."""
+    directions = np.zeros((MAX_DIRECTIONS, factor.shape[1]))
+    count = failure_directions(offset, slopes, factor, directions)
+    directions = directions[:count]
+    images = np.empty((count, factor.shape[0]))
+    cosines = np.empty((count, count))
+    for k in range(count):
+        apply_lower(factor, directions[k], images[k])
+        for other in range(count):
+            cosines[k, other] = dot(directions[k], directions[other])
+    return directions, images, cosines
+
+
+@part
+def _line_mass(offset, slopes, side, point, image, sign, base, kinks, order):
+    """Failing mass seen from ±point: the sum over directions, each on its own cell."""
+    directions, images, cosines = side
+    total = 0.0
+    along = np.empty(directions.shape[0])
+    for k in range(directions.shape[0]):
+        along[k] = sign * dot(directions[k], point)
+    for k in range(directions.shape[0]):
+        start = -math.inf
+        for other in range(directions.shape[0]):
+            if other != k:
+                lead = along[other] - along[k] * cosines[k, other]
+                start = max(start, lead / (1.0 - cosines[k, other]))
+        for f in range(base.size):
+            base[f] = sign * image[f] - along[k] * images[k, f]
+        total += failing_mass(offset, slopes, base, images[k], start, kinks, order)
+    return total
+
+
+@part
+def line_values(factor, slopes, offset_up, offset_down, draws, stream):
+    """One unbiased value of the test error for each pair of antithetic lines."""
+    filters, size = factor.shape
+    flipped = np.empty(filters)
+    for f in range(filters):
+        flipped[f] = -slopes[f]
+    up, down = _side(offset_up, slopes, factor), _side(offset_down, flipped, factor)
+    point, image, base = np.empty(size), np.empty(filters), np.empty(filters)
+    kinks, order = np.empty(filters), np.empty(filters, np.int64)
+    values = np.zeros((draws + 1) // 2)
+    for i in range(values.size):
+        random.fill_normals(stream, random.TEST_POINT, i, point)
+        apply_lower(factor, point, image)
+        for sign in (1.0, -1.0):
+            for label in range(2):
+                values[i] += 0.25 * _line_mass(
+                    offset_up if label == 0 else offset_down,
+                    slopes if label == 0 else flipped,
+                    up if label == 0 else down,
+                    point,
+                    image,
+                    sign,
+                    base,
+                    kinks,
+                    order,
+                )
+    return values
+
+
+@part
+def counted_values(factor, slopes, offset_up, offset_down, draws, stream):
+    """0, ½ or 1 for each fresh sample."""
+    filters, size = factor.shape
+    point, image = np.empty(size), np.empty(filters)
+    values = np.empty(draws)
+    for i in range(draws):
+        random.fill_normals(stream, random.TEST_POINT, i, point)
+        apply_lower(factor, point, image)
+        swing = 0.0
+        for f in range(filters):
+            swing += slopes[f] * max(image[f], 0.0)
+        up = random.uniform(stream, random.TEST_LABEL, i, 0) < 0.5
+        value = offset_up + swing if up else offset_down - swing
+        values[i] = 1.0 if value < 0.0 else (0.5 if value == 0.0 else 0.0)
+    return values
+
+
+@part
+def upper_gamma(twice_shape, x):
+    """Q(a, x), a = twice_shape/2, by Q(a + 1, x) = Q(a, x) + xᵃ e^{−x}/Γ(a + 1)."""
+    if x == 0.0:
+        return 1.0
+    if x == math.inf:
+        return 0.0
+    a = 0.5 if twice_shape % 2 == 1 else 1.0
+    total = math.erfc(math.sqrt(x)) if twice_shape % 2 == 1 else math.exp(-x)
+    while 2.0 * a < twice_shape:
+        total += math.exp(a * math.log(x) - x - math.lgamma(a + 1.0))
+        a += 1.0
+    return total
+
+
+@part
+def _radial_value(offset, swing, size):
+    """P(offset + R·swing < 0) + ½P(= 0) for R ~ χ_size."""
+    if swing == 0.0 or offset == 0.0:
+        total = offset + swing
+        return 1.0 if total < 0.0 else (0.5 if total == 0.0 else 0.0)
+    beyond = upper_gamma(size, 0.5 * (offset / swing) ** 2)
+    if offset > 0.0:
+        return beyond if swing < 0.0 else 0.0
+    return 1.0 - beyond if swing > 0.0 else 1.0
+
+
+@part
+def radial_values(factor, slopes, offset_up, offset_down, draws, stream):
+    """The exact error along each random ray, both true labels averaged."""
+    filters, size = factor.shape
+    point, image = np.empty(size), np.empty(filters)
+    values = np.empty(draws)
+    for i in range(draws):
+        random.fill_normals(stream, random.TEST_POINT, i, point)
+        normalise(point)
+        apply_lower(factor, point, image)
+        swing = 0.0
+        for f in range(filters):
+            swing += slopes[f] * max(image[f], 0.0)
+        values[i] = 0.5 * (
+            _radial_value(offset_up, swing, size) + _radial_value(offset_down, -swing, size)
+        )
+    return values

@@ -1,0 +1,197 @@
+"""Four-lane arithmetic spelled out, for the few operations every training step is made of.
+
+Numba vectorises a sum only if it may reorder it, and then the order is the compiler's choice.
+Here it is fixed: lane c of four sums the terms 4k + c.
+Arrays are C-contiguous float64 whose last axis (and, where said, first axis) is a multiple of four.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+LANES = 4
+_DOUBLE = ir.DoubleType()
+_VECTOR = ir.VectorType(_DOUBLE, LANES)
+_INDEX = ir.IntType(64)
+
+
+def _data(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
+    """Pointer to the data and the list of extents of an array argument."""
+    array = context.make_array(kind)(context, builder, value)
+    return array.data, cgutils.unpack_tuple(builder, array.shape)
+
+
+def _vector_at(builder: Any, data: Any, offset: Any) -> Any:
+    pointer = builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer())
+    return builder.load(pointer, align=8)
+
+
+def _splat(builder: Any, scalar: Any) -> Any:
+    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, _INDEX(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a·b + c, fused where the CPU has it."""
+    kind = a.type
+    name = "llvm.fmuladd.v4f64" if kind == _VECTOR else "llvm.fmuladd.f64"
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind] * 3), name
+    )
+    return builder.call(function, [a, b, c])
+
+
+def _lane_total(builder: Any, vector: Any) -> Any:
+    """(lane 0 + lane 1) + (lane 2 + lane 3)."""
+    lanes = [builder.extract_element(vector, _INDEX(c)) for c in range(LANES)]
+    return builder.fadd(builder.fadd(lanes[0], lanes[1]), builder.fadd(lanes[2], lanes[3]))
+
+
+def _accumulate(builder: Any, length: Any, sums: int, term: Callable[[Any, Any], Any]) -> Any:
+    """Σ of term(offset, sum) over offsets 0, 4, 8, … below `length`, dealt to `sums` vectors."""
+    zero = ir.Constant(_VECTOR, [0.0] * LANES)
+    totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(sums)]
+    for total in totals:
+        builder.store(zero, total)
+    stride = _INDEX(sums * LANES)
+    with cgutils.for_range_slice(builder, _INDEX(0), length, stride, _INDEX) as (offset, _):
+        for k, total in enumerate(totals):
+            place = builder.add(offset, _INDEX(k * LANES))
+            builder.store(term(place, builder.load(total)), total)
+    whole = builder.load(totals[0])
+    for total in totals[1:]:
+        whole = builder.fadd(whole, builder.load(total))
+    return _lane_total(builder, whole)
+
+
+@intrinsic
+def rectified_dot(typing_context, array, row, sign, bank):
+    """Σ_f bank_f · max(sign · array[row, f], 0); NaN stays NaN."""
+
+    def build(context, builder, signature, arguments):
+        data, (_, width) = _data(context, builder, signature.args[0], arguments[0])
+        weights, _ = _data(context, builder, signature.args[3], arguments[3])
+        first = builder.mul(arguments[1], width)
+        signs = _splat(builder, arguments[2])
+        zeros = ir.Constant(_VECTOR, [0.0] * LANES)
+
+        def term(offset: Any, total: Any) -> Any:
+            values = builder.fmul(signs, _vector_at(builder, data, builder.add(first, offset)))
+            active = builder.select(builder.fcmp_unordered(">", values, zeros), values, zeros)
+            return _multiply_add(builder, active, _vector_at(builder, weights, offset), total)
+
+        return _accumulate(builder, width, 1, term)
+
+    return types.float64(array, types.int64, types.float64, bank), build
+
+
+@intrinsic
+def flat_dot(typing_context, a, b):
+    """Σ a∘b over two arrays of equal shape (p, w), both extents multiples of four."""
+
+    def build(context, builder, signature, arguments):
+        left, (height, width) = _data(context, builder, signature.args[0], arguments[0])
+        right, _ = _data(context, builder, signature.args[1], arguments[1])
+
+        def term(offset: Any, total: Any) -> Any:
+            x, y = _vector_at(builder, left, offset), _vector_at(builder, right, offset)
+            return _multiply_add(builder, x, y, total)
+
+        return _accumulate(builder, builder.mul(height, width), LANES, term)
+
+    return types.float64(a, b), build
+
+
+def _store(builder: Any, vector: Any, data: Any, offset: Any) -> None:
+    pointer = builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer())
+    builder.store(vector, pointer, align=8)
+
+
+@intrinsic
+def add_scaled(typing_context, target, source, factor):
+    """Target += factor · source for two arrays of equal shape (p, w)."""
+
+    def build(context, builder, signature, arguments):
+        to, (height, width) = _data(context, builder, signature.args[0], arguments[0])
+        come, _ = _data(context, builder, signature.args[1], arguments[1])
+        factors, size = _splat(builder, arguments[2]), builder.mul(height, width)
+        with cgutils.for_range_slice(builder, _INDEX(0), size, _INDEX(LANES), _INDEX) as (at, _):
+            old, step = _vector_at(builder, to, at), _vector_at(builder, come, at)
+            _store(builder, _multiply_add(builder, factors, step, old), to, at)
+        return context.get_dummy_value()
+
+    return types.void(target, source, types.float64), build
+
+
+@intrinsic
+def add_where_active(typing_context, target, array, row, sign, pull, bank):
+    """target[row, f] += pull · bank_f wherever sign · array[row, f] > 0."""
+
+    def build(context, builder, signature, arguments):
+        to, (_, width) = _data(context, builder, signature.args[0], arguments[0])
+        come, _ = _data(context, builder, signature.args[1], arguments[1])
+        weights, _ = _data(context, builder, signature.args[5], arguments[5])
+        signs, pulls = _splat(builder, arguments[3]), _splat(builder, arguments[4])
+        zeros, first = ir.Constant(_VECTOR, [0.0] * LANES), builder.mul(arguments[2], width)
+        with cgutils.for_range_slice(builder, _INDEX(0), width, _INDEX(LANES), _INDEX) as (f, _):
+            at = builder.add(first, f)
+            on = builder.fcmp_ordered(
+                ">", builder.fmul(signs, _vector_at(builder, come, at)), zeros
+            )
+            step = builder.fmul(pulls, _vector_at(builder, weights, f))
+            new = builder.fadd(_vector_at(builder, to, at), builder.select(on, step, zeros))
+            _store(builder, new, to, at)
+        return context.get_dummy_value()
+
+    floats = types.float64
+    return types.void(target, array, types.int64, floats, floats, bank), build
+
+
+def _product_tile(builder: Any, tile: tuple[Any, ...], height: int) -> None:
+    """`height` rows by four columns of matrix · columns, summed over the terms in order."""
+    matrix, terms, columns, width, out, top, left = tile
+    zero = ir.Constant(_VECTOR, [0.0] * LANES)
+    totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(height)]
+    for total in totals:
+        builder.store(zero, total)
+    rows = [builder.add(top, _INDEX(k)) for k in range(height)]
+    starts = [builder.mul(row, terms) for row in rows]
+    with cgutils.for_range(builder, terms, intp=_INDEX) as loop:
+        offset = builder.add(builder.mul(loop.index, width), left)
+        vector = _vector_at(builder, columns, offset)
+        for start, total in zip(starts, totals, strict=True):
+            factor = builder.load(builder.gep(matrix, [builder.add(start, loop.index)]))
+            splat = _splat(builder, factor)
+            builder.store(_multiply_add(builder, splat, vector, builder.load(total)), total)
+    for row, total in zip(rows, totals, strict=True):
+        offset = builder.add(builder.mul(row, width), left)
+        _store(builder, builder.load(total), out, offset)
+
+
+@intrinsic
+def product(typing_context, matrix, columns, out):
+    """Out = matrix · columns for (p, l) and (l, w) with p and w multiples of four."""
+
+    def build(context, builder, signature, arguments):
+        a, (height, terms) = _data(context, builder, signature.args[0], arguments[0])
+        b, (_, width) = _data(context, builder, signature.args[1], arguments[1])
+        c, _ = _data(context, builder, signature.args[2], arguments[2])
+        zero, lanes = _INDEX(0), _INDEX(LANES)
+        whole = builder.and_(height, _INDEX(-2 * LANES))
+
+        def tiles(first: Any, last: Any, tall: int) -> None:
+            with (
+                cgutils.for_range_slice(builder, first, last, _INDEX(tall), _INDEX) as (top, _),
+                cgutils.for_range_slice(builder, zero, width, lanes, _INDEX) as (left, _),
+            ):
+                _product_tile(builder, (a, terms, b, width, c, top, left), tall)
+
+        tiles(zero, whole, 2 * LANES)
+        tiles(whole, height, LANES)
+        return context.get_dummy_value()
+
+    return types.void(matrix, columns, out), build

@@ -1,0 +1,170 @@
+"""One driver for SGD and SAM, in Gram space.
+
+    SGD:  A ← A − η G C                          C = C(A), the gradient's coefficients on the batch
+    SAM:  A' = A + τ U / √(Σ C∘U), U = G C;  A ← A − η G C(A')
+
+SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weights:
+W(t) = W(0) + Sᵀ V. Cost per step O(m q²), whatever d is.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from simdyn.kernels import problem as codes
+from simdyn.kernels import random
+from simdyn.kernels.compiled import inlined, part, stopped
+from simdyn.kernels.gradient import (
+    apply_gram,
+    gradient,
+    new_workspace,
+    pad,
+    padded_copy,
+    patches_of,
+)
+from simdyn.kernels.linear import copy
+from simdyn.kernels.observe import observe
+from simdyn.kernels.problem import Floats, Integers
+from simdyn.kernels.simd import add_scaled
+
+
+@inlined
+def step(problem, samples, patches, radius, learning_rate, overlaps, moved, work):
+    """One update on one batch, in place.
+
+    Returns
+    -------
+    moves : bool
+        False where the gradient is exactly zero.
+    finite : bool
+        False where an output overflowed; the state is then left as it was.
+    """
+    scale, finite = gradient(overlaps, problem, samples, patches, work)
+    if not finite or scale == 0.0:
+        return False, finite
+    norm = apply_gram(work)
+    if norm == 0.0:
+        return False, True
+    if radius > 0.0:
+        copy(overlaps, work.perturbed)
+        add_scaled(work.perturbed, work.products, radius / norm)
+        scale, finite = gradient(work.perturbed, problem, samples, patches, work)
+        if not finite:
+            return False, False
+        apply_gram(work)
+    rate = learning_rate * scale
+    add_scaled(overlaps, work.products, -rate)
+    add_scaled(moved, work.coefficients, -rate)
+    return True, True
+
+
+@part
+def batches_per_epoch(n, batch_size, keep_last):
+    """Updates in one pass over n samples."""
+    return (n + batch_size - 1) // batch_size if keep_last else n // batch_size
+
+
+class State(NamedTuple):
+    """Where a trajectory stands."""
+
+    overlaps: Floats  # A(t), (Q, F), padded as in Workspace
+    moved: Floats  # S(t), (Q, F)
+    order: Integers  # the partition of the current epoch, (n,)
+    at: Integers  # counters, see below
+
+
+UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT = 0, 1, 2, 3, 4, 5
+
+
+@part
+def new_state(problem):
+    """The state before the first update."""
+    at = np.zeros(6, np.int64)
+    at[FROZEN_AT] = -1
+    q, banks = problem.overlaps.shape
+    overlaps = padded_copy(problem.overlaps, pad(q), pad(banks))
+    return State(overlaps, np.zeros(overlaps.shape), np.arange(problem.labels.size), at)
+
+
+@part
+def advance(problem, schedule, stream, until, stop, state, work):
+    """Train until the update number `until`; returns DONE, NON_FINITE or STOPPED."""
+    at, n = state.at, problem.labels.size
+    while at[UPDATE] < until:
+        if stopped(stop):
+            return codes.STOPPED
+        while at[PHASE_EPOCH] >= schedule.epochs[at[PHASE]]:
+            at[PHASE] += 1
+            at[PHASE_EPOCH] = 0
+        phase = at[PHASE]
+        size = schedule.batch_size[phase]
+        batches = batches_per_epoch(n, size, schedule.keep_last[phase])
+        samples, patches = work.every_sample, work.every_patch
+        if size < n:
+            if at[BATCH] == 0:
+                random.fill_permutation(stream, random.PARTITION, at[EPOCH], state.order)
+            samples = state.order[at[BATCH] * size : min((at[BATCH] + 1) * size, n)]
+            patches = patches_of(problem.table, samples, work)
+        moves, finite = step(
+            problem,
+            samples,
+            patches,
+            schedule.radius[phase],
+            schedule.learning_rate[phase],
+            state.overlaps,
+            state.moved,
+            work,
+        )
+        if not finite:
+            return codes.NON_FINITE
+        if moves:
+            at[FROZEN_AT] = -1
+        elif at[FROZEN_AT] < 0:
+            at[FROZEN_AT] = at[UPDATE]
+        at[UPDATE] += 1
+        at[BATCH] += 1
+        if at[BATCH] == batches:
+            at[BATCH] = 0
+            at[EPOCH] += 1
+            at[PHASE_EPOCH] += 1
+    return codes.DONE
+
+
+@inlined
+def train(problem, schedule, stream, test_set, fresh_noise, record_at, stop, traces):
+    """Run a schedule of phases and write the state at the updates of `record_at` into `traces`.
+
+    Parameters
+    ----------
+    record_at : (T,) int64, increasing
+        Numbers of updates after which the state is observed; 0 is the initial state.
+    stop : (1,) int64
+        Polled at every step; non-zero ends the run with status STOPPED.
+
+    Returns
+    -------
+    status, update : int
+        DONE, ZERO_GRADIENT (every gradient from `update` on was exactly zero), NON_FINITE (what
+        would be recorded from `update` on is left as it was) or STOPPED.
+    """
+    state = new_state(problem)
+    work = new_workspace(problem)
+    for index in range(record_at.size):
+        code = advance(problem, schedule, stream, record_at[index], stop, state, work)
+        if code == codes.DONE and not observe(
+            problem,
+            stream,
+            test_set,
+            fresh_noise,
+            state.overlaps,
+            state.moved,
+            work,
+            index,
+            traces,
+        ):
+            code = codes.NON_FINITE
+        if code != codes.DONE:
+            return code, state.at[UPDATE]
+    if state.at[FROZEN_AT] >= 0:
+        return codes.ZERO_GRADIENT, state.at[FROZEN_AT]
+    return codes.DONE, 0

@@ -1,0 +1,243 @@
+"""The registry of variables, and the way from arrays to a labelled dataset."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simdyn.params import InputError, Parameters, nearest
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+STATUS = {
+    0: "missing: not computed yet",
+    1: "done",
+    2: "zero gradient: from status_step on every gradient was exactly zero; the state is valid",
+    3: "non-finite: an output overflowed at update status_step; what follows is NaN",
+    4: "failed",
+    5: "masked",
+}
+
+OUTER = ("method", "replicate")
+INNER = ("step", "sign", "filter", "sample", "vector")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """What is known of a variable, whatever the data."""
+
+    symbol: str
+    equation: str
+    long_name: str
+    description: str
+    dims: tuple[str, ...] = ("step",)
+    units: str = "1"
+    dtype: str = "float64"
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """Metadata of the labelled variable."""
+        return {
+            "long_name": self.long_name,
+            "symbol": self.symbol,
+            "units": self.units,
+            "equation": self.equation,
+            "description": self.description,
+        }
+
+
+_FILTER = ("step", "sign", "filter")
+
+VARIABLES: dict[str, Variable] = {
+    "train_loss": Variable(
+        "L(W)", "(1/n) Σ_i log(1 + exp(−y_i f(x_i)))", "training loss", "Mean logistic loss."
+    ),
+    "train_error": Variable(
+        "", "(1/n) Σ_i 1(y_i f(x_i) < 0)", "training error",
+        "Fraction of training samples on the wrong side; an output of zero counts one half.",
+    ),
+    "test_error": Variable(
+        "L₀₋₁", "p + (1 − 2p) P(ŷ f(x) < 0)", "test error",
+        "Error on a fresh sample's observed label, whose floor is p; on explicit test data the "
+        "fraction of wrong samples. An output of zero counts one half.",
+    ),
+    "test_error_se": Variable(
+        "", "", "standard error of the test error",
+        "From the spread of the random draws behind the estimate; binomial on explicit test data.",
+    ),
+    "test_error_ess": Variable(
+        "", "(Σ X)²/Σ X²", "effective draws of the test error",
+        "Effective sample size of the estimate; one antithetic pair of lines counts as one draw.",
+    ),
+    "clean_test_error": Variable(
+        "", "P(ŷ f(x) < 0)", "clean test error", "Error on a fresh sample's true label."
+    ),
+    "grad_norm": Variable(
+        "‖∇L(W)‖_F", "√(Σ C∘GC)", "gradient norm", "Frobenius norm of the full-batch gradient."
+    ),
+    "margin": Variable(
+        "y_i f(x_i)", "", "margin", "Output times observed label.", ("step", "sample")
+    ),
+    "signal_coef": Variable(
+        "γ_{j,r}", "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
+        "signal coefficient", "How far a filter has learned the signal.", _FILTER,
+    ),
+    "noise_coef": Variable(
+        "ρ_{j,r,i}", "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
+        "noise coefficient", "How far a filter has memorised a sample's noise.",
+        (*_FILTER, "sample"),
+    ),
+    "coef": Variable(
+        "", "w_{j,r} = w_{j,r}(0) + Σ_k coef_{j,r,k} v_k", "coefficient",
+        "Weight of a distinct patch vector v_k in the movement of a filter.", (*_FILTER, "vector"),
+    ),
+    "weights": Variable("W", "", "weights", "The filters themselves.", (*_FILTER, "feature")),
+    "status": Variable(
+        "", "", "status", "; ".join(f"{code} {text}" for code, text in STATUS.items()), (),
+        dtype="int8",
+    ),
+    "status_step": Variable(
+        "", "", "update of the status", "Update at which the status set in; 0 where done.", (),
+        dtype="int64",
+    ),
+}  # fmt: skip
+
+ALWAYS = ("status", "status_step")
+SCALARS = (
+    "train_loss", "train_error", "test_error", "test_error_se", "test_error_ess",
+    "clean_test_error", "grad_norm",
+)  # fmt: skip
+
+
+def choose_variables(
+    wanted: Sequence[str] | None, default: Sequence[str], possible: Sequence[str]
+) -> tuple[str, ...]:
+    """Names to record, in the registry's order; status is always among them.
+
+    Raises
+    ------
+    InputError
+        For a name that is unknown, or that has no meaning for this problem.
+    """
+    names = list(default if wanted is None else wanted)
+    for name in names:
+        if name not in possible and name not in ALWAYS:
+            raise InputError(f"Record.variables: '{name}' is not available here; "
+                             f"{nearest(name, possible)}")  # fmt: skip
+    return tuple(name for name in VARIABLES if name in names or name in ALWAYS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coordinate:
+    """Values along some dims, with their metadata."""
+
+    dims: tuple[str, ...]
+    values: np.ndarray
+    attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Names, dims and coordinates of a result before it has values.
+
+    Attributes
+    ----------
+    outer : tuple of str
+        Dims that every variable has: the grid, then method and replicate where they exist.
+    coords : dict of str to Coordinate
+        One-dimensional coordinates of all dims, and others.
+    variables : tuple of str
+    attrs : dict
+        Metadata of the dataset.
+    """
+
+    outer: tuple[str, ...]
+    coords: Mapping[str, Coordinate]
+    variables: tuple[str, ...]
+    attrs: Mapping[str, Any]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length of every dim."""
+        return {name: self.coords[name].values.size for name in self.all_dims}
+
+    @property
+    def all_dims(self) -> tuple[str, ...]:
+        """The dims in their order."""
+        return tuple(name for name, at in self.coords.items() if at.dims == (name,))
+
+    def dims(self, name: str) -> tuple[str, ...]:
+        """Dims of a variable."""
+        return self.outer + VARIABLES[name].dims
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a variable."""
+        sizes = self.sizes
+        return tuple(sizes[dim] for dim in self.dims(name))
+
+    def empty(self, name: str) -> np.ndarray:
+        """An array for a variable, every value missing: NaN, or 0 for integers."""
+        dtype = VARIABLES[name].dtype
+        return np.full(self.shape(name), np.nan if dtype == "float64" else 0, dtype=dtype)
+
+    def dataset(self, arrays: Mapping[str, np.ndarray]) -> "xr.Dataset":
+        """The labelled dataset of these arrays."""
+        import xarray as xr
+
+        data = {name: (self.dims(name), arrays[name], VARIABLES[name].attrs) for name in arrays}
+        coords = {name: (at.dims, at.values, dict(at.attrs)) for name, at in self.coords.items()}
+        return xr.Dataset(data, coords, dict(self.attrs))
+
+
+def parameter_coordinate(
+    name: str, dims: tuple[str, ...], values: np.ndarray, owner: type[Parameters], field: str
+) -> Coordinate:
+    """The coordinate of a swept parameter."""
+    attrs = {"symbol": owner.symbol(field), "long_name": owner.model_fields[field].description}
+    return Coordinate(dims, values, {**attrs, "units": "1"})
+
+
+def axis_coordinates(
+    methods: Sequence[str] | None, replicates: int, steps: int, filters: int, samples: int,
+    vectors: int = 0,
+) -> dict[str, Coordinate]:  # fmt: skip
+    """Coordinates of the dims every result has; absent are those of length zero."""
+    values = {
+        "method": None if methods is None else np.array(methods),
+        "replicate": np.arange(replicates),
+        "step": np.arange(steps),
+        "sign": np.array([1, -1]) if filters else None,
+        "filter": np.arange(filters) if filters else None,
+        "sample": np.arange(samples) if samples else None,
+        "vector": np.arange(vectors) if vectors else None,
+    }
+    names = {
+        "method": "method", "replicate": "replicate: one set of unit draws",
+        "step": "recorded state", "sign": "sign j of the filter bank",
+        "filter": "filter r of its bank", "sample": "training sample i",
+        "vector": "distinct patch vector k",
+    }  # fmt: skip
+    return {
+        name: Coordinate((name,), array, {"long_name": names[name]})
+        for name, array in values.items()
+        if array is not None
+    }
+
+
+UPDATE_ATTRS = {"long_name": "parameter updates made", "symbol": "t", "units": "1"}
+
+
+def as_json(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, parameter classes as their fields."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, Parameters):
+            return {"class": type(item).__name__, **item.model_dump()}
+        if isinstance(item, np.generic | np.ndarray):
+            return item.tolist()
+        raise TypeError(f"cannot write {type(item).__name__} as JSON")
+
+    return json.dumps(value, default=plain, sort_keys=True, separators=(",", ":"))

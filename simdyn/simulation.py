@@ -1,0 +1,256 @@
+"""The one bridge: parameters → Gram-space arrays → kernel → labelled dataset."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simdyn import version
+from simdyn.kernels import NUMERICS_VERSION
+from simdyn.kernels import problem as codes
+from simdyn.kernels.observe import Traces
+from simdyn.kernels.point import run_point
+from simdyn.kernels.sampling import Setting
+from simdyn.params import (
+    InputError,
+    Parameters,
+    Phase,
+    Plan,
+    Record,
+    SignalNoiseData,
+    TwoLayerCNN,
+    as_plan,
+)
+from simdyn.schema import (
+    ALWAYS,
+    SCALARS,
+    UPDATE_ATTRS,
+    VARIABLES,
+    Coordinate,
+    Layout,
+    as_json,
+    axis_coordinates,
+    choose_variables,
+)
+from simdyn.threads import check_threads, side_by_side
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
+DRAWN_VARIABLES = (*SCALARS, "margin", "signal_coef", "noise_coef")
+MAX_SEED = 2**63 - 1
+
+
+def check_seed(seed: int) -> int:
+    """A seed is an integer from 0 to 2⁶³ − 1."""
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, int | np.integer)
+        or not 0 <= seed <= MAX_SEED
+    ):
+        raise InputError(f"seed = {seed!r}: allowed is an integer from 0 to 2**63 - 1")
+    return int(seed)
+
+
+def check_replicates(replicates: int) -> int:
+    """The number of replicates is an integer from 1 to 2³¹."""
+    whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
+    if not whole or not 1 <= replicates <= 2**31:
+        raise InputError(f"replicates = {replicates!r}: allowed is an integer from 1 to 2**31")
+    return int(replicates)
+
+
+# -- parameters → kernel arguments ---------------------------------------------------------------
+
+
+def kernel_schedules(
+    plans: Sequence[Sequence[Phase]], n_samples: int
+) -> tuple[codes.Schedule, np.ndarray]:
+    """The phases of all methods, one after the other, and where each method's begin."""
+    phases = [phase for plan in plans for phase in plan]
+    schedule = codes.Schedule(
+        np.array([phase.perturbation for phase in phases], dtype=np.float64),
+        np.array([phase.learning_rate for phase in phases], dtype=np.float64),
+        np.array([phase.epochs for phase in phases], dtype=np.int64),
+        np.array([phase.batch_size or n_samples for phase in phases], dtype=np.int64),
+        np.array([phase.last_batch == "keep" for phase in phases], dtype=np.int64),
+    )
+    return schedule, np.cumsum([0, *map(len, plans)]).astype(np.int64)
+
+
+def empty_traces(
+    outer: tuple[int, ...], names: Sequence[str], steps: int, filters: int, samples: int,
+    vectors: int,
+) -> Traces:  # fmt: skip
+    """Arrays of NaN for the kernel to fill; those not among `names` have no states."""
+    inner = {
+        "margin": (samples,),
+        "signal_coef": (2 * filters,),
+        "noise_coef": (2 * filters, samples),
+        "coef": (2 * filters, vectors),
+    }
+    # A test error comes with its error and both kinds of label, whichever of them is kept.
+    tested = any("test_error" in name for name in names)
+
+    def trace(name: str) -> np.ndarray:
+        wanted = tested if "test_error" in name else name in names
+        return np.full((*outer, steps if wanted else 0, *inner.get(name, ())), np.nan)
+
+    return Traces(*map(trace, Traces._fields))
+
+
+def labelled(traces: Traces, names: Sequence[str], filters: int) -> dict[str, np.ndarray]:
+    """Traces by name, with the filters of both banks split into (sign, filter)."""
+    arrays = {}
+    for name in names:
+        if name in ALWAYS or name == "weights":
+            continue
+        array = getattr(traces, name)
+        if "filter" in VARIABLES[name].dims:
+            at = array.ndim - (1 if name == "signal_coef" else 2)
+            array = array.reshape(*array.shape[:at], 2, filters, *array.shape[at + 1 :])
+        arrays[name] = array
+    return arrays
+
+
+NO_TEST_SET = codes.TestSet(
+    np.zeros((0, 0)),
+    np.zeros((0, 0)),
+    codes.Table(
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+    ),
+    np.zeros(0),
+)
+
+
+def run_drawn(
+    data: SignalNoiseData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
+    replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:  # fmt: skip
+    """Run every method on every replicate of one point.
+
+    Returns
+    -------
+    dict of str to ndarray, or None
+        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+    """
+    schedules, phase_start = kernel_schedules(plans, data.n_samples)
+    record_at = np.array([record.updates(plan, data.n_samples, default) for plan in plans])
+    outer = (len(plans), len(replicates))
+    size = (record_at.shape[1], net.n_filters, data.n_samples, data.n_samples + 1)
+    traces = empty_traces(outer, names, *size)
+    status, status_step = np.zeros(outer, np.int64), np.zeros(outer, np.int64)
+    setting = Setting(
+        data.n_samples, data.dimension, data.signal_norm, data.noise_std, data.n_patches,
+        data.label_flip, data.noise == "orthogonal", net.n_filters, net.init_std,
+    )  # fmt: skip
+    tested = traces.test_error.size > 0
+    fresh_noise = codes.FreshNoise(
+        ESTIMATORS[record.test_estimator] if tested else codes.NO_TEST, record.draws,
+        data.noise_std, data.n_patches - 1.0, int(data.noise == "orthogonal"), data.label_flip,
+    )  # fmt: skip
+    finished = run_point(
+        setting, schedules, phase_start, np.uint64(seed), replicates.start, NO_TEST_SET,
+        fresh_noise, record_at, stop, traces, status, status_step,
+    )  # fmt: skip
+    if not finished:
+        return None
+    arrays = labelled(traces, names, net.n_filters)
+    return {**arrays, "status": status.astype(np.int8), "status_step": status_step}
+
+
+# -- one setting ---------------------------------------------------------------------------------
+
+
+def provenance(call: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataset carries so that the call can be made again."""
+    import numba
+
+    return {
+        "call": as_json(call),
+        "simdyn_version": version.VERSION,
+        "simdyn_commit": version.COMMIT,
+        "numerics_version": NUMERICS_VERSION,
+        "numpy_version": np.__version__,
+        "numba_version": numba.__version__,
+    }
+
+
+def check_kind(name: str, value: Any, kind: type[Parameters]) -> None:
+    """An argument must be of its parameter class."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} = {value!r}: allowed is a {kind.__name__}(…)")
+
+
+def simulate(
+    data: SignalNoiseData,
+    net: TwoLayerCNN,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    replicates: int = 1,
+    record: Record | None = None,
+    threads: int | None = None,
+) -> "xr.Dataset":
+    """Train on drawn signal + noise data, in Gram space.
+
+    Parameters
+    ----------
+    data : SignalNoiseData
+    net : TwoLayerCNN
+    plan : Phase or list of Phase
+        SGD and SAM phases, one after the other.
+    seed : int, 0 … 2⁶³ − 1
+    replicates : int ≥ 1
+        Independent draws of data, weights and batches. Replicate k is one set of unit draws
+        whatever the parameters, so comparisons at equal seed are paired.
+    record : Record, optional
+        What to record, and when; every epoch from 0 where not told otherwise.
+    threads : int, optional
+        Cores to use; the result has the same bits for any number.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (replicate, step, sign, filter, sample); see `simdyn.schema.VARIABLES`.
+
+    Raises
+    ------
+    InputError
+        One line that names the field, the value and what is allowed.
+    """
+    check_kind("data", data, SignalNoiseData)
+    check_kind("net", net, TwoLayerCNN)
+    plan, record = as_plan(plan), record or Record()
+    check_kind("record", record, Record)
+    seed, replicates = check_seed(seed), check_replicates(replicates)
+    if record.weights:
+        raise InputError(
+            "Record.weights = True: allowed for explicit data only (simdyn.train); drawn data has "
+            "no d-vectors. signal_coef and noise_coef carry the weights"
+        )
+    names = choose_variables(record.variables, DRAWN_VARIABLES, DRAWN_VARIABLES)
+    updates = record.updates(plan, data.n_samples, "epoch")
+    coords = axis_coordinates(None, replicates, updates.size, net.n_filters, data.n_samples)
+    coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)
+    call = {"simulate": {"data": data, "net": net, "plan": list(plan), "seed": seed,
+                         "replicates": replicates, "record": record}}  # fmt: skip
+    layout = Layout(("replicate",), coords, names, provenance(call))
+    arrays = {name: layout.empty(name) for name in names}
+    threads = check_threads(threads)
+
+    def work(part: range, stop: np.ndarray) -> dict[str, np.ndarray] | None:
+        return run_drawn(data, net, [plan], seed, part, record, "epoch", names, stop)
+
+    share = max(1, -(-replicates // (4 * threads)))
+    parts = (range(at, min(at + share, replicates)) for at in range(0, replicates, share))
+    for part, values in side_by_side(work, parts, threads):
+        if values is not None:
+            for name in names:
+                arrays[name][part.start : part.stop] = values[name][0]
+    return layout.dataset(arrays)

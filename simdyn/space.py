@@ -1,0 +1,357 @@
+"""The space of a study: axes of swept fields, and the parameters at each of its points."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from simdyn.formula import evaluate, names_in
+from simdyn.params import (
+    OPTIMISERS,
+    InputError,
+    Parameters,
+    Phase,
+    SignalNoiseData,
+    TwoLayerCNN,
+    nearest,
+)
+
+Fields = dict[str, Any]
+RESERVED = ("method", "replicate", "step", "sign", "filter", "sample", "vector", "update")
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Fields of one parameter class as they stand in a study: constants and formulas."""
+
+    where: str  # "data", "network" or "methods.NAME.K"
+    owner: type[Parameters]
+    fields: Fields
+
+    @classmethod
+    def make(cls, where: str, owner: type[Parameters], fields: Any) -> "Section":
+        """Check names, and bring constants to one form: int where integers are due, else float."""
+        if isinstance(fields, Parameters):
+            fields = fields.model_dump()
+        if not isinstance(fields, Mapping):
+            raise InputError(f"{where} = {fields!r}: allowed is a table of {owner.__name__} fields")
+        for name, value in fields.items():
+            if name not in owner.model_fields:
+                hint = nearest(name, owner.model_fields)
+                raise InputError(f"{where}.{name} = {value!r}: no such field; {hint}")
+        given = {
+            name: fields.get(name, info.default)
+            for name, info in owner.model_fields.items()
+            if name in fields or not info.is_required()
+        }
+        plain: Fields = {}
+        for name, value in given.items():
+            if isinstance(value, str) and owner.is_number(name):
+                try:
+                    names_in(value)
+                except InputError as problem:
+                    raise InputError(f"{where}.{name} = {problem}") from None
+                plain[name] = value
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                plain[name] = whole(value) if owner.is_whole(name) else float(value)
+            else:
+                plain[name] = value
+        return cls(where, owner, plain)
+
+    def label(self, name: str) -> str:
+        """The field's full name, as messages and axes give it."""
+        return f"{self.where.removeprefix('methods.')}.{name}"
+
+
+def whole(value: float) -> float | int:
+    """An integer where a float stands for one."""
+    return int(value) if math.isfinite(value) and value == int(value) else value
+
+
+def axis_values(name: str, given: Any, owner: type[Parameters], field: str) -> np.ndarray:
+    """Values of an axis from a list, {start, stop, num} or {log = [low, high], num}.
+
+    Raises
+    ------
+    InputError
+        For any other form, an empty axis, or a value that occurs twice.
+    """
+    where = f"space.{name}"
+    form = "a list, {start = …, stop = …, num = …} or {log = [low, high], num = …}"
+    if isinstance(given, Mapping):
+        numbers = dict(given)
+        num = numbers.pop("num", None)
+        if isinstance(num, bool) or not isinstance(num, int) or num < 1:
+            raise InputError(f"{where}.num = {num!r}: allowed is an integer ≥ 1")
+        try:
+            if set(numbers) == {"start", "stop"}:
+                values = np.linspace(float(numbers["start"]), float(numbers["stop"]), num)
+            elif set(numbers) == {"log"}:
+                low, high = map(float, numbers["log"])
+                if not 0 < low < math.inf or not 0 < high < math.inf:
+                    raise ValueError
+                values = np.geomspace(low, high, num)
+            else:
+                raise ValueError
+        except (TypeError, ValueError):
+            raise InputError(f"{where} = {given!r}: allowed is {form}") from None
+        if owner.is_whole(field):
+            values = values.round()
+    else:
+        try:
+            values = np.array(list(given))
+        except (TypeError, ValueError):
+            raise InputError(f"{where} = {given!r}: allowed is {form}") from None
+        if isinstance(given, str) or values.ndim != 1 or values.dtype.kind == "O":
+            raise InputError(f"{where} = {given!r}: allowed is {form}")
+    if values.size == 0:
+        raise InputError(f"{where} is empty: allowed is {form}")
+    numeric = owner.is_number(field)
+    if numeric and values.dtype.kind not in "iuf":
+        raise InputError(f"{where} = {given!r}: allowed are numbers, each {owner.allowed(field)}")
+    if owner.is_whole(field):
+        if (values != np.round(values)).any():
+            raise InputError(f"{where} = {given!r}: allowed are integers")
+        values = values.astype(np.int64)
+    elif numeric:
+        values = values.astype(np.float64)
+    repeated = [value for value in values if (values == value).sum() > 1]
+    if repeated:
+        raise InputError(
+            f"{where}: the value {repeated[0]} occurs twice; allowed are distinct ones"
+        )
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """The parameters at one place of the space."""
+
+    data: SignalNoiseData
+    net: TwoLayerCNN
+    plans: tuple[tuple[Phase, ...], ...]  # one for each method
+
+
+class Space:
+    """All points of a study, made one by one when asked for.
+
+    Attributes
+    ----------
+    axes : dict of str to ndarray
+        Swept values by name; the names are the dims of the grid, in this order.
+    methods : tuple of str
+    """
+
+    def __init__(
+        self, data: Any, net: Any, methods: Mapping[str, Sequence[Any]], axes: Mapping[str, Any]
+    ) -> None:
+        self.data = Section.make("data", SignalNoiseData, data)
+        self.net = Section.make("network", TwoLayerCNN, net)
+        self.phases = {name: self._phases(name, plan) for name, plan in methods.items()}
+        self.methods = tuple(self.phases)
+        self.owners = {name: self._owners(name) for name in axes}
+        self.axes = {
+            name: axis_values(name, given, *self._kind(name)) for name, given in axes.items()
+        }
+        self._check_names()
+
+    @staticmethod
+    def _phases(method: str, plan: Any) -> list[Section]:
+        where = f"methods.{method}"
+        if isinstance(plan, Phase | Mapping):
+            plan = [plan]
+        if isinstance(plan, str) or not isinstance(plan, Sequence) or not plan:
+            raise InputError(f"{where} = {plan!r}: allowed is a non-empty list of phases")
+        sections = []
+        for k, phase in enumerate(plan):
+            if isinstance(phase, Phase):
+                sections.append(Section.make(f"{where}.{k}", type(phase), phase))
+                continue
+            if not isinstance(phase, Mapping):
+                raise InputError(f"{where}.{k} = {phase!r}: allowed is a table with `optimiser`")
+            fields = dict(phase)
+            optimiser = fields.pop("optimiser", None)
+            if optimiser not in OPTIMISERS:
+                raise InputError(
+                    f"{where}.{k}.optimiser = {optimiser!r}: {nearest(str(optimiser), OPTIMISERS)}"
+                )
+            sections.append(Section.make(f"{where}.{k}", OPTIMISERS[optimiser], fields))
+        return sections
+
+    @property
+    def sections(self) -> list[Section]:
+        """Data, network, and every phase of every method."""
+        return [self.data, self.net, *(s for plan in self.phases.values() for s in plan)]
+
+    @property
+    def swept_fields(self) -> set[str]:
+        """Fields that an axis sets somewhere."""
+        return {field for owners in self.owners.values() for _, field in owners}
+
+    @property
+    def formula_fields(self) -> set[str]:
+        """Fields that a formula gives somewhere."""
+        return {
+            name
+            for section in self.sections
+            for name, value in section.fields.items()
+            if isinstance(value, str) and section.owner.is_number(name)
+        }
+
+    def _owners(self, name: str) -> list[tuple[Section, str]]:
+        """Which fields a swept name sets."""
+        if name in RESERVED:
+            raise InputError(f"space.{name}: the name is reserved for a dim of the results")
+        found = [
+            (section, field)
+            for section in self.sections
+            for field in section.owner.model_fields
+            if name in (field, section.label(field))
+        ]
+        if not found:
+            known = {f for s in self.sections for f in s.owner.model_fields}
+            raise InputError(f"space.{name}: no such field; {nearest(name, sorted(known))}")
+        return found
+
+    def _kind(self, name: str) -> tuple[type[Parameters], str]:
+        section, field = self.owners[name][0]
+        return section.owner, field
+
+    def _check_names(self) -> None:
+        """Every formula must read fields that exist, and every required field must be set."""
+        swept = {(s.where, field) for owners in self.owners.values() for s, field in owners}
+        for section in self.sections:
+            for name, info in section.owner.model_fields.items():
+                missing = name not in section.fields and (section.where, name) not in swept
+                if info.is_required() and missing:
+                    raise InputError(
+                        f"{section.where}.{name} is missing; allowed is "
+                        f"{section.owner.allowed(name)}"
+                    )
+            scope = self._numeric_names(section)
+            for name, value in section.fields.items():
+                if not isinstance(value, str) or not section.owner.is_number(name):
+                    continue
+                for used in sorted(names_in(value)):
+                    if used not in scope:
+                        raise InputError(
+                            f"{section.where}.{name} = \"{value}\": no field '{used}'; "
+                            f"{nearest(used, sorted(scope))}"
+                        )
+
+    def _numeric_names(self, section: Section) -> set[str]:
+        sections = {s.where: s for s in (self.data, self.net, section)}.values()
+        return {f for s in sections for f in s.owner.model_fields if s.owner.is_number(f)}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values on each axis."""
+        return tuple(values.size for values in self.axes.values())
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return math.prod(self.shape)
+
+    def indices(self) -> Iterator[tuple[int, ...]]:
+        """Index of every point, the last axis fastest."""
+        return np.ndindex(*self.shape)
+
+    def point(self, index: Sequence[int]) -> Point:
+        """The parameters of one point.
+
+        Raises
+        ------
+        InputError
+            Where they are not allowed; the message says at which point.
+        """
+        swept = {
+            name: values[i].item()
+            for (name, values), i in zip(self.axes.items(), index, strict=True)
+        }
+        here = {
+            (section.where, field): swept[name]
+            for name in sorted(swept, key=lambda name: "." in name)
+            for section, field in self.owners[name]
+        }
+        try:
+            shared = _Scope([self.data, self.net], here)
+            data = SignalNoiseData(**shared.values_of(self.data))
+            net = TwoLayerCNN(**shared.values_of(self.net))
+            plans = tuple(
+                tuple(self._phase(section, here) for section in plan)
+                for plan in self.phases.values()
+            )
+            for plan in plans:
+                for phase in plan:
+                    phase.updates_per_epoch(data.n_samples)
+        except InputError as problem:
+            place = ", ".join(f"{name} = {value}" for name, value in swept.items())
+            raise InputError(f"{problem} (at {place})" if place else str(problem)) from None
+        return Point(data, net, plans)
+
+    def _phase(self, section: Section, here: Mapping[tuple[str, str], Any]) -> Phase:
+        scope = _Scope([self.data, self.net, section], here)
+        phase = section.owner(**scope.values_of(section))
+        assert isinstance(phase, Phase)
+        return phase
+
+
+class _Scope(Mapping[str, float]):
+    """Field names of some sections as numbers, formulas evaluated when they are read."""
+
+    def __init__(self, sections: list[Section], here: Mapping[tuple[str, str], Any]) -> None:
+        self.fields: Fields = {}
+        self.home: dict[str, Section] = {}
+        for section in sections:
+            for name in section.owner.model_fields:
+                value = here.get((section.where, name), section.fields.get(name))
+                if value is not None or name == "batch_size":
+                    self.fields[name], self.home[name] = value, section
+        self.busy: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.fields if self.home[name].owner.is_number(name))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.fields and self.home[str(name)].owner.is_number(str(name))
+
+    def __getitem__(self, name: str) -> float:
+        value = self.resolve(name)
+        if value is None and name == "batch_size":
+            return self["n_samples"]
+        return float(value)
+
+    def resolve(self, name: str) -> Any:
+        """The value of a field, its formula evaluated."""
+        value, section = self.fields[name], self.home[name]
+        if not isinstance(value, str) or not section.owner.is_number(name):
+            return value
+        where = f"{section.where}.{name}"
+        if name in self.busy:
+            raise InputError(f'{where} = "{value}": the formula needs its own value')
+        self.busy.append(name)
+        try:
+            result = evaluate(value, self)
+        except InputError as problem:
+            text = str(problem)
+            raise InputError(text if "." in text.split(" =")[0] else f"{where} = {text}") from None
+        finally:
+            self.busy.pop()
+        if not section.owner.is_whole(name):
+            return result
+        if abs(result - round(result)) > 1e-9 * max(1.0, abs(result)):
+            raise InputError(
+                f'{where} = "{value}" gives {result!r}: allowed is an integer; use round(), '
+                "floor() or ceil()"
+            )
+        return round(result)
+
+    def values_of(self, section: Section) -> Fields:
+        """All fields of one section, as its parameter class takes them."""
+        return {name: self.resolve(name) for name, home in self.home.items() if home is section}

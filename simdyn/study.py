@@ -1,0 +1,420 @@
+"""A study: what is held, swept, recorded and drawn, from a TOML file or from Python."""
+
+import copy
+import functools
+import hashlib
+import itertools
+import json
+import math
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simdyn import blocks
+from simdyn.blocks import Block
+from simdyn.kernels import NUMERICS_VERSION
+from simdyn.params import (
+    Figure,
+    InputError,
+    Parameters,
+    Record,
+    SignalNoiseData,
+    TwoLayerCNN,
+    nearest,
+)
+from simdyn.schema import (
+    SCALARS,
+    UPDATE_ATTRS,
+    VARIABLES,
+    Coordinate,
+    Layout,
+    as_json,
+    axis_coordinates,
+    choose_variables,
+    parameter_coordinate,
+)
+from simdyn.simulation import DRAWN_VARIABLES, check_replicates, check_seed
+from simdyn.space import Point, Section, Space
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+TABLES = (
+    "seed", "replicates", "data", "network", "methods", "space", "record", "figure", "smoke",
+)  # fmt: skip
+CHECKED_POINTS = 50_000  # every point up to this number is checked before anything runs
+
+
+class Study:
+    """Methods compared over a space of parameters.
+
+    Parameters
+    ----------
+    data : SignalNoiseData or mapping
+        A mapping may hold formulas, as in a study file, and may leave out swept fields.
+    net : TwoLayerCNN or mapping
+    methods : dict of str to list of Phase (or mappings)
+        A plan for each method.
+    space : dict, optional
+        Values of each swept field: a list, or {start, stop, num}, or {log: [low, high], num}.
+        The name means that field wherever it occurs; "sam.0.epochs" names one.
+    replicates : int ≥ 1
+    seed : int, 0 … 2⁶³ − 1
+    record : Record, optional
+        Only the last state is recorded unless it says otherwise.
+    figure : Figure, optional
+    name : str
+        The stem of results and figures.
+
+    Raises
+    ------
+    InputError
+        One line that names the field, the value and what is allowed.
+    """
+
+    def __init__(
+        self,
+        data: SignalNoiseData | Mapping[str, Any],
+        net: TwoLayerCNN | Mapping[str, Any],
+        methods: Mapping[str, Any],
+        space: Mapping[str, Any] | None = None,
+        *,
+        replicates: int = 1,
+        seed: int = 0,
+        record: Record | None = None,
+        figure: Figure | None = None,
+        name: str = "study",
+    ) -> None:
+        if not isinstance(methods, Mapping) or not methods:
+            raise InputError(f"methods = {methods!r}: allowed is a table of named lists of phases")
+        if space is not None and not isinstance(space, Mapping):
+            raise InputError(f"space = {space!r}: allowed is a table of swept fields")
+        self.name = name
+        self.seed, self.replicates = check_seed(seed), check_replicates(replicates)
+        self.record = record or Record()
+        if self.record.weights:
+            raise InputError("record.weights = True: allowed for explicit data only")
+        self.space = Space(data, net, methods, space or {})
+        self.variables = choose_variables(self.record.variables, SCALARS, self._recordable())
+        self.figure = self._check_figure(figure)
+        self._source: dict[str, Any] | None = None
+        self._check_points()
+
+    # -- from a file -----------------------------------------------------------------------------
+
+    @classmethod
+    def from_mapping(cls, tables: Mapping[str, Any], name: str = "study") -> "Study":
+        """A study from the tables of a study file."""
+        for key, value in tables.items():
+            if key not in TABLES:
+                raise InputError(f"{key}: no such field; {nearest(key, TABLES)}")
+            if key not in ("seed", "replicates") and not isinstance(value, Mapping):
+                raise InputError(f"{key} = {value!r}: allowed is a table [{key}]")
+        for key in ("data", "network", "methods"):
+            if key not in tables:
+                raise InputError(f"[{key}] is missing")
+        record, figure = tables.get("record", {}), tables.get("figure")
+        study = cls(
+            tables["data"],
+            tables["network"],
+            tables["methods"],
+            tables.get("space", {}),
+            replicates=tables.get("replicates", 1),
+            seed=tables.get("seed", 0),
+            record=_made("record", Record, record),
+            figure=None if figure is None else _made("figure", Figure, figure),
+            name=name,
+        )
+        study._source = copy.deepcopy(dict(tables))
+        return study
+
+    def smoke(self) -> "Study":
+        """The small variant of a study from a file: what [smoke] overrides, and 'NAME-smoke'."""
+        tables = copy.deepcopy(self._source or {})
+        changes = tables.pop("smoke", None)
+        if not changes:
+            raise InputError(f"{self.name}: no [smoke] table; it says how to shrink the study")
+        for path, value in changes.items():
+            *folders, last = str(path).split(".")
+            place: Any = tables
+            for depth, folder in enumerate(folders):
+                at = int(folder) if isinstance(place, list) and folder.isdigit() else folder
+                try:
+                    place = place[at]
+                except (KeyError, IndexError, TypeError):
+                    where = ".".join(folders[: depth + 1])
+                    raise InputError(f'smoke."{path}": there is no {where}') from None
+            if not isinstance(place, dict):
+                raise InputError(f'smoke."{path}": {".".join(folders)} is not a table')
+            place[last] = value
+        return Study.from_mapping(tables, f"{self.name}-smoke")
+
+    # -- checks ----------------------------------------------------------------------------------
+
+    def _recordable(self) -> tuple[str, ...]:
+        """Variables whose shape is the same at every point."""
+        varying = self.space.swept_fields | self.space.formula_fields
+        bad = {"n_samples": "sample", "n_filters": "filter"}
+        gone = {dim for field, dim in bad.items() if field in varying}
+        return tuple(name for name in DRAWN_VARIABLES if not gone & set(VARIABLES[name].dims))
+
+    def _check_figure(self, figure: Figure | None) -> Figure | None:
+        if figure is None:
+            return None
+        for field, axis in (("x", figure.x), ("y", figure.y)):
+            if axis not in self.space.axes:
+                hint = nearest(axis, self.space.axes)
+                raise InputError(f"figure.{field} = {axis!r}: not swept; {hint}")
+        drawable = [name for name in self.variables if VARIABLES[name].dims == ("step",)]
+        if figure.variable not in drawable:
+            hint = nearest(figure.variable, drawable)
+            raise InputError(f"figure.variable = {figure.variable!r}: not recorded; {hint}")
+        for method in figure.compare or ():
+            if method not in self.space.methods:
+                hint = nearest(method, self.space.methods)
+                raise InputError(f"figure.compare: no method {method!r}; {hint}")
+        return figure
+
+    def _checked_indices(self) -> Iterator[tuple[int, ...]]:
+        """Every point, or in a very large space those along its edges."""
+        if self.space.size <= CHECKED_POINTS:
+            yield from self.space.indices()
+            return
+        ends = [sorted({0, size - 1}) for size in self.space.shape]
+        for axis, size in enumerate(self.space.shape):
+            for corner in np.ndindex(*map(len, ends)):
+                index = [end[c] for end, c in zip(ends, corner, strict=True)]
+                for index[axis] in range(size):
+                    yield tuple(index)
+
+    def _check_points(self) -> None:
+        """Every point must be allowed, and all must record the same number of states."""
+        counts: dict[int, str] = {}
+        for index in self._checked_indices():
+            point = self.space.point(index)
+            for method, plan in zip(self.space.methods, point.plans, strict=True):
+                size = self.record.updates(plan, point.data.n_samples, "last").size
+                counts.setdefault(size, f"{size} for {method} at point {index}")
+        if len(counts) > 1:
+            raise InputError(
+                f"record: {' but '.join(counts.values())}; allowed is one number of states for all "
+                "points and methods (record only the last state, or equal numbers of updates)"
+            )
+        self.states = next(iter(counts))
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def physics(self) -> dict[str, Any]:
+        """Everything that decides the values, as plain data."""
+        space = self.space
+        return {
+            "data": space.data.fields,
+            "network": space.net.fields,
+            "methods": {
+                name: [{"optimiser": s.owner.__name__, **s.fields} for s in plan]
+                for name, plan in space.phases.items()
+            },
+            "space": {name: values.tolist() for name, values in space.axes.items()},
+            "replicates": self.replicates,
+            "seed": self.seed,
+            "record": {
+                **self.record.model_dump(),
+                "variables": list(self.variables),
+                "test_draws": self.record.draws,
+            },
+            "numerics_version": NUMERICS_VERSION,
+        }
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over physics, seed, record and NUMERICS_VERSION."""
+        return hashlib.sha256(as_json(self.physics).encode()).hexdigest()
+
+    @property
+    def runs(self) -> int:
+        """Trajectories in all."""
+        return self.space.size * len(self.space.methods) * self.replicates
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Dims, coordinates and variables of the results."""
+        space = self.space
+        coords = {
+            name: parameter_coordinate(name, (name,), values, *space._kind(name))
+            for name, values in space.axes.items()
+        }
+        used = {dim for name in self.variables for dim in VARIABLES[name].dims}
+        fixed = self._first_point()
+        coords |= axis_coordinates(
+            space.methods, self.replicates, self.states,
+            fixed.net.n_filters if "filter" in used else 0,
+            fixed.data.n_samples if "sample" in used else 0,
+        )  # fmt: skip
+        coords["update"] = self._updates()
+        for section in (space.data, space.net):
+            coords |= self._held(section)
+        attrs = {
+            "title": self.name,
+            "study": as_json(self.physics),
+            "fingerprint": self.fingerprint,
+            "seed": self.seed,
+            "numerics_version": NUMERICS_VERSION,
+        }
+        return Layout((*space.axes, "method", "replicate"), coords, self.variables, attrs)
+
+    def _first_point(self) -> Point:
+        return self.space.point((0,) * len(self.space.axes))
+
+    def _held(self, section: Section) -> dict[str, Coordinate]:
+        """Fields that are not swept: a scalar each, or over the grid where a formula varies."""
+        dims, found = tuple(self.space.axes), {}
+        for name, value in section.fields.items():
+            if name in self.space.axes:
+                continue
+            swept = name in self.space.swept_fields
+            if swept or (isinstance(value, str) and section.owner.is_number(name)):
+                owner = "data" if section.owner is SignalNoiseData else "net"
+                points = map(self.space.point, self.space.indices())
+                values = np.array([getattr(getattr(point, owner), name) for point in points])
+                values = values.reshape(self.space.shape)
+                found[name] = parameter_coordinate(name, dims, values, section.owner, name)
+            else:
+                found[name] = parameter_coordinate(name, (), np.array(value), section.owner, name)
+        return found
+
+    def _updates(self) -> Coordinate:
+        """The number of updates behind each recorded state, over the dims it varies along."""
+        space = self.space
+        deciding = {"epochs", "batch_size", "n_samples", "last_batch"}
+        varies = bool(deciding & (space.swept_fields | space.formula_fields))
+        indices = list(space.indices()) if varies else [(0,) * len(space.axes)]
+        values = np.array(
+            [
+                [self.record.updates(plan, point.data.n_samples, "last") for plan in point.plans]
+                for point in map(space.point, indices)
+            ]
+        )
+        dims: tuple[str, ...] = ("method", "step")
+        values = values.reshape(*(space.shape if varies else (1,)), *values.shape[1:])
+        if varies:
+            dims = (*space.axes, *dims)
+        else:
+            values = values[0]
+        return Coordinate(dims, values, UPDATE_ATTRS)
+
+    # -- blocks and their price ------------------------------------------------------------------
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of the grid dims, then replicates: what blocks are cut from."""
+        return (*self.space.shape, self.replicates)
+
+    @functools.cached_property
+    def cost(self) -> float:
+        """Nominal core-seconds of the whole study, from every point or an even thousand of them."""
+        step = max(1, self.space.size // 1000)
+        points = map(self.space.point, itertools.islice(self.space.indices(), 0, None, step))
+        prices = [blocks.seconds(point, self.record, self.states) for point in points]
+        return float(np.mean(prices)) * self.space.size * self.replicates
+
+    @property
+    def bytes(self) -> int:
+        """Uncompressed size of the results."""
+        return sum(
+            math.prod(self.layout.shape(name)) * np.dtype(VARIABLES[name].dtype).itemsize
+            for name in self.variables
+        )
+
+    @functools.cached_property
+    def block_shape(self) -> tuple[int, ...]:
+        """Points and replicates of a block along each grid dim and replicate."""
+        return blocks.block_shape(self.lengths, self.cost, self.bytes)
+
+    @functools.cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks, numbered in C order."""
+        return tuple(blocks.cut(self.lengths, self.block_shape))
+
+    # -- the door to run -------------------------------------------------------------------------
+
+    def run(self, out: str | Path | None = None, threads: int | None = None) -> "xr.Dataset":
+        """Simulate every point.
+
+        Parameters
+        ----------
+        out : path, optional
+            A Zarr store; what it already holds of this study is kept. In memory where absent.
+        threads : int, optional
+            Cores to use; every available one where absent. The values have the same bits.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims: swept parameters, method, replicate, step, …
+        """
+        from simdyn.run import run_study
+
+        return run_study(self, out, threads=threads)
+
+
+def _made(where: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
+    """A parameter object from a table, with the table's name in messages."""
+    try:
+        return owner(**{str(name): value for name, value in fields.items()})
+    except InputError as problem:
+        raise InputError(str(problem).replace(owner.__name__, where, 1)) from None
+
+
+def load_study(path: str | Path) -> Study:
+    """A study from its TOML file.
+
+    Raises
+    ------
+    InputError
+        One line that names the file, the field, the value and what is allowed.
+    """
+    path = Path(path)
+    try:
+        tables = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        folder = path.parent if path.parent.is_dir() else Path()
+        near = nearest(path.name, sorted(p.name for p in folder.glob("*.toml")) or ["none here"])
+        raise InputError(f"{path}: no such file; {near}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; allowed is a study file, NAME.toml") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file; allowed is a study in TOML") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise InputError(f"{path}: not valid TOML: {problem}") from None
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read: {problem.strerror}") from None
+    try:
+        return Study.from_mapping(tables, path.stem)
+    except InputError as problem:
+        raise InputError(f"{path}: {problem}") from None
+
+
+def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
+    """What differs between two studies given as the JSON of their physics, one text a field."""
+
+    def leaves(value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {k: v for key in value for k, v in leaves(value[key], f"{path}{key}.").items()}
+        return {path[:-1]: value}
+
+    old, new = leaves(json.loads(stored), ""), leaves(json.loads(wanted), "")
+    found = [
+        f"{name} is {_short(old.get(name))} there, {_short(new.get(name))} here"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    return found[:most] + ([f"and {len(found) - most} more"] if len(found) > most else [])
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = as_json(value)
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,249 @@
+"""The model written out plainly in weight space: slow, float64, one formula per function.
+
+The reference the package is tested against, so it shares no code with it. Shapes: patches
+(n, P, d), labels (n,) of +1.0 and -1.0, weights (2, m, d) with the filters of F_{+1} first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rng = np.random.Generator
+Array = NDArray[np.float64]
+Noise = Literal["isotropic", "orthogonal"]
+Partitions = Callable[[int], NDArray[np.intp]]
+
+SIGNS = np.array([1.0, -1.0])
+
+
+class Phase(TypedDict):
+    """One stage of training; radius 0 is SGD, batch_size None is the full batch."""
+
+    radius: float
+    learning_rate: float
+    epochs: int
+    batch_size: int | None
+
+
+def draw_noises(rng: Rng, n_samples: int, signal: Array, noise_std: float, noise: Noise) -> Array:
+    """ξ ~ N(0, σ_p² I), or N(0, σ_p² (I - μμᵀ/‖μ‖²)); where μ = 0 the first axis stands for it."""
+    noises = noise_std * rng.standard_normal((n_samples, signal.size))
+    if noise == "orthogonal":
+        direction = signal / np.linalg.norm(signal) if signal.any() else np.eye(1, signal.size)[0]
+        noises -= np.outer(noises @ direction, direction)
+    return noises
+
+
+def make_patches(true_labels: Array, signal: Array, noises: Array, n_patches: int) -> Array:
+    """x_i = (ŷ_i μ, ξ_i, …, ξ_i), the noise patch P - 1 times."""
+    signal_patch = np.outer(true_labels, signal)
+    return np.stack([signal_patch] + [noises] * (n_patches - 1), axis=1)
+
+
+def draw_data(
+    rng: Rng,
+    n_samples: int,
+    dimension: int,
+    signal_norm: float,
+    noise_std: float,
+    n_patches: int,
+    label_flip: float,
+    noise: Noise = "isotropic",
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Patches, observed labels y, true labels ŷ, signal μ (d,) and noises ξ (n, d).
+
+    ŷ = ±1 evenly, y = -ŷ with probability p, and μ = ‖μ‖ e_1 (the model is blind to rotation).
+    """
+    signal = signal_norm * np.eye(1, dimension)[0]
+    true_labels = rng.choice(SIGNS, n_samples)
+    labels = np.where(rng.random(n_samples) < label_flip, -true_labels, true_labels)
+    noises = draw_noises(rng, n_samples, signal, noise_std, noise)
+    patches = make_patches(true_labels, signal, noises, n_patches)
+    return patches, labels, true_labels, signal, noises
+
+
+def draw_weights(rng: Rng, n_filters: int, dimension: int, init_std: float) -> Array:
+    """W(0) with independent entries N(0, σ_0²), shape (2, m, d)."""
+    return init_std * rng.standard_normal((2, n_filters, dimension))
+
+
+# Network
+
+
+def overlaps(weights: Array, patches: Array) -> Array:
+    """⟨w_{j,r}, x_i^(p)⟩, shape (2, m, n, P)."""
+    return np.tensordot(weights, patches, axes=([2], [2]))
+
+
+def readout(z: Array) -> Array:
+    """f = F_{+1} - F_{-1}, F_j = (1/m) Σ_r Σ_p σ(z_{j,r,p}), σ = ReLU, from the overlaps z."""
+    return SIGNS @ np.maximum(z, 0.0).sum(axis=3).mean(axis=1)
+
+
+def outputs(weights: Array, patches: Array) -> Array:
+    """f(W, x) of every sample, shape (n,)."""
+    return readout(overlaps(weights, patches))
+
+
+def losses(weights: Array, patches: Array, labels: Array) -> Array:
+    """Per-sample loss log(1 + exp(-y f))."""
+    return np.logaddexp(0.0, -labels * outputs(weights, patches))
+
+
+def loss_derivative(margins: Array) -> Array:
+    """ℓ' = -1/(1 + exp(y f)), without overflow for margins y f of either sign."""
+    decay = np.exp(-np.abs(margins))
+    return -np.where(margins >= 0.0, decay, 1.0) / (1.0 + decay)
+
+
+def gradient(weights: Array, patches: Array, labels: Array) -> Array:
+    """∇_{w_{j,r}} L = (j/(Bm)) Σ_i Σ_p ℓ'_i y_i σ'(⟨w_{j,r}, x_i^(p)⟩) x_i^(p), σ'(0) = 0."""
+    z = overlaps(weights, patches)
+    slopes = labels * loss_derivative(labels * readout(z))
+    coefficients = SIGNS[:, None, None, None] * slopes[:, None] * (z > 0.0)
+    return np.tensordot(coefficients, patches, axes=2) / (labels.size * weights.shape[1])
+
+
+# Training
+
+
+def frobenius_norm(tensor: Array) -> float:
+    """‖T‖_F over all entries, scaled by the largest so that the squares cannot underflow."""
+    largest = np.abs(tensor).max()
+    return float(largest * np.linalg.norm(tensor / largest)) if largest > 0.0 else 0.0
+
+
+def perturbed_weights(weights: Array, patches: Array, labels: Array, radius: float) -> Array:
+    """W + ε̂, ε̂ = τ ∇L(W)/‖∇L(W)‖_F over all filters; ε̂ = 0 where ∇L(W) = 0 or τ = 0."""
+    if radius == 0.0:
+        return weights
+    ascent = gradient(weights, patches, labels)
+    norm = frobenius_norm(ascent)
+    return weights + radius * (ascent / norm) if norm > 0.0 else weights
+
+
+def sgd_step(weights: Array, patches: Array, labels: Array, learning_rate: float) -> Array:
+    """W ← W - η ∇L_I(W)."""
+    return weights - learning_rate * gradient(weights, patches, labels)
+
+
+def sam_step(
+    weights: Array, patches: Array, labels: Array, radius: float, learning_rate: float
+) -> Array:
+    """W ← W - η ∇L_I(W + ε̂); τ = 0 is SGD."""
+    at = perturbed_weights(weights, patches, labels, radius)
+    return weights - learning_rate * gradient(at, patches, labels)
+
+
+def updates(
+    phases: Sequence[Phase], n_samples: int, partitions: Partitions | None
+) -> Iterator[tuple[Phase, NDArray[np.intp]]]:
+    """Every update in order: its phase and its batch, the next B entries of the permutation."""
+    for epoch, phase in enumerate([each for each in phases for _ in range(each["epochs"])]):
+        size = phase["batch_size"] or n_samples
+        if n_samples % size:
+            raise ValueError(f"batch_size {size} does not divide the {n_samples} samples")
+        order = partitions(epoch) if partitions and size < n_samples else np.arange(n_samples)
+        for batch in np.split(order, n_samples // size):
+            yield phase, batch
+
+
+def train(
+    weights: Array,
+    patches: Array,
+    labels: Array,
+    phases: Sequence[Phase],
+    partitions: Partitions | None = None,
+) -> tuple[list[Array], Array]:
+    """The weights after every update, and ‖∇L_I(W)‖_F of its batch just before it.
+
+    `partitions(epoch)` permutes the samples (None: as they stand); epochs count across phases.
+    """
+    trajectory, norms = [], []
+    for phase, batch in updates(phases, labels.size, partitions):
+        x, y = patches[batch], labels[batch]
+        norms.append(frobenius_norm(gradient(weights, x, y)))
+        weights = sam_step(weights, x, y, phase["radius"], phase["learning_rate"])
+        trajectory.append(weights)
+    return trajectory, np.array(norms)
+
+
+# Coefficients
+
+
+def rebuild_weights(
+    initial: Array, gamma: Array, rho: Array, signal: Array, noises: Array, n_patches: int
+) -> Array:
+    """w_{j,r} = w_{j,r}(0) + j γ μ/‖μ‖² + (1/(P-1)) Σ_i ρ_i ξ_i/‖ξ_i‖²."""
+    vectors = np.vstack([signal, noises])
+    squares = (vectors**2).sum(axis=1)
+    along = np.concatenate([(SIGNS[:, None] * gamma)[..., None], rho / (n_patches - 1)], axis=2)
+    return initial + along @ (vectors / np.where(squares > 0.0, squares, 1.0)[:, None])
+
+
+def project_coefficients(
+    weights: Array, initial_weights: Array, signal: Array, noises: Array, n_patches: int
+) -> tuple[Array, Array]:
+    """γ (2, m) and ρ (2, m, n) of `rebuild_weights` by least squares (unique for n + 1 ≤ d)."""
+    vectors = np.vstack([signal, noises])
+    norms = np.linalg.norm(vectors, axis=1)
+    units = vectors / np.where(norms > 0.0, norms, 1.0)[:, None]
+    moved = (weights - initial_weights).reshape(-1, signal.size)
+    along = np.linalg.lstsq(units.T, moved.T)[0].T.reshape(*weights.shape[:2], -1)
+    return SIGNS[:, None] * along[..., 0] * norms[0], along[..., 1:] * norms[1:] * (n_patches - 1)
+
+
+def evolve_coefficients(
+    weights: Array,
+    patches: Array,
+    labels: Array,
+    true_labels: Array,
+    signal: Array,
+    noises: Array,
+    phases: Sequence[Phase],
+    partitions: Partitions | None = None,
+) -> tuple[Array, Array]:
+    """γ (updates, 2, m) and ρ (updates, 2, m, n) by their own recursion, W rebuilt from them.
+
+    γ ← γ - (η/(Bm)) ‖μ‖² Σ_{i∈I} ℓ'_i y_i ŷ_i σ'(⟨w, ŷ_i μ⟩)
+    ρ_i ← ρ_i - (η(P-1)²/(Bm)) ℓ'_i σ'(⟨w, ξ_i⟩) ‖ξ_i‖² (j y_i),  i ∈ I
+    with ℓ' and σ' at W for SGD and at W + ε̂ for SAM.
+    """
+    n_filters, n_patches = weights.shape[1], patches.shape[1]
+    gamma, rho = np.zeros((2, n_filters)), np.zeros((2, n_filters, labels.size))
+    gammas, rhos = [], []
+    for phase, batch in updates(phases, labels.size, partitions):
+        x, y, y_true, xi = patches[batch], labels[batch], true_labels[batch], noises[batch]
+        now = rebuild_weights(weights, gamma, rho, signal, noises, n_patches)
+        at = perturbed_weights(now, x, y, phase["radius"])
+        slopes = y * loss_derivative(y * outputs(at, x))
+        signal_active = (at @ signal)[..., None] * y_true > 0.0
+        noise_active = at @ xi.T > 0.0
+        rate = phase["learning_rate"] / (batch.size * n_filters)
+        gamma -= rate * (signal @ signal) * (signal_active @ (slopes * y_true))
+        change = SIGNS[:, None, None] * noise_active * slopes * (xi**2).sum(axis=1)
+        rho[..., batch] -= rate * (n_patches - 1) ** 2 * change
+        gammas.append(gamma.copy())
+        rhos.append(rho.copy())
+    return np.array(gammas), np.array(rhos)
+
+
+def counted_test_error(
+    rng: Rng,
+    weights: Array,
+    signal: Array,
+    noise_std: float,
+    n_patches: int,
+    n_draws: int,
+    noise: Noise = "isotropic",
+) -> float:
+    """Fraction of n_draws fresh samples with ŷ f < 0 (true labels); f = 0 counts one half."""
+    true_labels = rng.choice(SIGNS, n_draws)
+    noises = draw_noises(rng, n_draws, signal, noise_std, noise)
+    patches = make_patches(true_labels, signal, noises, n_patches)
+    margins = true_labels * outputs(weights, patches)
+    return float(np.mean(margins < 0.0) + np.mean(margins == 0.0) / 2.0)
