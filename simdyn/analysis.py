@@ -89,7 +89,7 @@ def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) ->
     each = (states[0] - states[1]).where(use, 0.0)
     mean = each.sum("replicate", skipna=False) / pairs.where(pairs > 0)
     squares = ((each - mean) ** 2).where(use, 0.0).sum("replicate", skipna=False)
-    error = np.sqrt(squares / (pairs - 1).where(pairs > 1) / pairs)
+    error = (squares / (pairs - 1).where(pairs > 1) / pairs) ** 0.5
     name = ds[variable].attrs.get("long_name", variable)
     mean.attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
     error.attrs = {"long_name": "standard error of the paired difference", "units": "1"}

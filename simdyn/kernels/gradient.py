@@ -42,6 +42,7 @@ class Workspace(NamedTuple):
     touched: Integers  # room for the patches of a batch
     seen: Integers  # 1 while a patch is in `touched`
     margins: Floats  # y f, (n,)
+    slopes: Floats  # ℓ', (n,)
 
 
 @part
@@ -95,6 +96,7 @@ def new_workspace(problem):
         np.zeros(patches, np.int64),
         np.zeros(patches, np.int64),
         np.zeros(problem.labels.size),
+        np.zeros(problem.labels.size),
     )
 
 
@@ -128,11 +130,11 @@ def patches_of(table, samples, work):
 
 
 @inlined
-def output(table, sums, filters, i):
+def output(start, patch, multiplicity, sums, filters, i):
     """f(x_i) from the sums h of its patches."""
     total = 0.0
-    for e in range(table.start[i], table.start[i + 1]):
-        total += table.multiplicity[e] * sums[table.patch[e]]
+    for e in range(start[i], start[i + 1]):
+        total += multiplicity[e] * sums[patch[e]]
     return total / filters
 
 
@@ -150,32 +152,40 @@ def gradient(overlaps, problem, samples, patches, work):
     finite : bool
         Whether every output was finite; where not, C is not written.
     """
-    table, filters = problem.table, problem.overlaps.shape[1] // 2
+    # Arrays are taken out of their tuples once: inside a loop that costs a reference count.
+    start, patch, multiplicity, row, sign = problem.table
+    labels, bank = problem.labels, work.bank
+    sums, pulls, margins, slopes = work.sums, work.pulls, work.margins, work.slopes
+    filters = problem.overlaps.shape[1] // 2
     share = 1.0 / (samples.size * filters)
     for p in patches:
-        work.sums[p] = rectified_dot(overlaps, table.row[p], table.sign[p], work.bank)
-        work.pulls[p] = 0.0
+        sums[p] = rectified_dot(overlaps, row[p], sign[p], bank)
+        pulls[p] = 0.0
+    finite = True
     for i in samples:
-        margin = problem.labels[i] * output(table, work.sums, filters, i)
-        if not math.isfinite(margin):
-            return 0.0, False
-        work.margins[i] = margin
-        pull = share * problem.labels[i] * loss_slope(margin)
-        for e in range(table.start[i], table.start[i + 1]):
-            work.pulls[table.patch[e]] += pull * table.multiplicity[e]
-    fill(work.coefficients, 0.0)
+        margins[i] = labels[i] * output(start, patch, multiplicity, sums, filters, i)
+        finite &= math.isfinite(margins[i])
+    if not finite:
+        return 0.0, False
+    for i in samples:
+        slopes[i] = loss_slope(margins[i])
+    for i in samples:
+        pull = share * labels[i] * slopes[i]
+        for e in range(start[i], start[i + 1]):
+            pulls[patch[e]] += pull * multiplicity[e]
+    coefficients = work.coefficients
+    fill(coefficients, 0.0)
     largest = 0.0
     for p in patches:
-        largest = max(largest, abs(work.pulls[p]))
+        largest = max(largest, abs(pulls[p]))
     if largest == 0.0:
         return 0.0, True
     # Subnormal entries are lifted as far as one double goes.
     exponent = max(math.frexp(largest)[1], -1022)
     lift = math.ldexp(1.0, -exponent)
     for p in patches:
-        sign, k = table.sign[p], table.row[p]
-        pull = sign * work.pulls[p] * lift
-        add_where_active(work.coefficients, overlaps, k, sign, pull, work.bank)
+        pull = sign[p] * pulls[p] * lift
+        add_where_active(coefficients, overlaps, row[p], sign[p], pull, bank)
     return math.ldexp(1.0, exponent), True
 
 

@@ -88,7 +88,7 @@ def error_on(test_set, moved, bank, filters):
         sums[p] = rectified_dot(overlaps, table.row[p], table.sign[p], bank)
     n, errors = test_set.labels.size, 0.0
     for i in range(n):
-        value = output(table, sums, filters, i)
+        value = output(table.start, table.patch, table.multiplicity, sums, filters, i)
         errors += half_error(test_set.labels[i] * value)
     error = errors / n
     return error, math.sqrt(error * (1.0 - error) / n)

@@ -1,0 +1,87 @@
+"""Figures of a study, drawn from its results and nothing else.
+
+Functions that draw take axes and return artists; no global state of matplotlib is read or changed,
+so a figure is the same whatever the reader's settings, and the same bytes from the same results.
+Every figure is for a two-column page and must read in greyscale: the colour map falls in lightness
+all the way, and lines differ in style.
+"""
+
+import io
+import os
+import pathlib
+from collections.abc import Callable
+
+import matplotlib.figure
+import xarray as xr
+
+from simdyn.params import Figure
+from simdyn.plot.artists import style
+from simdyn.plot.phase_diagram import phase_diagram
+
+KINDS: dict[str, Callable[[xr.Dataset, Figure], matplotlib.figure.Figure]] = {
+    "phase_diagram": phase_diagram
+}
+
+__all__ = ["KINDS", "draw", "phase_diagram", "save"]
+
+
+def draw(ds: xr.Dataset, figure: Figure) -> matplotlib.figure.Figure:
+    """The picture a study declares.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results of the study.
+    figure : simdyn.params.Figure
+        What is drawn; its `kind` chooses the function.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    return KINDS[figure.kind](ds, figure)
+
+
+def save(
+    figure: matplotlib.figure.Figure, path: str | os.PathLike[str]
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Write a figure as PNG (300 dpi) and PDF, the same bytes each time.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : path
+        Where; `figures/name`, `figures/name.png` and `figures/name.pdf` mean the same pair of
+        files. Missing folders are made.
+
+    Returns
+    -------
+    tuple of pathlib.Path
+        The PNG and the PDF, each complete or untouched.
+    """
+    path = pathlib.Path(path)
+    stem = path.with_suffix("") if path.suffix in (".png", ".pdf") else path
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    # Nothing of the time or of the versions goes into the files.
+    png = _write(figure, stem, "png", dpi=300, metadata={"Software": None})
+    pdf = _write(
+        figure, stem, "pdf", dpi=600,
+        metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    )  # fmt: skip
+    return png, pdf
+
+
+def _write(
+    figure: matplotlib.figure.Figure, stem: pathlib.Path, form: str, **options: object
+) -> pathlib.Path:
+    content = io.BytesIO()
+    with style():
+        figure.savefig(content, format=form, **options)  # type: ignore[arg-type]
+    target = stem.with_name(f"{stem.name}.{form}")
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_bytes(content.getvalue())
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return target

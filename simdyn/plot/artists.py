@@ -1,0 +1,217 @@
+"""The parts of figures: words, cells, hatching, lines. What draws takes axes, returns artists."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import matplotlib.style
+import numpy as np
+import xarray as xr
+from matplotlib import patheffects
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import FixedLocator, MaxNLocator
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "legend.fontsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "hatch.linewidth": 0.4,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "simdyn",
+}
+COLOURS = "magma_r"  # lightness is monotone: small values are light, as paper
+HALO = [patheffects.Stroke(linewidth=2.4, foreground="white"), patheffects.Normal()]
+HATCH = "////"
+GHOST = "#e6e6e6"  # behind the cross of a cell without a run
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Settings of matplotlib while a figure is made or written, whatever the reader's are."""
+    with matplotlib.style.context(["default", STYLE]):
+        yield
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
+
+
+def math_symbol(symbol: str) -> str:
+    """A symbol of the metadata as mathtext."""
+    low = re.sub("[₀-₉₊₋]+", lambda run: f"_{{{run[0].translate(_SUBSCRIPTS)}}}", symbol)
+    return f"${low}$".replace("‖", r"\Vert ") if symbol else ""
+
+
+def label(array: xr.DataArray) -> str:
+    """Long name, symbol, and units where there are any."""
+    symbol, units = math_symbol(array.attrs.get("symbol", "")), array.attrs.get("units", "1")
+    parts = [str(array.attrs.get("long_name", array.name)), symbol]
+    return " ".join([*filter(None, parts), *([f"({units})"] if units not in ("", "1") else [])])
+
+
+def wrap(sentences: Sequence[str], width: float, size: float) -> list[str]:
+    """Lines no wider than `width` points; words, mathtext included, are measured as drawn."""
+
+    def measure(text: str) -> float:
+        return float(TextPath((0, 0), text, size=size).vertices[:, 0].max())
+
+    space = measure("a a") - 2 * measure("a")
+    lines: list[str] = []
+    room = 0.0
+    for word in " ".join(sentences).split(" "):
+        wide = measure(word)
+        if lines and space + wide <= room:
+            lines[-1] += f" {word}"
+            room -= space + wide
+        else:
+            lines.append(word)
+            room = width - wide
+    return lines
+
+
+# -- geometry ------------------------------------------------------------------------------------
+
+
+def is_geometric(values: np.ndarray) -> bool:
+    """Are these values better spaced by a constant factor than by a constant step?"""
+    values = np.asarray(values, dtype=np.float64)
+    if values.size < 3 or values.min() <= 0:
+        return False
+
+    def unevenness(at: np.ndarray) -> float:
+        steps = np.diff(at)
+        return float(np.ptp(steps) / abs(steps.mean()))
+
+    # Whole numbers in geometric progression are rounded, hence the room.
+    return unevenness(np.log(values)) < min(0.2, unevenness(values))
+
+
+def cell_edges(values: np.ndarray) -> np.ndarray:
+    """Edges of cells around increasing grid values: midpoints, geometric where the values are."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.size == 1:
+        half = abs(values[0]) / 2 or 0.5
+        return np.array([values[0] - half, values[0] + half])
+    geometric = is_geometric(values)
+    at = np.log(values) if geometric else values
+    middle = (at[1:] + at[:-1]) / 2
+    edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
+    return np.asarray(np.exp(edges)) if geometric else edges
+
+
+def polyline(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A line that shows all its finite points: one alone becomes a dash as wide as its cell."""
+    edges = cell_edges(x)
+    finite = np.pad(np.isfinite(y), 1)
+    alone = finite[1:-1] & ~finite[:-2] & ~finite[2:]
+    xs, ys = [], []
+    for i in range(x.size):
+        xs += [edges[i], edges[i + 1]] if alone[i] else [x[i]]
+        ys += [y[i], y[i]] if alone[i] else [y[i]]
+    return np.array(xs, dtype=np.float64), np.array(ys, dtype=np.float64)
+
+
+# -- artists -------------------------------------------------------------------------------------
+
+
+def _scale(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
+    """A logarithmic axis for geometric values; ticks on the values where they are few."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    if is_geometric(values):
+        ax.set(**{f"{which}scale": "log"})
+    elif values.size <= 3:
+        axis.set_major_locator(FixedLocator(values.tolist()))
+    else:
+        axis.set_major_locator(MaxNLocator(5 if which == "x" else 6, steps=[1, 2, 5, 10]))
+
+
+def draw_cells(
+    ax: Axes, cells: xr.DataArray, norm: Normalize, cmap: Colormap | str = COLOURS
+) -> tuple[QuadMesh, list[Artist]]:
+    """One coloured rectangle for each value, with dims (y, x); a cross where it is NaN."""
+    y, x = (cells[dim].values for dim in cells.dims)
+    ax.set_facecolor(GHOST)
+    mesh = ax.pcolormesh(
+        cell_edges(x), cell_edges(y), np.ma.masked_invalid(cells.values), norm=norm, cmap=cmap,
+        rasterized=True,  # as vectors, viewers leave hairlines between cells
+    )  # fmt: skip
+    _scale(ax, "x", x)
+    _scale(ax, "y", y)
+    ax.set(xlim=cell_edges(x)[[0, -1]], ylim=cell_edges(y)[[0, -1]])
+    absent = mark_cells(ax, cells.isnull(), marker="x", color="black", markersize=3, gid="absent")
+    return mesh, absent
+
+
+def mark_cells(ax: Axes, cells: xr.DataArray, **style: Any) -> list[Artist]:
+    """A marker in the middle of every cell that is true."""
+    y, x = (cells[dim].values for dim in cells.dims)
+    row, column = np.nonzero(cells.values)
+    if row.size == 0:
+        return []
+    return [*ax.plot(x[column], y[row], linestyle="none", **style)]
+
+
+def hatch_cells(ax: Axes, cells: xr.DataArray, mesh: QuadMesh) -> list[Artist]:
+    """Hatch the region of the cells that are true, and outline it.
+
+    The hatching is black over light cells of `mesh` and white over dark ones.
+    """
+    y, x = (cell_edges(cells[dim].values) for dim in cells.dims)
+    inside = cells.values.astype(bool)
+    rgb = np.asarray(mesh.to_rgba(np.ma.asarray(mesh.get_array())))[..., :3]
+    dark = (rgb @ np.array([0.2126, 0.7152, 0.0722]) < 0.4).reshape(inside.shape)
+    artists: list[Artist] = []
+    for colour, where in (("black", inside & ~dark), ("white", inside & dark)):
+        if where.any():
+            boxes = [
+                Path([(x[j], y[i]), (x[j + 1], y[i]), (x[j + 1], y[i + 1]), (x[j], y[i + 1]),
+                      (x[j], y[i])], closed=True)
+                for i, j in np.argwhere(where)
+            ]  # fmt: skip
+            region = PathPatch(
+                Path.make_compound_path(*boxes), facecolor="none", edgecolor=colour, linewidth=0,
+                hatch=HATCH, gid="hatch",
+            )  # fmt: skip
+            artists.append(ax.add_patch(region))
+    padded = np.pad(inside, 1)
+    across, along = padded[1:, 1:-1] != padded[:-1, 1:-1], padded[1:-1, 1:] != padded[1:-1, :-1]
+    border = [[(x[j], y[i]), (x[j + 1], y[i])] for i, j in np.argwhere(across)]
+    border += [[(x[j], y[i]), (x[j], y[i + 1])] for i, j in np.argwhere(along)]
+    if border:
+        outline = LineCollection(border, colors="black", linewidths=0.5, capstyle="projecting")
+        artists.append(ax.add_collection(outline, autolim=False))
+    return artists
+
+
+def draw_contour(ax: Axes, line: xr.DataArray, style: Any = "-") -> list[Artist]:
+    """A measured line: black with a white halo, on any colour."""
+    x, y = polyline(line[line.dims[0]].values, line.values)
+    return [*ax.plot(x, y, color="black", linewidth=1.2, linestyle=style, path_effects=HALO)]
+
+
+def draw_law(ax: Axes, law: xr.DataArray) -> list[Artist]:
+    """A predicted line: a pale band, so that a measured line on top of it stays in sight."""
+    at = law[law.dims[0]].values.astype(np.float64)
+    x, y = polyline(at, law.values)
+    if at.size > 1 and at.min() > 0 and law.values.min() > 0:  # a power law is straight in logs
+        x = np.geomspace(at[0], at[-1], 200)
+        y = np.exp(np.interp(np.log(x), np.log(at), np.log(law.values)))
+    return [
+        *ax.plot(x, y, color="black", linewidth=4.2, solid_capstyle="butt"),
+        *ax.plot(x, y, color="white", linewidth=3.2, solid_capstyle="butt"),
+    ]

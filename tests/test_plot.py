@@ -1,0 +1,482 @@
+"""Figures: what is drawn is the data, and the same bytes each time."""
+
+import subprocess
+import sys
+import warnings
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import QuadMesh
+from matplotlib.patches import PathPatch
+
+from simdyn import analysis, plot, theory
+from simdyn.params import Figure, InputError
+from simdyn.plot import artists
+
+FINGERPRINT = "5eed" * 16
+
+
+def study(dimension=None, signal_norm=None, replicates=5, methods=("sgd", "sam")):
+    """Results as of the main study: smooth errors of the right shape, two recorded states."""
+    d = np.linspace(1000, 21000, 9) if dimension is None else np.asarray(dimension)
+    mu = np.linspace(0, 10, 11) if signal_norm is None else np.asarray(signal_norm)
+    rng = np.random.default_rng(0)
+    shape = (d.size, mu.size, len(methods), replicates, 2)
+    critical = np.ones((len(methods), d.size)) * 2.0
+    critical[0] = 1.1 * (d / 20) ** 0.25
+    width = critical.T[:, None, :] / np.sqrt(np.log(5))  # 0.5 exp(−(‖μ‖/width)²) is 0.1 at critical
+    error = 0.5 * np.exp(-((mu[None, :, None] / width) ** 2))
+    error = error[..., None] * (1 + 0.02 * rng.standard_normal((1, 1, 1, replicates)))
+    loss = np.full((d.size, mu.size, len(methods)), 0.01)
+    loss[:, :, -1] = np.where(mu < 4.5, 0.15, 0.02)
+    states = np.zeros(shape)
+    states[..., 0], states[..., 1] = 0.5, error
+    losses = np.broadcast_to(loss[..., None, None], shape).copy()
+    losses[..., 0] = np.log(2)
+    dims = ("dimension", "signal_norm", "method", "replicate", "step")
+
+    def parameter(values, symbol, name, dims=()):
+        return dims, values, {"symbol": symbol, "long_name": name, "units": "1"}
+
+    return xr.Dataset(
+        {
+            "test_error": (dims, states, {"long_name": "test error", "units": "1"}),
+            "train_loss": (dims, losses, {"long_name": "training loss", "units": "1"}),
+            "status": (dims[:-1], np.ones(shape[:-1], dtype=np.int8)),
+        },
+        {
+            "dimension": parameter(d, "d", "dimension of a patch", ("dimension",)),
+            "signal_norm": parameter(mu, "‖μ‖", "signal norm", ("signal_norm",)),
+            "method": np.array(methods),
+            "replicate": np.arange(replicates),
+            "update": ("step", [0, 100], {"symbol": "t", "long_name": "updates", "units": "1"}),
+            "n_samples": parameter(20, "n", "training samples"),
+            "noise_std": parameter(1.0, "σ_p", "noise standard deviation"),
+            "n_patches": parameter(2, "P", "patches of a sample"),
+            "n_filters": parameter(10, "m", "filters of each sign"),
+        },
+        {"title": "phase_diagram", "fingerprint": FINGERPRINT, "seed": 3},
+    )
+
+
+def panels(figure):
+    """Axes of the maps, without the colour bar."""
+    return figure.axes[:-1]
+
+
+def mesh(ax):
+    [found] = [artist for artist in ax.collections if isinstance(artist, QuadMesh)]
+    return found
+
+
+def cells(ax):
+    return np.ma.filled(mesh(ax).get_array(), np.nan)
+
+
+def words(figure):
+    lines = [text.get_text() for text in figure.texts if text.get_gid() == "caption"]
+    return " ".join(lines).replace("\u00a0", " ")
+
+
+def hatched(ax, ds):
+    """Which grid points lie in a hatched region."""
+    x, y = np.meshgrid(ds["dimension"].values, ds["signal_norm"].values)
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    inside = np.zeros(len(points), dtype=bool)
+    for patch in ax.patches:
+        assert isinstance(patch, PathPatch)
+        assert patch.get_hatch()
+        # One subpath a cell: ask each, for a compound path is one region by the even-odd rule.
+        for cell in patch.get_path().to_polygons(closed_only=False):
+            inside |= matplotlib.path.Path(cell).contains_points(points)
+    return inside.reshape(x.shape)
+
+
+def lines_at_level(ax):
+    return [line for line in ax.lines if line.get_path_effects()]
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+# -- the maps --------------------------------------------------------------------------------------
+
+
+def test_phase_diagram__panels_are_means_and_their_difference():
+    ds = study()
+    figure = plot.draw(ds, Figure())
+    mean = analysis.mean_state(ds, "test_error").transpose("method", "signal_norm", "dimension")
+    first, second, difference = map(cells, panels(figure))
+    np.testing.assert_array_equal(first, mean[0])
+    np.testing.assert_array_equal(second, mean[1])
+    np.testing.assert_array_equal(difference, first - second)
+
+
+def test_phase_diagram__one_colour_scale_with_nought_on_it():
+    figure = plot.draw(study(), Figure())
+    limits = {(mesh(ax).norm.vmin, mesh(ax).norm.vmax) for ax in panels(figure)}
+    [(low, high)] = limits
+    assert low == 0.0
+    assert high == np.nanmax([cells(ax) for ax in panels(figure)])
+
+
+def test_phase_diagram__compare_chooses_methods_and_their_order():
+    ds = study(methods=("sgd", "other", "sam"))
+    figure = plot.draw(ds, Figure(compare=("sam", "sgd")))
+    assert [ax.get_title() for ax in panels(figure)] == ["(a) SAM", "(b) SGD", "(c) SAM − SGD"]
+    mean = analysis.mean_state(ds, "test_error").sel({"method": "sam"})
+    np.testing.assert_array_equal(cells(panels(figure)[0]), mean.transpose("signal_norm", ...))
+
+
+def test_phase_diagram__any_order_of_dims_and_values():
+    ds = study()
+    turned = ds.transpose("step", "method", "signal_norm", "replicate", "dimension")
+    turned = turned.isel(dimension=slice(None, None, -1), signal_norm=[3, 1, 2, *range(4, 11), 0])
+    a, b = plot.draw(ds, Figure()), plot.draw(turned, Figure())
+    for one, other in zip(panels(a), panels(b), strict=True):
+        np.testing.assert_allclose(cells(one), cells(other), rtol=1e-15)
+    assert words(a) == words(b)
+
+
+def test_phase_diagram__cells_lie_around_their_values():
+    ds = study()
+    coordinates = mesh(panels(plot.draw(ds, Figure()))[0]).get_coordinates()
+    x, y = coordinates[0, :, 0], coordinates[:, 0, 1]
+    np.testing.assert_allclose((x[1:] + x[:-1]) / 2, ds["dimension"])
+    np.testing.assert_allclose((y[1:] + y[:-1]) / 2, ds["signal_norm"])
+
+
+def test_phase_diagram__axes_say_what_they_are():
+    ds = study()
+    ds["signal_norm"].attrs["units"] = "mm"
+    ax = panels(plot.draw(ds, Figure()))[0]
+    assert ax.get_xlabel() == "dimension of a patch $d$"
+    assert ax.get_ylabel() == r"signal norm $\Vert μ\Vert $ (mm)"
+    assert ax.get_xscale() == "linear"
+
+
+def test_phase_diagram__geometric_grid_has_a_log_axis():
+    ds = study(dimension=np.geomspace(100, 1e6, 9).round())
+    ax = panels(plot.draw(ds, Figure()))[2]
+    assert ax.get_xscale() == "log"
+    assert ax.get_yscale() == "linear"
+
+
+def test_phase_diagram__cells_without_a_run_are_crossed_and_counted():
+    ds = study()
+    ds["status"][2, 3, 0, :] = 0
+    ds["status"][4, 5, 1, :2] = 3
+    ds["test_error"][4, 5, 1, :2] = np.nan
+    figure = plot.draw(ds, Figure())
+    for ax, expected in zip(panels(figure), (1, 0, 1), strict=True):
+        crosses = [line for line in ax.lines if line.get_gid() == "absent"]
+        assert np.isnan(cells(ax)).sum() == expected == len(crosses)
+    assert crosses[0].get_xdata()[0] == ds["dimension"][2]
+    assert crosses[0].get_ydata()[0] == 3.0
+    assert "7 runs without a valid state left out" in words(figure)
+
+
+def test_phase_diagram__marks_where_the_difference_is_reversed():
+    ds = study()
+    ds["test_error"][1, 8, 1] += 0.2
+    figure = plot.draw(ds, Figure())
+    [marks] = [line for line in panels(figure)[2].lines if line.get_gid() == "reverse"]
+    paired = analysis.paired_difference(ds, "test_error", "sgd", "sam")
+    expected = paired["difference"] < -2 * paired["standard_error"]
+    found = {(float(x), float(y)) for x, y in zip(*marks.get_data(), strict=True)}
+    assert (float(ds["dimension"][1]), 8.0) in found
+    assert len(found) == int(expected.sum())
+    assert "Circles in (c): below −2 standard errors" in words(figure)
+
+
+# -- hatching --------------------------------------------------------------------------------------
+
+
+def test_phase_diagram__hatches_exactly_where_the_loss_is_high():
+    ds = study()
+    figure = plot.draw(ds, Figure())
+    loss = analysis.mean_state(ds, "train_loss").transpose("method", "signal_norm", "dimension")
+    high = loss.values >= 0.05
+    np.testing.assert_array_equal(hatched(panels(figure)[0], ds), high[0])
+    np.testing.assert_array_equal(hatched(panels(figure)[1], ds), high[1])
+    np.testing.assert_array_equal(hatched(panels(figure)[2], ds), high[0] | high[1])
+    assert not high[0].any()
+    assert high[1].any()
+    assert not high[1].all()
+    assert f"0 for SGD, {high[1].sum()} for SAM, of {high[1].size}" in words(figure)
+
+
+def test_phase_diagram__hatch_limit_counts_as_high():
+    ds = study()
+    figure = plot.draw(ds, Figure(hatch_loss=float(ds["train_loss"][0, 10, 1, 0, 1])))
+    assert hatched(panels(figure)[1], ds).all()
+    assert "training loss ≥ 0.02" in words(figure)
+
+
+def test_phase_diagram__hatching_is_black_on_light_and_white_on_dark():
+    regions = panels(plot.draw(study(), Figure()))[1].patches
+    assert sorted(matplotlib.colors.to_hex(one.get_edgecolor()) for one in regions) == [
+        "#000000",
+        "#ffffff",
+    ]
+
+
+def test_phase_diagram__without_a_training_loss():
+    figure = plot.draw(study().drop_vars("train_loss"), Figure())
+    assert not any(ax.patches for ax in panels(figure))
+    assert "The training loss was not recorded" in words(figure)
+
+
+# -- lines -----------------------------------------------------------------------------------------
+
+
+def test_phase_diagram__contours_of_each_method():
+    ds = study()
+    a, b, c = map(lines_at_level, panels(plot.draw(ds, Figure())))
+    contour = analysis.contour(ds, "test_error", 0.1, "signal_norm")
+    for line, expected in ((a[0], 0), (b[0], 1), (c[0], 0), (c[1], 1)):
+        np.testing.assert_array_equal(line.get_ydata(), contour[:, expected])
+    assert (len(a), len(b), len(c)) == (1, 1, 2)
+    assert a[0].get_linestyle() == c[0].get_linestyle() != b[0].get_linestyle()
+    assert b[0].get_linestyle() == c[1].get_linestyle()
+
+
+def test_phase_diagram__law_is_fitted_to_the_first_contour():
+    ds = study()
+    figure = plot.draw(ds, Figure())
+    contour = analysis.contour(ds, "test_error", 0.1, "signal_norm").sel({"method": "sgd"})
+    scale = theory.critical_signal_norm(ds["dimension"], 20, 2, 1.0)
+    fit = analysis.fit_critical_constant(contour, scale)
+    assert fit.constant == pytest.approx(1.1, rel=0.02)
+    assert f"$c={fit.constant:.3g}$ fitted to the contour of SGD (9 points" in words(figure)
+    law = [line for line in panels(figure)[0].lines if not line.get_path_effects()]
+    x, y = law[0].get_data()
+    np.testing.assert_allclose(y, theory.critical_signal_norm(x, 20, 2, 1.0, fit.constant))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert any(label.endswith("slope ¼: theory, height: fitted") for label in labels)
+
+
+def test_phase_diagram__no_law_on_other_axes():
+    ds = study()
+    figure = plot.draw(ds, Figure(x="signal_norm", y="dimension"))
+    assert "fitted" not in words(figure)
+    assert len(figure.legends[0].get_texts()) < 4
+
+
+def test_phase_diagram__law_follows_a_parameter_given_by_a_formula():
+    ds = study()
+    ds = ds.assign_coords(n_samples=("dimension", np.arange(12, 21), ds["n_samples"].attrs))
+    figure = plot.draw(ds, Figure())
+    assert "$n$ = 12…20" in words(figure)
+    assert "fitted to the contour" in words(figure)
+    varies = ds.assign_coords(n_samples=("signal_norm", np.arange(10, 21), ds["n_samples"].attrs))
+    assert "fitted" not in words(plot.draw(varies, Figure()))
+
+
+# -- the caption -----------------------------------------------------------------------------------
+
+
+def test_phase_diagram__caption():
+    said = words(plot.draw(study(), Figure(level=0.2)))
+    for part in (
+        "(a) SGD, (b) SAM: mean test error over 5 replicates; (c) SGD minus SAM",
+        "$n$ = 20, $m$ = 10, $P$ = 2, $σ_p$ = 1.",
+        "contours at 0.2.",
+        "mean training loss ≥ 0.05",
+        f"Study phase_diagram, seed 3, fingerprint {FINGERPRINT[:12]}.",
+    ):
+        assert part in said
+    assert FINGERPRINT[:13] not in said
+
+
+def test_phase_diagram__text_fits_and_does_not_overlap():
+    figure = plot.draw(study(), Figure())
+    assert figure.get_size_inches()[0] == 7.0
+    with artists.style():
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    renderer = canvas.get_renderer()
+    blocks = [figure.legends[0], *figure.texts]
+    blocks += [ax.xaxis.label for ax in panels(figure)]
+    boxes = [block.get_window_extent(renderer) for block in blocks]
+    for i, box in enumerate(boxes):
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+        assert box.y0 >= 0
+        assert not any(box.overlaps(other) for other in boxes[:i])
+    sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text)]
+    assert min(sizes) >= 7
+
+
+# -- small grids and what cannot be drawn ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (2, 2), (1, 6), (6, 1)])
+def test_phase_diagram__smoke_grids(shape, tmp_path):
+    d, mu = np.linspace(1000, 21000, shape[0]), np.linspace(0, 10, shape[1])
+    figure = plot.draw(study(d, mu, replicates=1), Figure())
+    plot.save(figure, tmp_path / "smoke")
+    assert cells(panels(figure)[0]).shape == shape[::-1]
+    if shape[0] <= 3:
+        assert panels(figure)[0].get_xticks().tolist() == d.tolist()
+    assert "over 1 replicate;" in words(figure)
+    assert "One replicate gives no standard error" in words(figure)
+    if shape[1] == 1:
+        assert "SGD has no contour" in words(figure)
+        assert "cannot be fitted" in words(figure)
+    else:
+        assert f"({shape[0]} point" in words(figure)
+
+
+def test_phase_diagram__contour_of_one_column_is_a_dash():
+    [line] = lines_at_level(panels(plot.draw(study([1000.0]), Figure()))[0])
+    x, y = line.get_data()
+    assert x[0] < 1000 < x[1]
+    assert y[0] == y[1]
+
+
+def test_phase_diagram__level_out_of_reach():
+    figure = plot.draw(study(), Figure(level=0.9))
+    assert "SGD has no contour: its mean nowhere falls to 0.9 on this grid." in words(figure)
+    assert "cannot be fitted" in words(figure)
+
+
+def test_phase_diagram__nothing_computed_yet(tmp_path):
+    ds = study()
+    ds["status"][:] = 0
+    ds["test_error"][:] = np.nan
+    ds["train_loss"][:] = np.nan
+    figure = plot.draw(ds, Figure())
+    plot.save(figure, tmp_path / "empty")
+    assert np.isnan(cells(panels(figure)[0])).all()
+
+
+def test_phase_diagram__one_method():
+    figure = plot.draw(study(methods=("sam",)), Figure())
+    assert [ax.get_title() for ax in panels(figure)] == ["(a) SAM"]
+    assert "(c)" not in words(figure)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"x": "dimensoin"}, "Figure.x = 'dimensoin': did you mean 'dimension'"),
+        ({"y": "dimension"}, "Figure.y = 'dimension'"),
+        ({"compare": ("sgd", "smm")}, "Figure.compare: 'smm' is not a method"),
+        ({"variable": "tset_error"}, "did you mean 'test_error'"),
+    ],
+)
+def test_phase_diagram__bad_input(fields, message):
+    with pytest.raises(InputError, match=message):
+        plot.draw(study(), Figure(**fields))
+
+
+def test_phase_diagram__third_swept_parameter():
+    ds = xr.concat([study().drop_vars("n_samples")] * 2, xr.Variable("n_samples", [10, 20]))
+    with pytest.raises(InputError, match="n_samples is swept too"):
+        plot.draw(ds, Figure())
+    figure = plot.draw(ds.isel(n_samples=[1]), Figure())
+    assert "$n$" not in words(figure) or "20" in words(figure)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def test_save__same_bytes_twice(tmp_path):
+    first = plot.save(plot.draw(study(), Figure()), tmp_path / "one" / "map.png")
+    second = plot.save(plot.draw(study(), Figure()), tmp_path / "two" / "map")
+    assert [path.name for path in first] == [path.name for path in second] == ["map.png", "map.pdf"]
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    assert b"CreationDate" not in first[1].read_bytes()
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["map.pdf", "map.png"]
+
+
+def test_save__readers_settings_change_nothing(tmp_path):
+    [plain, _] = plot.save(plot.draw(study(), Figure()), tmp_path / "plain")
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "savefig.dpi": 10}):
+        [other, _] = plot.save(plot.draw(study(), Figure()), tmp_path / "other")
+    assert plain.read_bytes() == other.read_bytes()
+
+
+def test_save__keeps_dots_in_the_name(tmp_path):
+    png, pdf = plot.save(matplotlib.figure.Figure((1, 1)), tmp_path / "phase.v2")
+    assert (png.name, pdf.name) == ("phase.v2.png", "phase.v2.pdf")
+
+
+def test_save__embeds_truetype_fonts(tmp_path):
+    _, pdf = plot.save(plot.draw(study(), Figure()), tmp_path / "map")
+    assert b"/Type3" not in pdf.read_bytes()
+
+
+def test_plot__leaves_the_global_state_alone():
+    code = (
+        "import sys, simdyn.plot as p; "
+        "assert 'matplotlib.pyplot' not in sys.modules; "
+        "assert not any(name in sys.modules for name in ('numba', 'zarr'))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    before = dict(matplotlib.rcParams)
+    plot.draw(study(), Figure())
+    assert dict(matplotlib.rcParams) == before
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("symbol", "expected"),
+    [
+        ("", ""),
+        ("d", "$d$"),
+        ("σ_p", "$σ_p$"),
+        ("‖μ‖", r"$\Vert μ\Vert $"),
+        ("L₀₋₁", "$L_{0-1}$"),
+        ("F₊₁", "$F_{+1}$"),
+    ],
+)
+def test_math_symbol(symbol, expected):
+    assert artists.math_symbol(symbol) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 10, 100], True),
+        ([10, 18, 32, 56, 100], True),  # rounded to whole numbers
+        ([1000, 2000, 3000], False),
+        ([0, 1, 10], False),
+        ([1, 10], False),
+        ([5], False),
+    ],
+)
+def test_is_geometric(values, expected):
+    assert artists.is_geometric(np.array(values)) is expected
+
+
+def test_cell_edges():
+    np.testing.assert_allclose(artists.cell_edges(np.array([0, 1, 3])), [-0.5, 0.5, 2, 4])
+    np.testing.assert_allclose(artists.cell_edges(np.array([1, 100, 10000])), [0.1, 10, 1e3, 1e5])
+    np.testing.assert_allclose(artists.cell_edges(np.array([4])), [2, 6])
+    np.testing.assert_allclose(artists.cell_edges(np.array([0])), [-0.5, 0.5])
+
+
+def test_polyline__shows_points_that_stand_alone():
+    x = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    xs, ys = artists.polyline(x, np.array([5.0, np.nan, 7.0, 8.0, np.nan]))
+    np.testing.assert_array_equal(xs, [-0.5, 0.5, 1, 2, 3, 4])
+    np.testing.assert_array_equal(ys, [5, 5, np.nan, 7, 8, np.nan])
+
+
+def test_colours__lightness_falls_all_the_way():
+    rgb = matplotlib.colormaps[artists.COLOURS](np.linspace(0, 1, 256))[:, :3]
+    grey = rgb @ np.array([0.2126, 0.7152, 0.0722])
+    assert np.all(np.diff(grey) < 0.002)
+    assert grey[0] - grey[-1] > 0.7
