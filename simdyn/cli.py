@@ -167,9 +167,9 @@ def run(
     after Ctrl-C or a crash the same command goes on where it stood, to the same values.
     """
     with _guard():
+        study = _load(study_file, smoke)
         from simdyn.run import run_study
 
-        study = _load(study_file, smoke)
         signal.signal(signal.SIGTERM, _raise_interrupt)
         path, display = _store_path(study, out), Display(study.name)
         began = time.monotonic()

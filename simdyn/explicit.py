@@ -9,7 +9,7 @@ import numpy.typing as npt
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
 from simdyn.kernels.point import run_problem
-from simdyn.params import InputError, Plan, Record, as_plan
+from simdyn.params import InputError, Plan, Record, as_plan, check_seed
 from simdyn.schema import (
     SCALARS,
     UPDATE_ATTRS,
@@ -22,7 +22,6 @@ from simdyn.simulation import (
     ESTIMATORS,
     NO_TEST_SET,
     check_kind,
-    check_seed,
     empty_traces,
     kernel_schedules,
     labelled,

@@ -21,7 +21,7 @@ def nearest(name: str, valid: typing.Iterable[str]) -> str:
     valid = list(valid)
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Allowed: {', '.join(valid)}"
+    return f"{hint}Allowed: {', '.join(valid) or 'none'}"
 
 
 def _plain_number(value: Any) -> Any:
@@ -325,6 +325,28 @@ class Record(Parameters):
             updates += k * np.clip(epochs - begun, 0, phase.epochs)
             begun += phase.epochs
         return np.unique(np.append(updates, last))
+
+
+MAX_SEED = 2**63 - 1
+
+
+def check_seed(seed: int) -> int:
+    """A seed is an integer from 0 to 2⁶³ − 1."""
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, int | np.integer)
+        or not 0 <= seed <= MAX_SEED
+    ):
+        raise InputError(f"seed = {seed!r}: allowed is an integer from 0 to 2**63 - 1")
+    return int(seed)
+
+
+def check_replicates(replicates: int) -> int:
+    """The number of replicates is an integer from 1 to 2³¹."""
+    whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
+    if not whole or not 1 <= replicates <= 2**31:
+        raise InputError(f"replicates = {replicates!r}: allowed is an integer from 1 to 2**31")
+    return int(replicates)
 
 
 Plan = typing.Sequence[Phase] | Phase

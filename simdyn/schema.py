@@ -130,6 +130,9 @@ def choose_variables(
     return tuple(name for name in VARIABLES if name in names or name in ALWAYS)
 
 
+DRAWN_VARIABLES = (*SCALARS, "margin", "signal_coef", "noise_coef")
+
+
 @dataclasses.dataclass(frozen=True)
 class Coordinate:
     """Values along some dims, with their metadata."""

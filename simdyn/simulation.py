@@ -20,10 +20,12 @@ from simdyn.params import (
     SignalNoiseData,
     TwoLayerCNN,
     as_plan,
+    check_replicates,
+    check_seed,
 )
 from simdyn.schema import (
     ALWAYS,
-    SCALARS,
+    DRAWN_VARIABLES,
     UPDATE_ATTRS,
     VARIABLES,
     Coordinate,
@@ -38,28 +40,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
-DRAWN_VARIABLES = (*SCALARS, "margin", "signal_coef", "noise_coef")
-MAX_SEED = 2**63 - 1
-
-
-def check_seed(seed: int) -> int:
-    """A seed is an integer from 0 to 2⁶³ − 1."""
-    if (
-        isinstance(seed, bool)
-        or not isinstance(seed, int | np.integer)
-        or not 0 <= seed <= MAX_SEED
-    ):
-        raise InputError(f"seed = {seed!r}: allowed is an integer from 0 to 2**63 - 1")
-    return int(seed)
-
-
-def check_replicates(replicates: int) -> int:
-    """The number of replicates is an integer from 1 to 2³¹."""
-    whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
-    if not whole or not 1 <= replicates <= 2**31:
-        raise InputError(f"replicates = {replicates!r}: allowed is an integer from 1 to 2**31")
-    return int(replicates)
-
 
 # -- parameters → kernel arguments ---------------------------------------------------------------
 

@@ -23,9 +23,12 @@ from simdyn.params import (
     Record,
     SignalNoiseData,
     TwoLayerCNN,
+    check_replicates,
+    check_seed,
     nearest,
 )
 from simdyn.schema import (
+    DRAWN_VARIABLES,
     SCALARS,
     UPDATE_ATTRS,
     VARIABLES,
@@ -36,7 +39,6 @@ from simdyn.schema import (
     choose_variables,
     parameter_coordinate,
 )
-from simdyn.simulation import DRAWN_VARIABLES, check_replicates, check_seed
 from simdyn.space import Point, Section, Space
 
 if TYPE_CHECKING:
@@ -381,9 +383,9 @@ def load_study(path: str | Path) -> Study:
     try:
         tables = tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
-        folder = path.parent if path.parent.is_dir() else Path()
-        near = nearest(path.name, sorted(p.name for p in folder.glob("*.toml")) or ["none here"])
-        raise InputError(f"{path}: no such file; {near}") from None
+        found = {*path.parent.glob("*.toml"), *Path("studies").glob("*.toml")}
+        there = sorted(str(file) for file in found if file.name != "pyproject.toml")
+        raise InputError(f"{path}: no such file; {nearest(str(path), there)}") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder; allowed is a study file, NAME.toml") from None
     except UnicodeDecodeError:

@@ -61,7 +61,7 @@ def padded_copy(array, height, width):
     return out
 
 
-@part
+@inlined
 def new_workspace(problem):
     """Lay out one problem."""
     q, banks = problem.overlaps.shape

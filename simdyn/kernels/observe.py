@@ -7,7 +7,7 @@ import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
-from simdyn.kernels.compiled import part
+from simdyn.kernels.compiled import inlined, part
 from simdyn.kernels.gradient import apply_gram, gradient, loss, output, pad, padded_copy
 from simdyn.kernels.linear import dot, lower_factor
 from simdyn.kernels.problem import Floats
@@ -42,7 +42,7 @@ def weights_now(problem, moved):
     return weights
 
 
-@part
+@inlined
 def clean_error(problem, stream, fresh_noise, overlaps, moved):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
     banks = problem.overlaps.shape[1]
@@ -72,7 +72,7 @@ def clean_error(problem, stream, fresh_noise, overlaps, moved):
     return risk.summarise(values)
 
 
-@part
+@inlined
 def error_on(test_set, moved, bank, filters):
     """Test error on explicit samples and its binomial standard error."""
     vectors, q = test_set.cross.shape

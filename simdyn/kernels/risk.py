@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from simdyn.kernels import random
-from simdyn.kernels.compiled import part
+from simdyn.kernels.compiled import inlined, part
 from simdyn.kernels.linear import apply_lower, dot, normalise
 
 MAX_DIRECTIONS = 12
@@ -138,7 +138,7 @@ def _descend(factor, slopes, direction, image):
     return best
 
 
-@part
+@inlined
 def failure_directions(offset, slopes, factor, directions):
     """Distinct local nearest failures, the nearest first, into `directions`, zeros before.
 
@@ -226,7 +226,7 @@ def _side(offset, slopes, factor):
     return directions, images, cosines
 
 
-@part
+@inlined
 def _line_mass(offset, slopes, side, point, image, sign, base, kinks, order):
     """Failing mass seen from ±point: the sum over directions, each on its own cell."""
     directions, images, cosines = side
@@ -246,7 +246,7 @@ def _line_mass(offset, slopes, side, point, image, sign, base, kinks, order):
     return total
 
 
-@part
+@inlined
 def line_values(factor, slopes, offset_up, offset_down, draws, stream):
     """One unbiased value of the test error for each pair of antithetic lines."""
     filters, size = factor.shape
@@ -276,7 +276,7 @@ def line_values(factor, slopes, offset_up, offset_down, draws, stream):
     return values
 
 
-@part
+@inlined
 def counted_values(factor, slopes, offset_up, offset_down, draws, stream):
     """0, ½ or 1 for each fresh sample."""
     filters, size = factor.shape
@@ -321,7 +321,7 @@ def _radial_value(offset, swing, size):
     return 1.0 - beyond if swing > 0.0 else 1.0
 
 
-@part
+@inlined
 def radial_values(factor, slopes, offset_up, offset_down, draws, stream):
     """The exact error along each random ray, both true labels averaged."""
     filters, size = factor.shape

@@ -76,7 +76,7 @@ class State(NamedTuple):
 UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT = 0, 1, 2, 3, 4, 5
 
 
-@part
+@inlined
 def new_state(problem):
     """The state before the first update."""
     at = np.zeros(6, np.int64)

@@ -27,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import naive
 
+import simdyn
+
 jax.config.update("jax_enable_x64", True)
 
 Array = NDArray[np.float64]
@@ -152,6 +154,18 @@ def report_edges(step: Step = naive.sam_step) -> None:
             )
 
 
+def simdyn_sam_step(
+    weights: Array, patches: Array, labels: Array, radius: float, learning_rate: float
+) -> Array:
+    """The same step by simdyn, in the span of the patches."""
+    problem = simdyn.Problem.from_patches(patches, labels, weights)
+    phase = simdyn.SAM(radius=radius, learning_rate=learning_rate, epochs=1)
+    ds = simdyn.train(problem, phase, record=simdyn.Record(weights=True))
+    return ds.weights.values[-1]
+
+
 if __name__ == "__main__":
-    compare_sam_step()
-    report_edges()
+    for name, step in {"simdyn": simdyn_sam_step, "weight-space reference": naive.sam_step}.items():
+        print(f"-- {name} against optax.contrib.sam (opaque mode, float64)")
+        compare_sam_step(step)
+        report_edges(step)

@@ -71,9 +71,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
             q, banks = problem.overlaps.shape
             traces = simulation.empty_traces((), ["margin"], 1, banks // 2, n, q)
             no_tests = simulation.NO_TEST_SET
-            run_problem(
-                problem, schedule, np.uint64(0), no_tests, no_test, record_at, stop, traces
-            )
+            run_problem(problem, schedule, np.uint64(0), no_tests, no_test, record_at, stop, traces)
             margin[:] = traces.margin[0]
 
     began = time.perf_counter()
@@ -116,7 +114,9 @@ def compare(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dimension", type=int, default=1000)
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--filters", type=int, default=10)
