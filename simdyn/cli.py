@@ -90,6 +90,7 @@ class Display:
         self.name = name
         self.bar: Any = None
         self.runs = self.done = self.fresh = 0
+        self.compile_seconds = 0.0
         self.began = self.spoke = time.monotonic()
 
     def start(self, runs: int, done: int) -> None:
@@ -106,7 +107,16 @@ class Display:
                 console=Console(stderr=True), transient=True,
             )  # fmt: skip
             self.bar.start()
-            self.task = self.bar.add_task("", total=runs, completed=done, rate="compiling …")
+            self.task = self.bar.add_task(
+                "", total=runs, completed=done, rate="preparing kernels …"
+            )
+
+    def ready(self, seconds: float) -> None:
+        """The kernels are compiled, or loaded, after so many seconds; runs begin."""
+        self.compile_seconds = seconds
+        if seconds > 5.0:
+            typer.echo(f"  kernels compiled in {seconds:.0f} s, once for this version", err=True)
+        self.began = self.spoke = time.monotonic()
 
     def rate(self) -> str:
         """Runs a second and time left, from this session's own pace."""
@@ -181,7 +191,8 @@ def run(
         seconds = time.monotonic() - began
         if as_json:
             report = {"store": str(path), "figures": list(map(str, figures)), "runs": study.runs,
-                      "computed": display.fresh, "seconds": round(seconds, 3)}  # fmt: skip
+                      "computed": display.fresh, "seconds": round(seconds, 3),
+                      "compile_seconds": round(display.compile_seconds, 3)}  # fmt: skip
             typer.echo(json.dumps(report))
             return
         for made in (path, *figures):

@@ -27,6 +27,7 @@ from simdyn.simulation import (
     labelled,
     provenance,
 )
+from simdyn.threads import side_by_side
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -324,10 +325,22 @@ def train(
         fresh_noise = fresh_noise._replace(method=codes.NO_TEST)
     elif fresh_noise.method == codes.LINE:
         fresh_noise = fresh_noise._replace(method=ESTIMATORS[record.test_estimator])
-    status, status_step = run_problem(
-        problem.arrays, schedule, np.uint64(seed), problem.test_set, fresh_noise, updates,
-        np.zeros(1, np.int64), traces,
-    )  # fmt: skip
+
+    def work(_: int, stop: np.ndarray) -> tuple[int, int]:
+        outcome: tuple[int, int] = run_problem(
+            problem.arrays,
+            schedule,
+            np.uint64(seed),
+            problem.test_set,
+            fresh_noise,
+            updates,
+            stop,
+            traces,
+        )
+        return outcome
+
+    # On a thread of its own, so that an interrupt is heard while the kernel runs.
+    ((_, (status, status_step)),) = side_by_side(work, [0], threads=1)
     arrays = labelled(traces, names, filters)
     arrays |= {"status": np.array(status, np.int8), "status_step": np.array(status_step)}
     coords = axis_coordinates(None, 1, updates.size, filters, n, 0 if problem.named_signal else q)
@@ -335,7 +348,8 @@ def train(
     coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     if record.weights:
         coef = labelled(traces, ["coef"], filters)["coef"]
-        arrays["weights"] = problem.weights + coef @ problem.vectors
+        with np.errstate(invalid="ignore", over="ignore"):  # status tells of overflow
+            arrays["weights"] = problem.weights + coef @ problem.vectors
         features = np.arange(problem.weights.shape[2])
         coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
     call = {"train": {"plan": list(plan), "seed": seed, "record": record}}

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticUndefined
 
 MAX_DIMENSION = 2**53  # beyond, d is not exact in float64
+MAX_UPDATES, MAX_STATES = 2**62, 2**24
 
 
 class InputError(ValueError):
@@ -272,13 +273,17 @@ class Record(Parameters):
         For explicit data: record the weights themselves.
     test_estimator : {"line", "counted", "radial"}
         How the test error on fresh samples is estimated (see `simdyn.kernels.risk`).
-    test_draws : int ≥ 2, optional
+    test_draws : int, 4 … 2²⁷, optional
         Random draws for each estimate: lines (default 128), or points or rays (1000).
     """
 
-    every: Whole | None = _field(None, "", "recording interval", "an integer ≥ 1", ge=1)
+    every: Whole | None = _field(
+        None, "", "recording interval", "an integer from 1 to 2**53", ge=1, le=MAX_DIMENSION
+    )
     unit: Literal["epoch", "step"] = _field("epoch", "", "unit", '"epoch" or "step"')
-    log_spaced: Whole | None = _field(None, "", "states, log-spaced", "an integer ≥ 2", ge=2)
+    log_spaced: Whole | None = _field(
+        None, "", "states, log-spaced", "an integer from 2 to 2**20", ge=2, le=2**20
+    )
     variables: tuple[str, ...] | None = _field(
         None, "", "variables", "a list of names of variables"
     )
@@ -287,7 +292,7 @@ class Record(Parameters):
         "line", "", "estimator of the test error", '"line", "counted" or "radial"'
     )
     test_draws: Whole | None = _field(
-        None, "", "draws for each test error", "an integer from 2 to 2**40", ge=2, le=2**40
+        None, "", "draws for each test error", "an integer from 4 to 2**27", ge=4, le=2**27
     )
 
     @property
@@ -311,12 +316,20 @@ class Record(Parameters):
         """
         per_epoch = [phase.updates_per_epoch(n_samples) for phase in plan]
         last = sum(phase.epochs * k for phase, k in zip(plan, per_epoch, strict=True))
+        if last > MAX_UPDATES:
+            raise InputError(f"epochs: the plan makes {last:.3g} updates; allowed are up to 2**62")
         if self.log_spaced is not None:
             spaced = np.geomspace(1, max(last, 1), self.log_spaced - 1).round().astype(np.int64)
             return np.unique(np.concatenate([[0], spaced[spaced <= last], [last]]))
         if self.every is None and default == "last":
             return np.array([last], dtype=np.int64)
         every = self.every or 1
+        length = last if self.unit == "step" else sum(phase.epochs for phase in plan)
+        if length // every > MAX_STATES:
+            raise InputError(
+                f"Record would keep {length // every:.3g} states; allowed are up to 2**24: use "
+                "every or log_spaced"
+            )
         if self.unit == "step":
             return np.unique(np.append(np.arange(0, last + 1, every), last))
         epochs = np.arange(0, sum(phase.epochs for phase in plan) + 1, every)

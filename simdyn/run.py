@@ -10,7 +10,7 @@ import numpy as np
 from simdyn.blocks import Block
 from simdyn.params import InputError
 from simdyn.schema import VARIABLES
-from simdyn.simulation import run_drawn
+from simdyn.simulation import prepare, run_drawn
 from simdyn.study import Study
 from simdyn.threads import check_threads, side_by_side
 
@@ -26,6 +26,9 @@ class Progress(Protocol):
     def start(self, runs: int, done: int) -> None:
         """So many runs in all, so many of them already there."""
 
+    def ready(self, seconds: float) -> None:
+        """The kernels are compiled, or loaded, after so many seconds; runs begin."""
+
     def advance(self, runs: int) -> None:
         """So many runs more."""
 
@@ -37,6 +40,9 @@ class Silent:
     """No progress shown."""
 
     def start(self, runs: int, done: int) -> None:
+        """Say nothing."""
+
+    def ready(self, seconds: float) -> None:
         """Say nothing."""
 
     def advance(self, runs: int) -> None:
@@ -137,6 +143,8 @@ def run_study(
         arrays = run_block(study, block, stop, progress.failed)
         return arrays, time.perf_counter() - began
 
+    if waiting:
+        progress.ready(prepare())
     if store is not None and waiting:
         store.open_log(threads)
     for block, (arrays, seconds) in _kept(side_by_side(work, waiting, threads)):

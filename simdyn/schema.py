@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 STATUS = {
     0: "missing: not computed yet",
     1: "done",
-    2: "zero gradient: from status_step on every gradient was exactly zero; the state is valid",
-    3: "non-finite: an output overflowed at update status_step; what follows is NaN",
+    2: "zero gradient: from update status_step on every gradient was exactly zero; the state is "
+    "valid",
+    3: "non-finite: an overflow was noticed at update status_step; from there on all is NaN",
     4: "failed",
     5: "masked",
 }

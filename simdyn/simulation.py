@@ -1,5 +1,6 @@
 """The one bridge: parameters → Gram-space arrays → kernel → labelled dataset."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from simdyn.kernels.observe import Traces
 from simdyn.kernels.point import run_point
 from simdyn.kernels.sampling import Setting
 from simdyn.params import (
+    SGD,
     InputError,
     Parameters,
     Phase,
@@ -142,6 +144,17 @@ def run_drawn(
         return None
     arrays = labelled(traces, names, net.n_filters)
     return {**arrays, "status": status.astype(np.int8), "status_step": status_step}
+
+
+def prepare() -> float:
+    """Compile the kernels, or load them from the cache; returns the seconds it took."""
+    began = time.perf_counter()
+    data = SignalNoiseData(n_samples=1, dimension=1, signal_norm=0.0)
+    net = TwoLayerCNN(n_filters=1, init_std=0.0)
+    plan = SGD(learning_rate=1.0, epochs=0)
+    stop = np.zeros(1, np.int64)
+    run_drawn(data, net, [[plan]], 0, range(1), Record(), "last", ALWAYS, stop)
+    return time.perf_counter() - began
 
 
 # -- one setting ---------------------------------------------------------------------------------

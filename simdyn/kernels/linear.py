@@ -42,6 +42,16 @@ def copy(source, out):
 
 
 @part
+def all_finite(array):
+    """Is every entry of an array of two axes finite?"""
+    for k in range(array.shape[0]):
+        for f in range(array.shape[1]):
+            if not math.isfinite(array[k, f]):
+                return False
+    return True
+
+
+@part
 def normalise(vector):
     """Scale a vector to length one; returns its length before, 0 where it has none."""
     length = math.sqrt(dot(vector, vector))

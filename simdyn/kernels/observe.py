@@ -7,9 +7,9 @@ import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
-from simdyn.kernels.compiled import inlined, part
+from simdyn.kernels.compiled import inlined, part, stopped
 from simdyn.kernels.gradient import apply_gram, gradient, loss, output, pad, padded_copy
-from simdyn.kernels.linear import dot, lower_factor
+from simdyn.kernels.linear import all_finite, dot, lower_factor
 from simdyn.kernels.problem import Floats
 from simdyn.kernels.simd import product, rectified_dot
 
@@ -43,7 +43,7 @@ def weights_now(problem, moved):
 
 
 @inlined
-def clean_error(problem, stream, fresh_noise, overlaps, moved):
+def clean_error(problem, stream, fresh_noise, overlaps, moved, stop):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
     banks = problem.overlaps.shape[1]
     m = banks // 2
@@ -64,11 +64,11 @@ def clean_error(problem, stream, fresh_noise, overlaps, moved):
         minus -= sign * max(-overlaps[0, f], 0.0) / m
     draws = fresh_noise.draws
     if fresh_noise.method == codes.LINE:
-        values = risk.line_values(factor, slopes, plus, minus, draws, stream)
+        values = risk.line_values(factor, slopes, plus, minus, draws, stream, stop)
     elif fresh_noise.method == codes.COUNTED:
-        values = risk.counted_values(factor, slopes, plus, minus, draws, stream)
+        values = risk.counted_values(factor, slopes, plus, minus, draws, stream, stop)
     else:
-        values = risk.radial_values(factor, slopes, plus, minus, draws, stream)
+        values = risk.radial_values(factor, slopes, plus, minus, draws, stream, stop)
     return risk.summarise(values)
 
 
@@ -109,12 +109,13 @@ def squared_norm(dictionary, k):
 
 
 @part
-def observe(problem, stream, test_set, fresh_noise, overlaps, moved, work, state, traces):
-    """Write the state at index `state` of every trace; False where an output is not finite."""
+def observe(problem, stream, test_set, fresh_noise, overlaps, moved, work, stop, state, traces):
+    """Write the state at index `state` of every trace; returns DONE, NON_FINITE or STOPPED."""
     n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
     scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
-    if not finite:
-        return False
+    # An overlap of −∞ is inactive and does not show in any output.
+    if not finite or not (all_finite(overlaps) and all_finite(moved)):
+        return codes.NON_FINITE
     total_loss, total_error = 0.0, 0.0
     for i in range(n):
         total_loss += loss(work.margins[i])
@@ -147,10 +148,12 @@ def observe(problem, stream, test_set, fresh_noise, overlaps, moved, work, state
         traces.test_error[state] = error
         traces.test_error_se[state] = deviation
     elif fresh_noise.method != codes.NO_TEST:
-        clean, deviation, effective = clean_error(problem, stream, fresh_noise, overlaps, moved)
+        clean, deviation, effective = clean_error(
+            problem, stream, fresh_noise, overlaps, moved, stop
+        )
         shrink = 1.0 - 2.0 * fresh_noise.label_flip
         traces.clean_test_error[state] = clean
         traces.test_error[state] = fresh_noise.label_flip + shrink * clean
-        traces.test_error_se[state] = shrink * deviation
+        traces.test_error_se[state] = abs(shrink) * deviation
         traces.test_error_ess[state] = effective
-    return True
+    return codes.STOPPED if stopped(stop) else codes.DONE

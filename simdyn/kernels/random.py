@@ -92,8 +92,8 @@ def block(stream, purpose, i, j):
 
 @part
 def to_uniform(word):
-    """A word to the open unit interval: the midpoint of one of 2⁵³ cells."""
-    return (np.float64(word >> np.uint64(11)) + 0.5) * 2.0**-53
+    """A word to the open unit interval: the midpoint of one of 2⁵² cells."""
+    return (np.float64(word >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 @part

@@ -20,10 +20,11 @@ import math
 import numpy as np
 
 from simdyn.kernels import random
-from simdyn.kernels.compiled import inlined, part
+from simdyn.kernels.compiled import inlined, part, stopped
+from simdyn.kernels.failures import failure_directions
 from simdyn.kernels.linear import apply_lower, dot, normalise
 
-MAX_DIRECTIONS = 12
+POLL = 256  # draws between two looks at the stop flag
 _ROOT_HALF = math.sqrt(0.5)
 
 
@@ -114,92 +115,13 @@ def failing_mass(offset, slopes, base, direction, start, kinks, order):
 
 
 @part
-def _descend(factor, slopes, direction, image):
-    """α ← −∇φ/‖∇φ‖ of the active pattern until it repeats; returns the slope −dφ/dt along α."""
-    best, size = -math.inf, direction.size
-    trial = direction.copy()
-    for _ in range(40):
-        apply_lower(factor, trial, image)
-        fall = 0.0
-        for f in range(slopes.size):
-            fall -= slopes[f] * max(image[f], 0.0)
-        if fall <= best:
-            break
-        best = fall
-        for c in range(size):
-            direction[c] = trial[c]
-            trial[c] = 0.0
-        for f in range(slopes.size):
-            if image[f] > 0.0:
-                for c in range(min(f + 1, size)):
-                    trial[c] -= slopes[f] * factor[f, c]
-        if normalise(trial) == 0.0:
-            break
-    return best
-
-
-@inlined
-def failure_directions(offset, slopes, factor, directions):
-    """Distinct local nearest failures, the nearest first, into `directions`, zeros before.
-
-    Returns their number: always at least one, several only where the failure is rare and they
-    compete with the first.
-    """
-    filters, size = factor.shape
-    starts = filters + 2
-    candidates = np.zeros((starts, size))
-    falls = np.empty(starts)
-    image = np.empty(filters)
-    for index in range(starts):
-        trial = candidates[index]
-        falls[index] = -math.inf
-        for f in range(filters):
-            towards = slopes[f] < 0.0
-            wanted = index == f or (index == filters and towards) or index == filters + 1
-            if wanted:
-                for c in range(min(f + 1, size)):
-                    trial[c] -= slopes[f] * factor[f, c]
-        if normalise(trial) > 0.0:
-            falls[index] = _descend(factor, slopes, trial, image)
-    count, nearest = 0, 1.0
-    for _ in range(min(MAX_DIRECTIONS, directions.shape[0])):
-        best = 0
-        for index in range(1, starts):
-            if falls[index] > falls[best]:
-                best = index
-        if falls[best] <= 0.0:
-            break
-        if count > 0:
-            # Compare tails at distances offset/fall; below 1e-4 of the first it cannot matter.
-            first = offset / nearest
-            other = offset / falls[best]
-            if first < 2.0 or other * other - first * first > 18.4:
-                break
-        else:
-            nearest = falls[best]
-        falls[best] = -math.inf
-        fresh = True
-        for k in range(count):
-            if dot(directions[k], candidates[best]) > 1.0 - 1e-9:
-                fresh = False
-        if fresh:
-            for c in range(size):
-                directions[count, c] = candidates[best, c]
-            count += 1
-    if count == 0:
-        directions[0, 0] = 1.0
-        count = 1
-    return count
-
-
-@part
 def summarise(values):
     """Mean, its standard error and the effective sample size (ΣX)²/ΣX², safe against underflow."""
     n, largest = values.size, 0.0
     for i in range(n):
         largest = max(largest, abs(values[i]))
     if largest == 0.0:
-        return 0.0, 0.0, 0.0
+        return 0.0, (0.0 if n > 1 else math.inf), 0.0
     total, squares = 0.0, 0.0
     for i in range(n):
         total += values[i] / largest
@@ -207,16 +129,15 @@ def summarise(values):
     mean, spread = total / n, 0.0
     for i in range(n):
         spread += (values[i] / largest - mean) * (values[i] / largest - mean)
-    error = math.sqrt(spread / (n * max(n - 1.0, 1.0)))
+    error = math.sqrt(spread / (n * (n - 1.0))) if n > 1 else math.inf
     return largest * mean, largest * error, total * total / squares
 
 
 @part
 def _side(offset, slopes, factor):
     """What lines need for one true label: directions α_k, their images and cosines."""
-    directions = np.zeros((MAX_DIRECTIONS, factor.shape[1]))
-    count = failure_directions(offset, slopes, factor, directions)
-    directions = directions[:count]
+    directions = failure_directions(offset, slopes, factor)
+    count = directions.shape[0]
     images = np.empty((count, factor.shape[0]))
     cosines = np.empty((count, count))
     for k in range(count):
@@ -247,7 +168,7 @@ def _line_mass(offset, slopes, side, point, image, sign, base, kinks, order):
 
 
 @inlined
-def line_values(factor, slopes, offset_up, offset_down, draws, stream):
+def line_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
     """One unbiased value of the test error for each pair of antithetic lines."""
     filters, size = factor.shape
     flipped = np.empty(filters)
@@ -258,6 +179,8 @@ def line_values(factor, slopes, offset_up, offset_down, draws, stream):
     kinks, order = np.empty(filters), np.empty(filters, np.int64)
     values = np.zeros((draws + 1) // 2)
     for i in range(values.size):
+        if i % POLL == 0 and stopped(stop):
+            break
         random.fill_normals(stream, random.TEST_POINT, i, point)
         apply_lower(factor, point, image)
         for sign in (1.0, -1.0):
@@ -277,12 +200,14 @@ def line_values(factor, slopes, offset_up, offset_down, draws, stream):
 
 
 @inlined
-def counted_values(factor, slopes, offset_up, offset_down, draws, stream):
+def counted_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
     """0, ½ or 1 for each fresh sample."""
     filters, size = factor.shape
     point, image = np.empty(size), np.empty(filters)
-    values = np.empty(draws)
+    values = np.zeros(draws)
     for i in range(draws):
+        if i % POLL == 0 and stopped(stop):
+            break
         random.fill_normals(stream, random.TEST_POINT, i, point)
         apply_lower(factor, point, image)
         swing = 0.0
@@ -322,12 +247,14 @@ def _radial_value(offset, swing, size):
 
 
 @inlined
-def radial_values(factor, slopes, offset_up, offset_down, draws, stream):
+def radial_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
     """The exact error along each random ray, both true labels averaged."""
     filters, size = factor.shape
     point, image = np.empty(size), np.empty(filters)
-    values = np.empty(draws)
+    values = np.zeros(draws)
     for i in range(draws):
+        if i % POLL == 0 and stopped(stop):
+            break
         random.fill_normals(stream, random.TEST_POINT, i, point)
         normalise(point)
         apply_lower(factor, point, image)

@@ -73,13 +73,13 @@ class State(NamedTuple):
     at: Integers  # counters, see below
 
 
-UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT = 0, 1, 2, 3, 4, 5
+UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = 0, 1, 2, 3, 4, 5, 6
 
 
 @inlined
 def new_state(problem):
     """The state before the first update."""
-    at = np.zeros(6, np.int64)
+    at = np.zeros(7, np.int64)
     at[FROZEN_AT] = -1
     q, banks = problem.overlaps.shape
     overlaps = padded_copy(problem.overlaps, pad(q), pad(banks))
@@ -118,12 +118,14 @@ def advance(problem, schedule, stream, until, stop, state, work):
         if not finite:
             return codes.NON_FINITE
         if moves:
-            at[FROZEN_AT] = -1
+            at[FROZEN_AT], at[FROZEN] = -1, 0
         elif at[FROZEN_AT] < 0:
             at[FROZEN_AT] = at[UPDATE]
         at[UPDATE] += 1
         at[BATCH] += 1
         if at[BATCH] == batches:
+            # Frozen means a whole epoch without a gradient: one batch may have none by itself.
+            at[FROZEN] |= 0 <= at[FROZEN_AT] <= at[UPDATE] - batches
             at[BATCH] = 0
             at[EPOCH] += 1
             at[PHASE_EPOCH] += 1
@@ -144,27 +146,29 @@ def train(problem, schedule, stream, test_set, fresh_noise, record_at, stop, tra
     Returns
     -------
     status, update : int
-        DONE, ZERO_GRADIENT (every gradient from `update` on was exactly zero), NON_FINITE (what
-        would be recorded from `update` on is left as it was) or STOPPED.
+        DONE, ZERO_GRADIENT (every gradient from `update` on was exactly zero, for an epoch or
+        more), NON_FINITE (noticed at `update`; what would be recorded from there on is left as it
+        was) or STOPPED.
     """
     state = new_state(problem)
     work = new_workspace(problem)
     for index in range(record_at.size):
         code = advance(problem, schedule, stream, record_at[index], stop, state, work)
-        if code == codes.DONE and not observe(
-            problem,
-            stream,
-            test_set,
-            fresh_noise,
-            state.overlaps,
-            state.moved,
-            work,
-            index,
-            traces,
-        ):
-            code = codes.NON_FINITE
+        if code == codes.DONE:
+            code = observe(
+                problem,
+                stream,
+                test_set,
+                fresh_noise,
+                state.overlaps,
+                state.moved,
+                work,
+                stop,
+                index,
+                traces,
+            )
         if code != codes.DONE:
             return code, state.at[UPDATE]
-    if state.at[FROZEN_AT] >= 0:
+    if state.at[FROZEN] > 0:
         return codes.ZERO_GRADIENT, state.at[FROZEN_AT]
     return codes.DONE, 0

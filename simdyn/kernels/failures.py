@@ -1,0 +1,315 @@
+"""Where failure is nearest: local maxima of −dφ/dt over unit directions α.
+
+With a_f = |slope_f| times row f of the factor, and filters called wrong where slope_f < 0,
+
+    fall(α) = Σ_{f wrong} σ(a_f·α) − Σ_{f right} σ(a_f·α).
+
+For a set S of wrong filters, a minimax argument gives the best direction in closed form but for a
+small bounded least-squares problem, solved by coordinate descent in the Gram matrix of the a_f:
+
+    max_{|α|≤1} Σ_S a_f·α − Σ_right σ(a_f·α) = min_{β∈[0,1]^right} ‖Σ_S a_f − Σ_right β_f a_f‖,
+
+attained at α = residual/‖residual‖. A set gives way to the wrong filters active at its direction,
+which never lowers the fall, then to the best single exchange, until neither helps. If that ends in
+more than one place, the search widens: starts from all pairs, and from all neighbours of each
+maximum. Whatever it overlooks costs variance, never bias (see `risk`).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from simdyn.kernels.compiled import part
+from simdyn.kernels.linear import dot, inner_products, normalise
+from simdyn.kernels.problem import Floats
+
+MAX_DIRECTIONS = 64
+MAX_SOLVES = 3000
+WORK = 400_000_000  # multiply-adds a search may spend, whatever the width of the network
+SWEEPS = 60
+FAR = 1.0  # failures nearer than this many standard deviations are seen by every direction
+NEGLIGIBLE = 18.4  # a failure with r² larger by this has 1e-4 of the first one's mass
+SAME = 1.0 - 1e-6  # cosine of directions taken for one
+
+LEFT, VISITED, FOUND = 0, 1, 2
+
+
+class Search(NamedTuple):
+    """A search and what it found so far. F is the number of filters, r that of coordinates."""
+
+    arrows: Floats  # a_f, (F, r)
+    gram: Floats  # a_f·a_g, (F, F)
+    wrong: npt.NDArray[np.bool_]  # (F,)
+    keys: npt.NDArray[np.uint64]  # a random word for each filter; a set's word is their XOR
+    visited: npt.NDArray[np.uint64]  # words of the sets looked at
+    counts: npt.NDArray[np.int64]  # solves left, sets visited, maxima found
+    chosen: npt.NDArray[np.bool_]  # S, (F,)
+    beta: Floats  # (F,)
+    along: Floats  # a_f·residual, (F,)
+    sets: npt.NDArray[np.bool_]  # S of each maximum, (MAX_DIRECTIONS, F)
+    falls: Floats  # (MAX_DIRECTIONS,)
+    directions: Floats  # (MAX_DIRECTIONS, r)
+
+
+@part
+def new_search(factor, slopes):
+    """A search that has found nothing yet."""
+    filters, size = factor.shape
+    arrows = np.empty((filters, size))
+    wrong, keys = np.empty(filters, np.bool_), np.empty(filters, np.uint64)
+    word = np.uint64(0)
+    for f in range(filters):
+        wrong[f] = slopes[f] < 0.0
+        for c in range(size):
+            arrows[f, c] = abs(slopes[f]) * factor[f, c]
+        # SplitMix64 (Steele, Lea and Flood, 2014): distinct sets get distinct words.
+        word += np.uint64(0x9E3779B97F4A7C15)
+        mixed = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        keys[f] = mixed ^ (mixed >> np.uint64(31))
+    counts = np.zeros(3, np.int64)
+    counts[LEFT] = min(MAX_SOLVES, max(WORK // (SWEEPS * filters * filters), 20))
+    return Search(
+        arrows,
+        inner_products(arrows, arrows),
+        wrong,
+        keys,
+        np.zeros(MAX_SOLVES, np.uint64),
+        counts,
+        np.zeros(filters, np.bool_),
+        np.zeros(filters),
+        np.zeros(filters),
+        np.zeros((MAX_DIRECTIONS, filters), np.bool_),
+        np.zeros(MAX_DIRECTIONS),
+        np.zeros((MAX_DIRECTIONS, size)),
+    )
+
+
+@part
+def _is_new(search, chosen):
+    """Note a set; False where it was looked at before, is empty, or the budget is spent."""
+    word = np.uint64(0)
+    for f in range(chosen.size):
+        if chosen[f]:
+            word ^= search.keys[f]
+    if word == np.uint64(0) or search.counts[LEFT] <= 0:
+        return False
+    for index in range(search.counts[VISITED]):
+        if search.visited[index] == word:
+            return False
+    search.visited[search.counts[VISITED]] = word
+    search.counts[VISITED] += 1
+    return True
+
+
+@part
+def _solve(search, chosen):
+    """The best fall of a set, with β and the overlaps of its residual in the search."""
+    gram, beta, along, wrong = search.gram, search.beta, search.along, search.wrong
+    filters = chosen.size
+    search.counts[LEFT] -= 1
+    for f in range(filters):
+        along[f] = 0.0
+        for g in range(filters):
+            if chosen[g]:
+                along[f] += gram[f, g]
+            elif not wrong[g]:
+                along[f] -= beta[g] * gram[f, g]
+    for _ in range(SWEEPS):
+        change = 0.0
+        for g in range(filters):
+            if wrong[g] or gram[g, g] == 0.0:
+                continue
+            new = min(max(beta[g] + along[g] / gram[g, g], 0.0), 1.0)
+            step = new - beta[g]
+            if step != 0.0:
+                beta[g] = new
+                for f in range(filters):
+                    along[f] -= step * gram[f, g]
+                change = max(change, abs(step))
+        if change < 1e-9:
+            break
+    square = 0.0
+    for f in range(filters):
+        if chosen[f]:
+            square += along[f]
+        elif not wrong[f]:
+            square -= beta[f] * along[f]
+    return math.sqrt(max(square, 0.0))
+
+
+@part
+def _keep(search, chosen, fall):
+    """Keep a maximum unless its direction is known; the worst gives way where there is no room."""
+    size = search.arrows.shape[1]
+    direction = np.zeros(size)
+    for f in range(chosen.size):
+        weight = 1.0 if chosen[f] else (0.0 if search.wrong[f] else -search.beta[f])
+        if weight != 0.0:
+            for c in range(size):
+                direction[c] += weight * search.arrows[f, c]
+    if normalise(direction) == 0.0:
+        return
+    found = search.counts[FOUND]
+    for k in range(found):
+        if dot(search.directions[k], direction) > SAME:
+            return
+    place = found
+    if found == MAX_DIRECTIONS:
+        place = 0
+        for k in range(found):
+            if search.falls[k] < search.falls[place]:
+                place = k
+        if search.falls[place] >= fall:
+            return
+    else:
+        search.counts[FOUND] += 1
+    search.falls[place] = fall
+    for c in range(size):
+        search.directions[place, c] = direction[c]
+    for f in range(chosen.size):
+        search.sets[place, f] = chosen[f]
+
+
+@part
+def climb(search, start):
+    """From a set of wrong filters to a local maximum, which is kept."""
+    filters = start.size
+    chosen, following = search.chosen, np.empty(filters, np.bool_)
+    here = np.empty(filters)
+    for f in range(filters):
+        chosen[f] = start[f] and search.wrong[f]
+        search.beta[f] = 0.0
+    if not _is_new(search, chosen):
+        return
+    fall = _solve(search, chosen)
+    while True:
+        differs = False
+        for f in range(filters):
+            following[f] = search.wrong[f] and search.along[f] > 0.0
+            differs |= following[f] != chosen[f]
+        if differs:
+            if not _is_new(search, following):
+                return
+            better = _solve(search, following)
+            if better >= fall * (1.0 - 1e-12):
+                for f in range(filters):
+                    chosen[f] = following[f]
+                fall = better
+                continue
+            _solve(search, chosen)
+        best, best_fall = -1, fall * (1.0 + 1e-9)
+        for f in range(filters):
+            here[f] = search.along[f]
+        for f in range(filters):
+            if not search.wrong[f]:
+                continue
+            # With β held the square would become this; the best β only lowers it.
+            turn = -2.0 * here[f] if chosen[f] else 2.0 * here[f]
+            bound = fall * fall + turn + search.gram[f, f]
+            if bound > best_fall * best_fall and search.counts[LEFT] > 0:
+                chosen[f] = not chosen[f]
+                other = _solve(search, chosen)
+                if other > best_fall:
+                    best, best_fall = f, other
+                chosen[f] = not chosen[f]
+        if best < 0:
+            fall = _solve(search, chosen)
+            _keep(search, chosen, fall)
+            return
+        chosen[best] = not chosen[best]
+        if not _is_new(search, chosen):
+            return
+        fall = _solve(search, chosen)
+
+
+@part
+def _climb_from_neighbours(search, k):
+    """Climb from all sets that differ from those of maximum k in one or two filters."""
+    filters = search.wrong.size
+    start = search.sets[k].copy()
+    for f in range(filters):
+        if not search.wrong[f]:
+            continue
+        start[f] = not start[f]
+        climb(search, start)
+        for g in range(f + 1, filters):
+            if search.wrong[g]:
+                start[g] = not start[g]
+                climb(search, start)
+                start[g] = not start[g]
+        start[f] = not start[f]
+
+
+@part
+def _best(search):
+    """The largest fall found, 0 where there is none."""
+    best = 0.0
+    for k in range(search.counts[FOUND]):
+        best = max(best, search.falls[k])
+    return best
+
+
+@part
+def explore(search, offset):
+    """Find the maxima worth knowing at a distance offset/fall of the nearest failure."""
+    filters = search.wrong.size
+    start = np.empty(filters, np.bool_)
+    for f in range(filters):
+        start[f] = search.wrong[f]
+    climb(search, start)
+    if offset <= FAR * _best(search):
+        return
+    for f in range(filters):
+        # Alone; then with all that are active in its direction, or against it where it is right.
+        for g in range(filters):
+            start[g] = g == f
+        climb(search, start)
+        for g in range(filters):
+            start[g] = (search.gram[f, g] > 0.0) == search.wrong[f] and search.gram[f, g] != 0.0
+        climb(search, start)
+    if search.counts[FOUND] <= 1:
+        return
+    for f in range(filters):
+        for g in range(f + 1, filters):
+            for h in range(filters):
+                start[h] = h in (f, g)
+            climb(search, start)
+    k = 0
+    while k < search.counts[FOUND]:
+        if search.falls[k] > 0.8 * _best(search):
+            _climb_from_neighbours(search, k)
+        k += 1
+
+
+@part
+def failure_directions(offset, slopes, factor):
+    """Unit directions (k, r) of the nearest failures, the nearest first.
+
+    Always at least one; several only where failure is rare and they compete with the first.
+    """
+    search = new_search(factor, slopes)
+    explore(search, offset)
+    size = factor.shape[1]
+    out = np.zeros((max(search.counts[FOUND], 1), size))
+    nearest, count = _best(search), 0
+    for _ in range(search.counts[FOUND]):
+        best = 0
+        for k in range(search.counts[FOUND]):
+            if search.falls[k] > search.falls[best]:
+                best = k
+        fall = search.falls[best]
+        if fall <= 0.0 or (count > 0 and offset <= FAR * nearest):
+            break
+        if (offset / fall) ** 2 - (offset / nearest) ** 2 > NEGLIGIBLE:
+            break
+        for c in range(size):
+            out[count, c] = search.directions[best, c]
+        search.falls[best] = -1.0
+        count += 1
+    if count == 0:
+        out[0, 0] = 1.0
+        count = 1
+    return out[:count]
