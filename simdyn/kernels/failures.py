@@ -34,6 +34,8 @@ NEGLIGIBLE = 18.4  # a failure with r² larger by this has 1e-4 of the first one
 SAME = 1.0 - 1e-6  # cosine of directions taken for one
 
 LEFT, VISITED, FOUND = 0, 1, 2
+# Kinds of starts. From 0 on: the neighbours of that maximum, one or two exchanges away.
+ALL, ALONE, ACTIVE, PAIR = -4, -3, -2, -1
 
 
 class Search(NamedTuple):
@@ -45,7 +47,6 @@ class Search(NamedTuple):
     keys: npt.NDArray[np.uint64]  # a random word for each filter; a set's word is their XOR
     visited: npt.NDArray[np.uint64]  # words of the sets looked at
     counts: npt.NDArray[np.int64]  # solves left, sets visited, maxima found
-    chosen: npt.NDArray[np.bool_]  # S, (F,)
     beta: Floats  # (F,)
     along: Floats  # a_f·residual, (F,)
     sets: npt.NDArray[np.bool_]  # S of each maximum, (MAX_DIRECTIONS, F)
@@ -78,7 +79,6 @@ def new_search(factor, slopes):
         keys,
         np.zeros(MAX_SOLVES, np.uint64),
         counts,
-        np.zeros(filters, np.bool_),
         np.zeros(filters),
         np.zeros(filters),
         np.zeros((MAX_DIRECTIONS, filters), np.bool_),
@@ -174,73 +174,61 @@ def _keep(search, chosen, fall):
 
 
 @part
-def climb(search, start):
-    """From a set of wrong filters to a local maximum, which is kept."""
-    filters = start.size
-    chosen, following = search.chosen, np.empty(filters, np.bool_)
-    here = np.empty(filters)
-    for f in range(filters):
-        chosen[f] = start[f] and search.wrong[f]
-        search.beta[f] = 0.0
-    if not _is_new(search, chosen):
-        return
-    fall = _solve(search, chosen)
-    while True:
-        differs = False
-        for f in range(filters):
-            following[f] = search.wrong[f] and search.along[f] > 0.0
-            differs |= following[f] != chosen[f]
-        if differs:
-            if not _is_new(search, following):
-                return
-            better = _solve(search, following)
-            if better >= fall * (1.0 - 1e-12):
-                for f in range(filters):
-                    chosen[f] = following[f]
-                fall = better
-                continue
-            _solve(search, chosen)
-        best, best_fall = -1, fall * (1.0 + 1e-9)
-        for f in range(filters):
-            here[f] = search.along[f]
-        for f in range(filters):
-            if not search.wrong[f]:
-                continue
-            # With β held the square would become this; the best β only lowers it.
-            turn = -2.0 * here[f] if chosen[f] else 2.0 * here[f]
-            bound = fall * fall + turn + search.gram[f, f]
-            if bound > best_fall * best_fall and search.counts[LEFT] > 0:
-                chosen[f] = not chosen[f]
-                other = _solve(search, chosen)
-                if other > best_fall:
-                    best, best_fall = f, other
-                chosen[f] = not chosen[f]
-        if best < 0:
-            fall = _solve(search, chosen)
-            _keep(search, chosen, fall)
-            return
-        chosen[best] = not chosen[best]
-        if not _is_new(search, chosen):
-            return
-        fall = _solve(search, chosen)
+def _propose(search, chosen, fall, move, trial):
+    """Set `trial` to what a move makes of a set; False where it cannot raise the fall.
+
+    Move −1 takes the wrong filters active at the set's direction, move f exchanges filter f.
+    `search.along` must be that of the set.
+    """
+    worth = False
+    if move < 0:
+        for f in range(chosen.size):
+            trial[f] = search.wrong[f] and search.along[f] > 0.0
+            worth |= trial[f] != chosen[f]
+        return worth
+    if not search.wrong[move]:
+        return False
+    for f in range(chosen.size):
+        trial[f] = chosen[f] != (f == move)
+    # With β held the square of the fall would change by this; the best β only lowers it.
+    turn = -2.0 * search.along[move] if chosen[move] else 2.0 * search.along[move]
+    return turn + search.gram[move, move] > 1e-9 * fall * fall
 
 
 @part
-def _climb_from_neighbours(search, k):
-    """Climb from all sets that differ from those of maximum k in one or two filters."""
-    filters = search.wrong.size
-    start = search.sets[k].copy()
+def climb(search, start):
+    """From a set of wrong filters to a local maximum, which is kept."""
+    filters = start.size
+    chosen, trial = np.empty(filters, np.bool_), np.empty(filters, np.bool_)
+    best = np.empty(filters, np.bool_)
+    beta, along = np.empty(filters), np.empty(filters)
     for f in range(filters):
-        if not search.wrong[f]:
-            continue
-        start[f] = not start[f]
-        climb(search, start)
-        for g in range(f + 1, filters):
-            if search.wrong[g]:
-                start[g] = not start[g]
-                climb(search, start)
-                start[g] = not start[g]
-        start[f] = not start[f]
+        chosen[f] = start[f] and search.wrong[f]
+        search.beta[f] = 0.0
+    while _is_new(search, chosen):
+        fall = _solve(search, chosen)
+        for f in range(filters):
+            beta[f], along[f] = search.beta[f], search.along[f]
+        best_fall, moved = fall * (1.0 + 1e-9), False
+        for move in range(-1, filters):
+            for f in range(filters):
+                search.along[f] = along[f]
+            if not _propose(search, chosen, fall, move, trial) or search.counts[LEFT] <= 0:
+                continue
+            other = _solve(search, trial)
+            if other > best_fall or (move < 0 and other >= fall * (1.0 - 1e-12)):
+                best_fall, moved = max(other, best_fall), True
+                for f in range(filters):
+                    best[f] = trial[f]
+                if move < 0:
+                    break
+        for f in range(filters):
+            search.beta[f] = beta[f]
+        if not moved:
+            _keep(search, chosen, fall)
+            return
+        for f in range(filters):
+            chosen[f] = best[f]
 
 
 @part
@@ -253,35 +241,38 @@ def _best(search):
 
 
 @part
+def _start(search, kind, first, second, start):
+    """Set `start` to the set that a climb begins at."""
+    for f in range(start.size):
+        named = f in (first, second)
+        if kind == ALL:
+            start[f] = True
+        elif kind == ACTIVE:  # in the filter's direction, or against it where it is right
+            overlap = search.gram[first, f]
+            start[f] = (overlap > 0.0) == search.wrong[first] and overlap != 0.0
+        elif kind < 0:
+            start[f] = named
+        else:
+            start[f] = search.sets[kind, f] != named
+
+
+@part
 def explore(search, offset):
     """Find the maxima worth knowing at a distance offset/fall of the nearest failure."""
     filters = search.wrong.size
     start = np.empty(filters, np.bool_)
-    for f in range(filters):
-        start[f] = search.wrong[f]
-    climb(search, start)
-    if offset <= FAR * _best(search):
-        return
-    for f in range(filters):
-        # Alone; then with all that are active in its direction, or against it where it is right.
-        for g in range(filters):
-            start[g] = g == f
-        climb(search, start)
-        for g in range(filters):
-            start[g] = (search.gram[f, g] > 0.0) == search.wrong[f] and search.gram[f, g] != 0.0
-        climb(search, start)
-    if search.counts[FOUND] <= 1:
-        return
-    for f in range(filters):
-        for g in range(f + 1, filters):
-            for h in range(filters):
-                start[h] = h in (f, g)
-            climb(search, start)
-    k = 0
-    while k < search.counts[FOUND]:
-        if search.falls[k] > 0.8 * _best(search):
-            _climb_from_neighbours(search, k)
-        k += 1
+    kind = ALL
+    while kind < search.counts[FOUND]:
+        if kind < 0 or search.falls[kind] > 0.8 * _best(search):
+            for first in range(1 if kind == ALL else filters):
+                for second in range(first, filters if kind >= PAIR else first + 1):
+                    _start(search, kind, first, second, start)
+                    climb(search, start)
+        if kind == ALL and offset <= FAR * _best(search):
+            return
+        if kind == ACTIVE and search.counts[FOUND] <= 1:
+            return
+        kind += 1
 
 
 @part

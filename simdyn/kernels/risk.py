@@ -22,7 +22,7 @@ import numpy as np
 from simdyn.kernels import random
 from simdyn.kernels.compiled import inlined, part, stopped
 from simdyn.kernels.failures import failure_directions
-from simdyn.kernels.linear import apply_lower, dot, normalise
+from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
 
 POLL = 256  # draws between two looks at the stop flag
 _ROOT_HALF = math.sqrt(0.5)
@@ -134,68 +134,46 @@ def summarise(values):
 
 
 @part
-def _side(offset, slopes, factor):
-    """What lines need for one true label: directions α_k, their images and cosines."""
-    directions = failure_directions(offset, slopes, factor)
-    count = directions.shape[0]
-    images = np.empty((count, factor.shape[0]))
-    cosines = np.empty((count, count))
-    for k in range(count):
-        apply_lower(factor, directions[k], images[k])
-        for other in range(count):
-            cosines[k, other] = dot(directions[k], directions[other])
-    return directions, images, cosines
-
-
-@inlined
-def _line_mass(offset, slopes, side, point, image, sign, base, kinks, order):
-    """Failing mass seen from ±point: the sum over directions, each on its own cell."""
-    directions, images, cosines = side
-    total = 0.0
-    along = np.empty(directions.shape[0])
-    for k in range(directions.shape[0]):
-        along[k] = sign * dot(directions[k], point)
-    for k in range(directions.shape[0]):
-        start = -math.inf
-        for other in range(directions.shape[0]):
-            if other != k:
-                lead = along[other] - along[k] * cosines[k, other]
-                start = max(start, lead / (1.0 - cosines[k, other]))
-        for f in range(base.size):
-            base[f] = sign * image[f] - along[k] * images[k, f]
-        total += failing_mass(offset, slopes, base, images[k], start, kinks, order)
-    return total
+def _cell_start(along, cosines, k):
+    """From where on a line along α_k lies in its cell, k being the nearest direction there."""
+    start = -math.inf
+    for other in range(along.size):
+        if other != k:
+            lead = along[other] - along[k] * cosines[k, other]
+            start = max(start, lead / (1.0 - cosines[k, other]))
+    return start
 
 
 @inlined
 def line_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
     """One unbiased value of the test error for each pair of antithetic lines."""
     filters, size = factor.shape
-    flipped = np.empty(filters)
-    for f in range(filters):
-        flipped[f] = -slopes[f]
-    up, down = _side(offset_up, slopes, factor), _side(offset_down, flipped, factor)
     point, image, base = np.empty(size), np.empty(filters), np.empty(filters)
-    kinks, order = np.empty(filters), np.empty(filters, np.int64)
+    kinks, order, pull = np.empty(filters), np.empty(filters, np.int64), np.empty(filters)
     values = np.zeros((draws + 1) // 2)
-    for i in range(values.size):
-        if i % POLL == 0 and stopped(stop):
-            break
-        random.fill_normals(stream, random.TEST_POINT, i, point)
-        apply_lower(factor, point, image)
-        for sign in (1.0, -1.0):
-            for label in range(2):
-                values[i] += 0.25 * _line_mass(
-                    offset_up if label == 0 else offset_down,
-                    slopes if label == 0 else flipped,
-                    up if label == 0 else down,
-                    point,
-                    image,
-                    sign,
-                    base,
-                    kinks,
-                    order,
-                )
+    for label in (1.0, -1.0):
+        offset = offset_up if label > 0.0 else offset_down
+        for f in range(filters):
+            pull[f] = label * slopes[f]
+        directions = failure_directions(offset, pull, factor)
+        cosines = inner_products(directions, directions)
+        images = inner_products(directions, factor)
+        along = np.empty(directions.shape[0])
+        for i in range(values.size):
+            if i % POLL == 0 and stopped(stop):
+                break
+            random.fill_normals(stream, random.TEST_POINT, i, point)
+            apply_lower(factor, point, image)
+            for sign in (1.0, -1.0):
+                for k in range(along.size):
+                    along[k] = sign * dot(directions[k], point)
+                for k in range(along.size):
+                    start = _cell_start(along, cosines, k)
+                    for f in range(filters):
+                        base[f] = sign * image[f] - along[k] * images[k, f]
+                    values[i] += 0.25 * failing_mass(
+                        offset, pull, base, images[k], start, kinks, order
+                    )
     return values
 
 
