@@ -1,6 +1,9 @@
 """The command line: parse, call, print."""
 
+import io
 import json
+import math
+import os
 import signal
 import sys
 import time
@@ -150,13 +153,24 @@ def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
     """The study's figure as PNG and PDF; nothing where it declares none."""
     if study.figure is None:
         return []
+    from simdyn.params import InputError
     from simdyn.plot import draw, save
 
-    figure = draw(results, study.figure)
-    paths = [out / "figures" / f"{study.name}{ending}" for ending in (".png", ".pdf")]
-    for path in paths:
-        save(figure, path)
-    return paths
+    folder = out / "figures"
+    try:
+        return list(save(draw(results, study.figure), folder / study.name))
+    except OSError as problem:
+        raise InputError(f"{folder}: cannot be written: {problem.strerror}") from None
+
+
+def _check_folders(study: "Study", out: Path) -> None:
+    """Where results and figures go must be folders, or free, before anything runs."""
+    from simdyn.params import InputError
+
+    for folder in (out / "results", out / "figures")[: 2 if study.figure else 1]:
+        there = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), Path())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise InputError(f"{folder}: cannot be written: {there} is no folder one may write to")
 
 
 def _raise_interrupt(*_: Any) -> None:
@@ -178,6 +192,7 @@ def run(
     """
     with _guard():
         study = _load(study_file, smoke)
+        _check_folders(study, out)
         from simdyn.run import run_study
 
         signal.signal(signal.SIGTERM, _raise_interrupt)
@@ -207,8 +222,9 @@ def plan(
     with _guard():
         study = _load(study_file, smoke)
         path = _store_path(study, out)
-        done = _done_blocks(study, path) if path.exists() else 0
-        blocks = len(study.blocks)
+        done, blocks = 0, len(study.blocks)
+        if path.exists():
+            done, blocks = _done_blocks(study, path)
         report: dict[str, Any] = {
             "study": study.name, "fingerprint": study.fingerprint, "points": study.space.size,
             "axes": dict(zip(study.space.axes, study.space.shape, strict=True)),
@@ -236,9 +252,10 @@ def _open_store(study: "Study", path: Path) -> "Store":
     return Store(path, study)
 
 
-def _done_blocks(study: "Study", path: Path) -> int:
+def _done_blocks(study: "Study", path: Path) -> tuple[int, int]:
+    """Blocks with a receipt, and blocks in all."""
     store = _open_store(study, path)
-    return sum(store.has_receipt(block) for block in study.blocks)
+    return sum(store.has_receipt(block) for block in store.blocks), len(store.blocks)
 
 
 @app.command()
@@ -252,7 +269,7 @@ def status(
 
         study = _load(study_file, smoke)
         path = _store_path(study, out)
-        done, blocks = _done_blocks(study, path), len(study.blocks)
+        done, blocks = _done_blocks(study, path)
         values = open_results(path)["status"].values
         counts = {code: int((values == code).sum()) for code in STATUS}
         report = {"study": study.name, "store": str(path), "blocks": blocks, "blocks_done": done,
@@ -277,10 +294,10 @@ def verify(
         store = _open_store(study, path)
         missing: list[int] = []
         damaged: list[int] = []
-        for block in study.blocks:
+        for block in store.blocks:
             if not store.is_done(block):
                 (damaged if store.has_receipt(block) else missing).append(block.number)
-        blocks = len(study.blocks)
+        blocks = len(store.blocks)
         report = {"store": str(path), "blocks": blocks, "missing": missing, "damaged": damaged}
         good = blocks - len(missing) - len(damaged)
         if as_json:
@@ -345,7 +362,7 @@ def simulate(
         phase = simdyn.SAM(
             radius=radius, learning_rate=learning_rate, epochs=epochs, batch_size=batch_size
         )
-        record = simdyn.Record(every=every or max(1, epochs // 10))
+        record = simdyn.Record(every=max(1, epochs // 10) if every is None else every)
         results = simdyn.simulate(
             data, net, phase, seed=seed, replicates=replicates, record=record, threads=threads
         )
@@ -366,7 +383,11 @@ def _print_course(results: "xr.Dataset", as_json: bool) -> None:
     columns = {name: values.values.tolist() for name, values in table.items()}
     if as_json:
         codes = results["status"].values.tolist()
-        typer.echo(json.dumps({**columns, "status": codes}))
+        finite = {
+            name: [value if math.isfinite(value) else None for value in values]
+            for name, values in columns.items()
+        }
+        typer.echo(json.dumps({**finite, "status": codes}, allow_nan=False))
         return
     typer.echo("  ".join(f"{name:>11}" for name in columns))
     for row in zip(*columns.values(), strict=True):
@@ -375,4 +396,7 @@ def _print_course(results: "xr.Dataset", as_json: bool) -> None:
 
 def main() -> None:
     """Entry point of the command `simdyn`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without σ shows ?, not a traceback
+            stream.reconfigure(errors="replace")
     app()

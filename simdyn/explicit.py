@@ -9,7 +9,7 @@ import numpy.typing as npt
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
 from simdyn.kernels.point import run_problem
-from simdyn.params import InputError, Plan, Record, as_plan, check_seed
+from simdyn.params import InputError, Plan, Record, as_plan, check_seed, is_plain_number, shown
 from simdyn.schema import (
     SCALARS,
     UPDATE_ATTRS,
@@ -39,7 +39,10 @@ def _array(name: str, value: Any, ndim: int, shape: tuple[int | None, ...]) -> F
     """A finite float64 array of a given shape, `None` standing for any length."""
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     try:
-        array = np.ascontiguousarray(value, dtype=np.float64)
+        given = np.asarray(value)
+        if given.dtype.kind not in "iuf":
+            raise ValueError
+        array = np.array(given, dtype=np.float64, order="C")  # a copy: the problem is the call's
     except (TypeError, ValueError):
         raise InputError(f"{name}: allowed is an array of numbers of shape {wanted}") from None
     fits = array.ndim == ndim and all(
@@ -243,9 +246,9 @@ class Problem:
         noise_std: float | None, n_patches: int, labels: Floats, truth: Floats
     ) -> codes.FreshNoise:
         """The law of fresh samples; the flip rate is that of the data at hand."""
-        number = isinstance(noise_std, int | float | np.number | None)
+        number = noise_std is None or is_plain_number(noise_std) or isinstance(noise_std, np.number)
         if not number or not 0.0 <= float(noise_std or 0.0) < np.inf:
-            raise InputError(f"noise_std = {noise_std!r}: allowed is a finite number ≥ 0")
+            raise InputError(f"noise_std = {shown(noise_std)}: allowed is a finite number ≥ 0")
         method = codes.NO_TEST if noise_std is None else codes.LINE
         flipped = float(np.mean(labels != truth)) if noise_std is not None else 0.0
         return codes.FreshNoise(method, 0, float(noise_std or 0.0), n_patches - 1.0, 0, flipped)

@@ -4,6 +4,7 @@ import ast
 import functools
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 
 from simdyn.params import InputError, nearest
@@ -21,6 +22,7 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "min": min,
     "max": max,
 }
+ARGUMENTS = {"log": (1, 2), "min": (2, 100), "max": (2, 100)}  # of those that take not just one
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
 _BINARY: dict[type, Callable[[float, float], float]] = {
@@ -39,10 +41,14 @@ def _parse(text: str) -> ast.expr:
     if len(text) > _MAX_LENGTH:
         raise InputError(f"formula of {len(text)} characters: allowed are at most {_MAX_LENGTH}")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InputError(f'"{text}" is not a formula') from None
-    _check(tree, text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval").body
+        _check(tree, text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
+        if isinstance(problem, InputError):
+            raise
+        raise InputError(f"{text!r} is not a formula") from None
     return tree
 
 
@@ -59,13 +65,17 @@ def _check(node: ast.AST, text: str) -> None:
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
             _check(operand, text)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+            fewest, most = ARGUMENTS.get(name, (1, 1))
+            if not fewest <= len(args) <= most:
+                counts = f"{fewest}" if fewest == most else f"{fewest} or more"
+                raise InputError(f"{text!r}: {name} takes {counts} argument(s), not {len(args)}")
             for argument in args:
                 _check(argument, text)
         case ast.Call(func=ast.Name(id=name)):
-            raise InputError(f"\"{text}\": no function '{name}'; {nearest(name, FUNCTIONS)}")
+            raise InputError(f"{text!r}: no function '{name}'; {nearest(name, FUNCTIONS)}")
         case _:
             raise InputError(
-                f'"{text}": allowed are numbers, field names, + - * / **, parentheses and '
+                f"{text!r}: allowed are numbers, field names, + - * / **, parentheses and "
                 f"{', '.join(FUNCTIONS)}"
             )
 
@@ -95,26 +105,31 @@ def evaluate(text: str, value_of: Mapping[str, float]) -> float:
 
     def value(node: ast.AST) -> float:
         match node:
-            case ast.Constant(value=number):
-                return float(number)  # type: ignore[arg-type]
+            case ast.Constant(value=int() | float() as number):
+                result = float(number)
             case ast.Name(id=name):
-                return float(value_of[name] if name in value_of else CONSTANTS[name])
+                result = float(value_of[name] if name in value_of else CONSTANTS[name])
             case ast.BinOp(left=left, op=op, right=right):
-                return _BINARY[type(op)](value(left), value(right))
+                result = _BINARY[type(op)](value(left), value(right))
             case ast.UnaryOp(op=op, operand=operand):
-                return float(_UNARY[type(op)](value(operand)))
+                result = _UNARY[type(op)](value(operand))
             case ast.Call(func=ast.Name(id=name), args=arguments):
-                return float(FUNCTIONS[name](*map(value, arguments)))
-        raise AssertionError("the parser lets nothing else through")
+                result = FUNCTIONS[name](*map(value, arguments))
+            case _:
+                raise AssertionError("the parser lets nothing else through")
+        if not math.isfinite(result):
+            raise OverflowError("a part of it is not finite")
+        return float(result)
 
     tree = _parse(text)
     for name in sorted(names_in(text)):
         if name not in value_of:
-            raise InputError(f"\"{text}\": no field '{name}'; {nearest(name, value_of)}")
+            raise InputError(f"{text!r}: no field '{name}'; {nearest(name, value_of)}")
     try:
-        result = value(tree)
-    except (ArithmeticError, ValueError, TypeError) as problem:
-        raise InputError(f'"{text}" has no value: {problem}') from None
-    if not math.isfinite(result):
-        raise InputError(f'"{text}" has no finite value')
-    return result
+        return value(tree)
+    except RecursionError:
+        raise InputError(f"{text!r} is nested too deeply") from None
+    except (ArithmeticError, ValueError) as problem:
+        if isinstance(problem, InputError):
+            raise
+        raise InputError(f"{text!r} has no value: {problem}") from None

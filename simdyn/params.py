@@ -3,6 +3,7 @@
 import difflib
 import math
 import typing
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -16,20 +17,35 @@ MAX_UPDATES, MAX_STATES = 2**62, 2**24
 class InputError(ValueError):
     """Bad input: one clear line with the field, its value and what is allowed."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
+
 
 def nearest(name: str, valid: typing.Iterable[str]) -> str:
     """A hint for a misspelt name: the nearest valid one, then all of them."""
     valid = list(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
+    known = {other.lower(): other for other in reversed(valid)}
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"did you mean '{known[close[0]]}'? " if close else ""
     return f"{hint}Allowed: {', '.join(valid) or 'none'}"
 
 
+def shown(value: Any, most: int = 80) -> str:
+    """A value as messages show it: its repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def is_plain_number(value: Any) -> bool:
+    """Is it an int or a float, and no boolean?"""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _plain_number(value: Any) -> Any:
-    """Refuse booleans and text where a number is due; unwrap NumPy scalars."""
+    """Refuse everything but int and float where a number is due; unwrap NumPy scalars."""
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, bool | str):
+    if not is_plain_number(value):
         raise ValueError("not a number")
     return value
 
@@ -51,6 +67,12 @@ def _required(symbol: str, meaning: str, allowed: str, **limits: Any) -> Any:
     return _field(PydanticUndefined, symbol, meaning, allowed, **limits)
 
 
+def _types_in(annotation: Any) -> set[Any]:
+    """The plain types an annotation is made of."""
+    inner = typing.get_args(annotation)
+    return set().union(*map(_types_in, inner)) if inner else {annotation}
+
+
 class Parameters(BaseModel):
     """Base of all parameter classes: immutable, compared by value, no unknown fields.
 
@@ -62,25 +84,25 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as problem:
-            raise InputError(self._explain(problem)) from None
+            raise InputError(self._explain(problem, fields)) from None
 
     @classmethod
-    def _explain(cls, problem: ValidationError) -> str:
+    def _explain(cls, problem: ValidationError, fields: dict[str, Any]) -> str:
         # A misspelt name leaves its field missing too: speak of the spelling.
         error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
         name = str(error["loc"][0]) if error["loc"] else ""
         where = f"{cls.__name__}.{name}"
         if error["type"] == "extra_forbidden":
             return f"{where}: no such field; {nearest(name, cls.model_fields)}"
-        if error["type"] == "missing":
+        if name in cls.model_fields and name not in fields:
             return f"{where} is missing; allowed is {cls.allowed(name)}"
         if not name:
             return f"{cls.__name__}: {error['msg'].removeprefix('Value error, ')}"
-        return f"{where} = {error['input']!r}: allowed is {cls.allowed(name)}"
+        return f"{where} = {shown(fields[name])}: allowed is {cls.allowed(name)}"
 
     @classmethod
     def allowed(cls, name: str) -> str:
@@ -97,14 +119,17 @@ class Parameters(BaseModel):
     @classmethod
     def is_whole(cls, name: str) -> bool:
         """Does the field hold integers?"""
-        annotation = cls.model_fields[name].annotation
-        return annotation is int or int in typing.get_args(annotation)
+        return int in _types_in(cls.model_fields[name].annotation)
+
+    @classmethod
+    def is_optional(cls, name: str) -> bool:
+        """May the field be None?"""
+        return type(None) in _types_in(cls.model_fields[name].annotation)
 
     @classmethod
     def is_number(cls, name: str) -> bool:
         """Does the field hold numbers?"""
-        annotation = cls.model_fields[name].annotation
-        return cls.is_whole(name) or annotation is float or float in typing.get_args(annotation)
+        return bool({int, float} & _types_in(cls.model_fields[name].annotation))
 
 
 class SignalNoiseData(Parameters):
@@ -355,10 +380,10 @@ def check_seed(seed: int) -> int:
 
 
 def check_replicates(replicates: int) -> int:
-    """The number of replicates is an integer from 1 to 2³¹."""
+    """The number of replicates is an integer from 1 to 2²⁴."""
     whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
-    if not whole or not 1 <= replicates <= 2**31:
-        raise InputError(f"replicates = {replicates!r}: allowed is an integer from 1 to 2**31")
+    if not whole or not 1 <= replicates <= 2**24:
+        raise InputError(f"replicates = {replicates!r}: allowed is an integer from 1 to 2**24")
     return int(replicates)
 
 
@@ -373,10 +398,11 @@ def as_plan(plan: Plan) -> tuple[Phase, ...]:
     InputError
         Where something else is in it, or nothing.
     """
-    phases = (plan,) if isinstance(plan, Phase) else tuple(plan)
+    several = isinstance(plan, Iterable) and not isinstance(plan, str | bytes)
+    phases = tuple(plan) if several and not isinstance(plan, Phase) else (plan,)
     if not phases or not all(isinstance(phase, Phase) for phase in phases):
-        raise InputError(f"plan = {plan!r}: allowed is a non-empty list of SGD(…) and SAM(…)")
-    return phases
+        raise InputError(f"plan = {shown(plan)}: allowed is a non-empty list of SGD(…) and SAM(…)")
+    return typing.cast(tuple[Phase, ...], phases)
 
 
 class Figure(Parameters):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from simdyn.blocks import Block
-from simdyn.params import InputError
 from simdyn.schema import VARIABLES
 from simdyn.simulation import prepare, run_drawn
 from simdyn.study import Study
@@ -56,8 +55,8 @@ class Memory:
     """Results kept in memory; what `Store` is on disk."""
 
     def __init__(self, study: Study) -> None:
-        self.study = study
-        self.arrays = {name: study.layout.empty(name) for name in study.variables}
+        self.blocks = study.blocks
+        self.arrays = study.layout.arrays()
 
     def write(self, block: Block, arrays: dict[str, np.ndarray], seconds: float) -> None:
         """Keep a block."""
@@ -88,7 +87,7 @@ def run_block(
                 point.data, point.net, point.plans, study.seed, block.replicates, study.record,
                 "last", study.variables, stop,
             )  # fmt: skip
-        except (InputError, MemoryError, ValueError) as problem:
+        except Exception as problem:  # a study is never stopped by a point
             arrays["status"][local] = FAILED
             failed(f"point {index}", str(problem) or type(problem).__name__)
             continue
@@ -131,7 +130,7 @@ def run_study(
 
     done = 0
     waiting = []
-    for block in study.blocks:
+    for block in sink.blocks:
         if store is not None and store.is_done(block):
             done += per_cell * block.cells
         else:

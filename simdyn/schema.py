@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,10 @@ SCALARS = (
 
 
 def choose_variables(
-    wanted: Sequence[str] | None, default: Sequence[str], possible: Sequence[str]
+    wanted: Sequence[str] | None,
+    default: Sequence[str],
+    possible: Sequence[str],
+    where: str = "Record",
 ) -> tuple[str, ...]:
     """Names to record, in the registry's order; status is always among them.
 
@@ -126,7 +130,7 @@ def choose_variables(
     names = list(default if wanted is None else wanted)
     for name in names:
         if name not in possible and name not in ALWAYS:
-            raise InputError(f"Record.variables: '{name}' is not available here; "
+            raise InputError(f"{where}.variables: '{name}' is not available here; "
                              f"{nearest(name, possible)}")  # fmt: skip
     return tuple(name for name in VARIABLES if name in names or name in ALWAYS)
 
@@ -187,6 +191,23 @@ class Layout:
         dtype = VARIABLES[name].dtype
         return np.full(self.shape(name), np.nan if dtype == "float64" else 0, dtype=dtype)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """An array of missing values for every variable.
+
+        Raises
+        ------
+        InputError
+            Where they do not fit into memory.
+        """
+        try:
+            return {name: self.empty(name) for name in self.variables}
+        except (MemoryError, ValueError):  # NumPy's word for a size no machine has
+            size = sum(8 * math.prod(self.shape(name)) for name in self.variables)
+            raise InputError(
+                f"the results take {size / 1e9:.3g} GB, more than memory holds: record fewer "
+                "states or variables, or give a study a store"
+            ) from None
+
     def dataset(self, arrays: Mapping[str, np.ndarray]) -> "xr.Dataset":
         """The labelled dataset of these arrays."""
         import xarray as xr
@@ -235,7 +256,7 @@ UPDATE_ATTRS = {"long_name": "parameter updates made", "symbol": "t", "units": "
 
 
 def as_json(value: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces, parameter classes as their fields."""
+    """Canonical JSON: no spaces, keys as they stand, parameter classes as their fields."""
 
     def plain(item: Any) -> Any:
         if isinstance(item, Parameters):
@@ -244,4 +265,4 @@ def as_json(value: Any) -> str:
             return item.tolist()
         raise TypeError(f"cannot write {type(item).__name__} as JSON")
 
-    return json.dumps(value, default=plain, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value, default=plain, separators=(",", ":"))

@@ -234,7 +234,7 @@ def simulate(
     call = {"simulate": {"data": data, "net": net, "plan": list(plan), "seed": seed,
                          "replicates": replicates, "record": record}}  # fmt: skip
     layout = Layout(("replicate",), coords, names, provenance(call))
-    arrays = {name: layout.empty(name) for name in names}
+    arrays = layout.arrays()
     threads = check_threads(threads)
 
     def work(part: range, stop: np.ndarray) -> dict[str, np.ndarray] | None:
@@ -242,8 +242,14 @@ def simulate(
 
     share = max(1, -(-replicates // (4 * threads)))
     parts = (range(at, min(at + share, replicates)) for at in range(0, replicates, share))
-    for part, values in side_by_side(work, parts, threads):
-        if values is not None:
-            for name in names:
-                arrays[name][part.start : part.stop] = values[name][0]
+    try:
+        for part, values in side_by_side(work, parts, threads):
+            if values is not None:
+                for name in names:
+                    arrays[name][part.start : part.stop] = values[name][0]
+    except MemoryError:
+        raise InputError(
+            f"n_samples = {data.n_samples}, n_filters = {net.n_filters}: more than this machine's "
+            "memory holds"
+        ) from None
     return layout.dataset(arrays)

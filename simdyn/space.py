@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 
 from simdyn.formula import evaluate, names_in
 from simdyn.params import (
+    MAX_DIMENSION,
     OPTIMISERS,
     InputError,
     Parameters,
     Phase,
     SignalNoiseData,
     TwoLayerCNN,
+    is_plain_number,
     nearest,
+    shown,
 )
 
 Fields = dict[str, Any]
@@ -34,31 +38,47 @@ class Section:
     def make(cls, where: str, owner: type[Parameters], fields: Any) -> "Section":
         """Check names, and bring constants to one form: int where integers are due, else float."""
         if isinstance(fields, Parameters):
+            if not isinstance(fields, owner):
+                raise InputError(f"{where} = {shown(fields)}: allowed is {owner.__name__}(…)")
             fields = fields.model_dump()
         if not isinstance(fields, Mapping):
-            raise InputError(f"{where} = {fields!r}: allowed is a table of {owner.__name__} fields")
+            raise InputError(
+                f"{where} = {shown(fields)}: allowed is a table of {owner.__name__} fields"
+            )
         for name, value in fields.items():
             if name not in owner.model_fields:
-                hint = nearest(name, owner.model_fields)
-                raise InputError(f"{where}.{name} = {value!r}: no such field; {hint}")
+                hint = nearest(str(name), owner.model_fields)
+                raise InputError(f"{where}.{name} = {shown(value)}: no such field; {hint}")
         given = {
             name: fields.get(name, info.default)
             for name, info in owner.model_fields.items()
             if name in fields or not info.is_required()
         }
-        plain: Fields = {}
-        for name, value in given.items():
-            if isinstance(value, str) and owner.is_number(name):
-                try:
-                    names_in(value)
-                except InputError as problem:
-                    raise InputError(f"{where}.{name} = {problem}") from None
-                plain[name] = value
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                plain[name] = whole(value) if owner.is_whole(name) else float(value)
-            else:
-                plain[name] = value
-        return cls(where, owner, plain)
+        return cls(where, owner, {n: cls._plain(where, owner, n, v) for n, v in given.items()})
+
+    @staticmethod
+    def _plain(where: str, owner: type[Parameters], name: str, value: Any) -> Any:
+        """A constant in its one form, or a formula."""
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(value, str) and owner.is_number(name):
+            try:
+                names_in(value)
+            except InputError as problem:
+                raise InputError(f"{where}.{name} = {problem}") from None
+            return value
+        if is_plain_number(value) and owner.is_number(name):
+            number = as_float(value)
+            if not math.isfinite(number):
+                raise InputError(
+                    f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}"
+                )
+            return whole(value) if owner.is_whole(name) else number + 0.0
+        if not isinstance(value, str | bool | int | float) and not (
+            value is None and owner.is_optional(name)
+        ):
+            raise InputError(f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}")
+        return value
 
     def label(self, name: str) -> str:
         """The field's full name, as messages and axes give it."""
@@ -70,6 +90,44 @@ def whole(value: float) -> float | int:
     return int(value) if math.isfinite(value) and value == int(value) else value
 
 
+def as_float(value: float) -> float:
+    """A number in double precision; infinite where it does not fit."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+AXIS_FORM = "a list, {start = …, stop = …, num = …} or {log = [low, high], num = …}"
+MAX_AXIS = 10_000_000
+
+
+def _generated(where: str, given: Mapping[str, Any]) -> np.ndarray:
+    """Values of an axis given by its ends."""
+    numbers = dict(given)
+    num = numbers.pop("num", None)
+    if isinstance(num, bool) or not isinstance(num, int) or not 1 <= num <= MAX_AXIS:
+        raise InputError(f"{where}.num = {shown(num)}: allowed is an integer from 1 to 10**7")
+    log = numbers.get("log")
+    if set(numbers) == {"log"} and isinstance(log, list | tuple) and len(log) == 2:
+        ends = tuple(log)
+    elif set(numbers) == {"start", "stop"}:
+        ends = (numbers["start"], numbers["stop"])
+    else:
+        raise InputError(f"{where} = {shown(given)}: allowed is {AXIS_FORM}")
+    for end in ends:
+        number = as_float(end) if is_plain_number(end) else math.nan
+        if not math.isfinite(number) or ("log" in numbers and number <= 0):
+            wanted = "finite numbers > 0" if "log" in numbers else "finite numbers"
+            raise InputError(f"{where} = {shown(given)}: allowed as ends are {wanted}")
+    space = np.geomspace if "log" in numbers else np.linspace
+    return space(float(ends[0]), float(ends[1]), num)
+
+
+def _bad_value(where: str, value: Any, owner: type[Parameters], field: str) -> InputError:
+    return InputError(f"{where}: the value {shown(value)}: allowed is {owner.allowed(field)}")
+
+
 def axis_values(name: str, given: Any, owner: type[Parameters], field: str) -> np.ndarray:
     """Values of an axis from a list, {start, stop, num} or {log = [low, high], num}.
 
@@ -78,50 +136,37 @@ def axis_values(name: str, given: Any, owner: type[Parameters], field: str) -> n
     InputError
         For any other form, an empty axis, or a value that occurs twice.
     """
-    where = f"space.{name}"
-    form = "a list, {start = …, stop = …, num = …} or {log = [low, high], num = …}"
+    where, numeric = f"space.{name}", owner.is_number(field)
     if isinstance(given, Mapping):
-        numbers = dict(given)
-        num = numbers.pop("num", None)
-        if isinstance(num, bool) or not isinstance(num, int) or num < 1:
-            raise InputError(f"{where}.num = {num!r}: allowed is an integer ≥ 1")
-        try:
-            if set(numbers) == {"start", "stop"}:
-                values = np.linspace(float(numbers["start"]), float(numbers["stop"]), num)
-            elif set(numbers) == {"log"}:
-                low, high = map(float, numbers["log"])
-                if not 0 < low < math.inf or not 0 < high < math.inf:
-                    raise ValueError
-                values = np.geomspace(low, high, num)
-            else:
-                raise ValueError
-        except (TypeError, ValueError):
-            raise InputError(f"{where} = {given!r}: allowed is {form}") from None
+        values = _generated(where, given)
         if owner.is_whole(field):
             values = values.round()
     else:
-        try:
-            values = np.array(list(given))
-        except (TypeError, ValueError):
-            raise InputError(f"{where} = {given!r}: allowed is {form}") from None
-        if isinstance(given, str) or values.ndim != 1 or values.dtype.kind == "O":
-            raise InputError(f"{where} = {given!r}: allowed is {form}")
+        flat = isinstance(given, np.ndarray) and given.ndim == 1
+        if not flat and not isinstance(given, list | tuple | range):
+            raise InputError(f"{where} = {shown(given)}: allowed is {AXIS_FORM}")
+        items = [v.item() if isinstance(v, np.generic) else v for v in given]
+        if len(items) > MAX_AXIS:
+            raise InputError(f"{where} has {len(items)} values: allowed are up to 10**7")
+        for item in items:
+            fits = is_plain_number(item) if numeric else isinstance(item, str)
+            if not fits or (numeric and not math.isfinite(as_float(item))):
+                raise _bad_value(where, item, owner, field)
+        values = np.array(items, dtype=np.float64 if numeric else str)
+        if owner.is_whole(field) and (bad := values[values != np.round(values)]).size:
+            raise _bad_value(where, float(bad[0]), owner, field)
     if values.size == 0:
-        raise InputError(f"{where} is empty: allowed is {form}")
-    numeric = owner.is_number(field)
-    if numeric and values.dtype.kind not in "iuf":
-        raise InputError(f"{where} = {given!r}: allowed are numbers, each {owner.allowed(field)}")
+        raise InputError(f"{where} is empty: allowed is {AXIS_FORM}")
     if owner.is_whole(field):
-        if (values != np.round(values)).any():
-            raise InputError(f"{where} = {given!r}: allowed are integers")
+        if (large := values[abs(values) > MAX_DIMENSION]).size:
+            raise _bad_value(where, float(large[0]), owner, field)
         values = values.astype(np.int64)
     elif numeric:
-        values = values.astype(np.float64)
-    repeated = [value for value in values if (values == value).sum() > 1]
-    if repeated:
-        raise InputError(
-            f"{where}: the value {repeated[0]} occurs twice; allowed are distinct ones"
-        )
+        values = values + 0.0  # −0.0 is 0.0
+    distinct, counts = np.unique(values, return_counts=True)
+    if (counts > 1).any():
+        twice = distinct[counts > 1][0]
+        raise InputError(f"{where}: the value {twice} occurs twice; allowed are distinct ones")
     return values
 
 
@@ -152,6 +197,7 @@ class Space:
         self.phases = {name: self._phases(name, plan) for name, plan in methods.items()}
         self.methods = tuple(self.phases)
         self.owners = {name: self._owners(name) for name in axes}
+        self._check_overlap()
         self.axes = {
             name: axis_values(name, given, *self._kind(name)) for name, given in axes.items()
         }
@@ -159,24 +205,30 @@ class Space:
 
     @staticmethod
     def _phases(method: str, plan: Any) -> list[Section]:
+        if not isinstance(method, str) or not re.fullmatch(r"\w[\w +.-]*", method):
+            raise InputError(
+                f"methods: the name {shown(method)}: allowed are letters, digits, '_', '+', '-', "
+                "'.' and blanks, a letter or digit first"
+            )
         where = f"methods.{method}"
         if isinstance(plan, Phase | Mapping):
             plan = [plan]
         if isinstance(plan, str) or not isinstance(plan, Sequence) or not plan:
-            raise InputError(f"{where} = {plan!r}: allowed is a non-empty list of phases")
+            raise InputError(f"{where} = {shown(plan)}: allowed is a non-empty list of phases")
         sections = []
         for k, phase in enumerate(plan):
             if isinstance(phase, Phase):
                 sections.append(Section.make(f"{where}.{k}", type(phase), phase))
                 continue
             if not isinstance(phase, Mapping):
-                raise InputError(f"{where}.{k} = {phase!r}: allowed is a table with `optimiser`")
+                raise InputError(
+                    f"{where}.{k} = {shown(phase)}: allowed is a table with `optimiser`"
+                )
             fields = dict(phase)
             optimiser = fields.pop("optimiser", None)
-            if optimiser not in OPTIMISERS:
-                raise InputError(
-                    f"{where}.{k}.optimiser = {optimiser!r}: {nearest(str(optimiser), OPTIMISERS)}"
-                )
+            if not isinstance(optimiser, str) or optimiser not in OPTIMISERS:
+                hint = nearest(str(optimiser), OPTIMISERS)
+                raise InputError(f"{where}.{k}.optimiser = {shown(optimiser)}: {hint}")
             sections.append(Section.make(f"{where}.{k}", OPTIMISERS[optimiser], fields))
         return sections
 
@@ -215,6 +267,19 @@ class Space:
             raise InputError(f"space.{name}: no such field; {nearest(name, sorted(known))}")
         return found
 
+    def _check_overlap(self) -> None:
+        """An axis must set something that no more special name sets."""
+        set_by = {
+            (section.where, field): name
+            for name in sorted(self.owners, key=lambda name: "." in name)
+            for section, field in self.owners[name]
+        }
+        for name in self.owners:
+            if name not in set_by.values():
+                section, field = self.owners[name][0]
+                other = set_by[section.where, field]
+                raise InputError(f"space.{name}: has no effect, '{other}' sets all it names")
+
     def _kind(self, name: str) -> tuple[type[Parameters], str]:
         section, field = self.owners[name][0]
         return section.owner, field
@@ -237,7 +302,7 @@ class Space:
                 for used in sorted(names_in(value)):
                     if used not in scope:
                         raise InputError(
-                            f"{section.where}.{name} = \"{value}\": no field '{used}'; "
+                            f"{section.where}.{name} = {value!r}: no field '{used}'; "
                             f"{nearest(used, sorted(scope))}"
                         )
 
@@ -299,6 +364,10 @@ class Space:
         return phase
 
 
+class _LocatedError(InputError):
+    """An error that already names its field."""
+
+
 class _Scope(Mapping[str, float]):
     """Field names of some sections as numbers, formulas evaluated when they are read."""
 
@@ -334,20 +403,21 @@ class _Scope(Mapping[str, float]):
             return value
         where = f"{section.where}.{name}"
         if name in self.busy:
-            raise InputError(f'{where} = "{value}": the formula needs its own value')
+            raise _LocatedError(f"{where} = {value!r}: the formula needs its own value")
         self.busy.append(name)
         try:
             result = evaluate(value, self)
+        except _LocatedError:
+            raise
         except InputError as problem:
-            text = str(problem)
-            raise InputError(text if "." in text.split(" =")[0] else f"{where} = {text}") from None
+            raise _LocatedError(f"{where} = {problem}") from None
         finally:
             self.busy.pop()
         if not section.owner.is_whole(name):
             return result
         if abs(result - round(result)) > 1e-9 * max(1.0, abs(result)):
             raise InputError(
-                f'{where} = "{value}" gives {result!r}: allowed is an integer; use round(), '
+                f"{where} = {value!r} gives {result!r}: allowed is an integer; use round(), "
                 "floor() or ceil()"
             )
         return round(result)

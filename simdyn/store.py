@@ -22,7 +22,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from simdyn import version
-from simdyn.blocks import Block
+from simdyn.blocks import Block, cut
 from simdyn.params import InputError
 from simdyn.schema import VARIABLES
 from simdyn.study import Study, study_differences
@@ -42,6 +42,20 @@ def _plainly(path: Path, action: str) -> Iterator[None]:
         raise InputError(f"{path}: cannot be {action}: {problem.strerror or problem}") from None
 
 
+@contextlib.contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    """Turn whatever a store with missing or broken parts raises into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as problem:
+        name = type(problem).__name__
+        raise InputError(
+            f"{path}: damaged beyond its chunks ({name}: {problem}); move it away and run again"
+        ) from None
+
+
 class Store:
     """The results of one study in a folder.
 
@@ -59,21 +73,26 @@ class Store:
 
     def __init__(self, path: str | Path, study: Study) -> None:
         self.path, self.study = Path(path), study
-        if not self.path.exists():
-            with _plainly(self.path, "written"):
+        with _plainly(self.path, "written"):
+            if not self.path.exists():
                 self._allocate()
-        self.group = open_group(self.path, "r+")
-        stored = self.group.attrs.get("fingerprint")
-        if stored != study.fingerprint:
-            theirs, ours = str(self.group.attrs.get("study", "{}")), study.layout.attrs["study"]
-            differs = "; ".join(study_differences(theirs, ours))
-            raise InputError(
-                f"{self.path}: belongs to another study: {differs}. Move it away, or give another "
-                "--out"
-            )
-        self._arrays: dict[str, Any] = {name: self.group[name] for name in study.variables}
-        self._receipts: Any = self.group["receipts/sha256"]
-        self._seconds: Any = self.group["receipts/seconds"]
+        # The setting is read as arrays are opened, and not kept with them.
+        with zarr.config.set({"array.write_empty_chunks": True}), _intact(self.path):
+            self.group = open_group(self.path, "r+")
+            stored = {name: self.group.attrs.get(name) for name in ("study", "fingerprint")}
+            if stored["fingerprint"] == study.fingerprint:
+                self._arrays: dict[str, Any] = {n: self.group[n] for n in study.variables}
+                self._receipts: Any = self.group["receipts/sha256"]
+                self._seconds: Any = self.group["receipts/seconds"]
+                # The blocks are the store's: a later version may cut the same study otherwise.
+                *grid, _, replicates = self._arrays["status"].chunks
+                self.blocks = tuple(cut(study.lengths, (*grid, replicates)))
+                return
+        theirs, ours = str(stored["study"] or "{}"), study.layout.attrs["study"]
+        raise InputError(
+            f"{self.path}: belongs to another study: {'; '.join(study_differences(theirs, ours))}. "
+            "Move it away, or give another --out"
+        )
 
     def _allocate(self) -> None:
         """Lay the whole store out beside its place, then move it there."""
@@ -148,14 +167,14 @@ class Store:
         try:
             kept = np.asarray(self._receipts[block.number]).tobytes()
             return any(kept) and kept == self.receipt(block, self.read(block))
-        except (OSError, ValueError, RuntimeError):
+        except Exception:  # what a damaged chunk raises depends on where it is damaged
             return False
 
     def has_receipt(self, block: Block) -> bool:
         """Has the block left a receipt, good or not? Quick, for `status`."""
         try:
             return bool(np.asarray(self._receipts[block.number]).any())
-        except (OSError, ValueError, RuntimeError):
+        except Exception:
             return False
 
     def open_log(self, threads: int) -> None:
@@ -192,12 +211,13 @@ def open_group(path: str | Path, mode: Any = "r") -> zarr.Group:
         Where there is no store of simdyn.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such results; `simdyn run STUDY` makes them")
+    with _plainly(path, "read"):
+        if not path.exists():
+            raise InputError(f"{path}: no such results; `simdyn run STUDY` makes them")
     try:
         group = zarr.open_group(path, mode=mode)
         kind = group.attrs.get("kind")
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # whatever lies there, it is no store
         kind = None
     if kind != KIND:
         raise InputError(f"{path}: exists and is not a store of simdyn; give another --out")
@@ -221,7 +241,8 @@ def open_results(path: str | Path) -> "xr.Dataset":
     import xarray as xr
 
     open_group(path)
-    results = xr.open_zarr(path, chunks=None, consolidated=False)
+    with _intact(Path(path)):
+        results = xr.open_zarr(path, chunks=None, consolidated=False)
     del results.attrs["kind"]
     texts = {
         name: at.copy(data=np.array(at.values.tolist()))

@@ -26,6 +26,7 @@ from simdyn.params import (
     check_replicates,
     check_seed,
     nearest,
+    shown,
 )
 from simdyn.schema import (
     DRAWN_VARIABLES,
@@ -91,19 +92,28 @@ class Study:
         name: str = "study",
     ) -> None:
         if not isinstance(methods, Mapping) or not methods:
-            raise InputError(f"methods = {methods!r}: allowed is a table of named lists of phases")
+            raise InputError(
+                f"methods = {shown(methods)}: allowed is a table of named lists of phases"
+            )
         if space is not None and not isinstance(space, Mapping):
-            raise InputError(f"space = {space!r}: allowed is a table of swept fields")
+            raise InputError(f"space = {shown(space)}: allowed is a table of swept fields")
+        for axis in space or {}:
+            if not isinstance(axis, str):
+                raise InputError(f"space: the name {shown(axis)}: allowed are names of fields")
         self.name = name
         self.seed, self.replicates = check_seed(seed), check_replicates(replicates)
+        for what, value, kind in (("record", record, Record), ("figure", figure, Figure)):
+            if value is not None and not isinstance(value, kind):
+                raise InputError(f"{what} = {shown(value)}: allowed is a {kind.__name__}(…)")
         self.record = record or Record()
         if self.record.weights:
             raise InputError("record.weights = True: allowed for explicit data only")
         self.space = Space(data, net, methods, space or {})
-        self.variables = choose_variables(self.record.variables, SCALARS, self._recordable())
-        self.figure = self._check_figure(figure)
+        self.variables = self._choose_variables()
         self._source: dict[str, Any] | None = None
+        self._place = ""
         self._check_points()
+        self.figure = self._check_figure(figure)
 
     # -- from a file -----------------------------------------------------------------------------
 
@@ -112,9 +122,9 @@ class Study:
         """A study from the tables of a study file."""
         for key, value in tables.items():
             if key not in TABLES:
-                raise InputError(f"{key}: no such field; {nearest(key, TABLES)}")
+                raise InputError(f"{key}: no such field; {nearest(str(key), TABLES)}")
             if key not in ("seed", "replicates") and not isinstance(value, Mapping):
-                raise InputError(f"{key} = {value!r}: allowed is a table [{key}]")
+                raise InputError(f"{key} = {shown(value)}: allowed is a table [{key}]")
         for key in ("data", "network", "methods"):
             if key not in tables:
                 raise InputError(f"[{key}] is missing")
@@ -135,6 +145,12 @@ class Study:
 
     def smoke(self) -> "Study":
         """The small variant of a study from a file: what [smoke] overrides, and 'NAME-smoke'."""
+        try:
+            return self._smoke()
+        except InputError as problem:
+            raise InputError(f"{self._place}{problem}") from None
+
+    def _smoke(self) -> "Study":
         tables = copy.deepcopy(self._source or {})
         changes = tables.pop("smoke", None)
         if not changes:
@@ -151,17 +167,32 @@ class Study:
                     raise InputError(f'smoke."{path}": there is no {where}') from None
             if not isinstance(place, dict):
                 raise InputError(f'smoke."{path}": {".".join(folders)} is not a table')
-            place[last] = value
-        return Study.from_mapping(tables, f"{self.name}-smoke")
+            # [smoke] with plain dotted keys nests tables: they change what they name, no more.
+            if not folders and isinstance(value, dict) and isinstance(place.get(last), dict):
+                _merge(place[last], value)
+            else:
+                place[last] = value
+        try:
+            return Study.from_mapping(tables, f"{self.name}-smoke")
+        except InputError as problem:
+            raise InputError(f"with [smoke]: {problem}") from None
 
     # -- checks ----------------------------------------------------------------------------------
 
-    def _recordable(self) -> tuple[str, ...]:
-        """Variables whose shape is the same at every point."""
+    def _choose_variables(self) -> tuple[str, ...]:
+        """What is recorded: variables whose shape is the same at every point."""
         varying = self.space.swept_fields | self.space.formula_fields
         bad = {"n_samples": "sample", "n_filters": "filter"}
         gone = {dim for field, dim in bad.items() if field in varying}
-        return tuple(name for name in DRAWN_VARIABLES if not gone & set(VARIABLES[name].dims))
+        for name in self.record.variables or ():
+            for field, dim in bad.items():
+                if name in DRAWN_VARIABLES and dim in gone & set(VARIABLES[name].dims):
+                    raise InputError(
+                        f"record.variables: '{name}' has a value for each {dim}, and {field} "
+                        "varies over the space; allowed are variables without that dim"
+                    )
+        possible = [name for name in DRAWN_VARIABLES if not gone & set(VARIABLES[name].dims)]
+        return choose_variables(self.record.variables, SCALARS, possible, "record")
 
     def _check_figure(self, figure: Figure | None) -> Figure | None:
         if figure is None:
@@ -170,10 +201,19 @@ class Study:
             if axis not in self.space.axes:
                 hint = nearest(axis, self.space.axes)
                 raise InputError(f"figure.{field} = {axis!r}: not swept; {hint}")
+        others = set(self.space.axes) - {figure.x, figure.y}
+        if figure.x == figure.y or others:
+            also = f", and {', '.join(sorted(others))} is swept besides" if others else ""
+            raise InputError(
+                f"figure.y = {figure.y!r}: x = {figure.x!r}{also}; allowed are exactly two swept "
+                "fields, one on each axis"
+            )
         drawable = [name for name in self.variables if VARIABLES[name].dims == ("step",)]
         if figure.variable not in drawable:
             hint = nearest(figure.variable, drawable)
             raise InputError(f"figure.variable = {figure.variable!r}: not recorded; {hint}")
+        if figure.compare and figure.compare[0] == figure.compare[1]:
+            raise InputError(f"figure.compare = {list(figure.compare)}: allowed are two methods")
         for method in figure.compare or ():
             if method not in self.space.methods:
                 hint = nearest(method, self.space.methods)
@@ -211,7 +251,10 @@ class Study:
 
     @functools.cached_property
     def physics(self) -> dict[str, Any]:
-        """Everything that decides the values, as plain data."""
+        """Everything that decides the values and where they lie, as plain data.
+
+        The order of methods and axes is part of it: it is their order in the arrays.
+        """
         space = self.space
         return {
             "data": space.data.fields,
@@ -363,6 +406,15 @@ class Study:
         return run_study(self, out, threads=threads)
 
 
+def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Change a table in place, and tables in it likewise."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(table.get(key), dict):
+            _merge(table[key], value)
+        else:
+            table[key] = value
+
+
 def _made(where: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
     """A parameter object from a table, with the table's name in messages."""
     try:
@@ -381,7 +433,7 @@ def load_study(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_bytes().decode("utf-8"))
+        tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         found = {*path.parent.glob("*.toml"), *Path("studies").glob("*.toml")}
         there = sorted(str(file) for file in found if file.name != "pyproject.toml")
@@ -390,14 +442,19 @@ def load_study(path: str | Path) -> Study:
         raise InputError(f"{path}: is a folder; allowed is a study file, NAME.toml") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file; allowed is a study in TOML") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise InputError(f"{path}: not valid TOML: {problem}") from None
     except OSError as problem:
         raise InputError(f"{path}: cannot be read: {problem.strerror}") from None
+    except (ValueError, RecursionError, MemoryError) as problem:  # TOMLDecodeError among them
+        raise InputError(f"{path}: not valid TOML: {problem}") from None
     try:
-        return Study.from_mapping(tables, path.stem)
+        study = Study.from_mapping(tables, path.stem)
+        study._place = f"{path}: "
+        return study
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from None
+
+
+ORDERED = ("methods.", "space.")
 
 
 def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
@@ -405,7 +462,8 @@ def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
 
     def leaves(value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, dict):
-            return {k: v for key in value for k, v in leaves(value[key], f"{path}{key}.").items()}
+            inner = {k: v for key in value for k, v in leaves(value[key], f"{path}{key}.").items()}
+            return inner | ({f"order of {path[:-1]}": list(value)} if path in ORDERED else {})
         return {path[:-1]: value}
 
     old, new = leaves(json.loads(stored), ""), leaves(json.loads(wanted), "")

@@ -28,7 +28,12 @@ TEST_POINT = np.uint64(11)
 TEST_LABEL = np.uint64(12)
 
 _ZERO = np.uint64(0)
+_WORD = np.uint64(64)
 _PARITY = np.uint64(0x1BD11BDAA9FC1A22)
+# Rotations, typed: a plain number would compile anew for each value.
+_R5, _R12, _R14, _R16, _R22, _R23, _R25, _R32, _R33, _R37, _R40, _R46, _R52, _R57, _R58 = (
+    np.uint64(bits) for bits in (5, 12, 14, 16, 22, 23, 25, 32, 33, 37, 40, 46, 52, 57, 58)
+)
 _TWO_PI = 2.0 * math.pi
 
 
@@ -41,7 +46,7 @@ class Stream(NamedTuple):
 
 @part
 def _rotate(word, bits):
-    return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))
+    return (word << bits) | (word >> (_WORD - bits))
 
 
 @part
@@ -57,23 +62,23 @@ def threefry(c0, c1, c2, c3, k0, k1, k2, k3):
     x0, x1, x2, x3 = c0 + k0, c1 + k1, c2 + k2, c3 + k3
     for group in range(5):
         if group % 2 == 0:
-            x0, x1 = _mix(x0, x1, 14)
-            x2, x3 = _mix(x2, x3, 16)
-            x0, x3 = _mix(x0, x3, 52)
-            x2, x1 = _mix(x2, x1, 57)
-            x0, x1 = _mix(x0, x1, 23)
-            x2, x3 = _mix(x2, x3, 40)
-            x0, x3 = _mix(x0, x3, 5)
-            x2, x1 = _mix(x2, x1, 37)
+            x0, x1 = _mix(x0, x1, _R14)
+            x2, x3 = _mix(x2, x3, _R16)
+            x0, x3 = _mix(x0, x3, _R52)
+            x2, x1 = _mix(x2, x1, _R57)
+            x0, x1 = _mix(x0, x1, _R23)
+            x2, x3 = _mix(x2, x3, _R40)
+            x0, x3 = _mix(x0, x3, _R5)
+            x2, x1 = _mix(x2, x1, _R37)
         else:
-            x0, x1 = _mix(x0, x1, 25)
-            x2, x3 = _mix(x2, x3, 33)
-            x0, x3 = _mix(x0, x3, 46)
-            x2, x1 = _mix(x2, x1, 12)
-            x0, x1 = _mix(x0, x1, 58)
-            x2, x3 = _mix(x2, x3, 22)
-            x0, x3 = _mix(x0, x3, 32)
-            x2, x1 = _mix(x2, x1, 32)
+            x0, x1 = _mix(x0, x1, _R25)
+            x2, x3 = _mix(x2, x3, _R33)
+            x0, x3 = _mix(x0, x3, _R46)
+            x2, x1 = _mix(x2, x1, _R12)
+            x0, x1 = _mix(x0, x1, _R58)
+            x2, x3 = _mix(x2, x3, _R22)
+            x0, x3 = _mix(x0, x3, _R32)
+            x2, x1 = _mix(x2, x1, _R32)
         turn = group + 1
         x0 += keys[turn % 5]
         x1 += keys[(turn + 1) % 5]
