@@ -320,6 +320,7 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
         study = _load(study_file, smoke)
         if study.figure is None:
             raise InputError(f"{study_file}: declares no [figure]")
+        _check_folders(study, out)
         path = _store_path(study, out)
         _open_store(study, path)
         for made in _draw(study, open_results(path), out):

@@ -23,8 +23,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from simdyn import version
 from simdyn.blocks import Block, cut
-from simdyn.params import InputError
-from simdyn.schema import VARIABLES
+from simdyn.params import InputError, SignalNoiseData, TwoLayerCNN
+from simdyn.schema import INNER, OUTER, VARIABLES
 from simdyn.study import Study, study_differences
 
 if TYPE_CHECKING:
@@ -244,12 +244,15 @@ def open_results(path: str | Path) -> "xr.Dataset":
     with _intact(Path(path)):
         results = xr.open_zarr(path, chunks=None, consolidated=False)
     del results.attrs["kind"]
-    texts = {
-        name: at.copy(data=np.array(at.values.tolist()))
-        for name, at in results.coords.items()
-        if at.dtype.kind in "OT"
-    }
-    ordered: xr.Dataset = results.assign_coords(texts)[
-        [name for name in VARIABLES if name in results]
-    ]
-    return ordered
+    # A folder is listed in no order, and texts come back as objects: put both right.
+    known = [*OUTER, *INNER, "update", *SignalNoiseData.model_fields, *TwoLayerCNN.model_fields]
+    names = [*results["status"].dims, *known, *sorted(map(str, results.coords))]
+    coords = {}
+    for name in dict.fromkeys(names):
+        if name in results.coords:
+            at = results.coords[name].variable
+            if at.dtype.kind in "OT":
+                at = xr.Variable(at.dims, np.array(at.values.tolist()), at.attrs)
+            coords[name] = at
+    variables = {name: results[name].variable for name in VARIABLES if name in results}
+    return xr.Dataset(variables, coords, results.attrs)

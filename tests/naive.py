@@ -80,7 +80,7 @@ def overlaps(weights: Array, patches: Array) -> Array:
 
 
 def readout(z: Array) -> Array:
-    """f = F_{+1} - F_{-1}, F_j = (1/m) Σ_r Σ_p σ(z_{j,r,p}), σ = ReLU, from the overlaps z."""
+    """F = F_{+1} - F_{-1}, F_j = (1/m) Σ_r Σ_p σ(z_{j,r,p}), σ = ReLU, from the overlaps z."""
     return SIGNS @ np.maximum(z, 0.0).sum(axis=3).mean(axis=1)
 
 

@@ -197,4 +197,5 @@ def apply_gram(work):
     else:
         product(work.transposed, work.coefficients, work.inner)
         product(work.rows, work.inner, work.products)
-    return math.sqrt(max(flat_dot(work.coefficients, work.products), 0.0))
+    square = flat_dot(work.coefficients, work.products)
+    return 0.0 if square < 0.0 else math.sqrt(square)  # rounding below zero; NaN stays NaN

@@ -7,6 +7,7 @@ SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weight
 W(t) = W(0) + Sᵀ V. Cost per step O(m q²), whatever d is.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from simdyn.kernels.gradient import (
     padded_copy,
     patches_of,
 )
-from simdyn.kernels.linear import copy
+from simdyn.kernels.linear import all_finite, copy
 from simdyn.kernels.observe import observe
 from simdyn.kernels.problem import Floats, Integers
 from simdyn.kernels.simd import add_scaled
@@ -43,6 +44,8 @@ def step(problem, samples, patches, radius, learning_rate, overlaps, moved, work
     if not finite or scale == 0.0:
         return False, finite
     norm = apply_gram(work)
+    if not math.isfinite(norm):
+        return False, False
     if norm == 0.0:
         return False, True
     if radius > 0.0:
@@ -150,6 +153,9 @@ def train(problem, schedule, stream, test_set, fresh_noise, record_at, stop, tra
         more), NON_FINITE (noticed at `update`; what would be recorded from there on is left as it
         was) or STOPPED.
     """
+    dictionary = problem.dictionary
+    if not (all_finite(dictionary.gram) and all_finite(dictionary.rows)):
+        return codes.NON_FINITE, 0
     state = new_state(problem)
     work = new_workspace(problem)
     for index in range(record_at.size):

@@ -1,0 +1,227 @@
+"""The rooms of the package: who may import whom, and what lies on top."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import simdyn
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "simdyn"
+
+# From the ground up: each may import only those before it, and itself.
+ROOMS = (
+    "version", "params", "kernels", "schema", "threads", "simulation", "explicit", "formula",
+    "space", "blocks", "study", "store", "run", "theory", "analysis", "claims", "plot", "cli",
+)  # fmt: skip
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, *, everywhere: bool = False) -> set[str]:
+    """Full names of modules a file imports when it is loaded; with `everywhere`, ever."""
+
+    def walk(nodes: list[ast.stmt]) -> list[ast.stmt]:
+        found = []
+        for node in nodes:
+            found.append(node)
+            checking = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if (checking or function) and not everywhere:
+                continue
+            for field in ("body", "orelse", "finalbody"):
+                found += walk(getattr(node, field, []))
+            for handler in getattr(node, "handlers", []):
+                found += walk(handler.body)
+        return found
+
+    names: set[str] = set()
+    for node in walk(ast.parse(path.read_text(encoding="utf-8")).body):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            if node.module in ("simdyn", "simdyn.kernels"):
+                submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+                names |= {name for name in submodules if is_module(name)} or {node.module}
+            else:
+                names.add(node.module)
+    return names
+
+
+def is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split("."))
+    return place.with_suffix(".py").exists() or place.is_dir()
+
+
+def users(*libraries: str, everywhere: bool = False) -> set[str]:
+    """Rooms with a file that imports one of these libraries."""
+    return {
+        room_of(path)
+        for path in sources()
+        if {name.split(".")[0] for name in imports(path, everywhere=everywhere)} & set(libraries)
+    }
+
+
+def test_rooms__every_file_belongs_to_one() -> None:
+    assert {room_of(path) for path in sources()} - {"__init__"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms__import_only_those_below(path: Path, everywhere: bool) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        assert not any(n.startswith("simdyn") for n in imports(path, everywhere=False))
+        return
+    below = set(ROOMS[: ROOMS.index(room) + 1])
+    if everywhere and room == "study":
+        below.add("run")  # Study.run is the one door, opened when it is called
+    for name in imports(path, everywhere=everywhere):
+        if name == "simdyn":
+            assert room == "cli"
+        elif name.startswith("simdyn."):
+            assert name.split(".")[1] in below, f"{room} imports {name}"
+
+
+def test_imports__finds_what_a_file_imports(tmp_path: Path) -> None:
+    path = tmp_path / "x.py"
+    path.write_text(
+        "import a.b\nfrom c import d\nfrom simdyn import blocks, load_study\n"
+        "from simdyn.kernels import problem as codes\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import e\ntry:\n    import f\nexcept ImportError:\n    import g\n"
+        "def h():\n    import i\nclass J:\n    import k\n    def m(self):\n        import n\n"
+    )
+    loaded = {"a.b", "c", "simdyn.blocks", "simdyn.kernels.problem", "typing", "f", "g", "k"}
+    assert imports(path) == loaded
+    assert imports(path, everywhere=True) == loaded | {"e", "i", "n"}
+
+
+def test_libraries__only_kernels_compile() -> None:
+    assert users("numba", "llvmlite") == {"kernels"}
+    assert users("numba", "llvmlite", everywhere=True) <= {"kernels", "simulation", "store"}
+
+
+def test_libraries__only_the_store_touches_zarr() -> None:
+    assert users("zarr", everywhere=True) == {"store"}
+
+
+def test_libraries__only_plot_draws_and_only_cli_talks() -> None:
+    assert users("matplotlib", everywhere=True) == {"plot"}
+    assert users("typer", "rich", "click", everywhere=True) == {"cli"}
+    assert users("tomllib", everywhere=True) == {"study"}
+
+
+def test_libraries__kernels_know_no_labels_and_no_files() -> None:
+    labels = ("xarray", "pandas", "zarr", "pydantic", "json", "tomllib")
+    assert "kernels" not in users(*labels, everywhere=True)
+    for path in (PACKAGE / "kernels").glob("*.py"):
+        inner = {name for name in imports(path, everywhere=True) if name.startswith("simdyn")}
+        assert all(name.startswith("simdyn.kernels") for name in inner), path
+
+
+def test_libraries__nothing_evaluates_text() -> None:
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "__import__", "compile"), path
+
+
+def test_kernels__no_prange_no_parallel_no_reassociation() -> None:
+    for path in (PACKAGE / "kernels").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert "prange" not in names, path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "parallel":
+                assert ast.unparse(node.value) == "False", path
+            if isinstance(node, ast.keyword) and node.arg == "fastmath":
+                assert ast.unparse(node.value) in ("False", "{'contract'}"), path
+
+
+# -- the public face -----------------------------------------------------------------------------
+
+
+def test_all__public_names_are_pinned() -> None:
+    assert simdyn.__all__ == [
+        "SAM", "SGD", "InputError", "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN",
+        "load_study", "open_results", "simulate", "train",
+    ]  # fmt: skip
+    for name in simdyn.__all__:
+        assert getattr(simdyn, name).__name__ == name
+        assert getattr(simdyn, name).__doc__
+        assert name in dir(simdyn)
+    assert simdyn.__version__ == importlib.import_module("simdyn.version").VERSION
+    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+        simdyn.simulat  # noqa: B018
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that are loaded after running this code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+HEAVY = {"numpy", "numba", "llvmlite", "scipy", "xarray", "pandas", "zarr", "matplotlib",
+         "pydantic", "typer", "rich", "dask"}  # fmt: skip
+
+
+def test_import__is_quick() -> None:
+    assert not loaded_by("import simdyn") & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("simdyn.SAM", {"numba", "xarray", "zarr", "matplotlib", "scipy"}),
+        ("simdyn.Study", {"zarr", "matplotlib", "typer"}),
+        ("simdyn.simulate", {"zarr", "matplotlib", "typer"}),
+        ("simdyn.open_results", {"matplotlib", "typer"}),
+    ],
+)
+def test_import__names_load_only_what_they_need(code: str, absent: set[str]) -> None:
+    assert not loaded_by(f"import simdyn; {code}") & absent
+
+
+# -- the repository ------------------------------------------------------------------------------
+
+
+def test_repository__top_level() -> None:
+    ignored = {"simdyn.egg-info", "build", "dist", "results", "LICENSE"}
+    found = {item.name for item in ROOT.iterdir() if not item.name.startswith(".")} - ignored
+    assert found == {"simdyn", "tests", "studies", "figures", "pyproject.toml", "README.md"}
+    assert (ROOT / "LICENSE").is_file()
+
+
+def test_packaging__every_folder_of_code_is_shipped() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in sources()}
+    assert set(config["tool"]["setuptools"]["packages"]) == folders
+    assert config["project"]["scripts"] == {"simdyn": "simdyn.cli:main"}
+
+
+def test_packaging__core_imports_are_declared() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    declared = {text.split(">")[0] for text in config["project"]["dependencies"]}
+    shared = {"llvmlite": "numba", "pydantic_core": "pydantic"}  # come with those
+    for path in sources():
+        for name in imports(path, everywhere=True):
+            library = name.split(".")[0]
+            if library not in sys.stdlib_module_names and library != "simdyn":
+                assert shared.get(library, library) in declared, f"{path.name}: {library}"

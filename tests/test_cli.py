@@ -1,0 +1,486 @@
+"""The command line: what it prints, what it writes, and how it answers mistakes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from simdyn import SAM, Record, SignalNoiseData, TwoLayerCNN, load_study, open_results, simulate
+from simdyn.cli import app
+
+FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
+COMMANDS = ("run", "plan", "status", "verify", "plot", "simulate")
+
+STUDY = """\
+seed = 1
+replicates = 2
+[data]
+n_samples = 4
+noise_std = 1.0
+[network]
+n_filters = 2
+init_std = 0.01
+[methods]
+sgd = [{ optimiser = "SGD", learning_rate = 0.1, epochs = 3 }]
+sam = [{ optimiser = "SAM", radius = 0.1, learning_rate = 0.1, epochs = 3 }]
+[space]
+dimension = [20, 30]
+signal_norm = { start = 0, stop = 2, num = 3 }
+[figure]
+x = "dimension"
+y = "signal_norm"
+compare = ["sgd", "sam"]
+[smoke]
+replicates = 1
+"""
+PLAIN = STUDY.split("[figure]")[0] + "[smoke]\nreplicates = 1\n"
+
+
+class Answer:
+    """What a command printed and how it ended."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with one small study that draws nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(PLAIN)
+    return tmp_path
+
+
+def call(*words: object) -> Answer:
+    """A command in this process; anything but a clean exit fails the test."""
+    result = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+def process(*words: object, cwd: Path, **env: str) -> Answer:
+    """A command in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from simdyn.cli import main; main()", *map(str, words)],
+        capture_output=True, cwd=cwd, timeout=300, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **env},
+    )  # fmt: skip
+    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def refused(here: Path, *words: object) -> str:
+    """The one line with which a command refuses; nothing may be written."""
+    before = everything(here), files(here)
+    answer = call(*words)
+    assert (everything(here), files(here)) == before
+    assert answer.code == 2, answer.out + answer.err
+    assert answer.out == ""
+    assert 1 <= len(answer.err.splitlines()) <= 2, answer.err
+    assert answer.err.startswith("simdyn: ")
+    assert "Traceback" not in answer.err
+    return answer.err
+
+
+def strict(text: str) -> Any:
+    """JSON as other languages read it: without NaN and Infinity."""
+
+    def constant(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=constant)
+
+
+# -- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [("-h",), ("--help",), *((name, "-h") for name in COMMANDS),
+                                   *((name, "--help") for name in COMMANDS)])  # fmt: skip
+def test_help__of_every_command(words: tuple[str, ...]) -> None:
+    answer = call(*words)
+    assert answer.code == 0
+    assert "Usage:" in answer.out
+    if len(words) == 1:
+        for name in COMMANDS:
+            assert name in answer.out
+    else:
+        assert words[0] in answer.out
+        assert "--json" in answer.out or words[0] == "plot"
+
+
+def test_help__without_arguments_shows_commands() -> None:
+    answer = call()
+    assert "Usage:" in answer.out + answer.err
+    assert "simulate" in answer.out + answer.err
+
+
+# -- end to end ----------------------------------------------------------------------------------
+
+
+def test_run__smoke_of_the_repository_end_to_end(tmp_path: Path) -> None:
+    answer = process("run", FILE, "--smoke", cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    made = ["results/phase_diagram-smoke.zarr", "figures/phase_diagram-smoke.png",
+            "figures/phase_diagram-smoke.pdf"]  # fmt: skip
+    assert answer.out.splitlines() == made
+    assert (tmp_path / made[1]).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (tmp_path / made[2]).read_bytes()[:5] == b"%PDF-"
+    assert {item.name for item in tmp_path.iterdir()} == {"results", "figures"}
+    assert {item.name for item in (tmp_path / "results").iterdir()} == {"phase_diagram-smoke.zarr"}
+    assert len(list((tmp_path / "figures").iterdir())) == 2
+    results = open_results(tmp_path / made[0])
+    assert dict(results.sizes)["dimension"] == 3
+    assert (results["status"] == 1).all()
+    lines = answer.err.splitlines()
+    assert lines[0] == "phase_diagram-smoke: 48 runs"
+    assert lines[-1].startswith("  48/48 (100%), ")
+    assert "\x1b" not in answer.err
+    assert "Warning" not in answer.err
+
+    figures = files(tmp_path / "figures")
+    again = process("run", FILE, "--smoke", cwd=tmp_path)
+    assert again.code == 0
+    assert again.err.splitlines() == ["phase_diagram-smoke: 48 runs, 48 already done"]
+    assert files(tmp_path / "figures") == figures
+
+
+def test_run__out_folder_and_json(here: Path) -> None:
+    (here / "small.toml").write_text(STUDY)
+    answer = call("run", "small.toml", "--out", "deep/er", "--threads", 2, "--json")
+    assert answer.code == 0, answer.err
+    report = strict(answer.out)
+    assert report["store"] == "deep/er/results/small.zarr"
+    assert report["figures"] == ["deep/er/figures/small.png", "deep/er/figures/small.pdf"]
+    assert (report["runs"], report["computed"]) == (24, 24)
+    assert report["seconds"] > 0
+    for path in (report["store"], *report["figures"]):
+        assert (here / path).exists()
+    assert {item.name for item in here.iterdir()} == {"small.toml", "deep"}
+    (here / "small.toml").write_text(PLAIN)
+    assert strict(call("run", "small.toml", "--out", "deep/er", "--json").out)["computed"] == 0
+    results, expected = open_results(here / report["store"]), load_study("small.toml").run()
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(results[name].values, expected[name].values)
+
+
+def test_run__without_figure_draws_none(here: Path) -> None:
+    answer = call("run", "small.toml")
+    assert answer.out.splitlines() == ["results/small.zarr"]
+    assert not (here / "figures").exists()
+    assert "declares no [figure]" in refused(here, "plot", "small.toml")
+
+
+def test_plan__before_and_after(here: Path) -> None:
+    before = everything(here)
+    plan = strict(call("plan", "small.toml", "--json").out)
+    assert everything(here) == before
+    assert plan["points"] == 6
+    assert plan["axes"] == {"dimension": 2, "signal_norm": 3}
+    assert plan["methods"] == ["sgd", "sam"]
+    assert (plan["replicates"], plan["runs"], plan["blocks_done"]) == (2, 24, 0)
+    assert plan["blocks"] == len(load_study("small.toml").blocks)
+    assert plan["fingerprint"] == load_study("small.toml").fingerprint
+    assert 0 < plan["core_hours"] < 1
+    assert plan["bytes"] == 24 * (7 * 8 + 9)
+    assert plan["store"] == "results/small.zarr"
+    text = call("plan", "small.toml").out
+    assert "6 points: 2 dimension × 3 signal_norm" in text
+    assert "24 runs: × 2 methods × 2 replicates" in text
+    assert plan["fingerprint"][:12] in text
+    call("run", "small.toml")
+    assert strict(call("plan", "small.toml", "--json").out)["blocks_done"] == plan["blocks"]
+    assert strict(call("plan", "small.toml", "--smoke", "--json").out)["runs"] == 12
+
+
+def test_status_and_verify__whole_missing_and_damaged(here: Path) -> None:
+    call("run", "small.toml")
+    store = here / "results" / "small.zarr"
+    blocks = len(load_study("small.toml").blocks)
+    status = strict(call("status", "small.toml", "--json").out)
+    assert (status["blocks"], status["blocks_done"]) == (blocks, blocks)
+    assert status["runs"]["done"] == 24
+    assert sum(status["runs"].values()) == 24
+    assert f"{blocks} of {blocks} blocks done" in call("status", "small.toml").out
+    answer = call("verify", "small.toml", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert strict(answer.out) == {"store": "results/small.zarr", "blocks": blocks, "missing": [],
+                                  "damaged": []}  # fmt: skip
+
+    shutil.rmtree(store / "receipts" / "sha256" / "c" / "1")
+    chunk = next(p for p in (store / "train_loss" / "c" / "0").rglob("*") if p.is_file())
+    chunk.write_bytes(b"x" + chunk.read_bytes()[1:])
+    assert strict(call("status", "small.toml", "--json").out)["blocks_done"] == blocks - 1
+    before = files(here)
+    answer = call("verify", "small.toml", "--json")
+    report = strict(answer.out)
+    assert answer.code == 1
+    assert report["missing"] == [1]
+    assert len(report["damaged"]) == 1
+    assert files(here) == before
+    answer = call("verify", "small.toml")
+    assert answer.code == 1
+    assert f"{blocks - 2} blocks good, 1 missing, 1 damaged {report['damaged']}" in answer.out
+    assert "simdyn run" in answer.err
+
+    answer = call("run", "small.toml")
+    assert answer.code == 0
+    assert call("verify", "small.toml").code == 0
+
+
+def test_verify__missing_blocks_alone_are_no_damage(here: Path) -> None:
+    call("run", "small.toml")
+    shutil.rmtree(here / "results" / "small.zarr" / "receipts" / "sha256" / "c")
+    answer = call("verify", "small.toml")
+    assert answer.code == 0
+    assert "0 blocks good" in answer.out
+
+
+def test_plot__the_same_bytes_and_nothing_simulated(here: Path) -> None:
+    (here / "small.toml").write_text(STUDY)
+    call("run", "small.toml")
+    figures, results = files(here / "figures"), files(here / "results")
+    shutil.rmtree(here / "figures")
+    answer = call("plot", "small.toml")
+    assert answer.out.splitlines() == ["figures/small.png", "figures/small.pdf"]
+    assert files(here / "figures") == figures
+    assert files(here / "results") == results
+
+
+def test_plot__of_results_that_are_not_there(here: Path) -> None:
+    (here / "small.toml").write_text(STUDY)
+    for name in ("plot", "status", "verify"):
+        message = refused(here, name, "small.toml")
+        assert "results/small.zarr: no such results; `simdyn run STUDY` makes them" in message
+
+
+# -- simulate ------------------------------------------------------------------------------------
+
+
+def test_simulate__prints_what_python_gives(here: Path) -> None:
+    words = ["simulate", "--dimension", 50, "--signal-norm", 2, "--radius", 0.1, "--epochs", 20,
+             "--n-samples", 6, "--n-filters", 3, "--replicates", 2, "--seed", 4,
+             "--every", 5]  # fmt: skip
+    course = strict(call(*words, "--json").out)
+    expected = simulate(
+        SignalNoiseData(n_samples=6, dimension=50, signal_norm=2.0),
+        TwoLayerCNN(n_filters=3, init_std=0.001),
+        SAM(radius=0.1, learning_rate=0.1, epochs=20), seed=4, replicates=2, record=Record(every=5),
+    )  # fmt: skip
+    assert course["update"] == [0, 5, 10, 15, 20]
+    assert course["train_loss"] == expected["train_loss"].mean("replicate").values.tolist()
+    assert course["test_error"] == expected["test_error"].mean("replicate").values.tolist()
+    assert course["status"] == [1, 1]
+    lines = call(*words).out.splitlines()
+    assert lines[0].split() == ["update", "train_loss", "test_error", "signal_coef", "noise_coef"]
+    assert [float(line.split()[0]) for line in lines[1:]] == course["update"]
+    assert everything(here) == {"small.toml"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--dimension", 0), "dimension = 0: allowed is an integer from 1 to 2**53"),
+        (("--signal-norm", "nan"), "signal_norm = nan"),
+        (("--signal-norm", -1), "signal_norm = -1"),
+        (("--noise-std", -1), "noise_std = -1"), (("--n-samples", 0), "n_samples = 0"),
+        (("--n-patches", 1), "n_patches = 1"), (("--label-flip", 0.5), "label_flip = 0.5"),
+        (("--noise", "white"), "noise = 'white'"), (("--n-filters", 0), "n_filters = 0"),
+        (("--init-std", "inf"), "init_std = inf"), (("--radius", -0.1), "radius = -0.1"),
+        (("--learning-rate", 0), "learning_rate = 0"), (("--epochs", -1), "epochs = -1"),
+        (("--batch-size", 21), "batch_size = 21"), (("--batch-size", 3), "3 does not divide"),
+        (("--batch-size", 0), "batch_size = 0"), (("--replicates", 0), "replicates = 0"),
+        (("--seed", -1), "seed = -1"), (("--seed", 2**63), "seed = "),
+        (("--threads", 0), "threads = 0"), (("--every", 0), "every = 0"),
+        (("--every", -1), "every = -1"), (("--epochs", 2**53, "--every", 1), "every"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_simulate__bad_flags(here: Path, flags: tuple[object, ...], words: str) -> None:
+    assert words in refused(here, "simulate", "--dimension", 50, "--signal-norm", 1, *flags)
+
+
+def test_simulate__more_than_memory_holds_is_one_line(here: Path) -> None:
+    message = refused(here, "simulate", "--dimension", 50, "--signal-norm", 1, "--n-samples",
+                      2**22, "--n-filters", 2**20, "--epochs", 1)  # fmt: skip
+    assert "memory" in message or "n_samples" in message
+
+
+def test_simulate__json_of_a_run_that_overflows(here: Path) -> None:
+    answer = call("simulate", "--dimension", 50, "--signal-norm", 1e200, "--epochs", 5, "--json")
+    assert answer.code == 0
+    assert strict(answer.out)["status"] == [3]
+
+
+# -- bad input -----------------------------------------------------------------------------------
+
+
+def replaced(*pairs: tuple[str, str]) -> str:
+    text = STUDY
+    for old, new in pairs:
+        assert text.count(old) >= 1, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+BAD: list[tuple[str, str]] = [
+    (replaced(("replicates", "replicate")), "did you mean 'replicates'?"),
+    (replaced(("[network]", "[netwrok]")), "did you mean 'network'?"),
+    (replaced(("n_samples", "n_sample")), "did you mean 'n_samples'?"),
+    (replaced(("n_filters", "n_filter")), "did you mean 'n_filters'?"),
+    (replaced(("radius", "raduis")), "did you mean 'radius'?"),
+    (replaced(("optimiser", "optimizer")), "optimiser"),
+    (replaced(('"SGD"', '"sgd"')), "Allowed: SGD, SAM"),
+    (replaced(("dimension =", "dimensoin =")), "did you mean 'dimension'?"),
+    (replaced(("stop", "end")), "{start = …, stop = …, num = …}"),
+    (replaced(("compare", "compared")), "did you mean 'compare'?"),
+    (replaced(("[smoke]", "[record]\nevry = 1\n[smoke]")), "did you mean 'every'?"),
+    (replaced(("n_filters = 2", "n_filters = -2")), "n_filters = -2: allowed is an integer from 1"),
+    (replaced(("epochs = 3", "epochs = 3, batch_size = 5")), "from 1 to n_samples = 4"),
+    (replaced(("epochs = 3", "epochs = 3, batch_size = 3")), "3 does not divide n_samples = 4"),
+    (replaced(("[20, 30]", "[20, 0]")), "dimension = 0: allowed is an integer from 1 to 2**53"),
+    (replaced(("[20, 30]", "[20, nan]")), "dimension"),
+    (replaced(("0.01", "nan")), "init_std = nan: allowed is a finite number ≥ 0"),
+    (replaced(("0.01", "-inf")), "init_std = -inf: allowed is a finite number ≥ 0"),
+    (replaced(("radius = 0.1", 'radius = "1/diemnsion"')), "did you mean 'dimension'?"),
+    (replaced(("radius = 0.1", 'radius = "open(1)"')), "no function 'open'"),
+    (replaced(("radius = 0.1", 'radius = "1 +"')), "is not a formula"),
+    (replaced(("radius = 0.1", 'radius = """1\n+"""')), "is not a formula"),
+    (replaced(('["sgd", "sam"]', '["sgd", "adam"]')), "no method 'adam'"),
+    (replaced(('x = "dimension"', 'x = "noise_std"')), "figure.x = 'noise_std': not swept"),
+    (replaced(("[methods]", "[[methods]]")), "methods = "),
+    (replaced(("[data]", "[[data]]")), "data = "),
+    (replaced(('sgd = [{ optimiser = "SGD", learning_rate = 0.1, epochs = 3 }]', "sgd = [1, 2]")),
+     "methods.sgd.0 = 1"),
+    (replaced(("replicates = 2", 'replicates = "x"')), "replicates = 'x'"),
+    (replaced(("replicates = 2", "replicates = 0")), "replicates = 0"),
+    (replaced(("seed = 1", "seed = -1")), "seed = -1"), (replaced(("[20, 30]", "20")), "= 20"),
+    (replaced(("seed = 1", "seed = 1979-05-27")), "seed = "),
+    (replaced(("n_samples = 4", "n_samples = [4]")), "n_samples = [4]"),
+    (replaced(("n_samples = 4", "n_samples = {a = 4}")), "n_samples"),
+    (replaced(("n_samples = 4", "n_samples = 1979-05-27")), "n_samples"),
+    ("data = 1\n" + replaced(("[data]\nn_samples = 4\nnoise_std = 1.0\n", "")), "data = 1"),
+    ("seed = 1\nseed = 2\n", "not valid TOML"), ("[data", "not valid TOML"), ("", "[data]"),
+    ("x", "not valid TOML"), ("{}", "not valid TOML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words"), BAD, ids=range(len(BAD)))
+def test_run__bad_study_file(here: Path, text: str, words: str) -> None:
+    (here / "bad.toml").write_text(text)
+    for name in ("run", "plan"):
+        message = refused(here, name, "bad.toml")
+        assert message.startswith("simdyn: bad.toml: ")
+        assert words in message
+
+
+@pytest.mark.parametrize("name", COMMANDS[:-1])
+def test_commands__what_is_no_study_file(here: Path, name: str) -> None:
+    (here / "binary.toml").write_bytes(bytes(range(256)) * 10)
+    (here / "folder.toml").mkdir()
+    assert "binary.toml: not a text file" in refused(here, name, "binary.toml")
+    assert "folder.toml: is a folder" in refused(here, name, "folder.toml")
+    message = refused(here, name, "smal.toml")
+    assert message.startswith("simdyn: smal.toml: no such file; did you mean 'small.toml'?")
+
+
+@pytest.mark.parametrize("threads", [0, -3])
+def test_run__threads_that_are_none(here: Path, threads: int) -> None:
+    assert f"threads = {threads}" in refused(here, "run", "small.toml", "--threads", threads)
+
+
+def test_run__place_that_cannot_be_written(here: Path) -> None:
+    (here / "file").write_text("text")
+    assert "cannot be written" in refused(here, "run", "small.toml", "--out", "file")
+    assert "cannot be written" in refused(here, "run", "small.toml", "--out", "/proc/none")
+    (here / "results").write_text("text")
+    assert "cannot be written" in refused(here, "run", "small.toml")
+
+
+def test_run__figures_that_cannot_be_written_is_one_line(here: Path) -> None:
+    (here / "small.toml").write_text(STUDY)
+    (here / "figures").write_text("text")
+    for name in ("run", "plot"):
+        answer = call(name, "small.toml")
+        assert answer.code == 2
+        assert answer.err.splitlines()[-1].startswith("simdyn: figures")
+        assert "cannot be written" in answer.err
+
+
+def test_run__store_of_another_study(here: Path) -> None:
+    call("run", "small.toml")
+    (here / "small.toml").write_text(STUDY.replace("seed = 1", "seed = 2"))  # with a figure now
+    for name in COMMANDS[:-1]:
+        message = refused(here, name, "small.toml")
+        assert "results/small.zarr: belongs to another study: seed is 1 there, 2 here" in message
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.write_text("text")])
+def test_run__store_that_is_none(here: Path, make: Callable[[Path], object]) -> None:
+    (here / "small.toml").write_text(STUDY)
+    (here / "results").mkdir()
+    make(here / "results" / "small.zarr")
+    for name in COMMANDS[:-1]:
+        assert "not a store of simdyn" in refused(here, name, "small.toml")
+
+
+def test_run__smoke_without_smoke_table(here: Path) -> None:
+    (here / "small.toml").write_text(PLAIN.split("[smoke]")[0])
+    assert "no [smoke] table" in refused(here, "run", "small.toml", "--smoke")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("run",), ("run", "small.toml", "--thread", "2"), ("run", "small.toml", "--threads", "two"),
+     ("rum", "small.toml"), ("simulate",), ("simulate", "--dimension", "ten"),
+     ("run", "small.toml", "more.toml"), ("--nonsense",)],
+    ids=" ".join,
+)  # fmt: skip
+def test_commands__misused_flags(here: Path, words: tuple[str, ...]) -> None:
+    answer = call(*words)
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert "simdyn" in answer.err or "Usage" in answer.err
+    assert everything(here) == {"small.toml"}
+
+
+def test_commands__bad_input_in_a_process_of_its_own(here: Path) -> None:
+    (here / "bad.toml").write_text(replaced(("n_filters = 2", "n_filters = -2")))
+    answer = process("run", "bad.toml", cwd=here)
+    assert answer.code == 2
+    assert answer.out == ""
+    assert answer.err == (
+        "simdyn: bad.toml: TwoLayerCNN.n_filters = -2: allowed is an integer from 1 to 2**20 (at "
+        "dimension = 20, signal_norm = 0.0)\n"
+    )
+    assert everything(here) == {"small.toml", "bad.toml"}
+
+
+def test_commands__output_survives_a_plain_terminal(here: Path) -> None:
+    for words in (("plan", "small.toml"), ("simulate", "-h"), ("run", "small.toml")):
+        answer = process(*words, cwd=here, PYTHONIOENCODING="ascii", COLUMNS="100")
+        assert answer.code == 0, answer.err
+        assert "Traceback" not in answer.err
+
+
+def test_repository__studies_are_all_valid_and_small_ones_named() -> None:
+    for path in sorted(FILE.parent.glob("*.toml")):
+        study = load_study(path)
+        assert study.smoke().runs <= study.runs
+        assert tomllib.loads(path.read_text(encoding="utf-8"))["seed"] == study.seed

@@ -1,0 +1,375 @@
+"""Parameter classes: what they accept, what they refuse and in which words."""
+
+import pickle
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simdyn.params import (
+    SAM,
+    SGD,
+    Figure,
+    InputError,
+    Parameters,
+    Phase,
+    Record,
+    SignalNoiseData,
+    TwoLayerCNN,
+    as_plan,
+    nearest,
+)
+
+VALID: dict[type[Parameters], dict[str, Any]] = {
+    SignalNoiseData: {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0},
+    TwoLayerCNN: {"n_filters": 10, "init_std": 1e-3},
+    SGD: {"learning_rate": 0.1, "epochs": 100},
+    SAM: {"radius": 0.03, "learning_rate": 0.1, "epochs": 100},
+    Record: {},
+    Figure: {},
+}
+
+NAN, INF = float("nan"), float("inf")
+NOT_NUMBERS: list[Any] = [True, False, "1", "n_samples", None, [1], {"a": 1}, 1j, b"1"]
+
+# class, field, the values at the edge of what is allowed, values that are not allowed, the words
+LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
+    (SignalNoiseData, "n_samples", [1, 2**31], [0, -1, 2**31 + 1, 1.5, NAN, INF],
+     "an integer from 1 to 2**31"),
+    (SignalNoiseData, "dimension", [1, 2**53], [0, -1, 2**53 + 1, 0.5, NAN, INF],
+     "an integer from 1 to 2**53"),
+    (SignalNoiseData, "signal_norm", [0, 0.0, 1e300], [-1e-300, -1, NAN, INF, -INF],
+     "a finite number ≥ 0"),
+    (SignalNoiseData, "noise_std", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
+    (SignalNoiseData, "n_patches", [2, 2**31], [1, 0, 2**31 + 1, 2.5, NAN],
+     "an integer from 2 to 2**31"),
+    (SignalNoiseData, "label_flip", [0, 0.4999999], [0.5, -1e-9, 1, NAN],
+     "a number from 0 to below 0.5"),
+    (SignalNoiseData, "noise", ["isotropic", "orthogonal"], ["Isotropic", "", 1, None, True],
+     '"isotropic" or "orthogonal"'),
+    (TwoLayerCNN, "n_filters", [1, 2**20], [0, -3, 2**20 + 1, 1.01, NAN],
+     "an integer from 1 to 2**20"),
+    (TwoLayerCNN, "init_std", [0, 5.0], [-1e-9, NAN, INF], "a finite number ≥ 0"),
+    (TwoLayerCNN, "activation", ["relu"], ["tanh", "ReLU", 0, None], '"relu"'),
+    (SGD, "learning_rate", [5e-324, 1e300], [0, -0.1, NAN, INF], "a finite number > 0"),
+    (SGD, "epochs", [0, 2**53], [-1, 2**53 + 1, 0.5, NAN, 1e300], "an integer from 0 to 2**53"),
+    (SGD, "batch_size", [None, 1, 2**40], [0, -1, 1.5, NAN],
+     "an integer from 1 to n_samples, or none for the full batch"),
+    (SGD, "last_batch", ["refuse", "drop", "keep"], ["Keep", None, 1],
+     '"refuse", "drop" or "keep"'),
+    (SAM, "radius", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
+    (Record, "every", [None, 1, 2**53], [0, -1, 1.5, 2**53 + 1], "an integer from 1 to 2**53"),
+    (Record, "unit", ["epoch", "step"], ["epochs", "", 3], '"epoch" or "step"'),
+    (Record, "log_spaced", [None, 2, 2**20], [1, 0, 2.5, 2**20 + 1],
+     "an integer from 2 to 2**20"),
+    (Record, "variables", [None, ("test_error",), ["status"]], ["test_error", 3, [1], [None]],
+     "a list of names of variables"),
+    (Record, "weights", [True, False], ["maybe", None, 2], "true or false"),
+    (Record, "test_estimator", ["line", "counted", "radial"], ["lines", None],
+     '"line", "counted" or "radial"'),
+    (Record, "test_draws", [None, 4, 2**27], [3, 0, 2**27 + 1, 4.5],
+     "an integer from 4 to 2**27"),
+    (Figure, "kind", ["phase_diagram"], ["map", None], '"phase_diagram"'),
+    (Figure, "x", ["dimension"], [3, None, ["dimension"]], "a swept parameter"),
+    (Figure, "compare", [None, ("a", "b")], [("a",), ("a", "b", "c"), "ab", [1, 2]],
+     "two names of methods"),
+    (Figure, "level", [0, -1, 0.5], [NAN, INF], "a finite number"),
+    (Figure, "hatch_loss", [0.05], [NAN], "a finite number"),
+]  # fmt: skip
+
+
+def made(owner: type[Parameters], **fields: Any) -> Any:
+    return owner(**{**VALID[owner], **fields})
+
+
+def refusal(owner: type[Parameters], **fields: Any) -> str:
+    """The message with which fields are refused: one line, always."""
+    with pytest.raises(InputError) as problem:
+        made(owner, **fields)
+    message = str(problem.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(("owner", "field", "good", "bad", "words"), LIMITS)
+def test_parameters__limits_of_each_field(
+    owner: type[Parameters], field: str, good: list[Any], bad: list[Any], words: str
+) -> None:
+    for value in good:
+        kept = getattr(made(owner, **{field: value}), field)
+        assert kept == (tuple(value) if isinstance(value, list) else value)
+    for value in bad:
+        message = refusal(owner, **{field: value})
+        assert message.startswith(f"{owner.__name__}.{field} = ")
+        assert message.endswith(f": allowed is {words}")
+
+
+def test_parameters__every_field_has_limits_tested() -> None:
+    tested = {(owner, field) for owner, field, *_ in LIMITS}
+    inherited = {(SAM, f) for f in Phase.model_fields} | {(Figure, "y"), (Figure, "variable")}
+    every = {(owner, field) for owner in VALID for field in owner.model_fields}
+    assert every - inherited == tested
+
+
+@pytest.mark.parametrize("owner", VALID)
+def test_parameters__refuses_what_is_no_number(owner: type[Parameters]) -> None:
+    for field, info in owner.model_fields.items():
+        if owner.is_number(field):
+            for value in NOT_NUMBERS:
+                if value is None and info.default is None:
+                    continue
+                message = refusal(owner, **{field: value})
+                assert message.startswith(f"{owner.__name__}.{field} = {value!r}: allowed is ")
+
+
+def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
+    whole = {"n_samples", "dimension", "n_patches", "n_filters", "epochs", "batch_size",
+             "every", "log_spaced", "test_draws"}  # fmt: skip
+    real = {"signal_norm", "noise_std", "label_flip", "init_std", "learning_rate", "radius",
+            "level", "hatch_loss"}  # fmt: skip
+    for owner in VALID:
+        for field in owner.model_fields:
+            assert owner.is_whole(field) == (field in whole), field
+            assert owner.is_number(field) == (field in whole | real), field
+
+
+def test_parameters__message_shows_value() -> None:
+    assert refusal(SignalNoiseData, dimension=0) == (
+        "SignalNoiseData.dimension = 0: allowed is an integer from 1 to 2**53"
+    )
+    assert "'a\\nb'" in refusal(SignalNoiseData, noise="a\nb")
+
+
+@pytest.mark.parametrize(
+    ("owner", "typo", "meant"),
+    [
+        (SignalNoiseData, "dimensions", "dimension"),
+        (SignalNoiseData, "n_sample", "n_samples"),
+        (TwoLayerCNN, "initstd", "init_std"),
+        (SGD, "learningrate", "learning_rate"),
+        (SAM, "raduis", "radius"),
+        (Record, "variable", "variables"),
+        (Figure, "hatch", "hatch_loss"),
+    ],
+)
+def test_parameters__misspelt_name_gets_nearest(
+    owner: type[Parameters], typo: str, meant: str
+) -> None:
+    message = refusal(owner, **{typo: 1})
+    assert message.startswith(f"{owner.__name__}.{typo}: no such field; did you mean '{meant}'?")
+    for field in owner.model_fields:
+        assert field in message
+
+
+def test_parameters__misspelt_required_name_is_not_called_missing() -> None:
+    with pytest.raises(InputError, match=r"^SGD\.epoch: no such field; did you mean 'epochs'\?"):
+        SGD(learning_rate=0.1, epoch=3)  # type: ignore[call-arg]
+
+
+def test_parameters__missing_field() -> None:
+    with pytest.raises(InputError) as problem:
+        SAM(learning_rate=0.1, epochs=3)  # type: ignore[call-arg]
+    assert str(problem.value) == "SAM.radius is missing; allowed is a finite number ≥ 0"
+
+
+@pytest.mark.parametrize("owner", VALID)
+def test_parameters__frozen_equal_hashable_picklable(owner: type[Parameters]) -> None:
+    one, same = made(owner), made(owner)
+    assert one is not same
+    assert one == same
+    assert hash(one) == hash(same)
+    assert pickle.loads(pickle.dumps(one)) == one
+    field = next(iter(owner.model_fields))
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(one, field, getattr(one, field))
+
+
+def test_parameters__differ_by_value_and_by_class() -> None:
+    assert made(SGD) != made(SGD, epochs=101)
+    assert made(SAM, radius=0.0) != made(SGD)
+
+
+def test_parameters__numpy_scalars_become_plain_numbers() -> None:
+    data = SignalNoiseData(
+        n_samples=np.int8(4), dimension=np.uint64(50), signal_norm=np.float32(0.5),
+        noise_std=np.float64(2.0), n_patches=np.int64(3),
+    )  # fmt: skip
+    assert data == SignalNoiseData(
+        n_samples=4, dimension=50, signal_norm=0.5, noise_std=2.0, n_patches=3
+    )
+    assert type(data.dimension) is int
+    assert type(data.signal_norm) is float
+    assert refusal(SignalNoiseData, n_samples=np.bool_(True)).startswith("SignalNoiseData.n_samp")
+    assert refusal(SignalNoiseData, signal_norm=np.float32("nan")).count("nan") == 1
+
+
+def test_parameters__whole_floats_are_integers() -> None:
+    data = made(SignalNoiseData, dimension=1000.0)
+    assert data.dimension == 1000
+    assert type(data.dimension) is int
+
+
+def test_parameters__self_is_a_misspelt_field_like_any_other() -> None:
+    for owner in VALID:
+        fields = {**VALID[owner], "self": 1}
+        with pytest.raises(InputError, match="no such field"):
+            owner(**fields)
+
+
+def test_nearest__hint_only_where_something_is_near() -> None:
+    assert nearest("dimensoin", ["dimension", "noise"]) == (
+        "did you mean 'dimension'? Allowed: dimension, noise"
+    )
+    assert nearest("zzz", ["dimension", "noise"]) == "Allowed: dimension, noise"
+
+
+# -- phases --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "batch", "last", "updates"),
+    [
+        (20, None, "refuse", 1), (20, 20, "refuse", 1), (20, 5, "refuse", 4), (20, 1, "refuse", 20),
+        (20, 6, "drop", 3), (20, 6, "keep", 4), (20, 11, "drop", 1), (20, 11, "keep", 2),
+        (1, None, "refuse", 1), (21, 5, "drop", 4), (21, 5, "keep", 5), (20, 5, "keep", 4),
+    ],
+)  # fmt: skip
+def test_updates_per_epoch__batches(n: int, batch: int | None, last: str, updates: int) -> None:
+    assert made(SGD, batch_size=batch, last_batch=last).updates_per_epoch(n) == updates
+
+
+@pytest.mark.parametrize("last", ["refuse", "drop", "keep"])
+def test_updates_per_epoch__batch_larger_than_data(last: str) -> None:
+    with pytest.raises(InputError) as problem:
+        made(SAM, batch_size=21, last_batch=last).updates_per_epoch(20)
+    assert str(problem.value) == (
+        "SAM.batch_size = 21: allowed is an integer from 1 to n_samples = 20"
+    )
+
+
+def test_updates_per_epoch__batch_that_does_not_divide() -> None:
+    with pytest.raises(InputError) as problem:
+        made(SGD, batch_size=6).updates_per_epoch(20)
+    assert str(problem.value) == (
+        "SGD.batch_size = 6 does not divide n_samples = 20: choose a divisor, or "
+        'last_batch = "drop" or "keep"'
+    )
+
+
+def test_perturbation__radius_of_sam_and_zero_for_sgd() -> None:
+    assert made(SAM, radius=0.25).perturbation == 0.25
+    assert made(SGD).perturbation == 0.0
+
+
+def test_as_plan__one_or_several() -> None:
+    phase = made(SGD)
+    assert as_plan(phase) == as_plan([phase]) == (phase,)
+    for bad in ([], [phase, None], [3]):
+        with pytest.raises(InputError, match="allowed is a non-empty list"):
+            as_plan(bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bad", [None, 5])
+def test_as_plan__what_is_no_list(bad: Any) -> None:
+    with pytest.raises(InputError, match="allowed is a non-empty list"):
+        as_plan(bad)
+
+
+# -- what is recorded ----------------------------------------------------------------------------
+
+
+def brute_updates(record: Record, plan: Sequence[Phase], n: int) -> list[int]:
+    """Recorded updates by walking through training one update at a time."""
+    every = record.every or 1
+    found, update, epoch = [0], 0, 0
+    for phase in plan:
+        for _ in range(phase.epochs):
+            for _ in range(phase.updates_per_epoch(n)):
+                update += 1
+                if record.unit == "step" and update % every == 0:
+                    found.append(update)
+            epoch += 1
+            if record.unit == "epoch" and epoch % every == 0:
+                found.append(update)
+    return sorted({*found, update})
+
+
+MIXED = [
+    made(SGD, epochs=7, batch_size=5),
+    made(SAM, epochs=4, batch_size=20),
+    made(SGD, epochs=0),
+    made(SAM, epochs=5, batch_size=6, last_batch="keep"),
+    made(SGD, epochs=3, batch_size=6, last_batch="drop"),
+]
+
+
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+@pytest.mark.parametrize("every", [None, 1, 2, 3, 5, 18, 19, 20, 1000])
+@pytest.mark.parametrize("plan", [MIXED, MIXED[:1], MIXED[2:3], MIXED[::-1]])
+def test_record_updates__every_and_unit_over_mixed_phases(
+    unit: Any, every: int | None, plan: list[Phase]
+) -> None:
+    record = Record(every=every, unit=unit)
+    updates = record.updates(plan, 20, "epoch")
+    assert updates.dtype == np.int64
+    assert updates.tolist() == brute_updates(record, plan, 20)
+
+
+def test_record_updates__last_only_by_default_of_a_study() -> None:
+    total = brute_updates(Record(), MIXED, 20)[-1]
+    assert Record().updates(MIXED, 20, "last").tolist() == [total]
+    assert Record(every=1).updates(MIXED, 20, "last").size > 1
+
+
+def test_record_updates__no_epochs() -> None:
+    plan = [made(SGD, epochs=0)]
+    for record in (Record(), Record(every=3, unit="step"), Record(log_spaced=9)):
+        for default in ("epoch", "last"):
+            assert record.updates(plan, 20, default).tolist() == [0]
+
+
+@pytest.mark.parametrize("states", [2, 3, 10, 50])
+@pytest.mark.parametrize("epochs", [1, 2, 100, 10**9])
+def test_record_updates__log_spaced(states: int, epochs: int) -> None:
+    updates = Record(log_spaced=states).updates([made(SGD, epochs=epochs)], 20, "epoch")
+    assert updates[0] == 0
+    assert updates[-1] == epochs
+    assert (np.diff(updates) > 0).all()
+    assert updates.size <= states + 1
+    if epochs == 10**9 and states == 10:
+        assert updates.size == states
+        ratios = np.diff(np.log(updates[1:].astype(float)))
+        np.testing.assert_allclose(ratios, ratios.mean(), rtol=0.1)
+
+
+def test_record_updates__log_spaced_has_the_last_update_exactly() -> None:
+    for epochs in (2**53, 2**53 - 1, 10**15 + 3):
+        updates = Record(log_spaced=7).updates([made(SGD, epochs=epochs)], 1, "epoch")
+        assert updates[-1] == epochs
+        assert (np.diff(updates) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "record", [Record(), Record(log_spaced=5), Record(every=2**53), Record(every=1)]
+)
+def test_record_updates__more_than_can_be_counted_or_held_is_bad_input(record: Record) -> None:
+    plan = [made(SGD, epochs=2**53, batch_size=1)]
+    with pytest.raises(InputError, match="allowed"):
+        record.updates(plan, 2**31, "last" if record == Record() else "epoch")
+
+
+def test_record_draws__default_of_each_estimator() -> None:
+    assert Record().draws == 128
+    assert Record(test_estimator="counted").draws == 1000
+    assert Record(test_estimator="radial").draws == 1000
+    assert Record(test_estimator="radial", test_draws=7).draws == 7
+
+
+def test_parameters__fractions_are_refused_or_exact() -> None:
+    try:
+        kept = made(SignalNoiseData, signal_norm=Fraction(1, 4)).signal_norm
+    except InputError:
+        return
+    assert kept == 0.25

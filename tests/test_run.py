@@ -1,0 +1,406 @@
+"""Running a study: the same values however it is run, cut up, killed or interrupted."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from simdyn import open_results, simulation
+from simdyn.params import SAM, SGD, InputError, Record
+from simdyn.run import FAILED, Silent, run_block, run_study
+from simdyn.schema import SCALARS
+from simdyn.store import Store
+from simdyn.study import Study, load_study
+
+TEXT = """
+seed = 7
+replicates = 3
+[data]
+n_samples = 6
+noise_std = 1.0
+[network]
+n_filters = 3
+init_std = 0.01
+[methods]
+sgd = [{optimiser = "SGD", learning_rate = 0.1, epochs = EPOCHS, batch_size = 3}]
+sam = [{optimiser = "SAM", radius = 0.1, learning_rate = 0.1, epochs = EPOCHS}]
+[space]
+dimension = [20, 30, 50, 80]
+signal_norm = [0.0, 0.5, 1.0, 2.0]
+[record]
+variables = ["train_loss", "test_error", "margin", "signal_coef", "noise_coef"]
+"""
+
+RUN = """
+import sys, simdyn
+simdyn.load_study(sys.argv[1]).run(sys.argv[2], threads=int(sys.argv[3]))
+"""
+
+
+def study(**changes: Any) -> Study:
+    options: dict[str, Any] = {
+        "replicates": 3, "seed": 7,
+        "record": Record(every=2, variables=(*SCALARS, "margin", "signal_coef", "noise_coef")),
+        **changes,
+    }  # fmt: skip
+    methods = {
+        "sgd": [SGD(learning_rate=0.1, epochs=4)],
+        "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=2), SGD(learning_rate=0.5, epochs=2)],
+    }
+    space = {"dimension": [20, 30, 50], "signal_norm": [0.0, 1.0]}
+    return Study({"n_samples": 6}, {"n_filters": 3, "init_std": 0.01}, methods, space, **options)
+
+
+@pytest.fixture(scope="module")
+def expected() -> xr.Dataset:
+    return study().run(threads=1)
+
+
+def same(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Equal labels and, bit for bit, equal values."""
+    assert list(one.data_vars) == list(other.data_vars)
+    for name in other.variables:
+        assert one[name].dims == other[name].dims
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
+
+
+class Heard(Silent):
+    """What a run says of itself."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[int, int]] = []
+        self.steps: list[int] = []
+        self.failures: list[tuple[str, str]] = []
+
+    def start(self, runs: int, done: int) -> None:
+        self.begun.append((runs, done))
+
+    def advance(self, runs: int) -> None:
+        self.steps.append(runs)
+
+    def failed(self, place: str, cause: str) -> None:
+        self.failures.append((place, cause))
+
+
+# -- the same values however it is run -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_run_study__any_number_of_threads(expected: xr.Dataset, threads: int) -> None:
+    same(study().run(threads=threads), expected)
+
+
+@pytest.mark.parametrize(("seconds", "least"), [(0.5, 1), (0.5, 2), (0.5, 5), (1e-9, 32)])
+def test_run_study__any_size_of_blocks(
+    expected: xr.Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    seconds: float,
+    least: int,
+) -> None:
+    monkeypatch.setattr("simdyn.blocks.BLOCK_SECONDS", seconds)
+    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", least)
+    made = study()
+    assert len(made.blocks) == {1: 1, 2: 3, 5: 6, 32: 18}[least]
+    same(made.run(threads=2), expected)
+    same(study().run(tmp_path / "one.zarr", threads=2), expected)
+
+
+def test_run_study__on_disk_equals_in_memory(expected: xr.Dataset, tmp_path: Path) -> None:
+    same(study().run(tmp_path / "one.zarr"), expected)
+    same(study().run(str(tmp_path / "two.zarr"), threads=1), expected)
+
+
+def test_run_study__one_point_equals_simulate(expected: xr.Dataset) -> None:
+    made = study()
+    point = made.space.point((2, 1))
+    for method, plan in zip(made.space.methods, point.plans, strict=True):
+        alone = simulation.simulate(
+            point.data, point.net, plan, seed=7, replicates=3, record=Record(every=2)
+        )
+        there = expected.isel(dimension=2, signal_norm=1).sel({"method": method})
+        for name in there.data_vars:
+            np.testing.assert_array_equal(alone[name].values, there[name].values, err_msg=str(name))
+
+
+def test_run_study__without_axes(tmp_path: Path) -> None:
+    made = Study({"n_samples": 4, "dimension": 20, "signal_norm": 1}, {"n_filters": 2,
+                 "init_std": 0.01}, {"sgd": SGD(learning_rate=0.1, epochs=2)})  # fmt: skip
+    results = made.run(tmp_path / "one.zarr")
+    assert results["train_loss"].dims == ("method", "replicate", "step")
+    same(results, made.run())
+
+
+def test_run_study__progress_counts_runs(tmp_path: Path) -> None:
+    heard = Heard()
+    run_study(study(), tmp_path / "one.zarr", progress=heard)
+    runs = 3 * 2 * 2 * 3
+    assert heard.begun == [(runs, 0)]
+    assert sum(heard.steps) == runs
+    assert all(step > 0 for step in heard.steps)
+    again = Heard()
+    run_study(study(), tmp_path / "one.zarr", progress=again)
+    assert (again.begun, again.steps, again.failures) == ([(runs, runs)], [], [])
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True])
+def test_run_study__threads_that_are_none(tmp_path: Path, threads: Any) -> None:
+    with pytest.raises(InputError, match=r"threads = .*: allowed is an integer ≥ 1"):
+        study().run(tmp_path / "one.zarr", threads=threads)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- failures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [MemoryError(), MemoryError("2 PB"), ValueError("array too big"), InputError("bad"),
+     OverflowError("too large"), ZeroDivisionError("division by zero"), RuntimeError("odd")],
+    ids=repr,
+)  # fmt: skip
+def test_run_study__a_point_that_fails_is_marked_and_the_rest_goes_on(
+    expected: xr.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: Exception
+) -> None:
+    def run_drawn(data: Any, *arguments: Any) -> Any:
+        if (data.dimension, data.signal_norm) == (30, 1.0):
+            raise problem
+        return simulation.run_drawn(data, *arguments)
+
+    monkeypatch.setattr("simdyn.run.run_drawn", run_drawn)
+    heard = Heard()
+    results = run_study(study(), tmp_path / "one.zarr", progress=heard)
+    bad = {"dimension": 30, "signal_norm": 1.0}
+    assert (results["status"].sel(bad) == FAILED).all()
+    assert np.isnan(results["train_loss"].sel(bad)).all()
+    assert np.isnan(results["noise_coef"].sel(bad)).all()
+    good = xr.ones_like(expected["status"], dtype=bool)
+    good.loc[bad] = False
+    for name in expected.data_vars:
+        same_place = results[name].where(good).values, expected[name].where(good).values
+        np.testing.assert_array_equal(*same_place, err_msg=str(name))
+    assert heard.failures
+    for place, cause in heard.failures:
+        assert "(1, 1)" in place or ("30" in place and "1.0" in place)
+        assert cause == (str(problem) or type(problem).__name__)
+
+
+def test_run_block__stop_flag_leaves_nothing_written(tmp_path: Path) -> None:
+    made = study()
+    assert run_block(made, made.blocks[0], np.ones(1, np.int64), lambda *_: None) is None
+
+
+def test_run_study__an_unexpected_exception_stops_the_kernels_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Study(
+        {"n_samples": 6, "signal_norm": 1.0}, {"n_filters": 3, "init_std": 0.01},
+        {"sgd": SGD(learning_rate=1e-9, epochs=10**9)}, {"dimension": [20, 30, 50]},
+    )  # fmt: skip
+
+    def run_drawn(data: Any, *arguments: Any) -> Any:
+        if data.dimension == 30:
+            time.sleep(0.5)
+            raise KeyboardInterrupt
+        return simulation.run_drawn(data, *arguments)
+
+    monkeypatch.setattr("simdyn.run.run_drawn", run_drawn)
+    began = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        made.run(threads=3)
+    assert time.perf_counter() - began < 5.0
+
+
+# -- killed and gone on --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of about two seconds."""
+    path = tmp_path_factory.mktemp("study") / "killed.toml"
+    path.write_text(TEXT.replace("EPOCHS", "3000"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(file: Path) -> xr.Dataset:
+    return load_study(file).run()
+
+
+def start(file: Path, store: Path, threads: int = 2) -> subprocess.Popen[str]:
+    """The study in a process of its own, which hears Ctrl-C whatever its parent does."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(file), str(store), str(threads)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )  # fmt: skip
+
+
+def kill_until_done(file: Path, store: Path, kills: int, rng: random.Random) -> int:
+    """Start, kill at a random moment, start again; returns kills that met an unfinished store."""
+    met = 0
+    for _ in range(kills):
+        process = start(file, store)
+        try:
+            if rng.random() < 0.7:  # from its first moment on disk
+                while process.poll() is None and not (store.parent / store.name).exists():
+                    if rng.random() < 0.001:
+                        break
+                    time.sleep(0.002)
+                process.wait(timeout=rng.uniform(0.0, 1.0))
+            else:
+                process.wait(timeout=rng.uniform(0.0, 4.0))
+        except subprocess.TimeoutExpired:
+            pass
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            met += 1
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL)
+        if store.exists():
+            status = open_results(store)["status"].values  # an unfinished store opens
+            assert np.isin(status, (0, 1, 2)).all()
+        if process.returncode == 0:
+            break
+    return met
+
+
+def test_run_study__killed_and_resumed_equals_undisturbed(
+    file: Path, undisturbed: xr.Dataset, tmp_path: Path
+) -> None:
+    store = tmp_path / "killed.zarr"
+    assert kill_until_done(file, store, 4, random.Random(1)) > 0
+    same(load_study(file).run(store), undisturbed)
+    made = load_study(file)
+    assert all(Store(store, made).is_done(block) for block in made.blocks)
+
+
+@pytest.mark.campaign
+def test_run_study__killed_two_hundred_times_campaign(
+    file: Path, undisturbed: xr.Dataset, tmp_path: Path
+) -> None:
+    rng, kills, stores = random.Random(2), 0, 0
+    while kills < 200:
+        store = tmp_path / f"{stores}.zarr"
+        kills += kill_until_done(file, store, 12, rng)
+        same(load_study(file).run(store), undisturbed)
+        stores += 1
+    assert stores > 5
+
+
+# -- Ctrl-C --------------------------------------------------------------------------------------
+
+
+def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 120.0) -> None:
+    limit = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def command(*words: object, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from simdyn.cli import main; main()", *map(str, words)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
+        env={**os.environ, "COLUMNS": "200"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_cli_run__interrupted_in_long_trajectories_ends_within_a_second(
+    undisturbed: xr.Dataset, tmp_path: Path, sent: signal.Signals
+) -> None:
+    study_file = tmp_path / "long.toml"
+    study_file.write_text(TEXT.replace("EPOCHS", str(10**8)))
+    process = command("run", study_file, "--threads", 2, cwd=tmp_path)
+    store = tmp_path / "results" / "long.zarr"
+    wait_for(store / "log", process)
+    time.sleep(1.5)  # kernels are loaded and at work
+    began = time.monotonic()
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 2.0  # a second to stop, and another on a busy machine
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "simdyn: interrupted; run the same command to go on"
+    assert "Traceback" not in errors
+    assert (open_results(store)["status"].values == 0).all()
+    assert not (tmp_path / "figures").exists()
+
+
+def blocks_on_disk(store: Path) -> int:
+    return sum(1 for _ in (store / "receipts" / "sha256" / "c").glob("*/0"))
+
+
+def test_cli_run__interrupted_and_resumed_equals_undisturbed(
+    file: Path, undisturbed: xr.Dataset, tmp_path: Path
+) -> None:
+    store = tmp_path / "results" / "killed.zarr"
+    for _ in range(2):
+        before = blocks_on_disk(store)
+        process = command("run", file, cwd=tmp_path)
+        while blocks_on_disk(store) == before:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130, errors
+        assert (open_results(store)["status"].values == 0).any()
+    process = command("run", file, cwd=tmp_path)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "already done" in errors
+    same(open_results(store), undisturbed)
+
+
+def test_cli_simulate__interrupted_ends_within_a_second(
+    undisturbed: xr.Dataset, tmp_path: Path
+) -> None:
+    process = command("simulate", "--dimension", 100, "--signal-norm", 1, "--epochs", 10**9,
+                      cwd=tmp_path)  # fmt: skip
+    time.sleep(5.0)
+    assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 2.0
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_train__interrupted_ends_within_a_second(tmp_path: Path) -> None:
+    code = """
+import numpy as np, simdyn
+draw = np.random.default_rng(0).normal
+problem = simdyn.Problem.from_patches(
+    draw(size=(8, 2, 20)), np.array([1, -1] * 4), draw(size=(2, 3, 20)) * 0.01)
+record = simdyn.Record(every=10**8)
+simdyn.train(problem, simdyn.SGD(learning_rate=1e-9, epochs=1), record=record)
+print("compiled", flush=True)
+simdyn.train(problem, simdyn.SGD(learning_rate=1e-9, epochs=10**8), record=record)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "compiled\n"
+        time.sleep(1.0)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert time.monotonic() - began < 2.0
+        assert "KeyboardInterrupt" in errors
+    finally:
+        process.kill()
+        process.communicate()
