@@ -5,6 +5,7 @@ Here it is fixed: lane c of four sums the terms 4k + c.
 Arrays are C-contiguous float64 whose last axis (and, where said, first axis) is a multiple of four.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -151,47 +152,57 @@ def add_where_active(typing_context, target, array, row, sign, pull, bank):
     return types.void(target, array, types.int64, floats, floats, bank), build
 
 
-def _product_tile(builder: Any, tile: tuple[Any, ...], height: int) -> None:
-    """`height` rows by four columns of matrix · columns, summed over the terms in order."""
+def _product_tile(builder: Any, tile: tuple[Any, ...], height: int, vectors: int) -> None:
+    """`height` rows by 4·`vectors` columns of matrix · columns, summed over the terms in order."""
     matrix, terms, columns, width, out, top, left = tile
     zero = ir.Constant(_VECTOR, [0.0] * LANES)
-    totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(height)]
-    for total in totals:
-        builder.store(zero, total)
     rows = [builder.add(top, _INDEX(k)) for k in range(height)]
+    lefts = [builder.add(left, _INDEX(v * LANES)) for v in range(vectors)]
     starts = [builder.mul(row, terms) for row in rows]
+    totals = [[cgutils.alloca_once(builder, _VECTOR) for _ in lefts] for _ in rows]
+    for total in itertools.chain(*totals):
+        builder.store(zero, total)
     with cgutils.for_range(builder, terms, intp=_INDEX) as loop:
-        offset = builder.add(builder.mul(loop.index, width), left)
-        vector = _vector_at(builder, columns, offset)
-        for start, total in zip(starts, totals, strict=True):
+        line = builder.mul(loop.index, width)
+        values = [_vector_at(builder, columns, builder.add(line, place)) for place in lefts]
+        for start, sums in zip(starts, totals, strict=True):
             factor = builder.load(builder.gep(matrix, [builder.add(start, loop.index)]))
             splat = _splat(builder, factor)
-            builder.store(_multiply_add(builder, splat, vector, builder.load(total)), total)
-    for row, total in zip(rows, totals, strict=True):
-        offset = builder.add(builder.mul(row, width), left)
-        _store(builder, builder.load(total), out, offset)
+            for vector, total in zip(values, sums, strict=True):
+                builder.store(_multiply_add(builder, splat, vector, builder.load(total)), total)
+    for row, sums in zip(rows, totals, strict=True):
+        line = builder.mul(row, width)
+        for place, total in zip(lefts, sums, strict=True):
+            _store(builder, builder.load(total), out, builder.add(line, place))
 
 
 @intrinsic
 def product(typing_context, matrix, columns, out):
-    """Out = matrix · columns for (p, l) and (l, w) with p and w multiples of four."""
+    """Out = matrix · columns for (p, l) and (l, w) with p and w multiples of four.
+
+    Tiles of eight running sums keep the multipliers busy: 4 rows by 8 columns, and 8 by 4 for the
+    last columns. The order of each sum is that of the terms, whatever the tile.
+    """
 
     def build(context, builder, signature, arguments):
         a, (height, terms) = _data(context, builder, signature.args[0], arguments[0])
         b, (_, width) = _data(context, builder, signature.args[1], arguments[1])
         c, _ = _data(context, builder, signature.args[2], arguments[2])
-        zero, lanes = _INDEX(0), _INDEX(LANES)
-        whole = builder.and_(height, _INDEX(-2 * LANES))
+        zero, twice = _INDEX(0), _INDEX(-2 * LANES)
+        tall, wide = builder.and_(height, twice), builder.and_(width, twice)
 
-        def tiles(first: Any, last: Any, tall: int) -> None:
+        def tiles(rows: tuple[Any, Any, int], columns: tuple[Any, Any, int]) -> None:
+            loops = [(first, last, _INDEX(LANES * step)) for first, last, step in (rows, columns)]
             with (
-                cgutils.for_range_slice(builder, first, last, _INDEX(tall), _INDEX) as (top, _),
-                cgutils.for_range_slice(builder, zero, width, lanes, _INDEX) as (left, _),
+                cgutils.for_range_slice(builder, *loops[0], _INDEX) as (top, _),
+                cgutils.for_range_slice(builder, *loops[1], _INDEX) as (left, _),
             ):
-                _product_tile(builder, (a, terms, b, width, c, top, left), tall)
+                tile = (a, terms, b, width, c, top, left)
+                _product_tile(builder, tile, LANES * rows[2], columns[2])
 
-        tiles(zero, whole, 2 * LANES)
-        tiles(whole, height, LANES)
+        tiles((zero, height, 1), (zero, wide, 2))
+        tiles((zero, tall, 2), (wide, width, 1))
+        tiles((tall, height, 1), (wide, width, 1))
         return context.get_dummy_value()
 
     return types.void(matrix, columns, out), build
