@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simdyn.store import Store
     from simdyn.study import Study
 
+DONE = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -38,7 +39,8 @@ signal or to memorise the noise: simulated exactly, at a cost that does not depe
 
   simdyn simulate --dimension 5000 --signal-norm 3 --radius 0.03    one setting from flags
 
-Exit code 0: done; 2: bad input; 130: interrupted (run the same command to go on).""",
+Exit code 0: done; 1: `verify` found damage; 2: bad input; 130: interrupted (run the same
+command to go on).""",
 )
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, NAME.toml.")]
@@ -98,9 +100,13 @@ class Display:
 
     def start(self, runs: int, done: int) -> None:
         """So many runs in all, so many of them already there."""
+        from simdyn.kernels.compiled import kernels_kept
+
         self.runs, self.done = runs, done
         kept = f", {done:,} already done" if done else ""
         typer.echo(f"{self.name}: {runs:,} runs{kept}", err=True)
+        if done < runs and not kernels_kept():
+            typer.echo("  compiling the kernels, once for this version (under a minute)", err=True)
         if sys.stderr.isatty() and done < runs:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -117,8 +123,6 @@ class Display:
     def ready(self, seconds: float) -> None:
         """The kernels are compiled, or loaded, after so many seconds; runs begin."""
         self.compile_seconds = seconds
-        if seconds > 5.0:
-            typer.echo(f"  kernels compiled in {seconds:.0f} s, once for this version", err=True)
         self.began = self.spoke = time.monotonic()
 
     def rate(self) -> str:
@@ -212,6 +216,8 @@ def run(
             return
         for made in (path, *figures):
             typer.echo(made)
+        if not figures:
+            typer.echo(f"no figure: {study_file} has no [figure] table", err=True)
 
 
 @app.command()
@@ -319,7 +325,10 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
 
         study = _load(study_file, smoke)
         if study.figure is None:
-            raise InputError(f"{study_file}: declares no [figure]")
+            raise InputError(
+                f'{study_file}: declares no [figure]; [figure] with x = "…" and y = "…", two swept '
+                "fields, makes one"
+            )
         _check_folders(study, out)
         path = _store_path(study, out)
         _open_store(study, path)
@@ -360,9 +369,13 @@ def simulate(
             n_patches=n_patches, label_flip=label_flip, noise=noise,
         )  # fmt: skip
         net = simdyn.TwoLayerCNN(n_filters=n_filters, init_std=init_std)
-        phase = simdyn.SAM(
-            radius=radius, learning_rate=learning_rate, epochs=epochs, batch_size=batch_size
-        )
+        shared: dict[str, Any] = {
+            "learning_rate": learning_rate,
+            "epochs": epochs,
+            "batch_size": batch_size,
+        }
+        sgd = radius == 0.0
+        phase = simdyn.SGD(**shared) if sgd else simdyn.SAM(radius=radius, **shared)
         record = simdyn.Record(every=max(1, epochs // 10) if every is None else every)
         results = simdyn.simulate(
             data, net, phase, seed=seed, replicates=replicates, record=record, threads=threads
@@ -383,16 +396,24 @@ def _print_course(results: "xr.Dataset", as_json: bool) -> None:
     }
     columns = {name: values.values.tolist() for name, values in table.items()}
     if as_json:
-        codes = results["status"].values.tolist()
+        ends = {name: results[name].values.tolist() for name in ("status", "status_step")}
         finite = {
             name: [value if math.isfinite(value) else None for value in values]
             for name, values in columns.items()
         }
-        typer.echo(json.dumps({**finite, "status": codes}, allow_nan=False))
+        typer.echo(json.dumps({**finite, **ends}, allow_nan=False))
         return
+    from simdyn.schema import STATUS
+
     typer.echo("  ".join(f"{name:>11}" for name in columns))
     for row in zip(*columns.values(), strict=True):
         typer.echo("  ".join(f"{value:11.4g}" for value in row))
+    for code, text in STATUS.items():
+        ended = results["status"].values == code
+        if ended.any() and code != DONE:
+            steps = sorted(set(results["status_step"].values[ended].tolist()))
+            at = f"status_step {steps[0]}" + (f"…{steps[-1]}" if len(steps) > 1 else "")
+            typer.echo(f"{int(ended.sum())} of {ended.size} runs {text} ({at})")
 
 
 def main() -> None:

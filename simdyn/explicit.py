@@ -152,6 +152,12 @@ class Problem:
     Make one with `from_patches`. Its arrays are read by `train`.
     """
 
+    def __repr__(self) -> str:
+        """Sizes, not arrays."""
+        q, d = self.vectors.shape
+        n, m = self.arrays.labels.size, self.weights.shape[1]
+        return f"Problem({n} samples, {q} distinct vectors of dimension {d}, {m} filters a sign)"
+
     arrays: codes.Problem
     vectors: Floats  # distinct patch vectors, (q, d)
     weights: Floats  # (2, m, d)

@@ -4,7 +4,7 @@ import difflib
 import math
 import typing
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -84,11 +84,25 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def __init__(self, /, **fields: Any) -> None:
+    def __init__(self, /, *positional: Any, **fields: Any) -> None:
+        if positional:
+            names = ", ".join(f"{name}=…" for name in type(self).model_fields)
+            raise InputError(f"{type(self).__name__}: fields go by name: {names}")
         try:
             super().__init__(**fields)
         except ValidationError as problem:
             raise InputError(self._explain(problem, fields)) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: parameters are immutable."""
+        raise InputError(
+            f"{type(self).__name__}.{name} cannot be changed; "
+            f"x.replace({name}=…) makes a changed copy"
+        )
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked like any other."""
+        return type(self)(**{**self.model_dump(), **changes})
 
     @classmethod
     def _explain(cls, problem: ValidationError, fields: dict[str, Any]) -> str:
@@ -344,6 +358,8 @@ class Record(Parameters):
         if last > MAX_UPDATES:
             raise InputError(f"epochs: the plan makes {last:.3g} updates; allowed are up to 2**62")
         if self.log_spaced is not None:
+            if self.every is not None:
+                raise InputError("Record: every and log_spaced are given; allowed is one of them")
             spaced = np.geomspace(1, max(last, 1), self.log_spaced - 1).round().astype(np.int64)
             return np.unique(np.concatenate([[0], spaced[spaced <= last], [last]]))
         if self.every is None and default == "last":

@@ -344,7 +344,7 @@ def test_phase_diagram__contour_of_one_column_is_a_dash():
 
 def test_phase_diagram__level_out_of_reach():
     figure = plot.draw(study(), Figure(level=0.9))
-    assert "SGD has no contour: its mean nowhere falls to 0.9 on this grid." in words(figure)
+    assert "SGD has no contour: in no column does its mean fall to 0.9." in words(figure)
     assert "cannot be fitted" in words(figure)
 
 

@@ -47,6 +47,11 @@ def cache_folder() -> Path | None:
 _FOLDER = cache_folder()
 
 
+def kernels_kept() -> bool:
+    """Is there compiled code of these sources on disk?"""
+    return _FOLDER is not None and any(_FOLDER.rglob("*.nbc"))
+
+
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     before = numba.config.CACHE_DIR
     try:

@@ -73,7 +73,8 @@ def wrap(sentences: Sequence[str], width: float, size: float) -> list[str]:
     space = measure("a a") - 2 * measure("a")
     lines: list[str] = []
     room = 0.0
-    for word in " ".join(sentences).split(" "):
+    # A blank inside mathtext is no place to break.
+    for word in re.findall(r"(?:\$[^$]*\$|[^ $])+", " ".join(sentences)):
         wide = measure(word)
         if lines and space + wide <= room:
             lines[-1] += f" {word}"

@@ -152,7 +152,7 @@ def _about_lines(content: Content) -> list[str]:
     for name, line in zip(content.names, content.contours, strict=True):
         lost, several = int(line.isnull().sum()), int((line["crossings"] > 1).sum())
         if lost == line.size:
-            said.append(f"{name} has no contour: its mean nowhere falls to {level} on this grid.")
+            said.append(f"{name} has no contour: in no column does its mean fall to {level}.")
         elif lost:
             said.append(f"In {lost} of {line.size} columns {name}'s mean does not fall to {level}.")
         if several:
@@ -173,6 +173,8 @@ def _about_cells(content: Content) -> list[str]:
     hatched = content.hatched
     if hatched is None:
         said.append("The training loss was not recorded, so no cell is hatched.")
+    elif not hatched.any():
+        said.append(f"No cell's mean training loss is {limit} or more.")
     else:
         cells = ", ".join(f"{int(one.sum())} for {name}"
                           for name, one in zip(content.names, hatched, strict=True))  # fmt: skip
@@ -209,7 +211,11 @@ def caption(ds: xr.Dataset, content: Content) -> list[str]:
     return [
         f"{first}.",
         *([f"{held}."] if held else []),
-        f"Black lines: contours at {figure.level:g}.",
+        *(
+            [f"Black lines: contours at {figure.level:g}."]
+            if content.contours.notnull().any()
+            else []
+        ),
         *_about_lines(content),
         *_about_cells(content),
         f"Study {ds.attrs.get('title', 'unknown')}, seed {ds.attrs.get('seed', 'unknown')}, "
