@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simdyn.explicit import Problem, train
-    from simdyn.params import SAM, SGD, InputError, Record, SignalNoiseData, TwoLayerCNN
+    from simdyn.inputs import InputError
+    from simdyn.params import SAM, SGD, Record, SignalNoiseData, TwoLayerCNN
     from simdyn.simulation import simulate
     from simdyn.store import open_results
     from simdyn.study import Study, load_study
@@ -20,7 +21,7 @@ _HOME = {
     "SGD": "params",
     "SAM": "params",
     "Record": "params",
-    "InputError": "params",
+    "InputError": "inputs",
     "simulate": "simulation",
     "Problem": "explicit",
     "train": "explicit",

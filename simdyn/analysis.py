@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
-from simdyn.params import InputError, nearest
+from simdyn.inputs import InputError, nearest
 
 VALID = (1, 2)  # codes of schema.STATUS whose last state may be used: done, zero gradient
 

@@ -59,7 +59,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 @contextmanager
 def _guard() -> Iterator[None]:
     """Bad input ends with one line and exit code 2, an interrupt with 130."""
-    from simdyn.params import InputError
+    from simdyn.inputs import InputError
 
     try:
         yield
@@ -157,7 +157,7 @@ def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
     """The study's figure as PNG and PDF; nothing where it declares none."""
     if study.figure is None:
         return []
-    from simdyn.params import InputError
+    from simdyn.inputs import InputError
     from simdyn.plot import draw, save
 
     folder = out / "figures"
@@ -169,7 +169,7 @@ def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
 
 def _check_folders(study: "Study", out: Path) -> None:
     """Where results and figures go must be folders, or free, before anything runs."""
-    from simdyn.params import InputError
+    from simdyn.inputs import InputError
 
     for folder in (out / "results", out / "figures")[: 2 if study.figure else 1]:
         there = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), Path())
@@ -320,7 +320,7 @@ def verify(
 def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None:
     """Draw a study's figure again from its results. Simulates nothing."""
     with _guard():
-        from simdyn.params import InputError
+        from simdyn.inputs import InputError
         from simdyn.store import open_results
 
         study = _load(study_file, smoke)

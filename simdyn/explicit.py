@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from simdyn.inputs import InputError, check_seed, is_plain_number, shown
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
 from simdyn.kernels.point import run_problem
-from simdyn.params import InputError, Plan, Record, as_plan, check_seed, is_plain_number, shown
+from simdyn.params import Plan, Record, as_plan
 from simdyn.schema import (
     SCALARS,
     UPDATE_ATTRS,

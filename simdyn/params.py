@@ -1,6 +1,5 @@
 """Frozen, validated parameter classes: data, network, phases of training, and what to record."""
 
-import difflib
 import math
 import typing
 from collections.abc import Iterable
@@ -10,35 +9,10 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticUndefined
 
+from simdyn.inputs import InputError, is_plain_number, nearest, shown
+
 MAX_DIMENSION = 2**53  # beyond, d is not exact in float64
 MAX_UPDATES, MAX_STATES = 2**62, 2**24
-
-
-class InputError(ValueError):
-    """Bad input: one clear line with the field, its value and what is allowed."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
-
-
-def nearest(name: str, valid: typing.Iterable[str]) -> str:
-    """A hint for a misspelt name: the nearest valid one, then all of them."""
-    valid = list(valid)
-    known = {other.lower(): other for other in reversed(valid)}
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean '{known[close[0]]}'? " if close else ""
-    return f"{hint}Allowed: {', '.join(valid) or 'none'}"
-
-
-def shown(value: Any, most: int = 80) -> str:
-    """A value as messages show it: its repr, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def is_plain_number(value: Any) -> bool:
-    """Is it an int or a float, and no boolean?"""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain_number(value: Any) -> Any:
@@ -379,28 +353,6 @@ class Record(Parameters):
             updates += k * np.clip(epochs - begun, 0, phase.epochs)
             begun += phase.epochs
         return np.unique(np.append(updates, last))
-
-
-MAX_SEED = 2**63 - 1
-
-
-def check_seed(seed: int) -> int:
-    """A seed is an integer from 0 to 2⁶³ − 1."""
-    if (
-        isinstance(seed, bool)
-        or not isinstance(seed, int | np.integer)
-        or not 0 <= seed <= MAX_SEED
-    ):
-        raise InputError(f"seed = {seed!r}: allowed is an integer from 0 to 2**63 - 1")
-    return int(seed)
-
-
-def check_replicates(replicates: int) -> int:
-    """The number of replicates is an integer from 1 to 2²⁴."""
-    whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
-    if not whole or not 1 <= replicates <= 2**24:
-        raise InputError(f"replicates = {replicates!r}: allowed is an integer from 1 to 2**24")
-    return int(replicates)
 
 
 Plan = typing.Sequence[Phase] | Phase

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simdyn.params import InputError, Parameters, nearest
+from simdyn.inputs import InputError, nearest
+from simdyn.params import Parameters
 
 if TYPE_CHECKING:
     import xarray as xr

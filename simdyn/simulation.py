@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simdyn import version
+from simdyn.inputs import InputError, check_replicates, check_seed
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.kernels import problem as codes
 from simdyn.kernels.observe import Traces
@@ -16,7 +17,6 @@ from simdyn.kernels.point import run_point
 from simdyn.kernels.sampling import Setting
 from simdyn.params import (
     SGD,
-    InputError,
     Parameters,
     Phase,
     Plan,
@@ -24,8 +24,6 @@ from simdyn.params import (
     SignalNoiseData,
     TwoLayerCNN,
     as_plan,
-    check_replicates,
-    check_seed,
 )
 from simdyn.schema import (
     ALWAYS,

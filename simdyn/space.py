@@ -8,19 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from simdyn.axes import as_float, axis_values, whole
 from simdyn.formula import evaluate, names_in
-from simdyn.params import (
-    MAX_DIMENSION,
-    OPTIMISERS,
-    InputError,
-    Parameters,
-    Phase,
-    SignalNoiseData,
-    TwoLayerCNN,
-    is_plain_number,
-    nearest,
-    shown,
-)
+from simdyn.inputs import InputError, is_plain_number, nearest, shown
+from simdyn.params import OPTIMISERS, Parameters, Phase, SignalNoiseData, TwoLayerCNN
 
 Fields = dict[str, Any]
 RESERVED = ("method", "replicate", "step", "sign", "filter", "sample", "vector", "update")
@@ -83,91 +74,6 @@ class Section:
     def label(self, name: str) -> str:
         """The field's full name, as messages and axes give it."""
         return f"{self.where.removeprefix('methods.')}.{name}"
-
-
-def whole(value: float) -> float | int:
-    """An integer where a float stands for one."""
-    return int(value) if math.isfinite(value) and value == int(value) else value
-
-
-def as_float(value: float) -> float:
-    """A number in double precision; infinite where it does not fit."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-AXIS_FORM = "a list, {start = …, stop = …, num = …} or {log = [low, high], num = …}"
-MAX_AXIS = 10_000_000
-
-
-def _generated(where: str, given: Mapping[str, Any]) -> np.ndarray:
-    """Values of an axis given by its ends."""
-    numbers = dict(given)
-    num = numbers.pop("num", None)
-    if isinstance(num, bool) or not isinstance(num, int) or not 1 <= num <= MAX_AXIS:
-        raise InputError(f"{where}.num = {shown(num)}: allowed is an integer from 1 to 10**7")
-    log = numbers.get("log")
-    if set(numbers) == {"log"} and isinstance(log, list | tuple) and len(log) == 2:
-        ends = tuple(log)
-    elif set(numbers) == {"start", "stop"}:
-        ends = (numbers["start"], numbers["stop"])
-    else:
-        raise InputError(f"{where} = {shown(given)}: allowed is {AXIS_FORM}")
-    for end in ends:
-        number = as_float(end) if is_plain_number(end) else math.nan
-        if not math.isfinite(number) or ("log" in numbers and number <= 0):
-            wanted = "finite numbers > 0" if "log" in numbers else "finite numbers"
-            raise InputError(f"{where} = {shown(given)}: allowed as ends are {wanted}")
-    space = np.geomspace if "log" in numbers else np.linspace
-    return space(float(ends[0]), float(ends[1]), num)
-
-
-def _bad_value(where: str, value: Any, owner: type[Parameters], field: str) -> InputError:
-    return InputError(f"{where}: the value {shown(value)}: allowed is {owner.allowed(field)}")
-
-
-def axis_values(name: str, given: Any, owner: type[Parameters], field: str) -> np.ndarray:
-    """Values of an axis from a list, {start, stop, num} or {log = [low, high], num}.
-
-    Raises
-    ------
-    InputError
-        For any other form, an empty axis, or a value that occurs twice.
-    """
-    where, numeric = f"space.{name}", owner.is_number(field)
-    if isinstance(given, Mapping):
-        values = _generated(where, given)
-        if owner.is_whole(field):
-            values = values.round()
-    else:
-        flat = isinstance(given, np.ndarray) and given.ndim == 1
-        if not flat and not isinstance(given, list | tuple | range):
-            raise InputError(f"{where} = {shown(given)}: allowed is {AXIS_FORM}")
-        items = [v.item() if isinstance(v, np.generic) else v for v in given]
-        if len(items) > MAX_AXIS:
-            raise InputError(f"{where} has {len(items)} values: allowed are up to 10**7")
-        for item in items:
-            fits = is_plain_number(item) if numeric else isinstance(item, str)
-            if not fits or (numeric and not math.isfinite(as_float(item))):
-                raise _bad_value(where, item, owner, field)
-        values = np.array(items, dtype=np.float64 if numeric else str)
-        if owner.is_whole(field) and (bad := values[values != np.round(values)]).size:
-            raise _bad_value(where, float(bad[0]), owner, field)
-    if values.size == 0:
-        raise InputError(f"{where} is empty: allowed is {AXIS_FORM}")
-    if owner.is_whole(field):
-        if (large := values[abs(values) > MAX_DIMENSION]).size:
-            raise _bad_value(where, float(large[0]), owner, field)
-        values = values.astype(np.int64)
-    elif numeric:
-        values = values + 0.0  # −0.0 is 0.0
-    distinct, counts = np.unique(values, return_counts=True)
-    if (counts > 1).any():
-        twice = distinct[counts > 1][0]
-        raise InputError(f"{where}: the value {twice} occurs twice; allowed are distinct ones")
-    return values
 
 
 @dataclasses.dataclass(frozen=True)

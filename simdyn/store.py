@@ -10,10 +10,11 @@ done.
 import contextlib
 import datetime
 import hashlib
+import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from simdyn import version
 from simdyn.blocks import Block, cut
-from simdyn.params import InputError, SignalNoiseData, TwoLayerCNN
-from simdyn.schema import INNER, OUTER, VARIABLES
-from simdyn.study import Study, study_differences
+from simdyn.inputs import InputError
+from simdyn.params import SignalNoiseData, TwoLayerCNN
+from simdyn.schema import INNER, OUTER, VARIABLES, as_json
+from simdyn.study import Study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -256,3 +258,29 @@ def open_results(path: str | Path) -> "xr.Dataset":
             coords[name] = at
     variables = {name: results[name].variable for name in VARIABLES if name in results}
     return xr.Dataset(variables, coords, results.attrs)
+
+
+ORDERED = ("methods.", "space.")
+
+
+def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
+    """What differs between two studies given as the JSON of their physics, one text a field."""
+
+    def leaves(value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            inner = {k: v for key in value for k, v in leaves(value[key], f"{path}{key}.").items()}
+            return inner | ({f"order of {path[:-1]}": list(value)} if path in ORDERED else {})
+        return {path[:-1]: value}
+
+    old, new = leaves(json.loads(stored), ""), leaves(json.loads(wanted), "")
+    found = [
+        f"{name} is {_short(old.get(name))} there, {_short(new.get(name))} here"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    return found[:most] + ([f"and {len(found) - most} more"] if len(found) > most else [])
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = as_json(value)
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -4,10 +4,9 @@ import copy
 import functools
 import hashlib
 import itertools
-import json
 import math
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +14,9 @@ import numpy as np
 
 from simdyn import blocks
 from simdyn.blocks import Block
+from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.params import (
-    Figure,
-    InputError,
-    Parameters,
-    Record,
-    SignalNoiseData,
-    TwoLayerCNN,
-    check_replicates,
-    check_seed,
-    nearest,
-    shown,
-)
+from simdyn.params import Figure, Parameters, Record, SignalNoiseData, TwoLayerCNN
 from simdyn.schema import (
     DRAWN_VARIABLES,
     SCALARS,
@@ -452,29 +441,3 @@ def load_study(path: str | Path) -> Study:
         return study
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from None
-
-
-ORDERED = ("methods.", "space.")
-
-
-def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
-    """What differs between two studies given as the JSON of their physics, one text a field."""
-
-    def leaves(value: Any, path: str) -> dict[str, Any]:
-        if isinstance(value, dict):
-            inner = {k: v for key in value for k, v in leaves(value[key], f"{path}{key}.").items()}
-            return inner | ({f"order of {path[:-1]}": list(value)} if path in ORDERED else {})
-        return {path[:-1]: value}
-
-    old, new = leaves(json.loads(stored), ""), leaves(json.loads(wanted), "")
-    found = [
-        f"{name} is {_short(old.get(name))} there, {_short(new.get(name))} here"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
-    ]
-    return found[:most] + ([f"and {len(found) - most} more"] if len(found) > most else [])
-
-
-def _short(value: Any, most: int = 60) -> str:
-    text = as_json(value)
-    return text if len(text) <= most else text[: most - 1] + "…"

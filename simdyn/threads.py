@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from simdyn.params import InputError
+from simdyn.inputs import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from simdyn import analysis
-from simdyn.params import InputError
+from simdyn.inputs import InputError
 
 SWEPT = ("dimension", "signal_norm")
 

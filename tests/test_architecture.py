@@ -16,7 +16,8 @@ PACKAGE = ROOT / "simdyn"
 
 # From the ground up: each may import only those before it, and itself.
 ROOMS = (
-    "version", "params", "kernels", "schema", "threads", "simulation", "explicit", "formula",
+    "version", "inputs", "params", "kernels", "schema", "threads", "simulation", "explicit",
+    "formula", "axes",
     "space", "blocks", "study", "store", "run", "theory", "analysis", "claims", "plot", "cli",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
-from simdyn.params import InputError
+from simdyn.inputs import InputError
 
 FIELDS = {"n_samples": 20.0, "dimension": 5000.0, "noise_std": 0.5, "n_filters": 10.0}
 

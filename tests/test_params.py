@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simdyn.inputs import InputError, nearest
 from simdyn.params import (
     SAM,
     SGD,
     Figure,
-    InputError,
     Parameters,
     Phase,
     Record,
     SignalNoiseData,
     TwoLayerCNN,
     as_plan,
-    nearest,
 )
 
 VALID: dict[type[Parameters], dict[str, Any]] = {

@@ -13,7 +13,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.patches import PathPatch
 
 from simdyn import analysis, plot, theory
-from simdyn.params import Figure, InputError
+from simdyn.inputs import InputError
+from simdyn.params import Figure
 from simdyn.plot import artists
 
 FINGERPRINT = "5eed" * 16

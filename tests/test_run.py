@@ -14,7 +14,8 @@ import pytest
 import xarray as xr
 
 from simdyn import open_results, simulation
-from simdyn.params import SAM, SGD, InputError, Record
+from simdyn.inputs import InputError
+from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_block, run_study
 from simdyn.schema import SCALARS
 from simdyn.store import Store

@@ -13,7 +13,8 @@ import xarray as xr
 
 from simdyn import open_results
 from simdyn.blocks import Block
-from simdyn.params import SAM, SGD, InputError, Record
+from simdyn.inputs import InputError
+from simdyn.params import SAM, SGD, Record
 from simdyn.run import Silent, run_block, run_study
 from simdyn.schema import SCALARS, VARIABLES
 from simdyn.store import Store, open_group

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from simdyn import blocks, load_study
 from simdyn.blocks import block_shape, cut
-from simdyn.params import SAM, SGD, Figure, InputError, Record, SignalNoiseData, TwoLayerCNN
+from simdyn.inputs import InputError
+from simdyn.params import SAM, SGD, Figure, Record, SignalNoiseData, TwoLayerCNN
 from simdyn.schema import SCALARS
-from simdyn.study import Study, study_differences
+from simdyn.store import study_differences
+from simdyn.study import Study
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 

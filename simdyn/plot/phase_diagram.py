@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from simdyn import analysis, theory
-from simdyn.params import Figure, InputError, nearest
+from simdyn.inputs import InputError, nearest
+from simdyn.params import Figure
 from simdyn.plot import artists
 
 LAW = r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}"
