@@ -10,6 +10,7 @@ from simdyn.inputs import InputError, check_seed, is_plain_number, shown
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
 from simdyn.kernels.point import run_problem
+from simdyn.kernels.risk import estimate
 from simdyn.params import Plan, Record, as_plan
 from simdyn.schema import (
     SCALARS,
@@ -343,6 +344,7 @@ def train(
             np.uint64(seed),
             problem.test_set,
             fresh_noise,
+            estimate(),
             updates,
             stop,
             traces,

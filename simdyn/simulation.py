@@ -12,8 +12,10 @@ from simdyn import version
 from simdyn.inputs import InputError, check_replicates, check_seed
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.kernels import problem as codes
+from simdyn.kernels.compiled import compile_for, kernels_kept
 from simdyn.kernels.observe import Traces
 from simdyn.kernels.point import run_point
+from simdyn.kernels.risk import estimate
 from simdyn.kernels.sampling import Setting
 from simdyn.params import (
     SGD,
@@ -36,7 +38,7 @@ from simdyn.schema import (
     axis_coordinates,
     choose_variables,
 )
-from simdyn.threads import check_threads, side_by_side
+from simdyn.threads import available_threads, check_threads, side_by_side
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -110,17 +112,12 @@ NO_TEST_SET = codes.TestSet(
 )
 
 
-def run_drawn(
+def point_arguments(
     data: SignalNoiseData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
     replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
-) -> dict[str, np.ndarray] | None:  # fmt: skip
-    """Run every method on every replicate of one point.
-
-    Returns
-    -------
-    dict of str to ndarray, or None
-        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
-    """
+    estimator: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """What `run_point` takes to run every method on every replicate of one point."""
     schedules, phase_start = kernel_schedules(plans, data.n_samples)
     record_at = np.array([record.updates(plan, data.n_samples, default) for plan in plans])
     outer = (len(plans), len(replicates))
@@ -136,12 +133,29 @@ def run_drawn(
         ESTIMATORS[record.test_estimator] if tested else codes.NO_TEST, record.draws,
         data.noise_std, data.n_patches - 1.0, int(data.noise == "orthogonal"), data.label_flip,
     )  # fmt: skip
-    finished = run_point(
+    return (
         setting, schedules, phase_start, np.uint64(seed), replicates.start, NO_TEST_SET,
-        fresh_noise, record_at, stop, traces, status, status_step,
+        fresh_noise, estimator, record_at, stop, traces, status, status_step,
     )  # fmt: skip
-    if not finished:
+
+
+def run_drawn(
+    data: SignalNoiseData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
+    replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:  # fmt: skip
+    """Run every method on every replicate of one point.
+
+    Returns
+    -------
+    dict of str to ndarray, or None
+        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+    """
+    arguments = point_arguments(
+        data, net, plans, seed, replicates, record, default, names, stop, estimate()
+    )
+    if not run_point(*arguments):
         return None
+    *_, traces, status, status_step = arguments
     arrays = labelled(traces, names, net.n_filters)
     return {**arrays, "status": status.astype(np.int8), "status_step": status_step}
 
@@ -150,14 +164,20 @@ def run_drawn(
 def prepare() -> float:
     """Compile the kernels, or load them from the cache, once; returns the seconds it took."""
     began = time.perf_counter()
-    data = SignalNoiseData(n_samples=1, dimension=1, signal_norm=0.0)
-    net = TwoLayerCNN(n_filters=1, init_std=0.0)
-    plan = SGD(learning_rate=1.0, epochs=0)
-    stop = np.zeros(1, np.int64)
+    point: dict[str, Any] = {
+        "data": SignalNoiseData(n_samples=1, dimension=1, signal_norm=0.0),
+        "net": TwoLayerCNN(n_filters=1, init_std=0.0),
+        "plans": [[SGD(learning_rate=1.0, epochs=0)]],
+        "seed": 0, "replicates": range(1), "record": Record(), "default": "last", "names": ALWAYS,
+        "stop": np.zeros(1, np.int64),
+    }  # fmt: skip
     collecting = gc.isenabled()
     gc.disable()  # it would walk the compiler's many objects again and again
     try:
-        run_drawn(data, net, [[plan]], 0, range(1), Record(), "last", ALWAYS, stop)
+        if not kernels_kept() and available_threads() > 1:
+            with estimate.beside():
+                compile_for(run_point, *point_arguments(**point, estimator=estimate))
+        run_drawn(**point)
     finally:
         if collecting:
             gc.enable()

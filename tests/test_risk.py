@@ -28,11 +28,15 @@ DRAWS = 10_000
 @compiled
 def _values(factor, slopes, up, down, draws, seed, replicate, method):
     stream = Stream(np.uint64(seed), np.uint64(replicate))
+    stop = np.zeros(1, np.int64)
+    values = np.zeros((draws + 1) // 2 if method == 0 else draws)
     if method == 0:
-        return risk.line_values(factor, slopes, up, down, draws, stream, np.zeros(1, np.int64))
-    if method == 1:
-        return risk.counted_values(factor, slopes, up, down, draws, stream, np.zeros(1, np.int64))
-    return risk.radial_values(factor, slopes, up, down, draws, stream, np.zeros(1, np.int64))
+        risk.line_values(factor, slopes, up, down, stream, stop, values)
+    elif method == 1:
+        risk.counted_values(factor, slopes, up, down, stream, stop, values)
+    else:
+        risk.radial_values(factor, slopes, up, down, stream, stop, values)
+    return values
 
 
 @compiled

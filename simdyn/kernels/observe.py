@@ -43,7 +43,7 @@ def weights_now(problem, moved):
 
 
 @inlined
-def clean_error(problem, stream, fresh_noise, overlaps, moved, stop):
+def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, stop):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
     banks = problem.overlaps.shape[1]
     m = banks // 2
@@ -62,13 +62,19 @@ def clean_error(problem, stream, fresh_noise, overlaps, moved, stop):
         slopes[f] = sign * fresh_noise.copies / m
         plus += sign * max(overlaps[0, f], 0.0) / m
         minus -= sign * max(-overlaps[0, f], 0.0) / m
-    draws = fresh_noise.draws
-    if fresh_noise.method == codes.LINE:
-        values = risk.line_values(factor, slopes, plus, minus, draws, stream, stop)
-    elif fresh_noise.method == codes.COUNTED:
-        values = risk.counted_values(factor, slopes, plus, minus, draws, stream, stop)
-    else:
-        values = risk.radial_values(factor, slopes, plus, minus, draws, stream, stop)
+    lines = fresh_noise.method == codes.LINE
+    values = np.zeros((fresh_noise.draws + 1) // 2 if lines else fresh_noise.draws)
+    estimate(
+        fresh_noise.method,
+        factor,
+        slopes,
+        plus,
+        minus,
+        stream.seed,
+        stream.replicate,
+        stop,
+        values,
+    )
     return risk.summarise(values)
 
 
@@ -109,7 +115,9 @@ def squared_norm(dictionary, k):
 
 
 @part
-def observe(problem, stream, test_set, fresh_noise, overlaps, moved, work, stop, state, traces):
+def observe(
+    problem, stream, test_set, fresh_noise, estimate, overlaps, moved, work, stop, state, traces
+):
     """Write the state at index `state` of every trace; returns DONE, NON_FINITE or STOPPED."""
     n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
     scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
@@ -149,7 +157,7 @@ def observe(problem, stream, test_set, fresh_noise, overlaps, moved, work, stop,
         traces.test_error_se[state] = deviation
     elif fresh_noise.method != codes.NO_TEST:
         clean, deviation, effective = clean_error(
-            problem, stream, fresh_noise, overlaps, moved, stop
+            problem, stream, fresh_noise, estimate, overlaps, moved, stop
         )
         shrink = 1.0 - 2.0 * fresh_noise.label_flip
         traces.clean_test_error[state] = clean

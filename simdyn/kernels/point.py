@@ -51,6 +51,7 @@ def run_point(
     first_replicate,
     test_set,
     fresh_noise,
+    estimate,
     record_at,
     stop,
     traces,
@@ -83,6 +84,7 @@ def run_point(
                 stream,
                 test_set,
                 fresh_noise,
+                estimate,
                 record_at[method],
                 stop,
                 traces_of(traces, method, replicate),
@@ -95,7 +97,9 @@ def run_point(
 
 
 @kernel
-def run_problem(problem, schedule, seed, test_set, fresh_noise, record_at, stop, traces):
+def run_problem(problem, schedule, seed, test_set, fresh_noise, estimate, record_at, stop, traces):
     """Train one explicit problem; returns status and status step."""
     stream = Stream(np.uint64(seed), np.uint64(0))
-    return train(problem, schedule, stream, test_set, fresh_noise, record_at, stop, traces)
+    return train(
+        problem, schedule, stream, test_set, fresh_noise, estimate, record_at, stop, traces
+    )

@@ -19,8 +19,9 @@ import math
 
 import numpy as np
 
+from simdyn.kernels import problem as codes
 from simdyn.kernels import random
-from simdyn.kernels.compiled import inlined, part, stopped
+from simdyn.kernels.compiled import inlined, part, pointed, stopped
 from simdyn.kernels.failures import failure_directions
 from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
 
@@ -145,12 +146,11 @@ def _cell_start(along, cosines, k):
 
 
 @inlined
-def line_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
-    """One unbiased value of the test error for each pair of antithetic lines."""
+def line_values(factor, slopes, offset_up, offset_down, stream, stop, values):
+    """Add an unbiased estimate of the test error for each pair of antithetic lines."""
     filters, size = factor.shape
     point, image, base = np.empty(size), np.empty(filters), np.empty(filters)
     kinks, order, pull = np.empty(filters), np.empty(filters, np.int64), np.empty(filters)
-    values = np.zeros((draws + 1) // 2)
     for label in (1.0, -1.0):
         offset = offset_up if label > 0.0 else offset_down
         for f in range(filters):
@@ -174,16 +174,14 @@ def line_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
                     values[i] += 0.25 * failing_mass(
                         offset, pull, base, images[k], start, kinks, order
                     )
-    return values
 
 
 @inlined
-def counted_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
+def counted_values(factor, slopes, offset_up, offset_down, stream, stop, values):
     """0, ½ or 1 for each fresh sample."""
     filters, size = factor.shape
     point, image = np.empty(size), np.empty(filters)
-    values = np.zeros(draws)
-    for i in range(draws):
+    for i in range(values.size):
         if i % POLL == 0 and stopped(stop):
             break
         random.fill_normals(stream, random.TEST_POINT, i, point)
@@ -194,7 +192,6 @@ def counted_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
         up = random.uniform(stream, random.TEST_LABEL, i, 0) < 0.5
         value = offset_up + swing if up else offset_down - swing
         values[i] = 1.0 if value < 0.0 else (0.5 if value == 0.0 else 0.0)
-    return values
 
 
 @part
@@ -225,12 +222,11 @@ def _radial_value(offset, swing, size):
 
 
 @inlined
-def radial_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
+def radial_values(factor, slopes, offset_up, offset_down, stream, stop, values):
     """The exact error along each random ray, both true labels averaged."""
     filters, size = factor.shape
     point, image = np.empty(size), np.empty(filters)
-    values = np.zeros(draws)
-    for i in range(draws):
+    for i in range(values.size):
         if i % POLL == 0 and stopped(stop):
             break
         random.fill_normals(stream, random.TEST_POINT, i, point)
@@ -242,4 +238,33 @@ def radial_values(factor, slopes, offset_up, offset_down, draws, stream, stop):
         values[i] = 0.5 * (
             _radial_value(offset_up, swing, size) + _radial_value(offset_down, -swing, size)
         )
-    return values
+
+
+@pointed(
+    "void(int64, float64[:, ::1], float64[::1], float64, float64, uint64, uint64, int64[::1], "
+    "float64[::1])"
+)
+def estimate(method, factor, slopes, offset_up, offset_down, seed, replicate, stop, values):
+    """Fill `values`, zeros, whose mean estimates the test error on true labels; see `summarise`.
+
+    Parameters
+    ----------
+    method : int
+        LINE, COUNTED or RADIAL.
+    factor : (2m, r)
+        M, lower triangular.
+    slopes : (2m,)
+        j (P−1)/m of each filter.
+    offset_up, offset_down : float
+        s_ŷ for ŷ = +1 and −1.
+    seed, replicate : uint64
+        The stream of draws.
+    values : (draws,), or (⌈draws/2⌉,) for lines
+    """
+    stream = random.Stream(seed, replicate)
+    if method == codes.LINE:
+        line_values(factor, slopes, offset_up, offset_down, stream, stop, values)
+    elif method == codes.COUNTED:
+        counted_values(factor, slopes, offset_up, offset_down, stream, stop, values)
+    else:
+        radial_values(factor, slopes, offset_up, offset_down, stream, stop, values)

@@ -136,11 +136,13 @@ def advance(problem, schedule, stream, until, stop, state, work):
 
 
 @inlined
-def train(problem, schedule, stream, test_set, fresh_noise, record_at, stop, traces):
+def train(problem, schedule, stream, test_set, fresh_noise, estimate, record_at, stop, traces):
     """Run a schedule of phases and write the state at the updates of `record_at` into `traces`.
 
     Parameters
     ----------
+    estimate : compiled function
+        `risk.estimate`, called through its pointer.
     record_at : (T,) int64, increasing
         Numbers of updates after which the state is observed; 0 is the initial state.
     stop : (1,) int64
@@ -166,6 +168,7 @@ def train(problem, schedule, stream, test_set, fresh_noise, record_at, stop, tra
                 stream,
                 test_set,
                 fresh_noise,
+                estimate,
                 state.overlaps,
                 state.moved,
                 work,

@@ -31,6 +31,7 @@ import simdyn
 from simdyn import simulation
 from simdyn.kernels import problem as codes
 from simdyn.kernels.point import run_problem
+from simdyn.kernels.risk import estimate
 
 Entry = Callable[[Runs, float, float, int], Timed]
 
@@ -71,7 +72,17 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
             q, banks = problem.overlaps.shape
             traces = simulation.empty_traces((), ["margin"], 1, banks // 2, n, q)
             no_tests = simulation.NO_TEST_SET
-            run_problem(problem, schedule, np.uint64(0), no_tests, no_test, record_at, stop, traces)
+            run_problem(
+                problem,
+                schedule,
+                np.uint64(0),
+                no_tests,
+                no_test,
+                estimate(),
+                record_at,
+                stop,
+                traces,
+            )
             margin[:] = traces.margin[0]
 
     began = time.perf_counter()
