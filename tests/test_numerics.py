@@ -59,7 +59,7 @@ def test_simulate__recording_does_not_change_the_path() -> None:
         np.testing.assert_array_equal(end[name][:, -1], all_of_it[name][:, -1])
 
 
-RECORDED_ON = ("znver3", "0.68.1", "0.50.0", 1)
+RECORDED_ON = ("znver3", "0.68.1", "0.50.0", 2)
 GOLDEN = {
     "train_loss": "0x1.09ab35e69d568p-3",
     "test_error": "0x1.568f946ef4fd0p-2",
@@ -110,12 +110,12 @@ def test_simulate__golden_values_elsewhere() -> None:
 
 PROBE = """
 from simdyn.kernels.compiled import kernel
-from simdyn.kernels.gradient import loss_slope
+from simdyn.kernels.gradient import loss
 
 
 @kernel
 def probe(margin):
-    return loss_slope(margin)
+    return loss(margin)
 """
 
 
@@ -130,12 +130,12 @@ def run(code: str, root: Path, cache: Path) -> str:
     return done.stdout.strip()
 
 
-def edit_loss_slope(root: Path) -> None:
+def edit_loss(root: Path) -> None:
     source = root / "simdyn" / "kernels" / "gradient.py"
     text = source.read_text(encoding="utf-8")
-    old = "return (-decay if margin >= 0.0 else -1.0) / (1.0 + decay)"
+    old = "return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))"
     assert text.count(old) == 1
-    source.write_text(text.replace(old, "return -0.125"), encoding="utf-8")
+    source.write_text(text.replace(old, "return 0.125"), encoding="utf-8")
 
 
 def copied(tmp_path: Path) -> tuple[Path, Path]:
@@ -149,12 +149,15 @@ def test_kernel__cache_notices_an_edited_callee(tmp_path: Path) -> None:
     """The caller's file stays as it is; the function it calls, in another file, changes."""
     root, cache = copied(tmp_path)
     (root / "simdyn" / "kernels" / "probe.py").write_text(PROBE, encoding="utf-8")
-    ask = "from simdyn.kernels.probe import probe; print(probe(0.0), len(probe.stats.cache_hits))"
-    assert run(ask, root, cache) == "-0.5 0"
-    assert run(ask, root, cache) == "-0.5 1"
-    edit_loss_slope(root)
-    assert run(ask, root, cache) == "-0.125 0"
-    assert run(ask, root, cache) == "-0.125 1"
+    ask = (
+        "from simdyn.kernels.probe import probe;"
+        "print(round(probe(0.0), 3), len(probe.stats.cache_hits))"
+    )
+    assert run(ask, root, cache) == "0.693 0"
+    assert run(ask, root, cache) == "0.693 1"
+    edit_loss(root)
+    assert run(ask, root, cache) == "0.125 0"
+    assert run(ask, root, cache) == "0.125 1"
 
 
 @pytest.mark.campaign
@@ -168,7 +171,7 @@ def test_simulate__cache_notices_an_edited_callee(tmp_path: Path) -> None:
     )
     first = run(ask, root, cache)
     assert run(ask, root, cache) == first
-    edit_loss_slope(root)
+    edit_loss(root)
     assert run(ask, root, cache) != first
 
 

@@ -18,7 +18,13 @@ import numpy as np
 from simdyn.kernels.compiled import inlined, part
 from simdyn.kernels.linear import fill
 from simdyn.kernels.problem import Floats, Integers
-from simdyn.kernels.simd import add_where_active, flat_dot, product, rectified_dot
+from simdyn.kernels.simd import (
+    add_where_active,
+    flat_dot,
+    product,
+    rectified_dot,
+    to_logistic_slopes,
+)
 
 
 class Workspace(NamedTuple):
@@ -42,7 +48,7 @@ class Workspace(NamedTuple):
     touched: Integers  # room for the patches of a batch
     seen: Integers  # 1 while a patch is in `touched`
     margins: Floats  # y f, (n,)
-    slopes: Floats  # ℓ', (n,)
+    slopes: Floats  # ℓ' in the order of the batch, (n,) padded to a multiple of four
 
 
 @part
@@ -96,7 +102,7 @@ def new_workspace(problem):
         np.zeros(patches, np.int64),
         np.zeros(patches, np.int64),
         np.zeros(problem.labels.size),
-        np.zeros(problem.labels.size),
+        np.zeros(pad(problem.labels.size)),
     )
 
 
@@ -104,13 +110,6 @@ def new_workspace(problem):
 def loss(margin):
     """log(1 + exp(−margin)) without overflow."""
     return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))
-
-
-@part
-def loss_slope(margin):
-    """ℓ' = −1/(1 + exp(margin)) without overflow, and without underflow before its time."""
-    decay = math.exp(-abs(margin))
-    return (-decay if margin >= 0.0 else -1.0) / (1.0 + decay)
 
 
 @part
@@ -138,7 +137,7 @@ def output(start, patch, multiplicity, sums, filters, i):
     return total / filters
 
 
-@part
+@inlined
 def gradient(overlaps, problem, samples, patches, work):
     """Coefficients C of the mean gradient over `samples`, into work.coefficients.
 
@@ -162,15 +161,17 @@ def gradient(overlaps, problem, samples, patches, work):
         sums[p] = rectified_dot(overlaps, row[p], sign[p], bank)
         pulls[p] = 0.0
     finite = True
-    for i in samples:
+    for c in range(samples.size):
+        i = samples[c]
         margins[i] = labels[i] * output(start, patch, multiplicity, sums, filters, i)
+        slopes[c] = margins[i]
         finite &= math.isfinite(margins[i])
     if not finite:
         return 0.0, False
-    for i in samples:
-        slopes[i] = loss_slope(margins[i])
-    for i in samples:
-        pull = share * labels[i] * slopes[i]
+    to_logistic_slopes(slopes, samples.size)
+    for c in range(samples.size):
+        i = samples[c]
+        pull = share * labels[i] * slopes[c]
         for e in range(start[i], start[i + 1]):
             pulls[patch[e]] += pull * multiplicity[e]
     coefficients = work.coefficients
@@ -189,7 +190,7 @@ def gradient(overlaps, problem, samples, patches, work):
     return math.ldexp(1.0, exponent), True
 
 
-@part
+@inlined
 def apply_gram(work):
     """U = G C, or V (Vᵀ C) where the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U)."""
     if work.gram.size > 0:

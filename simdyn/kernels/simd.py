@@ -6,6 +6,8 @@ Arrays are C-contiguous float64 whose last axis (and, where said, first axis) is
 """
 
 import itertools
+import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,10 @@ LANES = 4
 _DOUBLE = ir.DoubleType()
 _VECTOR = ir.VectorType(_DOUBLE, LANES)
 _INDEX = ir.IntType(64)
+
+
+def _constant(value: float) -> Any:
+    return ir.Constant(_VECTOR, [value] * LANES)
 
 
 def _data(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
@@ -54,7 +60,7 @@ def _lane_total(builder: Any, vector: Any) -> Any:
 
 def _accumulate(builder: Any, length: Any, sums: int, term: Callable[[Any, Any], Any]) -> Any:
     """Σ of term(offset, sum) over offsets 0, 4, 8, … below `length`, dealt to `sums` vectors."""
-    zero = ir.Constant(_VECTOR, [0.0] * LANES)
+    zero = _constant(0.0)
     totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(sums)]
     for total in totals:
         builder.store(zero, total)
@@ -78,7 +84,7 @@ def rectified_dot(typing_context, array, row, sign, bank):
         weights, _ = _data(context, builder, signature.args[3], arguments[3])
         first = builder.mul(arguments[1], width)
         signs = _splat(builder, arguments[2])
-        zeros = ir.Constant(_VECTOR, [0.0] * LANES)
+        zeros = _constant(0.0)
 
         def term(offset: Any, total: Any) -> Any:
             values = builder.fmul(signs, _vector_at(builder, data, builder.add(first, offset)))
@@ -137,7 +143,7 @@ def add_where_active(typing_context, target, array, row, sign, pull, bank):
         come, _ = _data(context, builder, signature.args[1], arguments[1])
         weights, _ = _data(context, builder, signature.args[5], arguments[5])
         signs, pulls = _splat(builder, arguments[3]), _splat(builder, arguments[4])
-        zeros, first = ir.Constant(_VECTOR, [0.0] * LANES), builder.mul(arguments[2], width)
+        zeros, first = _constant(0.0), builder.mul(arguments[2], width)
         with cgutils.for_range_slice(builder, _INDEX(0), width, _INDEX(LANES), _INDEX) as (f, _):
             at = builder.add(first, f)
             on = builder.fcmp_ordered(
@@ -152,10 +158,69 @@ def add_where_active(typing_context, target, array, row, sign, pull, bank):
     return types.void(target, array, types.int64, floats, floats, bank), build
 
 
+# exp(x) = 2^k exp(r), r = x − k log 2 in two parts (Cody and Waite), |r| ≤ log(2)/2, where the
+# Taylor polynomial of degree 13 is exact to 4e-18. Below e^−750 nothing is left of a double.
+_LOG2_E, _LOG_2 = 1.4426950408889634, (0.6931471803691238, 1.9082149292705877e-10)
+_TAYLOR = [1.0 / math.factorial(k) for k in range(13, 1, -1)]
+_ROUND = 1.5 * 2.0**52  # added and taken away, it rounds to the nearest integer
+
+
+def _power_of_two(builder: Any, exponents: Any) -> Any:
+    """2^k for four int64 from −1022 to 1023."""
+    words = ir.VectorType(_INDEX, LANES)
+    biased = builder.add(exponents, ir.Constant(words, [1023] * LANES))
+    return builder.bitcast(builder.shl(biased, ir.Constant(words, [52] * LANES)), _VECTOR)
+
+
+def _exp_below_zero(builder: Any, x: Any) -> Any:
+    """exp(x) of four x ≤ 0; subnormal where it must be."""
+    words = ir.VectorType(_INDEX, LANES)
+    x = builder.select(builder.fcmp_ordered(">", x, _constant(-750.0)), x, _constant(-750.0))
+    # The rounded multiple k sits in the low bits of the sum with _ROUND.
+    shifted = _multiply_add(builder, x, _constant(_LOG2_E), _constant(_ROUND))
+    multiple = builder.fsub(shifted, _constant(_ROUND))
+    r = _multiply_add(builder, multiple, _constant(-_LOG_2[0]), x)
+    r = _multiply_add(builder, multiple, _constant(-_LOG_2[1]), r)
+    rest = _constant(_TAYLOR[0])
+    for coefficient in _TAYLOR[1:]:
+        rest = _multiply_add(builder, rest, r, _constant(coefficient))
+    rest = _multiply_add(builder, builder.fmul(r, r), rest, r)
+    value = builder.fadd(rest, _constant(1.0))
+    bias = int.from_bytes(struct.pack("<d", _ROUND), "little")
+    k = builder.sub(builder.bitcast(shifted, words), ir.Constant(words, [bias] * LANES))
+    half = builder.ashr(k, ir.Constant(words, [1] * LANES))
+    value = builder.fmul(value, _power_of_two(builder, half))
+    return builder.fmul(value, _power_of_two(builder, builder.sub(k, half)))
+
+
+@intrinsic
+def to_logistic_slopes(typing_context, margins, count):
+    """Margins[:count] ← −1/(1 + exp(margin)) in place, `count` rounded up to a multiple of four.
+
+    By exp(−|margin|), so without overflow, and without underflow before its time; to three units
+    in the last place.
+    """
+
+    def build(context, builder, signature, arguments):
+        data, _ = _data(context, builder, signature.args[0], arguments[0])
+        zeros, ones = _constant(0.0), _constant(1.0)
+        loop = (_INDEX(0), arguments[1], _INDEX(LANES), _INDEX)
+        with cgutils.for_range_slice(builder, *loop) as (at, _):
+            margin = _vector_at(builder, data, at)
+            positive = builder.fcmp_ordered(">=", margin, zeros)
+            negated = builder.fsub(zeros, margin)
+            decay = _exp_below_zero(builder, builder.select(positive, negated, margin))
+            top = builder.select(positive, builder.fsub(zeros, decay), _constant(-1.0))
+            _store(builder, builder.fdiv(top, builder.fadd(ones, decay)), data, at)
+        return context.get_dummy_value()
+
+    return types.void(margins, types.int64), build
+
+
 def _product_tile(builder: Any, tile: tuple[Any, ...], height: int, vectors: int) -> None:
     """`height` rows by 4·`vectors` columns of matrix · columns, summed over the terms in order."""
     matrix, terms, columns, width, out, top, left = tile
-    zero = ir.Constant(_VECTOR, [0.0] * LANES)
+    zero = _constant(0.0)
     rows = [builder.add(top, _INDEX(k)) for k in range(height)]
     lefts = [builder.add(left, _INDEX(v * LANES)) for v in range(vectors)]
     starts = [builder.mul(row, terms) for row in rows]

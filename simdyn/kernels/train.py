@@ -40,21 +40,19 @@ def step(problem, samples, patches, radius, learning_rate, overlaps, moved, work
     finite : bool
         False where an output overflowed; the state is then left as it was.
     """
-    scale, finite = gradient(overlaps, problem, samples, patches, work)
-    if not finite or scale == 0.0:
-        return False, finite
-    norm = apply_gram(work)
-    if not math.isfinite(norm):
-        return False, False
-    if norm == 0.0:
-        return False, True
-    if radius > 0.0:
-        copy(overlaps, work.perturbed)
-        add_scaled(work.perturbed, work.products, radius / norm)
-        scale, finite = gradient(work.perturbed, problem, samples, patches, work)
+    passes = 2 if radius > 0.0 else 1
+    at, scale = overlaps, 0.0
+    for k in range(passes):  # one call of each part, so that it is compiled into the loop
+        scale, finite = gradient(at, problem, samples, patches, work)
         if not finite:
             return False, False
-        apply_gram(work)
+        norm = apply_gram(work)
+        if k == 0 and (scale == 0.0 or norm == 0.0 or not math.isfinite(norm)):
+            return False, math.isfinite(norm)
+        if k + 1 < passes:
+            copy(overlaps, work.perturbed)
+            add_scaled(work.perturbed, work.products, radius / norm)
+            at = work.perturbed
     rate = learning_rate * scale
     add_scaled(overlaps, work.products, -rate)
     add_scaled(moved, work.coefficients, -rate)
