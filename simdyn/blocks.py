@@ -15,6 +15,7 @@ BLOCK_SECONDS, BLOCK_BYTES, MIN_BLOCKS = 0.5, 2**25, 32
 PRODUCT_SECONDS = 2.5e-10  # for each of the 2m·q² products of a gradient
 DRAW_SECONDS = 4.0e-8  # for each coordinate of a drawn vector
 LINE_SECONDS = 1.0e-7  # for each filter of a line
+LANCZOS_STEPS = 64  # at most, for a sharpness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +47,16 @@ def seconds(point: Point, record: Record, states: int) -> float:
     n, m = point.data.n_samples, point.net.n_filters
     q, width = n + 1, min(n + 2 * m, point.data.dimension - 1) + 1
     product = 2 * m * min(q * q, 2 * q * width) * PRODUCT_SECONDS
+    names = record.variables or ()
+    probing = 2 if {"sam_gap", "deactivated_fraction"} & set(names) else 0
+    probing += min(n, LANCZOS_STEPS) if "sharpness" in names else 0
     total = 1e-5 + (q + 2 * m) * width * DRAW_SECONDS
     for plan in point.plans:
         for phase in plan:
             passes = 2 if phase.perturbation > 0 else 1
             total += phase.epochs * phase.updates_per_epoch(n) * passes * product
         total += states * record.draws * 2 * m * LINE_SECONDS
+        total += states * probing * product
     return total
 
 

@@ -13,11 +13,13 @@ from simdyn.kernels.point import run_problem
 from simdyn.kernels.risk import estimate
 from simdyn.params import Plan, Record, as_plan
 from simdyn.schema import (
+    PROBES,
     SCALARS,
     UPDATE_ATTRS,
     Coordinate,
     Layout,
     axis_coordinates,
+    by_default,
     choose_variables,
 )
 from simdyn.simulation import (
@@ -292,7 +294,8 @@ class Problem:
             tests = ("test_error", "test_error_se")
         scalars = tuple(name for name in SCALARS if "test_error" not in name or name in tests)
         named = ("signal_coef", "noise_coef") if self.named_signal else ("coef",)
-        return (*scalars, "margin", *named)
+        probes = PROBES if self.named_signal else ("sam_gap", "sharpness")
+        return (*scalars, *probes, "margin", *named)
 
 
 def train(
@@ -325,7 +328,7 @@ def train(
     plan, record, seed = as_plan(plan), record or Record(), check_seed(seed)
     check_kind("record", record, Record)
     n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
-    names = choose_variables(record.variables, problem.variables, problem.variables)
+    names = choose_variables(record.variables, by_default(problem.variables), problem.variables)
     schedule, _ = kernel_schedules([plan], n)
     updates = record.updates(plan, n, "epoch")
     filters = banks // 2
@@ -345,6 +348,7 @@ def train(
             problem.test_set,
             fresh_noise,
             estimate(),
+            record.probed,
             updates,
             stop,
             traces,

@@ -288,6 +288,9 @@ class Record(Parameters):
         How the test error on fresh samples is estimated (see `simdyn.kernels.risk`).
     test_draws : int, 4 … 2²⁷, optional
         Random draws for each estimate: lines (default 128), or points or rays (1000).
+    probe_radius : float ≥ 0, optional
+        τ of the perturbation behind `sam_gap` and `deactivated_fraction`. Where absent that of the
+        phase which made the last update; it is 0 in a phase of SGD, and so are they.
     """
 
     every: Whole | None = _field(
@@ -307,6 +310,13 @@ class Record(Parameters):
     test_draws: Whole | None = _field(
         None, "", "draws for each test error", "an integer from 4 to 2**27", ge=4, le=2**27
     )
+
+    probe_radius: Real | None = _field(None, "τ", "probed radius", "a finite number ≥ 0", ge=0)
+
+    @property
+    def probed(self) -> float:
+        """The probed radius as kernels take it: −1 for that of the phase."""
+        return -1.0 if self.probe_radius is None else self.probe_radius
 
     @property
     def draws(self) -> int:

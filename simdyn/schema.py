@@ -81,6 +81,26 @@ VARIABLES: dict[str, Variable] = {
     "grad_norm": Variable(
         "‖∇L(W)‖_F", "√(Σ C∘GC)", "gradient norm", "Frobenius norm of the full-batch gradient."
     ),
+    "sam_gap": Variable(
+        "L(W+ε̂) − L(W)", "ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F", "SAM gap",
+        "By how much SAM's perturbation raises the loss, the mean over batches of consecutive "
+        "samples; τ and the batch size are those of the phase which made the last update, or τ is "
+        "Record.probe_radius.",
+    ),
+    "deactivated_fraction": Variable(
+        "", "#{⟨w_{y_k,r}, ξ_k⟩ > 0 ≥ ⟨w_{y_k,r} + ε̂_{y_k,r}, ξ_k⟩} / #{⟨w_{y_k,r}, ξ_k⟩ > 0}",
+        "deactivated fraction",
+        "Of the filters of the observed label's sign that a sample's noise makes active, those "
+        "that SAM's perturbation on the sample's batch switches off; 0 where none is active.",
+    ),
+    "sharpness": Variable(
+        "λ_max(∇²L)", "λ_max((1/n) Σ_i ℓ''_i ∇f_i ∇f_iᵀ)", "sharpness",
+        "Largest eigenvalue of the Hessian of the training loss, away from kinks.",
+    ),
+    "active_count": Variable(
+        "#{r: ⟨w_{j,r}, ξ_i⟩ > 0}", "", "active filters",
+        "Filters of a sign that a sample's noise makes active.", ("step", "sign", "sample"),
+    ),
     "margin": Variable(
         "y_i f(x_i)", "", "margin", "Output times observed label.", ("step", "sample")
     ),
@@ -136,7 +156,16 @@ def choose_variables(
     return tuple(name for name in VARIABLES if name in names or name in ALWAYS)
 
 
-DRAWN_VARIABLES = (*SCALARS, "margin", "signal_coef", "noise_coef")
+PROBES = ("sam_gap", "deactivated_fraction", "sharpness", "active_count")
+DRAWN_VARIABLES = (*SCALARS, *PROBES, "margin", "signal_coef", "noise_coef")
+
+
+def by_default(possible: Sequence[str]) -> tuple[str, ...]:
+    """What `simulate` and `train` record unless told otherwise: all but what costs many updates."""
+    return tuple(name for name in possible if name != "sharpness")
+
+
+DRAWN_DEFAULT = by_default(DRAWN_VARIABLES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,14 +257,17 @@ def parameter_coordinate(
 
 def axis_coordinates(
     methods: Sequence[str] | None, replicates: int, steps: int, filters: int, samples: int,
-    vectors: int = 0,
+    vectors: int = 0, signed: bool = False,
 ) -> dict[str, Coordinate]:  # fmt: skip
-    """Coordinates of the dims every result has; absent are those of length zero."""
+    """Coordinates of the dims every result has; absent are those of length zero.
+
+    The signs are there where filters are, or where `signed` says so.
+    """
     values = {
         "method": None if methods is None else np.array(methods),
         "replicate": np.arange(replicates),
         "step": np.arange(steps),
-        "sign": np.array([1, -1]) if filters else None,
+        "sign": np.array([1, -1]) if filters or signed else None,
         "filter": np.arange(filters) if filters else None,
         "sample": np.arange(samples) if samples else None,
         "vector": np.arange(vectors) if vectors else None,

@@ -29,6 +29,7 @@ from simdyn.params import (
 )
 from simdyn.schema import (
     ALWAYS,
+    DRAWN_DEFAULT,
     DRAWN_VARIABLES,
     UPDATE_ATTRS,
     VARIABLES,
@@ -73,6 +74,7 @@ def empty_traces(
         "signal_coef": (2 * filters,),
         "noise_coef": (2 * filters, samples),
         "coef": (2 * filters, vectors),
+        "active_count": (2, samples),
     }
     # A test error comes with its error and both kinds of label, whichever of them is kept.
     tested = any("test_error" in name for name in names)
@@ -135,7 +137,7 @@ def point_arguments(
     )  # fmt: skip
     return (
         setting, schedules, phase_start, np.uint64(seed), replicates.start, NO_TEST_SET,
-        fresh_noise, estimator, record_at, stop, traces, status, status_step,
+        fresh_noise, estimator, record.probed, record_at, stop, traces, status, status_step,
     )  # fmt: skip
 
 
@@ -254,7 +256,7 @@ def simulate(
             "Record.weights = True: allowed for explicit data only (simdyn.train); drawn data has "
             "no d-vectors. signal_coef and noise_coef carry the weights"
         )
-    names = choose_variables(record.variables, DRAWN_VARIABLES, DRAWN_VARIABLES)
+    names = choose_variables(record.variables, DRAWN_DEFAULT, DRAWN_VARIABLES)
     updates = record.updates(plan, data.n_samples, "epoch")
     coords = axis_coordinates(None, replicates, updates.size, net.n_filters, data.n_samples)
     coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)

@@ -104,9 +104,7 @@ class Store:
         try:
             layout, study = self.study.layout, self.study
             coords = layout.dataset({})
-            for name, coord in coords.coords.items():
-                if coord.dtype.kind == "U":
-                    coords[name] = coord.astype(object)
+            coords = _with_plain_texts(coords)
             coords.attrs["kind"] = KIND
             coords.to_zarr(draft, zarr_format=3, consolidated=False)
             group = zarr.open_group(draft, mode="r+")
@@ -224,6 +222,34 @@ def open_group(path: str | Path, mode: Any = "r") -> zarr.Group:
     if kind != KIND:
         raise InputError(f"{path}: exists and is not a store of simdyn; give another --out")
     return group
+
+
+def _with_plain_texts(ds: "xr.Dataset") -> "xr.Dataset":
+    """Texts as objects: Zarr has a specification for those, and none for texts of one length."""
+    texts = {name: at.astype(object) for name, at in ds.variables.items() if at.dtype.kind == "U"}
+    return ds.assign(texts)
+
+
+def write_dataset(ds: "xr.Dataset", path: str | Path) -> None:
+    """Write a small dataset whole: beside its place first, then moved into it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+    path : path
+        What stands there is replaced. Opens with ``xarray.open_zarr``.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    try:
+        _with_plain_texts(ds).to_zarr(fresh, mode="w", consolidated=False, zarr_format=3)
+        if path.exists():
+            path.replace(old)
+        fresh.replace(path)
+    finally:
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def open_results(path: str | Path) -> "xr.Dataset":

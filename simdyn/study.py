@@ -286,7 +286,7 @@ class Study:
         coords |= axis_coordinates(
             space.methods, self.replicates, self.states,
             fixed.net.n_filters if "filter" in used else 0,
-            fixed.data.n_samples if "sample" in used else 0,
+            fixed.data.n_samples if "sample" in used else 0, signed="sign" in used,
         )  # fmt: skip
         coords["update"] = self._updates()
         for section in (space.data, space.net):

@@ -8,6 +8,8 @@ in a regime, [R] recalled.
 
 from typing import Any
 
+import numpy as np
+
 
 def critical_signal_norm(
     dimension: Any, n_samples: Any, n_patches: Any, noise_std: Any, constant: Any = 1.0
@@ -53,3 +55,221 @@ def critical_signal_norm(
     4.0
     """
     return constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.25
+
+
+def signal_strength(
+    dimension: Any, n_samples: Any, signal_norm: Any, n_patches: Any, noise_std: Any
+) -> Any:
+    """n‖μ‖⁴ / (d (P−1)⁴σ_p⁴): what decides between benign and harmful overfitting of SGD.
+
+    Parameters
+    ----------
+    dimension, n_samples, signal_norm, n_patches, noise_std : number or array
+        d, n, ‖μ‖, P, σ_p.
+
+    Returns
+    -------
+    number or array
+        The fourth power of ‖μ‖ over `critical_signal_norm` with constant 1.
+
+    Notes
+    -----
+    Theorem 3.2 [R]: once the training loss is small, the test error is at most p + ε where this is
+    at least C₁, and at least p + 0.1 where it is at most C₃. Constants unknown. With (P − 1) in
+    place of the theorem's P by the exact symmetry of shared noise [E].
+    """
+    line = critical_signal_norm(dimension, n_samples, n_patches, noise_std)
+    return (signal_norm / line) ** 4
+
+
+def deactivation_probability(radius: Any, init_std: Any, batch_size: Any, n_filters: Any) -> Any:
+    """Fraction of active matching neurons that SAM's first perturbation switches off.
+
+    erf(τ/(σ_0 √(2Bm))): the overlap of an active filter with its noise is half-normal with scale
+    σ_0‖ξ‖, and the perturbation shifts it by ⟨ε̂, ξ⟩ ≈ −τ‖ξ‖/√(Bm).
+
+    Parameters
+    ----------
+    radius, init_std, batch_size, n_filters : number or array
+        τ, σ_0, B, m.
+
+    Returns
+    -------
+    number or array, 0 … 1
+
+    Notes
+    -----
+    The initial state of the deactivation lemma [R]; leading order [N]. Regime: d ≫ B,
+    B‖μ‖² ≪ 2(P−1)²σ_p²d, initial outputs (P−1)σ_0σ_p√(d/m) below 0.01. There it holds to 0.006,
+    whatever d and σ_p.
+    """
+    from scipy.special import erf
+
+    return erf(radius / (init_std * np.sqrt(2.0 * batch_size * n_filters)))
+
+
+def initial_gradient_norm(
+    dimension: Any, batch_size: Any, signal_norm: Any, n_patches: Any, noise_std: Any,
+    n_filters: Any, label_flip: Any = 0.0,
+) -> Any:  # fmt: skip
+    """Root mean square of ‖∇L_I(W(0))‖_F over data and weights.
+
+    ½ (P−1) σ_p √(d/(Bm)) · √(1 + ‖μ‖² [1 + (B−1)(1−2p)²/2] / ((P−1)²σ_p² d)).
+
+    Parameters
+    ----------
+    dimension, batch_size, signal_norm, n_patches, noise_std, n_filters, label_flip
+        d, B, ‖μ‖, P, σ_p, m, p: numbers or arrays.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    Leading order [N] in the initial outputs (P−1)σ_0σ_p√(d/m): every ℓ' is taken as −1/2, every
+    neuron as active with probability 1/2. Within 3 % for outputs below 0.3.
+    """
+    noise = (n_patches - 1.0) * noise_std
+    flips = (batch_size - 1.0) * (1.0 - 2.0 * label_flip) ** 2 / 2.0
+    square = noise**2 * dimension + signal_norm**2 * (1.0 + flips)
+    return 0.5 * np.sqrt(square / (batch_size * n_filters))
+
+
+def gradient_norm_bound(
+    dimension: Any, batch_size: Any, n_patches: Any, noise_std: Any, n_filters: Any
+) -> Any:
+    """‖∇L_I(W)‖_F ≤ 2√2 P σ_p √(d/(Bm)) throughout training.
+
+    Parameters
+    ----------
+    dimension, batch_size, n_patches, noise_std, n_filters : number or array
+        d, B, P, σ_p, m.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    A lemma of the paper [R]. Regime: conditions 3.1 (d ≥ n‖μ‖²/(Pσ_p)²).
+    """
+    return 2.0 * np.sqrt(2.0 * dimension / (batch_size * n_filters)) * n_patches * noise_std
+
+
+def noise_time(
+    dimension: Any, batch_size: Any, learning_rate: Any, n_patches: Any, noise_std: Any,
+    n_filters: Any,
+) -> Any:  # fmt: skip
+    """Epochs until ρ̄ is of order one: 2.1 mB/(η(P−1)²σ_p²d).
+
+    Parameters
+    ----------
+    dimension, batch_size, learning_rate, n_patches, noise_std, n_filters : number or array
+        d, B, η, P, σ_p, m.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    Leading order [N] in steps: with ℓ' = −1/2 a coefficient grows by η(P−1)²‖ξ‖²/(2Bm) an epoch,
+    so 2 of these units bring it to one; the loss falls meanwhile, hence 2.1. SGD, many steps.
+    """
+    noise = (n_patches - 1.0) * noise_std
+    return 2.1 * n_filters * batch_size / (learning_rate * noise**2 * dimension)
+
+
+def signal_time(
+    n_samples: Any, batch_size: Any, learning_rate: Any, signal_norm: Any, n_filters: Any,
+    label_flip: Any = 0.0,
+) -> Any:  # fmt: skip
+    """Epochs until γ is of order one: 4.9 mB/(ηn‖μ‖²(1−2p)).
+
+    Parameters
+    ----------
+    n_samples, batch_size, learning_rate, signal_norm, n_filters, label_flip : number or array
+        n, B, η, ‖μ‖, m, p.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    Leading order [N]: with ℓ' = −1/2 and one sign of samples active, γ grows by
+    ηn‖μ‖²(1−2p)/(4Bm) an epoch, which takes 4 units; the loss falls meanwhile, hence 4.9. Regime:
+    n‖μ‖² ≫ (P−1)²σ_p²d, or the SAM stage; otherwise the noise fits first and γ may never get there.
+    """
+    pull = n_samples * signal_norm**2 * (1.0 - 2.0 * label_flip)
+    return 4.9 * n_filters * batch_size / (learning_rate * pull)
+
+
+def best_radius(
+    dimension: Any, batch_size: Any, n_patches: Any, noise_std: Any, n_filters: Any,
+    constant: Any = 1.0,
+) -> Any:  # fmt: skip
+    """The radius of the SAM theorem: τ = c m√B/((P−1)σ_p√d).
+
+    Parameters
+    ----------
+    dimension, batch_size, n_patches, noise_std, n_filters : number or array
+        d, B, P, σ_p, m.
+    constant : number or array > 0
+        c, which the theorem leaves open.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    Theorem 4.1 [R], with (P − 1) in place of P by the exact symmetry of shared noise [E].
+    """
+    noise = (n_patches - 1.0) * noise_std
+    return constant * n_filters * np.sqrt(batch_size / dimension) / noise
+
+
+def conditions(
+    *, dimension: float, n_samples: float, signal_norm: float, n_patches: float, noise_std: float,
+    label_flip: float, n_filters: float, init_std: float, batch_size: float,
+) -> dict[str, float]:  # fmt: skip
+    """Conditions 3.1 of the paper as signed log-ratios, log₁₀(larger side / smaller side).
+
+    Parameters
+    ----------
+    dimension, n_samples, signal_norm, n_patches, noise_std, label_flip, n_filters, init_std : float
+        d, n, ‖μ‖, P, σ_p, p, m, σ_0.
+    batch_size : float
+        B.
+
+    Returns
+    -------
+    dict of str to float
+        For each inequality the power of ten by which it is met; negative: violated. ±∞ where a
+        side is zero.
+
+    Notes
+    -----
+    Recalled [R], and up to constants and logarithms: polylog is taken as 1, the constant of p as
+    1/2. As recalled, the SAM theorem's σ_0 = Θ̃(1/(Pσ_p√d)) violates the σ_0 line by √(d/n): one of
+    the two is inexact, so none of these is a refusal.
+    """
+    noise = n_patches * noise_std
+    sides = {
+        "d ≥ n‖μ‖²/(Pσ_p)²": (dimension * noise**2, n_samples * signal_norm**2),
+        "d ≥ n²": (dimension, n_samples**2),
+        "d ≥ Bm/(Pσ_p)²": (dimension * noise**2, batch_size * n_filters),
+        "m ≥ polylog": (n_filters, 1.0),
+        "n ≥ polylog": (n_samples, 1.0),
+        "‖μ‖ ≥ Pσ_p": (signal_norm, noise),
+        "p ≤ 1/C": (0.5, label_flip),
+        "σ_0 ≤ √n/(Pσ_p d)": (np.sqrt(n_samples), init_std * noise * dimension),
+        "σ_0 ≤ 1/‖μ‖": (1.0, init_std * signal_norm),
+    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            name: float(np.log10(np.float64(large)) - np.log10(np.float64(small)))
+            for name, (large, small) in sides.items()
+        }

@@ -252,7 +252,8 @@ def test_side_by_side__a_generator_left_early_stops_the_rest() -> None:
 
 
 INTERRUPTED = """
-import numpy as np, simdyn, sys
+import numpy as np, signal, simdyn, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits it ignored
 net = simdyn.TwoLayerCNN(n_filters=2, init_std=0.1)
 data = simdyn.SignalNoiseData(n_samples=4, dimension=50, signal_norm=1.0)
 rng = np.random.default_rng(0)

@@ -70,6 +70,7 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
      '"line", "counted" or "radial"'),
     (Record, "test_draws", [None, 4, 2**27], [3, 0, 2**27 + 1, 4.5],
      "an integer from 4 to 2**27"),
+    (Record, "probe_radius", [None, 0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     (Figure, "kind", ["phase_diagram"], ["map", None], '"phase_diagram"'),
     (Figure, "x", ["dimension"], [3, None, ["dimension"]], "a swept parameter"),
     (Figure, "compare", [None, ("a", "b")], [("a",), ("a", "b", "c"), "ab", [1, 2]],
@@ -127,7 +128,7 @@ def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
     whole = {"n_samples", "dimension", "n_patches", "n_filters", "epochs", "batch_size",
              "every", "log_spaced", "test_draws"}  # fmt: skip
     real = {"signal_norm", "noise_std", "label_flip", "init_std", "learning_rate", "radius",
-            "level", "hatch_loss"}  # fmt: skip
+            "level", "hatch_loss", "probe_radius"}  # fmt: skip
     for owner in VALID:
         for field in owner.model_fields:
             assert owner.is_whole(field) == (field in whole), field

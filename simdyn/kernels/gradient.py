@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from simdyn.kernels.compiled import inlined, part
-from simdyn.kernels.linear import fill
+from simdyn.kernels.linear import copy, fill
 from simdyn.kernels.problem import Floats, Integers
 from simdyn.kernels.simd import (
+    add_scaled,
     add_where_active,
     flat_dot,
     product,
@@ -137,7 +138,7 @@ def output(start, patch, multiplicity, sums, filters, i):
     return total / filters
 
 
-@inlined
+@part
 def gradient(overlaps, problem, samples, patches, work):
     """Coefficients C of the mean gradient over `samples`, into work.coefficients.
 
@@ -190,7 +191,7 @@ def gradient(overlaps, problem, samples, patches, work):
     return math.ldexp(1.0, exponent), True
 
 
-@inlined
+@part
 def apply_gram(work):
     """U = G C, or V (Vᵀ C) where the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U)."""
     if work.gram.size > 0:
@@ -200,3 +201,13 @@ def apply_gram(work):
         product(work.rows, work.inner, work.products)
     square = flat_dot(work.coefficients, work.products)
     return 0.0 if square < 0.0 else math.sqrt(square)  # rounding below zero; NaN stays NaN
+
+
+@inlined
+def perturb(overlaps, radius, norm, work):
+    """A' = A + τ U/‖Σ_k C_k v_k‖_F, the overlaps at W + ε̂, into work.perturbed.
+
+    One norm over all filters; U and `norm` are those that `apply_gram` leaves.
+    """
+    copy(overlaps, work.perturbed)
+    add_scaled(work.perturbed, work.products, radius / norm)

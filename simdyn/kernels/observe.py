@@ -8,8 +8,16 @@ import numpy as np
 from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
 from simdyn.kernels.compiled import inlined, part, stopped
-from simdyn.kernels.gradient import apply_gram, gradient, loss, output, pad, padded_copy
+from simdyn.kernels.gradient import (
+    apply_gram,
+    gradient,
+    loss,
+    output,
+    pad,
+    padded_copy,
+)
 from simdyn.kernels.linear import all_finite, dot, lower_factor
+from simdyn.kernels.probes import sam_probe, sharpness
 from simdyn.kernels.problem import Floats
 from simdyn.kernels.simd import product, rectified_dot
 
@@ -28,6 +36,10 @@ class Traces(NamedTuple):
     test_error_se: Floats
     test_error_ess: Floats
     clean_test_error: Floats
+    sam_gap: Floats
+    deactivated_fraction: Floats
+    sharpness: Floats
+    active_count: Floats  # (T, 2, n)
 
 
 @part
@@ -107,6 +119,16 @@ def half_error(margin):
 
 
 @part
+def count_active(row, out):
+    """Filters of each sign that a patch with these overlaps (2m,) makes active, into out (2,)."""
+    for sign in range(2):
+        out[sign] = 0.0
+    for f in range(row.size):
+        if row[f] > 0.0:
+            out[0 if 2 * f < row.size else 1] += 1.0
+
+
+@part
 def squared_norm(dictionary, k):
     """‖v_k‖²."""
     if dictionary.gram.size > 0:
@@ -114,11 +136,26 @@ def squared_norm(dictionary, k):
     return dot(dictionary.rows[k], dictionary.rows[k])
 
 
-@part
+@inlined
 def observe(
-    problem, stream, test_set, fresh_noise, estimate, overlaps, moved, work, stop, state, traces
+    problem,
+    stream,
+    test_set,
+    fresh_noise,
+    estimate,
+    overlaps,
+    moved,
+    work,
+    radius,
+    batch_size,
+    stop,
+    state,
+    traces,
 ):
-    """Write the state at index `state` of every trace; returns DONE, NON_FINITE or STOPPED."""
+    """Write the state at index `state` of every trace; returns DONE, NON_FINITE or STOPPED.
+
+    `radius` and `batch_size` are those of the SAM perturbation that is probed.
+    """
     n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
     scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
     # An overlap of −∞ is inactive and does not show in any output.
@@ -137,6 +174,18 @@ def observe(
             traces.margin[state, i] = work.margins[i]
     if traces.grad_norm.shape[0] > 0:
         traces.grad_norm[state] = scale * apply_gram(work)
+    if traces.sharpness.shape[0] > 0:
+        traces.sharpness[state] = sharpness(problem, overlaps, stop, work)
+    drawn = traces.deactivated_fraction.shape[0] > 0
+    if drawn or traces.sam_gap.shape[0] > 0:
+        gap, off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
+        if traces.sam_gap.shape[0] > 0:
+            traces.sam_gap[state] = gap
+        if drawn:
+            traces.deactivated_fraction[state] = off
+    if traces.active_count.shape[0] > 0:
+        for i in range(n):
+            count_active(overlaps[1 + i, :banks], traces.active_count[state, :, i])
     if traces.coef.shape[0] > 0:
         for k in range(q):
             for f in range(banks):

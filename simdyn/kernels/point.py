@@ -26,6 +26,10 @@ def traces_of(traces, method, replicate):
         traces.test_error_se[method, replicate],
         traces.test_error_ess[method, replicate],
         traces.clean_test_error[method, replicate],
+        traces.sam_gap[method, replicate],
+        traces.deactivated_fraction[method, replicate],
+        traces.sharpness[method, replicate],
+        traces.active_count[method, replicate],
     )
 
 
@@ -52,6 +56,7 @@ def run_point(
     test_set,
     fresh_noise,
     estimate,
+    probe_radius,
     record_at,
     stop,
     traces,
@@ -85,6 +90,7 @@ def run_point(
                 test_set,
                 fresh_noise,
                 estimate,
+                probe_radius,
                 record_at[method],
                 stop,
                 traces_of(traces, method, replicate),
@@ -97,9 +103,20 @@ def run_point(
 
 
 @kernel
-def run_problem(problem, schedule, seed, test_set, fresh_noise, estimate, record_at, stop, traces):
+def run_problem(
+    problem, schedule, seed, test_set, fresh_noise, estimate, probe_radius, record_at, stop, traces
+):
     """Train one explicit problem; returns status and status step."""
     stream = Stream(np.uint64(seed), np.uint64(0))
     return train(
-        problem, schedule, stream, test_set, fresh_noise, estimate, record_at, stop, traces
+        problem,
+        schedule,
+        stream,
+        test_set,
+        fresh_noise,
+        estimate,
+        probe_radius,
+        record_at,
+        stop,
+        traces,
     )

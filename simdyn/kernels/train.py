@@ -22,8 +22,9 @@ from simdyn.kernels.gradient import (
     pad,
     padded_copy,
     patches_of,
+    perturb,
 )
-from simdyn.kernels.linear import all_finite, copy
+from simdyn.kernels.linear import all_finite
 from simdyn.kernels.observe import observe
 from simdyn.kernels.problem import Floats, Integers
 from simdyn.kernels.simd import add_scaled
@@ -50,8 +51,7 @@ def step(problem, samples, patches, radius, learning_rate, overlaps, moved, work
         if k == 0 and (scale == 0.0 or norm == 0.0 or not math.isfinite(norm)):
             return False, math.isfinite(norm)
         if k + 1 < passes:
-            copy(overlaps, work.perturbed)
-            add_scaled(work.perturbed, work.products, radius / norm)
+            perturb(overlaps, radius, norm, work)
             at = work.perturbed
     rate = learning_rate * scale
     add_scaled(overlaps, work.products, -rate)
@@ -134,13 +134,26 @@ def advance(problem, schedule, stream, until, stop, state, work):
 
 
 @inlined
-def train(problem, schedule, stream, test_set, fresh_noise, estimate, record_at, stop, traces):
+def train(
+    problem,
+    schedule,
+    stream,
+    test_set,
+    fresh_noise,
+    estimate,
+    probe_radius,
+    record_at,
+    stop,
+    traces,
+):
     """Run a schedule of phases and write the state at the updates of `record_at` into `traces`.
 
     Parameters
     ----------
     estimate : compiled function
         `risk.estimate`, called through its pointer.
+    probe_radius : float
+        τ of the recorded SAM gap and deactivated fraction; below 0 that of the phase at hand.
     record_at : (T,) int64, increasing
         Numbers of updates after which the state is observed; 0 is the initial state.
     stop : (1,) int64
@@ -161,6 +174,9 @@ def train(problem, schedule, stream, test_set, fresh_noise, estimate, record_at,
     for index in range(record_at.size):
         code = advance(problem, schedule, stream, record_at[index], stop, state, work)
         if code == codes.DONE:
+            # The phase that made the last update: `advance` turns to the next one when it begins.
+            phase = state.at[PHASE]
+            radius = schedule.radius[phase] if probe_radius < 0.0 else probe_radius
             code = observe(
                 problem,
                 stream,
@@ -170,6 +186,8 @@ def train(problem, schedule, stream, test_set, fresh_noise, estimate, record_at,
                 state.overlaps,
                 state.moved,
                 work,
+                radius,
+                schedule.batch_size[phase],
                 stop,
                 index,
                 traces,

@@ -16,13 +16,14 @@ import xarray as xr
 
 from simdyn.params import Figure
 from simdyn.plot.artists import style
+from simdyn.plot.laws import draw_laws
 from simdyn.plot.phase_diagram import phase_diagram
 
 KINDS: dict[str, Callable[[xr.Dataset, Figure], matplotlib.figure.Figure]] = {
     "phase_diagram": phase_diagram
 }
 
-__all__ = ["KINDS", "draw", "phase_diagram", "save"]
+__all__ = ["KINDS", "draw", "draw_laws", "phase_diagram", "save"]
 
 
 def draw(ds: xr.Dataset, figure: Figure) -> matplotlib.figure.Figure:

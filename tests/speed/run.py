@@ -79,6 +79,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
                 no_tests,
                 no_test,
                 estimate(),
+                -1.0,
                 record_at,
                 stop,
                 traces,

@@ -1,0 +1,93 @@
+"""What a claim is, and the bench it is measured on."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from simdyn.claims.verdict import Quantity
+from simdyn.params import Phase, Record, SignalNoiseData, TwoLayerCNN
+from simdyn.study import Study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PAPER = "Chen et al., NeurIPS 2023 (arXiv 2310.07269)"
+EXACT, LEADING, RECALLED = "exact", "leading order", "recalled"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Where claims are measured: how much, and on how many cores.
+
+    Attributes
+    ----------
+    quick : bool
+        Fewer replicates and shorter ladders.
+    threads : int, optional
+    """
+
+    quick: bool = False
+    threads: int | None = None
+
+    def replicates(self, quick: int, full: int) -> int:
+        """How many replicates."""
+        return quick if self.quick else full
+
+    def run(
+        self,
+        data: Mapping[str, Any],
+        net: Mapping[str, Any],
+        methods: Mapping[str, Sequence[Phase] | Phase],
+        replicates: int,
+        space: Mapping[str, Any] | None = None,
+        **record: Any,
+    ) -> "xr.Dataset":
+        """Results of a small study, in memory; `record` are fields of Record."""
+        plans = {
+            name: [plan] if isinstance(plan, Phase) else list(plan)
+            for name, plan in methods.items()
+        }
+        swept = set(space or {})
+        fixed = SignalNoiseData(**data) if not swept & set(SignalNoiseData.model_fields) else data
+        wide = TwoLayerCNN(**net) if not swept & set(TwoLayerCNN.model_fields) else net
+        study = Study(fixed, wide, plans, space, replicates=replicates, record=Record(**record))
+        return study.run(threads=self.threads)
+
+
+Measure = Callable[[Bench], Iterable[Quantity]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A statement about the dynamics, and how it is measured.
+
+    Attributes
+    ----------
+    name : str
+    statement, source, regime : str
+    mark : {"exact", "leading order", "recalled"}
+    measure : callable
+        Runs small studies on a bench and returns quantities with the bands of a true claim.
+    """
+
+    name: str
+    statement: str
+    source: str
+    mark: str
+    regime: str
+    measure: Measure
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def claim(
+    name: str, statement: str, *, mark: str, regime: str, source: str = PAPER
+) -> Callable[[Measure], Measure]:
+    """Enter a claim into the table: put this over the function that measures it."""
+
+    def enter(measure: Measure) -> Measure:
+        CLAIMS[name] = Claim(name, statement, source, mark, regime, measure)
+        return measure
+
+    return enter

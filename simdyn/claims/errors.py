@@ -1,0 +1,239 @@
+"""Claims about losses and test errors: benign and harmful, critical lines, label noise."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from simdyn import theory
+from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
+from simdyn.claims.verdict import Law, Quantity, crossing, slope
+from simdyn.params import SAM, SGD, Phase
+
+LEVEL = 0.1  # the test error that is taken as the border between benign and harmful
+FITTED = 0.05  # training loss below which a network counts as trained
+EXPONENT = "0.02: off by 10 % over two decades"
+GRID = np.geomspace(0.75, 1.6, 9)  # signal norms in units of (P−1)σ_p(d/n)^{1/4}
+
+
+def untrained(loss: float) -> str:
+    """Why a setting is outside a regime that needs training to be over."""
+    return f"training loss {loss:.2g} ≥ {FITTED}" if loss >= FITTED else ""
+
+
+@claim(
+    "fits",
+    "the training loss reaches ε under SGD",
+    mark=RECALLED, regime="Theorem 3.2; ε = 0.01",
+)  # fmt: skip
+def fits(bench: Bench) -> Iterator[Quantity]:
+    """The training loss of the last state, signal absent and strong."""
+    for norm in (0.0, 3.0, 10.0):
+        ds = bench.run({"n_samples": 20, "dimension": 5000, "signal_norm": norm},
+                       {"n_filters": 10, "init_std": 1e-3},
+                       {"sgd": SGD(learning_rate=0.1, epochs=300)}, bench.replicates(20, 200),
+                       variables=("train_loss",))  # fmt: skip
+        yield Quantity(f"training loss, ‖μ‖ = {norm:g}", ds.train_loss.values.reshape(-1), 0.0,
+                       0.01, "ε, as chosen", 0.0)  # fmt: skip
+
+
+@claim(
+    "benign-harmful",
+    "SGD's test error is at most p + ε well above its critical line, at least p + 0.1 well below",
+    mark=RECALLED, regime="Theorem 3.2; trained; n‖μ‖⁴/(d(P−1)⁴σ_p⁴) = 81 and 1/16, ε = 0.01",
+)  # fmt: skip
+def benign_harmful(bench: Bench) -> Iterator[Quantity]:
+    """Test error minus p at three times and half the line with constant 1."""
+    for d in (2000, 10**6):
+        for flip in (0.0, 0.1):
+            for side, factor in (("above", 3.0), ("below", 0.5)):
+                norm = factor * theory.critical_signal_norm(d, 20, 2, 1.0)
+                ds = bench.run(
+                    {"n_samples": 20, "dimension": d, "signal_norm": norm, "label_flip": flip},
+                    {"n_filters": 10, "init_std": 0.03 / np.sqrt(d)},
+                    {"sgd": SGD(learning_rate=200 / d, epochs=200)}, bench.replicates(40, 400),
+                )  # fmt: skip
+                excess = (ds.test_error - flip).values.reshape(-1)
+                high = side == "below"
+                yield Quantity(
+                    f"error − p {side} the line, d = {d:.0e}, p = {flip:g}", excess,
+                    0.1 if high else -np.inf, np.inf if high else 0.01,
+                    "the theorem's 0.1" if high else "ε, as chosen", 0.1 if high else 0.01,
+                    outside=untrained(float(ds.train_loss.mean())),
+                )  # fmt: skip
+
+
+def _curves(
+    bench: Bench, count: int, plan: Callable[..., Sequence[Phase]], grid: np.ndarray, unit: float,
+    n: int, d: int, m: int, patches: int, init_std: float,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Test errors (R, K) over signal norms grid·unit, and the largest mean training loss there."""
+    ds = bench.run(
+        {"n_samples": n, "dimension": d, "n_patches": patches},
+        {"n_filters": m, "init_std": init_std}, {"one": plan()}, count,
+        {"signal_norm": (grid * unit).tolist()}, variables=("test_error", "train_loss"),
+    )  # fmt: skip
+    loss = float(ds.train_loss.mean("replicate").max())
+    return np.asarray(ds.test_error.values.reshape(len(grid), count).T), loss
+
+
+def line_exponent(
+    name: str, x: Sequence[float], curves: Sequence[tuple[np.ndarray, float]],
+    units: Sequence[float], grid: np.ndarray, exponent: float, tolerance: float, x_name: str,
+    method: str,
+) -> Quantity:  # fmt: skip
+    """The exponent of a critical line: contours of mean curves, resampled along replicates."""
+    values = np.stack([errors for errors, _ in curves], axis=1)  # (R, ladder, K)
+    find, power = crossing(grid, LEVEL), slope(np.array(x, float))
+
+    def line(sample: np.ndarray) -> np.ndarray:
+        return np.asarray(find(sample) * np.array(units))
+
+    rng = np.random.default_rng(0)
+    again = [line(values[rng.integers(len(values), size=len(values))]) for _ in range(200)]
+    measured = line(values)
+    shape = np.array(x, float) ** exponent
+    constant = np.exp(np.mean(np.log(measured / shape)))
+    law = Law(x_name, f"{method}'s critical ‖μ‖", np.array(x, float), measured,
+              np.std(again, axis=0), constant * shape, "height fitted")  # fmt: skip
+    return Quantity(
+        name, values, exponent - tolerance, exponent + tolerance,
+        EXPONENT if tolerance == 0.02 else f"{tolerance:g}", exponent,
+        lambda sample: power(line(sample)[None]),
+        outside=untrained(max(loss for _, loss in curves)), law=law,
+    )  # fmt: skip
+
+
+def with_ladder(steps: Sequence[Quantity], limit: str) -> Quantity:
+    """The last of several quantities on the way to a limit, with what all of them gave."""
+    ladder = ", ".join(f"{step.statistic(step.values):+.3f}" for step in steps)
+    return dataclasses.replace(steps[-1], small=f"{limit}: {ladder}")
+
+
+@claim(
+    "sgd-line",
+    "SGD's critical line is ‖μ‖ ∝ (P−1)σ_p (d/n)^{1/4}, whatever B and m",
+    mark=LEADING, regime="Theorem 3.2; trained, σ_0 = 0.1√n/((P−1)σ_p d), d ≫ n²",
+)  # fmt: skip
+def sgd_line(bench: Bench) -> Iterator[Quantity]:
+    """Exponents in d, n, P − 1, m and B of the contour at test error 0.1."""
+    count = bench.replicates(16, 100)
+
+    def curve(**change: float) -> tuple[tuple[np.ndarray, float], float]:
+        setting: dict[str, Any] = {"n": 20, "d": 10**6, "m": 10, "B": 0, "P − 1": 1,
+                                   "progress": 1.0, **change}  # fmt: skip
+        n, d, m, copies = (int(setting[k]) for k in ("n", "d", "m", "P − 1"))
+        batch = int(setting["B"]) or n
+        # The same progress an epoch in every setting: η(P−1)²σ_p²d/(Bm).
+        progress = setting["progress"]
+        phase = SGD(learning_rate=progress * m * batch / (copies**2 * d),
+                    epochs=round(150 / progress), batch_size=batch)  # fmt: skip
+        unit = theory.critical_signal_norm(d, n, copies + 1, 1.0)
+        return _curves(
+            bench,
+            count,
+            lambda: [phase],
+            GRID,
+            unit,
+            n,
+            d,
+            m,
+            copies + 1,
+            0.1 * np.sqrt(n) / (copies * d),
+        ), unit
+
+    ladders: dict[str, tuple[float, tuple[int, ...]]] = {
+        "d": (0.25, (10**5, 10**7, 10**9)), "P − 1": (1.0, (1, 2, 4)), "m": (0.0, (5, 10, 20)),
+    }  # fmt: skip
+    if not bench.quick:
+        ladders |= {"d": (0.25, (10**6, 10**8, 10**11, 10**14)), "m": (0.0, (5, 10, 20, 40))}
+    for name, (exponent, ladder) in ladders.items():
+        pairs = [curve(**{name: value}) for value in ladder]
+        yield line_exponent(
+            f"exponent in {name}", ladder, [c for c, _ in pairs], [u for _, u in pairs], GRID,
+            exponent, 0.02, name, "SGD",
+        )  # fmt: skip
+    # Two laws with a small parameter of their own: 1/n, and the progress of an epoch (that is, η).
+    rungs = (20, 40, 80) if bench.quick else (20, 40, 80, 160)
+    pairs = [curve(n=n) for n in rungs]
+    steps = [
+        line_exponent(f"exponent in n, {low} to {high}", (low, high), [a[0], b[0]], [a[1], b[1]],
+                      GRID, -0.25, 0.02, "n", "SGD")
+        for low, high, a, b in zip(rungs, rungs[1:], pairs, pairs[1:], strict=False)
+    ]  # fmt: skip
+    yield with_ladder(steps, "n → ∞")
+    steps = []
+    for progress in (1.0, 0.25, 0.0625):
+        pairs = [curve(B=batch, progress=progress) for batch in (2, 5, 20)]
+        steps.append(line_exponent(
+            f"exponent in B, η(P−1)²σ_p²d/(Bm) = {progress:g}", (2, 5, 20), [c for c, _ in pairs],
+            [u for _, u in pairs], GRID, 0.0, 0.02, "B", "SGD",
+        ))  # fmt: skip
+    yield with_ladder(steps, "η → 0")
+
+
+@claim(
+    "sam-line",
+    "SAM and then SGD needs ‖μ‖ ≥ const·(P−1)σ_p, whatever d, if the SAM stage is long enough",
+    mark=RECALLED, regime="Theorem 4.1; τ = m√B/((P−1)σ_p√d), a SAM stage of 4.9mBd/(200n) epochs",
+)  # fmt: skip
+def sam_line(bench: Bench) -> Iterator[Quantity]:
+    """The exponent in d of SAM's line, and its height against SGD's at equal budgets."""
+    count, n, m = bench.replicates(10, 60), 20, 10
+    ladder = (10_000, 40_000) if bench.quick else (10_000, 100_000, 1_000_000)
+    grids = {"SAM": np.geomspace(0.8, 8.0, 12), "SGD": np.geomspace(3.0, 40.0, 12)}
+    found: dict[str, list[tuple[np.ndarray, float]]] = {"SAM": [], "SGD": []}
+    for d in ladder:
+        rate, init_std = 200 / d, 0.1 / np.sqrt(d)
+        stage = round(4.9 * m * d / 200)
+        radius = theory.best_radius(d, n, 2, 1.0, m, 0.5)
+        sam = [SAM(radius=radius, learning_rate=rate, epochs=stage),
+               SGD(learning_rate=rate, epochs=300)]  # fmt: skip
+        sgd = [SGD(learning_rate=rate, epochs=stage + 300)]
+        for name, plan in (("SAM", sam), ("SGD", sgd)):
+            found[name].append(_curves(bench, count, lambda plan=plan: plan, grids[name], 1.0, n, d,
+                                       m, 2, init_std))  # fmt: skip
+    yield line_exponent("exponent in d", ladder, found["SAM"], [1.0] * len(ladder), grids["SAM"],
+                        0.0, 0.05, "d", "SAM")  # fmt: skip
+    last = np.stack([found["SAM"][-1][0], found["SGD"][-1][0]], axis=1)
+    at = [crossing(grid, LEVEL) for grid in grids.values()]
+    yield Quantity(
+        f"SAM's critical ‖μ‖ / SGD's, d = {ladder[-1]:.0e}", last, 0.0, 1.0,
+        "SAM's line below SGD's", 1.0,
+        lambda sample: float(at[0](sample[:, 0]) / at[1](sample[:, 1])),
+    )  # fmt: skip
+
+
+@claim(
+    "label-noise",
+    "with labels flipped at rate p, SAM's test error comes down to p where SGD's stays above it",
+    mark=RECALLED, regime="Theorems 3.2 and 4.1; ‖μ‖ between the two lines, SAM and then SGD",
+)  # fmt: skip
+def label_noise(bench: Bench) -> Iterator[Quantity]:
+    """Test error of SAM and then SGD minus p, and SGD minus SAM, for p = 0, 0.1, 0.2."""
+    n, d, m = 20, 20_000, 10
+    rate = 200 / d
+    for flip in (0.0, 0.1, 0.2):
+        norm = 5.0
+        stage = round(2 * theory.signal_time(n, n, rate, norm, m, flip))
+        radius = theory.best_radius(d, n, 2, 1.0, m, 0.5)
+        sam = [SAM(radius=radius, learning_rate=rate, epochs=stage),
+               SGD(learning_rate=rate, epochs=300)]  # fmt: skip
+        ds = bench.run(
+            {"n_samples": n, "dimension": d, "signal_norm": norm, "label_flip": flip},
+            {"n_filters": m, "init_std": 0.1 / np.sqrt(d)},
+            {"SAM": sam, "SGD": SGD(learning_rate=rate, epochs=stage + 300)},
+            bench.replicates(20, 200),
+        )  # fmt: skip
+        error = ds.test_error.isel(step=-1)
+        ours = error.sel({"method": "SAM"}).values
+        loss = ds.train_loss.isel(step=-1).mean("replicate")
+        yield Quantity(
+            f"SAM: error − p, p = {flip:g}", ours - flip, -np.inf, 0.02, "ε, as chosen", 0.02,
+            outside=untrained(float(loss.sel({"method": "SAM"}))),
+        )  # fmt: skip
+        yield Quantity(
+            f"SGD − SAM, p = {flip:g}", error.sel({"method": "SGD"}).values - ours, 0.02, np.inf,
+            "a gap beyond ε", 0.02,
+        )  # fmt: skip

@@ -1,0 +1,293 @@
+"""Claims about neurons: what the gradient is, when they learn, what SAM switches off."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from simdyn import theory
+from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
+from simdyn.claims.exact import drawn, largest
+from simdyn.claims.verdict import Law, Quantity, slope
+from simdyn.explicit import Problem, train
+from simdyn.params import SAM, SGD, Record
+
+ORDER_ONE = "order one names no threshold: one of ½ or 2 moves the time by two"
+EXPONENT = "an exponent off by 0.05 is off by 12 % over a decade"
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+@claim(
+    "gradient-norm",
+    "at initialisation ‖∇L‖_F = ½(P−1)σ_p√(d/(Bm))·√(1 + ‖μ‖²[1 + (B−1)(1−2p)²/2]/((P−1)²σ_p²d))",
+    mark=LEADING, regime="initial outputs (P−1)σ_0σ_p√(d/m) below 0.3; root mean square",
+)  # fmt: skip
+def gradient_norm(bench: Bench) -> Iterator[Quantity]:
+    """Measured over predicted in four corners."""
+    for n, d, patches, norm, flip in (
+        (10, 1000, 2, 3.0, 0.0), (40, 1000, 2, 20.0, 0.1), (20, 10**6, 4, 10.0, 0.0),
+        (5, 10**10, 2, 100.0, 0.2),
+    ):  # fmt: skip
+        data = {"n_samples": n, "dimension": d, "signal_norm": norm, "n_patches": patches,
+                "label_flip": flip}  # fmt: skip
+        std = 0.03 / ((patches - 1) * np.sqrt(d))
+        ds = bench.run(data, {"n_filters": 10, "init_std": std},
+                       {"sgd": SGD(learning_rate=0.1, epochs=0)}, bench.replicates(300, 3000),
+                       variables=("grad_norm",))  # fmt: skip
+        law = theory.initial_gradient_norm(d, n, norm, patches, 1.0, 10, flip)
+        yield Quantity(
+            f"measured/predicted, B = {n}, d = {d:.0e}, P = {patches}, ‖μ‖ = {norm:g}, "
+            f"p = {flip:g}",
+            ds.grad_norm.values.reshape(-1) / law, 0.97, 1.03, "3 %, as the law is stated", 1.0,
+            _root_mean_square,
+        )  # fmt: skip
+
+
+@claim(
+    "gradient-bound",
+    "‖∇L‖_F ≤ 2√2 Pσ_p√(d/(Bm)) throughout training",
+    mark=RECALLED, regime="d ≥ n‖μ‖²/(Pσ_p)²",
+)  # fmt: skip
+def gradient_bound(bench: Bench) -> Iterator[Quantity]:
+    """The largest gradient of a run over the bound: how loose it is."""
+    data = {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0}
+    plans = {"SGD": SGD(learning_rate=0.1, epochs=100),
+             "SAM": SAM(radius=0.03, learning_rate=0.1, epochs=100)}  # fmt: skip
+    ds = bench.run(data, {"n_filters": 10, "init_std": 1e-3}, plans, bench.replicates(20, 200),
+                   every=1, variables=("grad_norm",))  # fmt: skip
+    bound = theory.gradient_norm_bound(5000, 20, 2, 1.0, 10)
+    for name in plans:
+        worst = ds.grad_norm.sel({"method": name}).max("step").values / bound
+        yield Quantity(
+            f"{name}: largest ‖∇L‖ of a run over the bound", worst, 0.0, 1.0, "a bound", 1.0,
+            largest, exact=True,
+        )  # fmt: skip
+
+
+@claim(
+    "stay-active",
+    "neurons of the label's sign that are active on a noise at the start stay so under SGD",
+    mark=RECALLED, regime="d ≫ n², small σ_0 and η",
+)  # fmt: skip
+def stay_active(bench: Bench) -> Iterator[Quantity]:
+    """Pairs (filter, noise) that ever leave, from recorded weights."""
+    left, pairs = [], 0
+    for seed in range(bench.replicates(4, 20)):
+        signal, noises, _, y, w, x = drawn(seed, 10, 4000, 2, 6, 3.0, 1e-3, 1.0, 0.1)
+        problem = Problem.from_patches(x, y, w, signal=signal)
+        plan = SGD(learning_rate=0.05, epochs=100)
+        ds = train(problem, plan, record=Record(every=2, weights=True, variables=("train_loss",)))
+        banks = ds.weights.values[:, np.where(y > 0, 0, 1)]  # (step, n, m, d)
+        active = np.einsum("tnmd,nd->tnm", banks, noises) > 0.0
+        pairs += int(active[0].sum())
+        left.append(int((active[0] & ~active.all(axis=0)).sum()))
+    yield Quantity(
+        f"pairs of {pairs} that leave in a run", np.array(left, dtype=float), 0.0, 0.0,
+        "every pair stays", 0.0, largest, exact=True,
+    )  # fmt: skip
+
+
+@claim(
+    "deactivation-start",
+    "SAM's first perturbation switches off the fraction erf(τ/(σ_0√(2Bm))) of active matching "
+    "neurons, whatever d and σ_p",
+    mark=LEADING,
+    regime="d ≫ B, B‖μ‖² ≪ 2(P−1)²σ_p²d, initial outputs (P−1)σ_0σ_p√(d/m) at most 0.01",
+)  # fmt: skip
+def deactivation_start(bench: Bench) -> Iterator[Quantity]:
+    """Measured minus predicted over τ, d, σ_p and B."""
+    reason = "0.006, as the law is stated"
+    count = bench.replicates(1500, 6000)
+    fractions, predicted, shifts = [], [], np.array([0.1, 0.3, 1.0, 2.0])
+
+    def fraction(shift: float, d: int, std: float, batch: int) -> np.ndarray:
+        init = 0.01 * np.sqrt(10) / (std * np.sqrt(d))
+        phase = SAM(radius=shift * init * np.sqrt(2 * batch * 10), learning_rate=0.1, epochs=0,
+                    batch_size=batch)  # fmt: skip
+        data = {"n_samples": 20, "dimension": d, "signal_norm": 0.02 * std * np.sqrt(d / batch),
+                "noise_std": std}  # fmt: skip
+        ds = bench.run(data, {"n_filters": 10, "init_std": init}, {"sam": phase}, count,
+                       variables=("deactivated_fraction",))  # fmt: skip
+        return np.asarray(ds.deactivated_fraction.values.reshape(-1))
+
+    for shift in shifts:
+        fractions.append(fraction(shift, 10**8, 1.0, 20))
+        predicted.append(theory.deactivation_probability(shift, 1.0, 0.5, 1.0))
+    fine = np.geomspace(0.08, 2.5, 100)
+    law = Law(
+        "τ/(σ_0 √(2Bm))", "deactivated fraction", shifts, np.array([f.mean() for f in fractions]),
+        np.array([f.std() / np.sqrt(count) for f in fractions]), np.array(predicted),
+        "nothing fitted", (fine, theory.deactivation_probability(fine, 1.0, 0.5, 1.0)),
+    )  # fmt: skip
+    for shift, found, law_value in zip(shifts, fractions, predicted, strict=True):
+        yield Quantity(
+            f"measured − erf, τ/(σ_0√(2Bm)) = {shift:g}", found - law_value, -0.006, 0.006, reason,
+            0.0, law=law if shift == 1.0 else None,
+        )  # fmt: skip
+    for label, d, std, batch in (
+        ("d = 10⁵", 10**5, 1.0, 20), ("d = 10¹²", 10**12, 1.0, 20), ("σ_p = 5", 10**8, 5.0, 20),
+        ("B = 4", 10**8, 1.0, 4),
+    ):  # fmt: skip
+        yield Quantity(
+            f"measured − erf(0.3), {label}", fraction(0.3, d, std, batch) - predicted[1], -0.006,
+            0.006, reason, 0.0,
+        )  # fmt: skip
+
+
+@claim(
+    "deactivation-stage",
+    "through the SAM stage the perturbation keeps active matching neurons switched off",
+    mark=RECALLED, regime="τ = m√B/((P−1)σ_p√d), σ_0 = 0.1/((P−1)σ_p√d), SAM stage",
+)  # fmt: skip
+def deactivation_stage(bench: Bench) -> Iterator[Quantity]:
+    """The smallest deactivated fraction of the stage, and what is memorised in it."""
+    d, n, m, norm = 20_000, 20, 10, 4.0
+    rate = 200 / d
+    epochs = round(theory.signal_time(n, n, rate, norm, m))
+    plans = {
+        "SAM": SAM(radius=theory.best_radius(d, n, 2, 1.0, m), learning_rate=rate, epochs=epochs),
+        "SGD": SGD(learning_rate=rate, epochs=epochs),
+    }
+    ds = bench.run({"n_samples": n, "dimension": d, "signal_norm": norm},
+                   {"n_filters": m, "init_std": 0.1 / np.sqrt(d)}, plans, bench.replicates(10, 60),
+                   every=max(1, epochs // 40),
+                   variables=("deactivated_fraction", "noise_coef", "signal_coef"))  # fmt: skip
+    off = ds.deactivated_fraction.sel({"method": "SAM"})
+    yield Quantity(
+        "deactivated fraction, least of the stage", off.min("step").values, 0.95, np.inf,
+        "the lemma says all; 5 % for a finite d", 1.0,
+    )  # fmt: skip
+    memory = ds.noise_coef.isel(step=-1).max(("sign", "filter")).mean("sample")
+    ratio = memory.sel({"method": "SAM"}) / memory.sel({"method": "SGD"})
+    yield Quantity(
+        "largest ρ̄ after the stage, SAM/SGD", ratio.values, 0.0, 0.1,
+        "noise learned by a tenth of what SGD learns, or less", 0.0,
+    )  # fmt: skip
+    signal = ds.signal_coef.isel(step=-1).mean(("sign", "filter")).sel({"method": "SAM"})
+    yield Quantity("mean γ after the stage", signal.values, 0.5, 2.0, "order one", 1.0)
+
+
+def hitting(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Epoch at which rising curves (R, T) reach one, linear between states; NaN where never."""
+    late = values >= 1.0
+    first = np.argmax(late, axis=1)
+    at = np.arange(len(values))
+    before, after = values[at, first - 1], values[at, first]
+    share = (1.0 - before) / (after - before)
+    found = epochs[first - 1] + share * (epochs[first] - epochs[first - 1])
+    return np.where(late.any(axis=1) & (first > 0), found, np.nan)
+
+
+def _noise_time(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, float]:
+    setting = {"n": 20, "d": 20_000, "m": 10, "B": 20, "steps": 60.0, **change}
+    n, d, m, batch = (int(setting[k]) for k in ("n", "d", "m", "B"))
+    rate = setting.get("η", 2.1 * m * batch / (setting["steps"] * d))
+    predicted = theory.noise_time(d, batch, rate, 2, 1.0, m)
+    plan = SGD(learning_rate=rate, epochs=int(8 * predicted) + 2, batch_size=batch)
+    ds = bench.run({"n_samples": n, "dimension": d, "signal_norm": 0.5},
+                   {"n_filters": m, "init_std": 0.01 / np.sqrt(d)}, {"sgd": plan}, count, every=1,
+                   variables=("noise_coef",))  # fmt: skip
+    curve = ds.noise_coef.max(("sign", "filter", "sample")).values.reshape(count, -1)
+    return hitting(curve, np.arange(curve.shape[1], dtype=float)), float(predicted)
+
+
+@claim(
+    "noise-time",
+    "ρ̄ reaches one in 2.1 mB/(η(P−1)²σ_p²d) epochs",
+    mark=LEADING, regime="SGD, d ≫ n², many steps; the largest ρ̄",
+)  # fmt: skip
+def noise_time(bench: Bench) -> Iterator[Quantity]:
+    """The constant, and the exponents in η, d, n, m and B."""
+    count = bench.replicates(25, 100)
+    found, predicted = _noise_time(bench, count)
+    yield Quantity("measured/predicted", found / predicted, 0.5, 2.0, ORDER_ONE, 1.0)
+    ladders = {
+        "η": (-1.0, (1e-4, 3e-4, 1e-3)), "d": (-1.0, (10_000, 20_000, 80_000)),
+        "n": (0.0, (10, 20, 40)), "m": (1.0, (5, 10, 20)), "B": (1.0, (4, 10, 20)),
+    }  # fmt: skip
+    for name, (exponent, ladder) in ladders.items():
+        fixed = {} if name in ("η",) else {"η": 3.5e-4}
+        fixed = {"η": 3.5e-4, "B": 10} if name == "n" else fixed
+        pairs = [_noise_time(bench, count, **{**fixed, name: value}) for value in ladder]
+        values = np.stack([times for times, _ in pairs], axis=1)
+        law = Law(name, "epochs until ρ̄ = 1", np.array(ladder, float), values.mean(0),
+                  values.std(0) / np.sqrt(count), np.array([law for _, law in pairs]),
+                  "nothing fitted")  # fmt: skip
+        yield Quantity(
+            f"exponent in {name}", values, exponent - 0.05, exponent + 0.05, EXPONENT, exponent,
+            slope(np.array(ladder, float)), law=law,
+        )  # fmt: skip
+
+
+def _signal_time(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, float]:
+    setting = {"n": 20, "m": 10, "B": 20, "‖μ‖": 4.0, "η": 0.02, **change}
+    n, m, batch = (int(setting[k]) for k in ("n", "m", "B"))
+    norm, rate, d = setting["‖μ‖"], setting["η"], 2000
+    predicted = theory.signal_time(n, batch, rate, norm, m)
+    plan = SGD(learning_rate=rate, epochs=int(8 * predicted) + 2, batch_size=batch)
+    # n‖μ‖² is 300 and more, (P−1)²σ_p²d is 0.2: the signal is learned first.
+    ds = bench.run({"n_samples": n, "dimension": d, "signal_norm": norm, "noise_std": 0.01},
+                   {"n_filters": m, "init_std": 1e-4}, {"sgd": plan}, count, every=1,
+                   variables=("signal_coef",))  # fmt: skip
+    curve = ds.signal_coef.mean(("sign", "filter")).values.reshape(count, -1)
+    return hitting(curve, np.arange(curve.shape[1], dtype=float)), float(predicted)
+
+
+@claim(
+    "signal-time",
+    "γ reaches one in 4.9 mB/(ηn‖μ‖²(1−2p)) epochs",
+    mark=LEADING, regime="n‖μ‖² ≫ (P−1)²σ_p²d; mean over filters",
+)  # fmt: skip
+def signal_time(bench: Bench) -> Iterator[Quantity]:
+    """The constant, and the exponents in η, n, ‖μ‖, m and B."""
+    count = bench.replicates(20, 100)
+    found, predicted = _signal_time(bench, count)
+    yield Quantity("measured/predicted", found / predicted, 0.5, 2.0, ORDER_ONE, 1.0)
+    ladders = {
+        "η": (-1.0, (0.01, 0.02, 0.05)), "n": (-1.0, (20, 40, 80)),
+        "‖μ‖": (-2.0, (2.0, 4.0, 6.0)), "m": (1.0, (5, 10, 20)), "B": (1.0, (4, 10, 20)),
+    }  # fmt: skip
+    for name, (exponent, ladder) in ladders.items():
+        pairs = [_signal_time(bench, count, **{name: value}) for value in ladder]
+        values = np.stack([times for times, _ in pairs], axis=1)
+        law = Law(name, "epochs until γ = 1", np.array(ladder, float), values.mean(0),
+                  values.std(0) / np.sqrt(count), np.array([law for _, law in pairs]),
+                  "nothing fitted")  # fmt: skip
+        yield Quantity(
+            f"exponent in {name}", values, exponent - 0.05, exponent + 0.05, EXPONENT, exponent,
+            slope(np.array(ladder, float)), law=law,
+        )  # fmt: skip
+
+
+@claim(
+    "log-growth",
+    "after fitting, coefficients grow no faster than log t, and stay below 4 log T*,"
+    " T* = η⁻¹poly(ε⁻¹, d, n, m)",
+    mark=RECALLED, regime="after the training loss is small",
+)  # fmt: skip
+def log_growth(bench: Bench) -> Iterator[Quantity]:
+    """The largest |coefficient| after 10², 10³ and 10⁴ epochs."""
+    plans = {"SGD": SGD(learning_rate=0.1, epochs=10_000),
+             "SAM": SAM(radius=0.03, learning_rate=0.1, epochs=10_000)}  # fmt: skip
+    ds = bench.run({"n_samples": 20, "dimension": 2000, "signal_norm": 3.0},
+                   {"n_filters": 10, "init_std": 1e-3}, plans, bench.replicates(10, 60), every=100,
+                   variables=("noise_coef", "signal_coef", "train_loss"))  # fmt: skip
+    for name in plans:
+        own = ds.sel({"method": name})
+        top = np.maximum(abs(own.noise_coef).max(("sign", "filter", "sample")),
+                         abs(own.signal_coef).max(("sign", "filter")))  # fmt: skip
+        at = top.transpose("replicate", "step").values[:, [1, 10, 100]]
+        yield Quantity(
+            f"{name}: growth over 10³…10⁴ epochs / growth over 10²…10³",
+            (at[:, 2] - at[:, 1]) / (at[:, 1] - at[:, 0]), 0.0, 1.2,
+            "1 for a logarithm; 20 % as the loss is not zero at the start", 1.0,
+        )  # fmt: skip
+        loss = own.train_loss.isel(step=-1).mean()
+        log = np.log(10 * 20 * 2000 / (0.1 * float(loss)))
+        yield Quantity(
+            f"{name}: largest |coefficient| / (4 log T*), T* = mnd/(ηε), ε the final loss",
+            at[:, 2] / (4 * log), 0.0, 1.0, "a bound; degree one is taken for the polynomial", 1.0,
+            largest, exact=True,
+        )  # fmt: skip

@@ -1,0 +1,187 @@
+"""From measured replicates to a verdict: intervals, bands, and the sample that would decide.
+
+A quantity has a band of values in which the claim about it is true, declared before it is measured.
+Its interval comes from resampling whole replicates, so that what shares a draw stays paired: the
+bootstrap gives the standard error, Student's t with R − 1 degrees of freedom the width. The error
+of the whole table is divided evenly among its quantities (Bonferroni).
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+FAMILY_ERROR = 0.05  # probability that any interval of a table misses its true value
+RESAMPLES = 1000
+
+HOLDS, FAILS, UNDECIDED, OUTSIDE = "holds", "fails", "undecided", "outside its regime"
+
+
+def mean(values: np.ndarray) -> float:
+    """Mean over replicates of one value each."""
+    return float(values.mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """Points behind a fitted quantity, for its figure.
+
+    Attributes
+    ----------
+    x_name, y_name : str
+        Axis labels.
+    x : (K,) array
+    y, error : (K,) arrays
+        Measured, with standard errors.
+    predicted : (K,) array
+    note : str
+        What of the prediction is fitted.
+    curve : pair of arrays, optional
+        A finer line (x, y) of the prediction, for a law that is no power.
+    """
+
+    x_name: str
+    y_name: str
+    x: np.ndarray
+    y: np.ndarray
+    error: np.ndarray
+    predicted: np.ndarray
+    note: str = ""
+    curve: tuple[np.ndarray, np.ndarray] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """A number that a claim is about.
+
+    Attributes
+    ----------
+    name : str
+    values : (R, …) array
+        Axis 0 are replicates, what they are resampled along.
+    low, high : float
+        The band in which the claim is true; infinite where one-sided.
+    reason : str
+        Why the band is as wide as it is.
+    predicted : float
+        The claim's own number; where it is a bound, the bound.
+    statistic : callable
+        (R, …) array → number.
+    exact : bool
+        No sampling error: the statistic is compared as it is.
+    outside : str
+        Why the setting is outside the claim's regime; empty where it is inside.
+    small : str
+        The small parameter of a leading-order law and the deviations as it goes to zero.
+    law : Law, optional
+    """
+
+    name: str
+    values: np.ndarray
+    low: float
+    high: float
+    reason: str
+    predicted: float
+    statistic: Callable[[np.ndarray], float] = mean
+    exact: bool = False
+    outside: str = ""
+    small: str = ""
+    law: Law | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A quantity, measured and judged.
+
+    Attributes
+    ----------
+    quantity : Quantity
+    estimate, low, high : float
+        With the interval.
+    replicates : int
+    verdict : str
+        "holds" where the interval lies in the band, "fails" where it lies outside, "outside its
+        regime" where the setting does, else "undecided".
+    needed : float
+        Replicates that would decide, from the interval's width going like 1/√R; NaN where decided,
+        infinite where the estimate lies on an edge of the band.
+    """
+
+    quantity: Quantity
+    estimate: float
+    low: float
+    high: float
+    replicates: int
+    verdict: str
+    needed: float
+
+
+def interval(quantity: Quantity, error: float) -> tuple[float, float, float]:
+    """Estimate and interval that misses with probability `error`."""
+    from scipy.stats import t as student
+
+    values = quantity.values
+    estimate = quantity.statistic(values)
+    if quantity.exact:
+        return estimate, estimate, estimate
+    count = len(values)
+    if count < 2:
+        return estimate, -math.inf, math.inf
+    rng = np.random.default_rng(0)
+    draws = [quantity.statistic(values[rng.integers(count, size=count)]) for _ in range(RESAMPLES)]
+    # The spread of a resampled mean is short by (R − 1)/R.
+    spread = float(np.std(draws)) * math.sqrt(count / (count - 1))
+    half = float(student.ppf(1.0 - error / 2.0, count - 1)) * spread
+    return estimate, estimate - half, estimate + half
+
+
+def judge(quantity: Quantity, error: float) -> Finding:
+    """Measure a quantity and hold it against its band."""
+    estimate, low, high = interval(quantity, error)
+    needed = math.nan
+    if quantity.outside:
+        verdict = OUTSIDE
+    elif quantity.low <= low and high <= quantity.high:
+        verdict = HOLDS
+    elif high < quantity.low or low > quantity.high:
+        verdict = FAILS
+    else:
+        verdict = UNDECIDED
+        room = min(abs(estimate - edge) for edge in (quantity.low, quantity.high))
+        width = max(high - estimate, estimate - low)
+        known = math.isfinite(room) and math.isfinite(width)
+        needed = (
+            math.ceil(len(quantity.values) * (width / room) ** 2) if known and room else math.inf
+        )
+    return Finding(quantity, estimate, low, high, len(quantity.values), verdict, needed)
+
+
+def overall(findings: Sequence[Finding]) -> str:
+    """The verdict of a claim from those of its quantities."""
+    verdicts = {finding.verdict for finding in findings}
+    for worst in (FAILS, UNDECIDED, HOLDS):
+        if worst in verdicts:
+            return worst
+    return OUTSIDE
+
+
+def slope(x: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The exponent e in y ∝ x^e of the replicates' mean y, values (R, K) at x (K,)."""
+    steps = np.log(x) - np.log(x).mean()
+    return lambda values: float(steps @ np.log(values.mean(axis=0)) / (steps @ steps))
+
+
+def crossing(grid: np.ndarray, level: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Where mean curves fall to a level: (R, …, K) over grid (K,) → (…), NaN where they do not."""
+
+    def find(values: np.ndarray) -> np.ndarray:
+        curve = values.mean(axis=0)
+        down = (curve[..., :-1] > level) & (curve[..., 1:] <= level)
+        last = down.shape[-1] - 1 - np.argmax(down[..., ::-1], axis=-1)
+        before = np.take_along_axis(curve, last[..., None], -1)[..., 0]
+        after = np.take_along_axis(curve, last[..., None] + 1, -1)[..., 0]
+        share = (before - level) / np.where(down.any(axis=-1), before - after, np.nan)
+        return np.asarray(grid[last] * (grid[last + 1] / grid[last]) ** share)
+
+    return find

@@ -1,0 +1,39 @@
+"""What commands share: their options, and one line for bad input."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, NAME.toml.")]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for results/ and figures/.")
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="Cores to use; all where not given.")
+]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="The study's small variant; results are named NAME-smoke.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """Bad input ends with one line and exit code 2, an interrupt with 130."""
+    from simdyn.inputs import InputError
+
+    try:
+        yield
+    except InputError as problem:
+        typer.echo(f"simdyn: {problem}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        typer.echo("simdyn: interrupted; run the same command to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None

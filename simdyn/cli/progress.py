@@ -1,0 +1,79 @@
+"""Progress with rate and time left: a bar on a terminal, plain lines otherwise."""
+
+import sys
+import time
+from typing import Any
+
+import typer
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Display:
+    """Progress with rate and time left: a bar on a terminal, plain lines otherwise."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.bar: Any = None
+        self.runs = self.done = self.fresh = 0
+        self.compile_seconds = 0.0
+        self.began = self.spoke = time.monotonic()
+
+    def start(self, runs: int, done: int) -> None:
+        """So many runs in all, so many of them already there."""
+        from simdyn.kernels.compiled import kernels_kept
+
+        self.runs, self.done = runs, done
+        kept = f", {done:,} already done" if done else ""
+        typer.echo(f"{self.name}: {runs:,} runs{kept}", err=True)
+        if done < runs and not kernels_kept():
+            typer.echo("  compiling the kernels, once for this version (under a minute)", err=True)
+        if sys.stderr.isatty() and done < runs:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            self.bar = Progress(
+                BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+                console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self.bar.start()
+            self.task = self.bar.add_task(
+                "", total=runs, completed=done, rate="preparing kernels …"
+            )
+
+    def ready(self, seconds: float) -> None:
+        """The kernels are compiled, or loaded, after so many seconds; runs begin."""
+        self.compile_seconds = seconds
+        self.began = self.spoke = time.monotonic()
+
+    def rate(self) -> str:
+        """Runs a second and time left, from this session's own pace."""
+        pace = self.fresh / max(time.monotonic() - self.began, 1e-9)
+        left = (self.runs - self.done) / pace if pace > 0 else 0.0
+        return f"{pace:,.0f} runs/s, {clock(left)} left"
+
+    def advance(self, runs: int) -> None:
+        """So many runs more."""
+        self.done += runs
+        self.fresh += runs
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.done, rate=self.rate())
+        elif now - self.spoke >= 5.0 or self.done == self.runs:
+            self.spoke = now
+            share = self.done / self.runs
+            typer.echo(f"  {self.done:,}/{self.runs:,} ({share:.0%}), {self.rate()}", err=True)
+
+    def failed(self, place: str, cause: str) -> None:
+        """A point failed; the study goes on."""
+        typer.echo(f"  {place} failed: {cause}", err=True)
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        if self.bar is not None:
+            self.bar.stop()

@@ -1,0 +1,167 @@
+"""What a user of SAM looks for in a state: its gap, the neurons it switches off, curvature.
+
+With ε̂ = τ ∇L_I/‖∇L_I‖_F on each batch I,
+
+    sam gap               mean over batches of L_I(W + ε̂) − L_I(W)
+    deactivated fraction  of the pairs (filter of sign y_k, noise ξ_k) with ⟨w, ξ_k⟩ > 0, k ∈ I,
+                          those with ⟨w + ε̂, ξ_k⟩ ≤ 0
+
+The batches of a probe are consecutive samples, so that it draws nothing.
+
+The network is piecewise linear in W, so away from kinks the Hessian of the loss is
+(1/n) Σ_i ℓ''_i ∇f_i ∇f_iᵀ. Its largest eigenvalue is that of the (n, n) matrix M with entries
+√(ℓ''_i ℓ''_k)/n · ⟨∇f_i, ∇f_k⟩, found by Lanczos' method in n-vectors: one product by G for each of
+its steps, whatever d is.
+"""
+
+import math
+
+import numpy as np
+
+from simdyn.kernels.compiled import part, stopped
+from simdyn.kernels.gradient import apply_gram, gradient, loss, patches_of, perturb
+from simdyn.kernels.linear import dot, fill, normalise
+from simdyn.kernels.simd import add_where_active
+
+LANCZOS_STEPS = 64
+
+
+@part
+def sam_probe(problem, overlaps, radius, size, drawn, work):
+    """SAM gap and deactivated fraction for batches of `size` samples.
+
+    A last batch that is smaller counts like the others. `drawn`: row 1 + k is the noise ξ_k, else
+    there is no deactivated fraction and it is 0.
+    """
+    n, banks = problem.labels.size, problem.overlaps.shape[1]
+    gap, batches, matching, off = 0.0, 0, 0, 0
+    before = np.empty(n)
+    for start in range(0, n, size):
+        samples = work.every_sample[start : min(start + size, n)]
+        patches = work.every_patch if size >= n else patches_of(problem.table, samples, work)
+        batches += 1
+        scale, finite = gradient(overlaps, problem, samples, patches, work)
+        for i in samples:
+            before[i] = loss(work.margins[i])
+        norm = apply_gram(work) if finite and scale > 0.0 else 0.0
+        moves = norm > 0.0 and radius > 0.0
+        if moves:
+            perturb(overlaps, radius, norm, work)
+            gradient(work.perturbed, problem, samples, patches, work)
+            change = 0.0
+            for i in samples:
+                change += loss(work.margins[i]) - before[i]
+            gap += change / samples.size
+        if drawn:
+            for k in samples:
+                first = 0 if problem.labels[k] > 0.0 else banks // 2
+                for f in range(first, first + banks // 2):
+                    if overlaps[1 + k, f] > 0.0:
+                        matching += 1
+                        if moves and not work.perturbed[1 + k, f] > 0.0:
+                            off += 1
+    return gap / batches, off / max(matching, 1)
+
+
+@part
+def curve(problem, overlaps, roots, vector, out, work):
+    """Out ← M vector; `roots` holds √ℓ''_i up to a common factor."""
+    start, patch, multiplicity, row, sign = problem.table
+    bank, pulls, sums = work.bank, work.pulls, work.sums
+    filters = problem.overlaps.shape[1] // 2
+    for p in range(pulls.size):
+        pulls[p] = 0.0
+    for i in range(vector.size):
+        for e in range(start[i], start[i + 1]):
+            pulls[patch[e]] += roots[i] * vector[i] * multiplicity[e]
+    fill(work.coefficients, 0.0)
+    for p in range(pulls.size):
+        add_where_active(work.coefficients, overlaps, row[p], sign[p], sign[p] * pulls[p], bank)
+    apply_gram(work)
+    for p in range(sums.size):
+        sums[p] = 0.0
+        for f in range(2 * filters):
+            if sign[p] * overlaps[row[p], f] > 0.0:
+                sums[p] += sign[p] * bank[f] * work.products[row[p], f]
+    for i in range(vector.size):
+        total = 0.0
+        for e in range(start[i], start[i + 1]):
+            total += multiplicity[e] * sums[patch[e]]
+        out[i] = roots[i] * total / (vector.size * filters * filters)
+
+
+@part
+def largest_eigenvalue(diagonal, beside):
+    """Of a symmetric tridiagonal matrix, by bisection on the signs of its leading minors."""
+    low, high = diagonal[0], diagonal[0]
+    for k in range(diagonal.size):
+        low = max(low, diagonal[k])
+        reach = abs(beside[k - 1]) if k > 0 else 0.0
+        if k + 1 < diagonal.size:
+            reach += abs(beside[k])
+        high = max(high, diagonal[k] + reach)
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            break
+        # An eigenvalue lies above `middle` where a pivot of T − middle is positive.
+        pivot, above = diagonal[0] - middle, False
+        for k in range(1, diagonal.size + 1):
+            if pivot > 0.0:
+                above = True
+                break
+            if k < diagonal.size:
+                pivot = min(pivot, -1e-300)
+                pivot = diagonal[k] - middle - beside[k - 1] * beside[k - 1] / pivot
+        if above:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@part
+def sharpness(problem, overlaps, stop, work):
+    """λ_max of the loss Hessian of all samples away from kinks; `work.margins` must be current.
+
+    Exact up to rounding for n ≤ 64; beyond, 64 Lanczos steps with full reorthogonalisation.
+    """
+    n = problem.labels.size
+    roots, largest = np.empty(n), 0.0
+    for i in range(n):
+        decay = math.exp(-0.5 * abs(work.margins[i]))
+        roots[i] = decay / (1.0 + decay * decay)  # √ℓ'', ℓ'' = e^{-|m|}/(1 + e^{-|m|})²
+        largest = max(largest, roots[i])
+    if largest == 0.0:
+        return 0.0
+    for i in range(n):
+        roots[i] /= largest
+    steps = min(n, LANCZOS_STEPS)
+    basis, image = np.zeros((steps, n)), np.empty(n)
+    diagonal, beside = np.zeros(steps), np.zeros(steps)
+    for i in range(n):  # a start that no symmetry of the problem makes orthogonal to the answer
+        basis[0, i] = roots[i] * (0.5 + (0.6180339887498949 * (i + 1)) % 1.0)
+    normalise(basis[0])
+    used = 0
+    for k in range(steps):
+        if stopped(stop):
+            break
+        curve(problem, overlaps, roots, basis[k], image, work)
+        diagonal[k] = dot(basis[k], image)
+        used = k + 1
+        for _ in range(2):
+            for earlier in range(k + 1):
+                along = dot(basis[earlier], image)
+                for i in range(n):
+                    image[i] -= along * basis[earlier, i]
+        if used == steps:
+            break
+        rest = normalise(image)
+        if not rest > 1e-14 * abs(diagonal[0]):
+            break
+        beside[k] = rest
+        for i in range(n):
+            basis[k + 1, i] = image[i]
+    if used == 0:
+        return 0.0
+    return largest * largest * largest_eigenvalue(diagonal[:used], beside[:used])
