@@ -18,7 +18,7 @@ from simdyn import SAM, Record, SignalNoiseData, TwoLayerCNN, load_study, open_r
 from simdyn.cli import app
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
-COMMANDS = ("run", "plan", "status", "verify", "plot", "simulate")
+COMMANDS = ("run", "plan", "status", "verify", "plot", "check", "simulate")
 
 STUDY = """\
 seed = 1

@@ -179,7 +179,7 @@ def shared_noise(bench: Bench) -> Iterator[Quantity]:
 @claim(
     "sampler",
     "data and weights drawn without d-vectors have the law of drawn vectors",
-    mark=EXACT, regime="any d ≥ 1; both laws of the noise",
+    mark=EXACT, regime="any d ≥ 1; measured for isotropic noise",
 )  # fmt: skip
 def sampler(bench: Bench) -> Iterator[Quantity]:
     """Two-sample tests of the initial and a later gradient norm, d far below and above n + 2m."""

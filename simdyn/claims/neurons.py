@@ -1,6 +1,6 @@
 """Claims about neurons: what the gradient is, when they learn, what SAM switches off."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -180,6 +180,22 @@ def hitting(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     return np.where(late.any(axis=1) & (first > 0), found, np.nan)
 
 
+def time_exponents(
+    ladders: Mapping[str, tuple[float, tuple[float, ...]]],
+    times: Callable[[str, float], tuple[np.ndarray, float]], y_name: str,
+) -> Iterator[Quantity]:  # fmt: skip
+    """The exponent of a time in each field: times (R,) and the predicted one along its ladder."""
+    for name, (exponent, ladder) in ladders.items():
+        pairs = [times(name, value) for value in ladder]
+        values, x = np.stack([found for found, _ in pairs], axis=1), np.array(ladder, float)
+        law = Law(name, y_name, x, values.mean(0), values.std(0) / np.sqrt(len(values)),
+                  np.array([predicted for _, predicted in pairs]), "nothing fitted")  # fmt: skip
+        yield Quantity(
+            f"exponent in {name}", values, exponent - 0.05, exponent + 0.05, EXPONENT, exponent,
+            slope(x), law=law,
+        )  # fmt: skip
+
+
 def _noise_time(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, float]:
     setting = {"n": 20, "d": 20_000, "m": 10, "B": 20, "steps": 60.0, **change}
     n, d, m, batch = (int(setting[k]) for k in ("n", "d", "m", "B"))
@@ -207,18 +223,13 @@ def noise_time(bench: Bench) -> Iterator[Quantity]:
         "η": (-1.0, (1e-4, 3e-4, 1e-3)), "d": (-1.0, (10_000, 20_000, 80_000)),
         "n": (0.0, (10, 20, 40)), "m": (1.0, (5, 10, 20)), "B": (1.0, (4, 10, 20)),
     }  # fmt: skip
-    for name, (exponent, ladder) in ladders.items():
-        fixed = {} if name in ("η",) else {"η": 3.5e-4}
-        fixed = {"η": 3.5e-4, "B": 10} if name == "n" else fixed
-        pairs = [_noise_time(bench, count, **{**fixed, name: value}) for value in ladder]
-        values = np.stack([times for times, _ in pairs], axis=1)
-        law = Law(name, "epochs until ρ̄ = 1", np.array(ladder, float), values.mean(0),
-                  values.std(0) / np.sqrt(count), np.array([law for _, law in pairs]),
-                  "nothing fitted")  # fmt: skip
-        yield Quantity(
-            f"exponent in {name}", values, exponent - 0.05, exponent + 0.05, EXPONENT, exponent,
-            slope(np.array(ladder, float)), law=law,
-        )  # fmt: skip
+    # η is held unless it is the one that varies, and B where it could not follow n.
+    held: dict[str, dict[str, float]] = {"η": {}, "n": {"η": 3.5e-4, "B": 10}}
+
+    def times(name: str, x: float) -> tuple[np.ndarray, float]:
+        return _noise_time(bench, count, **held.get(name, {"η": 3.5e-4}), **{name: x})
+
+    yield from time_exponents(ladders, times, "epochs until ρ̄ = 1")
 
 
 def _signal_time(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, float]:
@@ -249,16 +260,9 @@ def signal_time(bench: Bench) -> Iterator[Quantity]:
         "η": (-1.0, (0.01, 0.02, 0.05)), "n": (-1.0, (20, 40, 80)),
         "‖μ‖": (-2.0, (2.0, 4.0, 6.0)), "m": (1.0, (5, 10, 20)), "B": (1.0, (4, 10, 20)),
     }  # fmt: skip
-    for name, (exponent, ladder) in ladders.items():
-        pairs = [_signal_time(bench, count, **{name: value}) for value in ladder]
-        values = np.stack([times for times, _ in pairs], axis=1)
-        law = Law(name, "epochs until γ = 1", np.array(ladder, float), values.mean(0),
-                  values.std(0) / np.sqrt(count), np.array([law for _, law in pairs]),
-                  "nothing fitted")  # fmt: skip
-        yield Quantity(
-            f"exponent in {name}", values, exponent - 0.05, exponent + 0.05, EXPONENT, exponent,
-            slope(np.array(ladder, float)), law=law,
-        )  # fmt: skip
+    yield from time_exponents(
+        ladders, lambda name, x: _signal_time(bench, count, **{name: x}), "epochs until γ = 1"
+    )
 
 
 @claim(
