@@ -18,7 +18,8 @@ from simdyn import SAM, Record, SignalNoiseData, TwoLayerCNN, load_study, open_r
 from simdyn.cli import app
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
-COMMANDS = ("run", "plan", "status", "verify", "plot", "check", "simulate")
+STUDY_COMMANDS = ("run", "plan", "status", "verify", "plot")
+COMMANDS = (*STUDY_COMMANDS, "check", "simulate")
 
 STUDY = """\
 seed = 1
@@ -390,7 +391,7 @@ def test_run__bad_study_file(here: Path, text: str, words: str) -> None:
         assert words in message
 
 
-@pytest.mark.parametrize("name", COMMANDS[:-1])
+@pytest.mark.parametrize("name", STUDY_COMMANDS)
 def test_commands__what_is_no_study_file(here: Path, name: str) -> None:
     (here / "binary.toml").write_bytes(bytes(range(256)) * 10)
     (here / "folder.toml").mkdir()
@@ -426,7 +427,7 @@ def test_run__figures_that_cannot_be_written_is_one_line(here: Path) -> None:
 def test_run__store_of_another_study(here: Path) -> None:
     call("run", "small.toml")
     (here / "small.toml").write_text(STUDY.replace("seed = 1", "seed = 2"))  # with a figure now
-    for name in COMMANDS[:-1]:
+    for name in STUDY_COMMANDS:
         message = refused(here, name, "small.toml")
         assert "results/small.zarr: belongs to another study: seed is 1 there, 2 here" in message
 
@@ -436,7 +437,7 @@ def test_run__store_that_is_none(here: Path, make: Callable[[Path], object]) -> 
     (here / "small.toml").write_text(STUDY)
     (here / "results").mkdir()
     make(here / "results" / "small.zarr")
-    for name in COMMANDS[:-1]:
+    for name in STUDY_COMMANDS:
         assert "not a store of simdyn" in refused(here, name, "small.toml")
 
 
