@@ -10,7 +10,6 @@ from simdyn.inputs import InputError, check_seed, is_plain_number, shown
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
 from simdyn.kernels.point import run_problem
-from simdyn.kernels.risk import estimate
 from simdyn.params import Plan, Record, as_plan
 from simdyn.schema import (
     PROBES,
@@ -25,6 +24,7 @@ from simdyn.schema import (
 from simdyn.simulation import (
     ESTIMATORS,
     NO_TEST_SET,
+    POINTERS,
     check_kind,
     empty_traces,
     kernel_schedules,
@@ -347,7 +347,7 @@ def train(
             np.uint64(seed),
             problem.test_set,
             fresh_noise,
-            estimate(),
+            *(pointer() for pointer in POINTERS),
             record.probed,
             updates,
             stop,

@@ -12,9 +12,10 @@ from simdyn import version
 from simdyn.inputs import InputError, check_replicates, check_seed
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.kernels import problem as codes
-from simdyn.kernels.compiled import compile_for, kernels_kept
+from simdyn.kernels.compiled import compile_for, compiled_beside, kernels_kept
 from simdyn.kernels.observe import Traces
 from simdyn.kernels.point import run_point
+from simdyn.kernels.probes import probe
 from simdyn.kernels.risk import estimate
 from simdyn.kernels.sampling import Setting
 from simdyn.params import (
@@ -44,6 +45,7 @@ from simdyn.threads import available_threads, check_threads, side_by_side
 if TYPE_CHECKING:
     import xarray as xr
 
+POINTERS = (estimate, probe)
 ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
 
 # -- parameters → kernel arguments ---------------------------------------------------------------
@@ -117,7 +119,7 @@ NO_TEST_SET = codes.TestSet(
 def point_arguments(
     data: SignalNoiseData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
     replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
-    estimator: Any,
+    pointers: Sequence[Any],
 ) -> tuple[Any, ...]:  # fmt: skip
     """What `run_point` takes to run every method on every replicate of one point."""
     schedules, phase_start = kernel_schedules(plans, data.n_samples)
@@ -137,7 +139,7 @@ def point_arguments(
     )  # fmt: skip
     return (
         setting, schedules, phase_start, np.uint64(seed), replicates.start, NO_TEST_SET,
-        fresh_noise, estimator, record.probed, record_at, stop, traces, status, status_step,
+        fresh_noise, *pointers, record.probed, record_at, stop, traces, status, status_step,
     )  # fmt: skip
 
 
@@ -153,7 +155,16 @@ def run_drawn(
         Variables with dims (method, replicate, step, …); None where the stop flag was raised.
     """
     arguments = point_arguments(
-        data, net, plans, seed, replicates, record, default, names, stop, estimate()
+        data,
+        net,
+        plans,
+        seed,
+        replicates,
+        record,
+        default,
+        names,
+        stop,
+        [pointer() for pointer in POINTERS],
     )
     if not run_point(*arguments):
         return None
@@ -177,8 +188,8 @@ def prepare() -> float:
     gc.disable()  # it would walk the compiler's many objects again and again
     try:
         if not kernels_kept() and available_threads() > 1:
-            with estimate.beside():
-                compile_for(run_point, *point_arguments(**point, estimator=estimate))
+            with compiled_beside(*POINTERS):
+                compile_for(run_point, *point_arguments(**point, pointers=POINTERS))
         run_drawn(**point)
     finally:
         if collecting:

@@ -14,6 +14,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 import pytest
+from numba.core.runtime import _nrt_python, rtsys
 
 import simdyn
 from simdyn.kernels import NUMERICS_VERSION
@@ -103,6 +104,31 @@ def test_simulate__golden_values_elsewhere() -> None:
         pytest.skip("numbers were recorded at another NUMERICS_VERSION")
     for name, value in golden_values().items():
         assert float.fromhex(value) == pytest.approx(float.fromhex(GOLDEN[name]), rel=1e-9), name
+
+
+def test_kernels__give_back_every_array() -> None:
+    """Parts that borrow their arrays do not count references; the count comes out all the same."""
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(6, 2, 9)), 1e-2 * rng.normal(size=(2, 3, 9))
+    problem = simdyn.Problem.from_patches(x, np.sign(rng.normal(size=6)), w)
+    record = simdyn.Record(variables=("sam_gap", "sharpness", "deactivated_fraction"))
+
+    def everything() -> None:
+        simdyn.simulate(DATA, NET, PLAN, replicates=2, record=record)
+        simdyn.simulate(DATA, NET, PLAN, replicates=2)
+        simdyn.train(problem, PLAN[1:])
+
+    everything()
+    _nrt_python.memsys_enable_stats()
+    try:
+        before = rtsys.get_allocation_stats()
+        everything()
+        after = rtsys.get_allocation_stats()
+    finally:
+        _nrt_python.memsys_disable_stats()
+    assert after.alloc > before.alloc
+    assert after.alloc - before.alloc == after.free - before.free
+    assert after.mi_alloc - before.mi_alloc == after.mi_free - before.mi_free
 
 
 # The compiled cache

@@ -6,6 +6,7 @@ in this package, so any edit starts from an empty folder.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import subprocess
@@ -13,12 +14,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import sigutils, typing
+from numba.core import typing
 from numba.extending import intrinsic
 
 
@@ -71,9 +73,12 @@ _OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _compile(function: Callable[..., Any], **options: Any) -> Any:
+def _compile(function: Callable[..., Any], counts: bool = True, **options: Any) -> Any:
+    """`counts`: references to arrays; where not said, the caller's choice would be taken over."""
     with _kept_in_folder():
-        return numba.njit(nogil=True, no_cfunc_wrapper=True, **_OPTIONS, **options)(function)
+        return numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=counts, **_OPTIONS, **options)(
+            function
+        )
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -86,6 +91,14 @@ def part(function: Callable[..., Any]) -> Any:
     return _compile(function, no_cpython_wrapper=True)
 
 
+def borrowing(function: Callable[..., Any]) -> Any:
+    """A part that makes no array and returns none: it counts no references to those it is given.
+
+    A count is an atomic operation, for each array of each argument: some 5 ns an array and call.
+    """
+    return _compile(function, counts=False, no_cpython_wrapper=True)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
     """A part set into its caller: a layer fewer for the compiler to go through."""
     return _compile(function, no_cpython_wrapper=True, inline="always")
@@ -94,14 +107,24 @@ def inlined(function: Callable[..., Any]) -> Any:
 class Pointed:
     """A kernel that others call through a pointer, so that it can be compiled apart from them.
 
-    Calling it gives the compiled function, which kernels take as an argument.
+    Its annotations say what it takes, and it returns nothing. Calling it gives the compiled
+    function, which kernels take as an argument.
     """
 
-    def __init__(self, function: Callable[..., Any], signature: str) -> None:
-        self.function, self.signature = function, signature
-        arguments, result = sigutils.normalize_signature(signature)
-        self.kind = types.FunctionType(typing.signature(result, *arguments))
-        self.compiled: Any = None
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.compiled = function, None
+
+    @functools.cached_property
+    def signature(self) -> Any:
+        """The types of its arguments."""
+        hints = get_type_hints(self.function, include_extras=True)
+        del hints["return"]
+        return typing.signature(types.void, *map(kind_of, hints.values()))
+
+    @property
+    def kind(self) -> types.FunctionType:
+        """The type of its pointer."""
+        return types.FunctionType(self.signature)
 
     def __call__(self) -> Any:
         """The compiled function, compiled or loaded when first asked for."""
@@ -110,38 +133,49 @@ class Pointed:
                 self.compiled = numba.cfunc(self.signature, **_OPTIONS)(self.function)
         return self.compiled
 
-    @contextlib.contextmanager
-    def beside(self) -> Iterator[None]:
-        """Compile it in a process of its own while this one compiles other kernels.
 
-        Meant for an empty cache. Whatever becomes of that process, calling compiles what it has
-        not left in the cache.
-        """
-        if self.compiled is not None or _FOLDER is None:
-            yield
-            return
-        module, name = self.function.__module__, self.function.__name__
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        try:
-            other = subprocess.Popen(
-                [sys.executable, "-c", f"import {module} as home; home.{name}()"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env=environment,
-            )  # fmt: skip
-        except OSError:
-            yield
-            return
-        try:
-            yield
-            other.wait()
-        finally:
-            other.kill()
-            other.wait()
+@contextlib.contextmanager
+def compiled_beside(*kernels: Pointed) -> Iterator[None]:
+    """Compile kernels in a process of its own while this one compiles others.
+
+    Meant for an empty cache. Whatever becomes of that process, calling a kernel compiles what it
+    has not left in the cache.
+    """
+    if _FOLDER is None:
+        yield
+        return
+    places = ((kernel.function.__module__, kernel.function.__name__) for kernel in kernels)
+    orders = "; ".join(f"import {module} as home; home.{name}()" for module, name in places)
+    try:
+        other = subprocess.Popen(
+            [sys.executable, "-c", orders],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+    except OSError:
+        yield
+        return
+    try:
+        yield
+        other.wait()
+    finally:
+        other.kill()
+        other.wait()
 
 
-def pointed(signature: str) -> Callable[[Callable[..., Any]], Pointed]:
-    """Put over a kernel of this signature: it is called through a pointer, see `Pointed`."""
-    return lambda function: Pointed(function, signature)
+def kind_of(annotation: Any) -> types.Type:
+    """The compiler's type for an annotation: a number, an array with its axes, a named tuple."""
+    if get_origin(annotation) is Annotated:
+        array, axes = get_args(annotation)
+        (entries,) = get_args(get_args(array)[1])
+        return types.Array(kind_of(entries), axes, "C")
+    if hasattr(annotation, "_fields"):
+        hints = get_type_hints(annotation, include_extras=True)
+        kinds = list(map(kind_of, hints.values()))
+        if len(set(kinds)) == 1:
+            return types.NamedUniTuple(kinds[0], len(kinds), annotation)
+        return types.NamedTuple(kinds, annotation)
+    return numba.from_dtype(np.dtype(annotation))
 
 
 def compile_for(function: Any, *arguments: Any) -> None:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simdyn.kernels.compiled import part
+from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.linear import dot, inner_products, normalise
 from simdyn.kernels.problem import Floats
 
@@ -54,7 +54,7 @@ class Search(NamedTuple):
     directions: Floats  # (MAX_DIRECTIONS, r)
 
 
-@part
+@inlined
 def new_search(factor, slopes):
     """A search that has found nothing yet."""
     filters, size = factor.shape
@@ -87,7 +87,7 @@ def new_search(factor, slopes):
     )
 
 
-@part
+@borrowing
 def _is_new(search, chosen):
     """Note a set; False where it was looked at before, is empty, or the budget is spent."""
     word = np.uint64(0)
@@ -104,7 +104,7 @@ def _is_new(search, chosen):
     return True
 
 
-@part
+@borrowing
 def _solve(search, chosen):
     """The best fall of a set, with β and the overlaps of its residual in the search."""
     gram, beta, along, wrong = search.gram, search.beta, search.along, search.wrong
@@ -140,7 +140,7 @@ def _solve(search, chosen):
     return math.sqrt(max(square, 0.0))
 
 
-@part
+@inlined
 def _keep(search, chosen, fall):
     """Keep a maximum unless its direction is known; the worst gives way where there is no room."""
     size = search.arrows.shape[1]
@@ -173,7 +173,7 @@ def _keep(search, chosen, fall):
         search.sets[place, f] = chosen[f]
 
 
-@part
+@borrowing
 def _propose(search, chosen, fall, move, trial):
     """Set `trial` to what a move makes of a set; False where it cannot raise the fall.
 
@@ -195,7 +195,7 @@ def _propose(search, chosen, fall, move, trial):
     return turn + search.gram[move, move] > 1e-9 * fall * fall
 
 
-@part
+@inlined
 def climb(search, start):
     """From a set of wrong filters to a local maximum, which is kept."""
     filters = start.size
@@ -231,7 +231,7 @@ def climb(search, start):
             chosen[f] = best[f]
 
 
-@part
+@borrowing
 def _best(search):
     """The largest fall found, 0 where there is none."""
     best = 0.0
@@ -240,7 +240,7 @@ def _best(search):
     return best
 
 
-@part
+@borrowing
 def _start(search, kind, first, second, start):
     """Set `start` to the set that a climb begins at."""
     for f in range(start.size):
@@ -256,7 +256,7 @@ def _start(search, kind, first, second, start):
             start[f] = search.sets[kind, f] != named
 
 
-@part
+@inlined
 def explore(search, offset):
     """Find the maxima worth knowing at a distance offset/fall of the nearest failure."""
     filters = search.wrong.size
@@ -275,7 +275,7 @@ def explore(search, offset):
         kind += 1
 
 
-@part
+@inlined
 def failure_directions(offset, slopes, factor):
     """Unit directions (k, r) of the nearest failures, the nearest first.
 

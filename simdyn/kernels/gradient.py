@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simdyn.kernels.compiled import inlined, part
+from simdyn.kernels.compiled import borrowing, inlined, part
 from simdyn.kernels.linear import copy, fill
-from simdyn.kernels.problem import Floats, Integers
+from simdyn.kernels.problem import Indices, Matrix, Vector
 from simdyn.kernels.simd import (
     add_scaled,
     add_where_active,
@@ -34,25 +34,26 @@ class Workspace(NamedTuple):
     Extents: Q and F are q and 2m, E is D, each padded to a multiple of four.
     """
 
-    bank: Floats  # j of each filter, (F,)
-    gram: Floats  # G, (Q, q), or (0, 0) where the dictionary is factored
-    rows: Floats  # V, (Q, D), used where the dictionary is factored
-    transposed: Floats  # Vᵀ, (E, q)
-    coefficients: Floats  # C, (Q, F)
-    products: Floats  # U = G C, (Q, F)
-    perturbed: Floats  # A', (Q, F)
-    inner: Floats  # Vᵀ C, (E, F)
-    sums: Floats  # h, one for each patch
-    pulls: Floats  # Σ ℓ' y mult, one for each patch
-    every_sample: Integers  # 0 … n − 1
-    every_patch: Integers  # 0 … patches − 1
-    touched: Integers  # room for the patches of a batch
-    seen: Integers  # 1 while a patch is in `touched`
-    margins: Floats  # y f, (n,)
-    slopes: Floats  # ℓ' in the order of the batch, (n,) padded to a multiple of four
+    bank: Vector  # j of each filter, (F,)
+    gram: Matrix  # G, (Q, q), or (0, 0) where the dictionary is factored
+    rows: Matrix  # V, (Q, D), used where the dictionary is factored
+    transposed: Matrix  # Vᵀ, (E, q)
+    coefficients: Matrix  # C, (Q, F)
+    products: Matrix  # U = G C, (Q, F)
+    perturbed: Matrix  # A', (Q, F)
+    inner: Matrix  # Vᵀ C, (E, F)
+    sums: Vector  # h, one for each patch
+    pulls: Vector  # Σ ℓ' y mult, one for each patch
+    every_sample: Indices  # 0 … n − 1
+    every_patch: Indices  # 0 … patches − 1
+    touched: Indices  # room for the patches of a batch
+    seen: Indices  # 1 while a patch is in `touched`
+    margins: Vector  # y f, (n,)
+    slopes: Vector  # ℓ' in the order of the batch, (n,) padded to a multiple of four
+    found: Vector  # room for what a probe finds, (3,)
 
 
-@part
+@borrowing
 def pad(size):
     """The next multiple of four."""
     return (size + 3) // 4 * 4
@@ -104,16 +105,17 @@ def new_workspace(problem):
         np.zeros(patches, np.int64),
         np.zeros(problem.labels.size),
         np.zeros(pad(problem.labels.size)),
+        np.zeros(3),
     )
 
 
-@part
+@borrowing
 def loss(margin):
     """log(1 + exp(−margin)) without overflow."""
     return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))
 
 
-@part
+@inlined
 def patches_of(table, samples, work):
     """The distinct patches of a batch, in order of appearance."""
     count = 0
@@ -138,7 +140,7 @@ def output(start, patch, multiplicity, sums, filters, i):
     return total / filters
 
 
-@part
+@borrowing
 def gradient(overlaps, problem, samples, patches, work):
     """Coefficients C of the mean gradient over `samples`, into work.coefficients.
 
@@ -191,7 +193,7 @@ def gradient(overlaps, problem, samples, patches, work):
     return math.ldexp(1.0, exponent), True
 
 
-@part
+@borrowing
 def apply_gram(work):
     """U = G C, or V (Vᵀ C) where the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U)."""
     if work.gram.size > 0:

@@ -7,10 +7,10 @@ import math
 
 import numpy as np
 
-from simdyn.kernels.compiled import kernel, part
+from simdyn.kernels.compiled import borrowing, kernel
 
 
-@part
+@borrowing
 def dot(a, b):
     """Σ_c a_c b_c in four fixed partial sums, so that it can run in vector lanes."""
     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
@@ -25,7 +25,7 @@ def dot(a, b):
     return (s0 + s1) + (s2 + s3)
 
 
-@part
+@borrowing
 def fill(out, value):
     """Out ← value for an array of two axes."""
     for k in range(out.shape[0]):
@@ -33,7 +33,7 @@ def fill(out, value):
             out[k, f] = value
 
 
-@part
+@borrowing
 def copy(source, out):
     """Out ← source for two arrays of equal shape (p, w)."""
     for k in range(out.shape[0]):
@@ -41,7 +41,7 @@ def copy(source, out):
             out[k, f] = source[k, f]
 
 
-@part
+@borrowing
 def all_finite(array):
     """Is every entry of an array of two axes finite?"""
     for k in range(array.shape[0]):
@@ -51,7 +51,7 @@ def all_finite(array):
     return True
 
 
-@part
+@borrowing
 def normalise(vector):
     """Scale a vector to length one; returns its length before, 0 where it has none."""
     length = math.sqrt(dot(vector, vector))
@@ -108,7 +108,7 @@ def lower_factor(rows):
     return factor
 
 
-@part
+@borrowing
 def apply_lower(factor, vector, out):
     """Out = L · vector for a lower-triangular (p, r) factor."""
     for k in range(factor.shape[0]):

@@ -7,7 +7,7 @@ import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
-from simdyn.kernels.compiled import inlined, part, stopped
+from simdyn.kernels.compiled import borrowing, inlined, part, stopped
 from simdyn.kernels.gradient import (
     apply_gram,
     gradient,
@@ -17,7 +17,6 @@ from simdyn.kernels.gradient import (
     padded_copy,
 )
 from simdyn.kernels.linear import all_finite, dot, lower_factor
-from simdyn.kernels.probes import sam_probe, sharpness
 from simdyn.kernels.problem import Floats
 from simdyn.kernels.simd import product, rectified_dot
 
@@ -82,8 +81,7 @@ def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, stop):
         slopes,
         plus,
         minus,
-        stream.seed,
-        stream.replicate,
+        stream,
         stop,
         values,
     )
@@ -112,13 +110,13 @@ def error_on(test_set, moved, bank, filters):
     return error, math.sqrt(error * (1.0 - error) / n)
 
 
-@part
+@borrowing
 def half_error(margin):
     """1 for a wrong output, ½ for an output of exactly zero, else 0."""
     return 1.0 if margin < 0.0 else (0.5 if margin == 0.0 else 0.0)
 
 
-@part
+@borrowing
 def count_active(row, out):
     """Filters of each sign that a patch with these overlaps (2m,) makes active, into out (2,)."""
     for sign in range(2):
@@ -128,7 +126,7 @@ def count_active(row, out):
             out[0 if 2 * f < row.size else 1] += 1.0
 
 
-@part
+@borrowing
 def squared_norm(dictionary, k):
     """‖v_k‖²."""
     if dictionary.gram.size > 0:
@@ -137,24 +135,11 @@ def squared_norm(dictionary, k):
 
 
 @inlined
-def observe(
-    problem,
-    stream,
-    test_set,
-    fresh_noise,
-    estimate,
-    overlaps,
-    moved,
-    work,
-    radius,
-    batch_size,
-    stop,
-    state,
-    traces,
-):
-    """Write the state at index `state` of every trace; returns DONE, NON_FINITE or STOPPED.
+def observe(problem, copies, probe, overlaps, moved, work, radius, batch_size, stop, state, traces):
+    """Write the state at index `state` of every trace but the test error's.
 
-    `radius` and `batch_size` are those of the SAM perturbation that is probed.
+    `copies` is P − 1, `radius` and `batch_size` are those of the SAM perturbation that is probed.
+    Returns DONE, NON_FINITE or STOPPED.
     """
     n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
     scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
@@ -174,15 +159,16 @@ def observe(
             traces.margin[state, i] = work.margins[i]
     if traces.grad_norm.shape[0] > 0:
         traces.grad_norm[state] = scale * apply_gram(work)
-    if traces.sharpness.shape[0] > 0:
-        traces.sharpness[state] = sharpness(problem, overlaps, stop, work)
-    drawn = traces.deactivated_fraction.shape[0] > 0
-    if drawn or traces.sam_gap.shape[0] > 0:
-        gap, off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
+    probed = traces.sam_gap.shape[0] + traces.sharpness.shape[0]
+    if probed + traces.deactivated_fraction.shape[0] > 0:
+        drawn, sharp = traces.deactivated_fraction.shape[0] > 0, traces.sharpness.shape[0] > 0
+        probe(problem, overlaps, work, radius, batch_size, drawn, sharp, stop, work.found)
         if traces.sam_gap.shape[0] > 0:
-            traces.sam_gap[state] = gap
+            traces.sam_gap[state] = work.found[0]
         if drawn:
-            traces.deactivated_fraction[state] = off
+            traces.deactivated_fraction[state] = work.found[1]
+        if sharp:
+            traces.sharpness[state] = work.found[2]
     if traces.active_count.shape[0] > 0:
         for i in range(n):
             count_active(overlaps[1 + i, :banks], traces.active_count[state, :, i])
@@ -197,11 +183,19 @@ def observe(
             traces.signal_coef[state, f] = sign * square * moved[0, f]
     if traces.noise_coef.shape[0] > 0:
         for i in range(n):
-            square = fresh_noise.copies * squared_norm(problem.dictionary, 1 + i)
+            square = copies * squared_norm(problem.dictionary, 1 + i)
             for f in range(banks):
                 traces.noise_coef[state, f, i] = square * moved[1 + i, f]
+    return codes.STOPPED if stopped(stop) else codes.DONE
+
+
+@part
+def observe_test_error(
+    problem, stream, test_set, fresh_noise, estimate, overlaps, moved, work, stop, state, traces
+):
+    """Write the test error at index `state` of its traces; returns DONE or STOPPED."""
     if fresh_noise.method == codes.TEST_SET:
-        error, deviation = error_on(test_set, moved, work.bank, banks // 2)
+        error, deviation = error_on(test_set, moved, work.bank, problem.overlaps.shape[1] // 2)
         traces.test_error[state] = error
         traces.test_error_se[state] = deviation
     elif fresh_noise.method != codes.NO_TEST:

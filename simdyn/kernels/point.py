@@ -4,11 +4,12 @@ import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels.compiled import kernel, part
+from simdyn.kernels.gradient import new_workspace
 from simdyn.kernels.observe import Traces
 from simdyn.kernels.problem import Schedule
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
-from simdyn.kernels.train import train
+from simdyn.kernels.train import new_state, train
 
 
 @part
@@ -56,6 +57,7 @@ def run_point(
     test_set,
     fresh_noise,
     estimate,
+    probe,
     probe_radius,
     record_at,
     stop,
@@ -90,9 +92,12 @@ def run_point(
                 test_set,
                 fresh_noise,
                 estimate,
+                probe,
                 probe_radius,
                 record_at[method],
                 stop,
+                new_state(problem),
+                new_workspace(problem),
                 traces_of(traces, method, replicate),
             )
             if code == codes.STOPPED:
@@ -104,7 +109,17 @@ def run_point(
 
 @kernel
 def run_problem(
-    problem, schedule, seed, test_set, fresh_noise, estimate, probe_radius, record_at, stop, traces
+    problem,
+    schedule,
+    seed,
+    test_set,
+    fresh_noise,
+    estimate,
+    probe,
+    probe_radius,
+    record_at,
+    stop,
+    traces,
 ):
     """Train one explicit problem; returns status and status step."""
     stream = Stream(np.uint64(seed), np.uint64(0))
@@ -115,8 +130,11 @@ def run_problem(
         test_set,
         fresh_noise,
         estimate,
+        probe,
         probe_radius,
         record_at,
         stop,
+        new_state(problem),
+        new_workspace(problem),
         traces,
     )

@@ -18,15 +18,23 @@ import math
 
 import numpy as np
 
-from simdyn.kernels.compiled import part, stopped
-from simdyn.kernels.gradient import apply_gram, gradient, loss, patches_of, perturb
+from simdyn.kernels.compiled import Pointed, borrowing, inlined, stopped
+from simdyn.kernels.gradient import (
+    Workspace,
+    apply_gram,
+    gradient,
+    loss,
+    patches_of,
+    perturb,
+)
 from simdyn.kernels.linear import dot, fill, normalise
+from simdyn.kernels.problem import Indices, Matrix, Problem, Vector
 from simdyn.kernels.simd import add_where_active
 
 LANCZOS_STEPS = 64
 
 
-@part
+@inlined
 def sam_probe(problem, overlaps, radius, size, drawn, work):
     """SAM gap and deactivated fraction for batches of `size` samples.
 
@@ -63,7 +71,7 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
     return gap / batches, off / max(matching, 1)
 
 
-@part
+@inlined
 def curve(problem, overlaps, roots, vector, out, work):
     """Out ← M vector; `roots` holds √ℓ''_i up to a common factor."""
     start, patch, multiplicity, row, sign = problem.table
@@ -90,7 +98,7 @@ def curve(problem, overlaps, roots, vector, out, work):
         out[i] = roots[i] * total / (vector.size * filters * filters)
 
 
-@part
+@borrowing
 def largest_eigenvalue(diagonal, beside):
     """Of a symmetric tridiagonal matrix, by bisection on the signs of its leading minors."""
     low, high = diagonal[0], diagonal[0]
@@ -120,7 +128,7 @@ def largest_eigenvalue(diagonal, beside):
     return high
 
 
-@part
+@inlined
 def sharpness(problem, overlaps, stop, work):
     """λ_max of the loss Hessian of all samples away from kinks; `work.margins` must be current.
 
@@ -165,3 +173,27 @@ def sharpness(problem, overlaps, stop, work):
     if used == 0:
         return 0.0
     return largest * largest * largest_eigenvalue(diagonal[:used], beside[:used])
+
+
+@Pointed
+def probe(
+    problem: Problem,
+    overlaps: Matrix,
+    work: Workspace,
+    radius: float,
+    batch_size: int,
+    drawn: bool,
+    sharp: bool,
+    stop: Indices,
+    found: Vector,
+) -> None:
+    """Found ← (SAM gap, deactivated fraction, sharpness) of the state `overlaps`.
+
+    `work.margins` must be those of the state; they are written over. Where not `drawn` or not
+    `sharp`, the fraction or the sharpness is left as it is.
+    """
+    if sharp:
+        found[2] = sharpness(problem, overlaps, stop, work)
+    found[0], off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
+    if drawn:
+        found[1] = off

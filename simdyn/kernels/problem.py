@@ -4,13 +4,16 @@ Everything is expressed through a dictionary of q vectors v_k (the rows of V). W
 each sign, bank column f < m is filter f of sign +1 and column f ≥ m filter f − m of sign −1.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+# C-contiguous arrays with their number of axes, which `compiled.kind_of` reads.
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+Vector = Annotated[Floats, 1]
+Matrix = Annotated[Floats, 2]
+Indices = Annotated[npt.NDArray[np.int64], 1]
 
 
 class Table(NamedTuple):
@@ -21,38 +24,38 @@ class Table(NamedTuple):
     samples share is one patch, so its activations are computed once.
     """
 
-    start: Integers  # (n + 1,)
-    patch: Integers  # one for each entry
-    multiplicity: Floats  # one for each entry
-    row: Integers  # one for each patch
-    sign: Floats  # one for each patch, ±1
+    start: Indices  # (n + 1,)
+    patch: Indices  # one for each entry
+    multiplicity: Vector  # one for each entry
+    row: Indices  # one for each patch
+    sign: Vector  # one for each patch, ±1
 
 
 class Dictionary(NamedTuple):
     """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, where that is larger, by V itself."""
 
-    gram: Floats  # (q, q), or (0, 0) where the factored form V (Vᵀ C) is used
-    rows: Floats  # V in any orthonormal coordinates, (q, D); (q, 0) where nothing needs them
+    gram: Matrix  # (q, q), or (0, 0) where the factored form V (Vᵀ C) is used
+    rows: Matrix  # V in any orthonormal coordinates, (q, D); (q, 0) where nothing needs them
 
 
 class Problem(NamedTuple):
     """A training problem as seen from the span of its patches."""
 
     dictionary: Dictionary
-    overlaps: Floats  # A(0) = V W(0)ᵀ, (q, 2m)
-    weights: Floats  # W(0) in the coordinates of V, (2m, D)
+    overlaps: Matrix  # A(0) = V W(0)ᵀ, (q, 2m)
+    weights: Matrix  # W(0) in the coordinates of V, (2m, D)
     table: Table
-    labels: Floats  # observed labels y, (n,), ±1
-    true_labels: Floats  # ŷ, (n,), ±1
+    labels: Vector  # observed labels y, (n,), ±1
+    true_labels: Vector  # ŷ, (n,), ±1
 
 
 class TestSet(NamedTuple):
     """Explicit test samples: a table over p test vectors t_k, with T Vᵀ and T W(0)ᵀ."""
 
-    cross: Floats  # T Vᵀ, (p, q)
-    overlaps: Floats  # T W(0)ᵀ, (p, 2m)
+    cross: Matrix  # T Vᵀ, (p, q)
+    overlaps: Matrix  # T W(0)ᵀ, (p, 2m)
     table: Table
-    labels: Floats
+    labels: Vector
 
 
 class FreshNoise(NamedTuple):
@@ -69,11 +72,11 @@ class FreshNoise(NamedTuple):
 class Schedule(NamedTuple):
     """A list of phases, one entry of every array for each."""
 
-    radius: Floats  # τ; 0 is SGD
-    learning_rate: Floats  # η
-    epochs: Integers
-    batch_size: Integers  # B
-    keep_last: Integers  # 1: a smaller last batch is used, 0: it is dropped
+    radius: Vector  # τ; 0 is SGD
+    learning_rate: Vector  # η
+    epochs: Indices
+    batch_size: Indices  # B
+    keep_last: Indices  # 1: a smaller last batch is used, 0: it is dropped
 
 
 NO_TEST, LINE, COUNTED, RADIAL, TEST_SET = 0, 1, 2, 3, 4

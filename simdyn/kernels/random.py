@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simdyn.kernels.compiled import part
+from simdyn.kernels.compiled import borrowing
 
 # Purposes: one independent stream each. Numbers are part of NUMERICS_VERSION.
 TRUE_LABEL = np.uint64(1)
@@ -44,18 +44,18 @@ class Stream(NamedTuple):
     replicate: np.uint64
 
 
-@part
+@borrowing
 def _rotate(word, bits):
     return (word << bits) | (word >> (_WORD - bits))
 
 
-@part
+@borrowing
 def _mix(a, b, bits):
     a = a + b
     return a, _rotate(b, bits) ^ a
 
 
-@part
+@borrowing
 def threefry(c0, c1, c2, c3, k0, k1, k2, k3):
     """Four 64-bit words from a 256-bit counter and a 256-bit key, all uint64."""
     keys = (k0, k1, k2, k3, _PARITY ^ k0 ^ k1 ^ k2 ^ k3)
@@ -87,7 +87,7 @@ def threefry(c0, c1, c2, c3, k0, k1, k2, k3):
     return x0, x1, x2, x3
 
 
-@part
+@borrowing
 def block(stream, purpose, i, j):
     """The four words of element (i, j)."""
     return threefry(
@@ -95,13 +95,13 @@ def block(stream, purpose, i, j):
     )
 
 
-@part
+@borrowing
 def to_uniform(word):
     """A word to the open unit interval: the midpoint of one of 2⁵² cells."""
     return (np.float64(word >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
-@part
+@borrowing
 def to_normals(word_a, word_b):
     """Two independent standard normals from two words (Box and Muller)."""
     radius = math.sqrt(-2.0 * math.log(to_uniform(word_a)))
@@ -109,20 +109,20 @@ def to_normals(word_a, word_b):
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-@part
+@borrowing
 def uniform(stream, purpose, i, j):
     """One uniform in (0, 1) for element (i, j)."""
     return to_uniform(block(stream, purpose, i, j)[0])
 
 
-@part
+@borrowing
 def normal(stream, purpose, i, j):
     """One standard normal for element (i, j)."""
     w0, w1, _, _ = block(stream, purpose, i, j)
     return to_normals(w0, w1)[0]
 
 
-@part
+@borrowing
 def fill_normals(stream, purpose, i, out):
     """Standard normals for row i into `out`; entry c depends on (i, c) only, not on the length."""
     for start in range(0, out.size, 4):
@@ -138,7 +138,7 @@ def fill_normals(stream, purpose, i, out):
                 out[start + 3] = n3
 
 
-@part
+@borrowing
 def _log_acceptance_excess(y):
     """3 log(1 + y) − 3y + 3y²/2 − y³, by its series where the terms cancel."""
     if abs(y) > 0.02:
@@ -150,7 +150,7 @@ def _log_acceptance_excess(y):
     return y**4 * total
 
 
-@part
+@borrowing
 def gamma(stream, purpose, i, shape):
     """One Gamma(shape, 1) variate for element i, any shape > 0 (Marsaglia and Tsang, 2000).
 
@@ -175,13 +175,13 @@ def gamma(stream, purpose, i, shape):
     return boosted  # 1000 refusals in a row: probability below 1e-1000
 
 
-@part
+@borrowing
 def chi(stream, purpose, i, degrees):
     """One χ variate (the root of a χ²) with `degrees` > 0 degrees of freedom for element i."""
     return math.sqrt(2.0 * gamma(stream, purpose, i, 0.5 * degrees))
 
 
-@part
+@borrowing
 def fill_permutation(stream, purpose, i, out):
     """A uniformly random permutation of 0 … out.size − 1 for element i (Fisher and Yates)."""
     for k in range(out.size):

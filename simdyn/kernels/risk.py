@@ -21,15 +21,16 @@ import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels import random
-from simdyn.kernels.compiled import inlined, part, pointed, stopped
+from simdyn.kernels.compiled import Pointed, borrowing, inlined, stopped
 from simdyn.kernels.failures import failure_directions
 from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
+from simdyn.kernels.problem import Indices, Matrix, Vector
 
 POLL = 256  # draws between two looks at the stop flag
 _ROOT_HALF = math.sqrt(0.5)
 
 
-@part
+@borrowing
 def interval_mass(low, high):
     """Φ(high) − Φ(low) for low ≤ high, from the side of the smaller tail."""
     if low >= 0.0:
@@ -39,7 +40,7 @@ def interval_mass(low, high):
     return 1.0 - 0.5 * (math.erfc(high * _ROOT_HALF) + math.erfc(-low * _ROOT_HALF))
 
 
-@part
+@borrowing
 def failing_mass(offset, slopes, base, direction, start, kinks, order):
     """Gaussian mass of {t ≥ start : φ(t) < 0}, plus half that of {φ = 0}.
 
@@ -115,7 +116,7 @@ def failing_mass(offset, slopes, base, direction, start, kinks, order):
     return total
 
 
-@part
+@borrowing
 def summarise(values):
     """Mean, its standard error and the effective sample size (ΣX)²/ΣX², safe against underflow."""
     n, largest = values.size, 0.0
@@ -134,7 +135,7 @@ def summarise(values):
     return largest * mean, largest * error, total * total / squares
 
 
-@part
+@borrowing
 def _cell_start(along, cosines, k):
     """From where on a line along α_k lies in its cell, k being the nearest direction there."""
     start = -math.inf
@@ -194,7 +195,7 @@ def counted_values(factor, slopes, offset_up, offset_down, stream, stop, values)
         values[i] = 1.0 if value < 0.0 else (0.5 if value == 0.0 else 0.0)
 
 
-@part
+@borrowing
 def upper_gamma(twice_shape, x):
     """Q(a, x), a = twice_shape/2, by Q(a + 1, x) = Q(a, x) + xᵃ e^{−x}/Γ(a + 1)."""
     if x == 0.0:
@@ -209,7 +210,7 @@ def upper_gamma(twice_shape, x):
     return total
 
 
-@part
+@borrowing
 def _radial_value(offset, swing, size):
     """P(offset + R·swing < 0) + ½P(= 0) for R ~ χ_size."""
     if swing == 0.0 or offset == 0.0:
@@ -240,11 +241,17 @@ def radial_values(factor, slopes, offset_up, offset_down, stream, stop, values):
         )
 
 
-@pointed(
-    "void(int64, float64[:, ::1], float64[::1], float64, float64, uint64, uint64, int64[::1], "
-    "float64[::1])"
-)
-def estimate(method, factor, slopes, offset_up, offset_down, seed, replicate, stop, values):
+@Pointed
+def estimate(
+    method: int,
+    factor: Matrix,
+    slopes: Vector,
+    offset_up: float,
+    offset_down: float,
+    stream: random.Stream,
+    stop: Indices,
+    values: Vector,
+) -> None:
     """Fill `values`, zeros, whose mean estimates the test error on true labels; see `summarise`.
 
     Parameters
@@ -257,11 +264,8 @@ def estimate(method, factor, slopes, offset_up, offset_down, seed, replicate, st
         j (P−1)/m of each filter.
     offset_up, offset_down : float
         s_ŷ for ŷ = +1 and −1.
-    seed, replicate : uint64
-        The stream of draws.
     values : (draws,), or (⌈draws/2⌉,) for lines
     """
-    stream = random.Stream(seed, replicate)
     if method == codes.LINE:
         line_values(factor, slopes, offset_up, offset_down, stream, stop, values)
     elif method == codes.COUNTED:

@@ -14,19 +14,18 @@ import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels import random
-from simdyn.kernels.compiled import inlined, part, stopped
+from simdyn.kernels.compiled import borrowing, inlined, stopped
 from simdyn.kernels.gradient import (
     apply_gram,
     gradient,
-    new_workspace,
     pad,
     padded_copy,
     patches_of,
     perturb,
 )
 from simdyn.kernels.linear import all_finite
-from simdyn.kernels.observe import observe
-from simdyn.kernels.problem import Floats, Integers
+from simdyn.kernels.observe import observe, observe_test_error
+from simdyn.kernels.problem import Indices, Matrix
 from simdyn.kernels.simd import add_scaled
 
 
@@ -59,7 +58,7 @@ def step(problem, samples, patches, radius, learning_rate, overlaps, moved, work
     return True, True
 
 
-@part
+@borrowing
 def batches_per_epoch(n, batch_size, keep_last):
     """Updates in one pass over n samples."""
     return (n + batch_size - 1) // batch_size if keep_last else n // batch_size
@@ -68,10 +67,10 @@ def batches_per_epoch(n, batch_size, keep_last):
 class State(NamedTuple):
     """Where a trajectory stands."""
 
-    overlaps: Floats  # A(t), (Q, F), padded as in Workspace
-    moved: Floats  # S(t), (Q, F)
-    order: Integers  # the partition of the current epoch, (n,)
-    at: Integers  # counters, see below
+    overlaps: Matrix  # A(t), (Q, F), padded as in Workspace
+    moved: Matrix  # S(t), (Q, F)
+    order: Indices  # the partition of the current epoch, (n,)
+    at: Indices  # counters, see below
 
 
 UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = 0, 1, 2, 3, 4, 5, 6
@@ -87,7 +86,7 @@ def new_state(problem):
     return State(overlaps, np.zeros(overlaps.shape), np.arange(problem.labels.size), at)
 
 
-@part
+@inlined
 def advance(problem, schedule, stream, until, stop, state, work):
     """Train until the update number `until`; returns DONE, NON_FINITE or STOPPED."""
     at, n = state.at, problem.labels.size
@@ -133,7 +132,7 @@ def advance(problem, schedule, stream, until, stop, state, work):
     return codes.DONE
 
 
-@inlined
+@borrowing
 def train(
     problem,
     schedule,
@@ -141,23 +140,28 @@ def train(
     test_set,
     fresh_noise,
     estimate,
+    probe,
     probe_radius,
     record_at,
     stop,
+    state,
+    work,
     traces,
 ):
     """Run a schedule of phases and write the state at the updates of `record_at` into `traces`.
 
     Parameters
     ----------
-    estimate : compiled function
-        `risk.estimate`, called through its pointer.
+    estimate, probe : compiled functions
+        `risk.estimate` and `probes.probe`, called through their pointers.
     probe_radius : float
         τ of the recorded SAM gap and deactivated fraction; below 0 that of the phase at hand.
     record_at : (T,) int64, increasing
         Numbers of updates after which the state is observed; 0 is the initial state.
     stop : (1,) int64
         Polled at every step; non-zero ends the run with status STOPPED.
+    state, work : State, Workspace
+        Those of a `new_state` and `new_workspace`.
 
     Returns
     -------
@@ -169,8 +173,6 @@ def train(
     dictionary = problem.dictionary
     if not (all_finite(dictionary.gram) and all_finite(dictionary.rows)):
         return codes.NON_FINITE, 0
-    state = new_state(problem)
-    work = new_workspace(problem)
     for index in range(record_at.size):
         code = advance(problem, schedule, stream, record_at[index], stop, state, work)
         if code == codes.DONE:
@@ -179,6 +181,20 @@ def train(
             radius = schedule.radius[phase] if probe_radius < 0.0 else probe_radius
             code = observe(
                 problem,
+                fresh_noise.copies,
+                probe,
+                state.overlaps,
+                state.moved,
+                work,
+                radius,
+                schedule.batch_size[phase],
+                stop,
+                index,
+                traces,
+            )
+        if code == codes.DONE and fresh_noise.method != codes.NO_TEST:
+            code = observe_test_error(
+                problem,
                 stream,
                 test_set,
                 fresh_noise,
@@ -186,8 +202,6 @@ def train(
                 state.overlaps,
                 state.moved,
                 work,
-                radius,
-                schedule.batch_size[phase],
                 stop,
                 index,
                 traces,

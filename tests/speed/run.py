@@ -31,7 +31,6 @@ import simdyn
 from simdyn import simulation
 from simdyn.kernels import problem as codes
 from simdyn.kernels.point import run_problem
-from simdyn.kernels.risk import estimate
 
 Entry = Callable[[Runs, float, float, int], Timed]
 
@@ -78,7 +77,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
                 np.uint64(0),
                 no_tests,
                 no_test,
-                estimate(),
+                *(pointer() for pointer in simulation.POINTERS),
                 -1.0,
                 record_at,
                 stop,
