@@ -57,6 +57,65 @@ def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
     return mean.assign_coords(runs=runs, left_out=left_out)
 
 
+def over_replicates(array: xr.DataArray, status: xr.DataArray) -> xr.Dataset:
+    """Mean over the replicates with a valid last state, and its standard error.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        With dim `replicate`.
+    status : xarray.DataArray
+        Status of the same runs.
+
+    Returns
+    -------
+    xarray.Dataset
+        `mean` and `standard_error` (NaN for fewer than two runs), of the array's other dims.
+    """
+    valid = status.isin(VALID)
+    runs = valid.sum("replicate")
+    mean = array.where(valid, 0.0).sum("replicate", skipna=False) / runs.where(runs > 0)
+    squares = ((array - mean) ** 2).where(valid, 0.0).sum("replicate", skipna=False)
+    error = (squares / (runs - 1).where(runs > 1) / runs) ** 0.5
+    order = [dim for dim in array.dims if dim != "replicate"]
+    found = xr.Dataset({"mean": mean, "standard_error": error}).transpose(*order)
+    found["mean"].attrs = dict(array.attrs)
+    return found
+
+
+def last_means(ds: xr.Dataset, variable: str) -> xr.Dataset:
+    """`over_replicates` of a variable's last recorded state."""
+    return over_replicates(_last_state(ds, variable), ds["status"])
+
+
+def growth(ds: xr.Dataset) -> xr.Dataset:
+    """The largest coefficients of a state: how far signal and noise have been learned.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results with `signal_coef` or `noise_coef`, or both.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of what is there: `largest_signal` = max γ_{j,r}; `largest_noise` = max ρ̄_{j,r,i}, the
+        coefficients of samples with y_i = j, which only grow; `largest_fall` = max −ρ̲_{j,r,i},
+        those of the other samples, which only fall.
+    """
+    found = {}
+    if "signal_coef" in ds:
+        found["largest_signal"] = ds["signal_coef"].max(("sign", "filter")).assign_attrs(
+            symbol="max γ_{j,r}", long_name="largest signal coefficient")  # fmt: skip
+    if "noise_coef" in ds:
+        over = ("sign", "filter", "sample")
+        found["largest_noise"] = ds["noise_coef"].max(over).assign_attrs(
+            symbol="max ρ̄_{j,r,i}", long_name="largest noise coefficient")  # fmt: skip
+        found["largest_fall"] = (-ds["noise_coef"]).max(over).assign_attrs(
+            symbol="max −ρ̲_{j,r,i}", long_name="largest fall of a noise coefficient")  # fmt: skip
+    return xr.Dataset(found)
+
+
 def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) -> xr.Dataset:
     """One method minus another, replicate by replicate, in the last recorded state.
 

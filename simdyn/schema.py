@@ -250,8 +250,9 @@ class Layout:
 def parameter_coordinate(
     name: str, dims: tuple[str, ...], values: np.ndarray, owner: type[Parameters], field: str
 ) -> Coordinate:
-    """The coordinate of a swept parameter."""
-    attrs = {"symbol": owner.symbol(field), "long_name": owner.model_fields[field].description}
+    """The coordinate of a swept parameter; one that is no field goes by its own name."""
+    long_name = owner.model_fields[field].description or name.replace("_", " ")
+    attrs = {"symbol": owner.symbol(field), "long_name": long_name}
     return Coordinate(dims, values, {**attrs, "units": "1"})
 
 

@@ -9,9 +9,18 @@ from typing import Any
 import numpy as np
 
 from simdyn.axes import as_float, axis_values, whole
-from simdyn.formula import evaluate, names_in
+from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
 from simdyn.inputs import InputError, is_plain_number, nearest, shown
-from simdyn.params import OPTIMISERS, Parameters, Phase, SignalNoiseData, TwoLayerCNN
+from simdyn.params import (
+    OPTIMISERS,
+    Parameters,
+    Phase,
+    Real,
+    SignalNoiseData,
+    TwoLayerCNN,
+    described,
+)
+from simdyn.schema import VARIABLES
 
 Fields = dict[str, Any]
 RESERVED = ("method", "replicate", "step", "sign", "filter", "sample", "vector", "update")
@@ -76,6 +85,12 @@ class Section:
         return f"{self.where.removeprefix('methods.')}.{name}"
 
 
+class Named(Parameters):
+    """A swept number that is no field: formulas read it under the axis's own name."""
+
+    value: Real = described(0.0, "", "", "a finite number")
+
+
 @dataclasses.dataclass(frozen=True)
 class Point:
     """The parameters at one place of the space."""
@@ -87,6 +102,9 @@ class Point:
 
 class Space:
     """All points of a study, made one by one when asked for.
+
+    An axis bears the name of a field, which it sets wherever that occurs; or another name that
+    formulas read.
 
     Attributes
     ----------
@@ -105,7 +123,7 @@ class Space:
         self.owners = {name: self._owners(name) for name in axes}
         self._check_overlap()
         self.axes = {
-            name: axis_values(name, given, *self._kind(name)) for name, given in axes.items()
+            name: axis_values(name, given, *self.kind(name)) for name, given in axes.items()
         }
         self._check_names()
 
@@ -160,18 +178,35 @@ class Space:
 
     def _owners(self, name: str) -> list[tuple[Section, str]]:
         """Which fields a swept name sets."""
-        if name in RESERVED:
-            raise InputError(f"space.{name}: the name is reserved for a dim of the results")
+        if name in RESERVED or name in VARIABLES:
+            raise InputError(f"space.{name}: the name is reserved for the results")
         found = [
             (section, field)
             for section in self.sections
             for field in section.owner.model_fields
             if name in (field, section.label(field))
         ]
+        if not found and name in self._read_by_formulas():
+            if name in FUNCTIONS or name in CONSTANTS:
+                raise InputError(
+                    f"space.{name}: the name has a meaning in formulas; choose another"
+                )
+            return []
         if not found:
             known = {f for s in self.sections for f in s.owner.model_fields}
             raise InputError(f"space.{name}: no such field; {nearest(name, sorted(known))}")
         return found
+
+    def _read_by_formulas(self) -> set[str]:
+        """Every name in the study's formulas."""
+        return set().union(
+            *(
+                names_in(value)
+                for section in self.sections
+                for name, value in section.fields.items()
+                if isinstance(value, str) and section.owner.is_number(name)
+            )
+        )
 
     def _check_overlap(self) -> None:
         """An axis must set something that no more special name sets."""
@@ -181,12 +216,15 @@ class Space:
             for section, field in self.owners[name]
         }
         for name in self.owners:
-            if name not in set_by.values():
+            if self.owners[name] and name not in set_by.values():
                 section, field = self.owners[name][0]
                 other = set_by[section.where, field]
                 raise InputError(f"space.{name}: has no effect, '{other}' sets all it names")
 
-    def _kind(self, name: str) -> tuple[type[Parameters], str]:
+    def kind(self, name: str) -> tuple[type[Parameters], str]:
+        """The class and field that say what an axis may hold and what it means."""
+        if not self.owners[name]:
+            return Named, "value"
         section, field = self.owners[name][0]
         return section.owner, field
 
@@ -214,7 +252,8 @@ class Space:
 
     def _numeric_names(self, section: Section) -> set[str]:
         sections = {s.where: s for s in (self.data, self.net, section)}.values()
-        return {f for s in sections for f in s.owner.model_fields if s.owner.is_number(f)}
+        fields = {f for s in sections for f in s.owner.model_fields if s.owner.is_number(f)}
+        return fields | {name for name, owners in self.owners.items() if not owners}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -248,11 +287,12 @@ class Space:
             for section, field in self.owners[name]
         }
         try:
-            shared = _Scope([self.data, self.net], here)
+            named = {name: swept[name] for name, owners in self.owners.items() if not owners}
+            shared = _Scope([self.data, self.net], here, named)
             data = SignalNoiseData(**shared.values_of(self.data))
             net = TwoLayerCNN(**shared.values_of(self.net))
             plans = tuple(
-                tuple(self._phase(section, here) for section in plan)
+                tuple(self._phase(section, here, named) for section in plan)
                 for plan in self.phases.values()
             )
             for plan in plans:
@@ -263,8 +303,10 @@ class Space:
             raise InputError(f"{problem} (at {place})" if place else str(problem)) from None
         return Point(data, net, plans)
 
-    def _phase(self, section: Section, here: Mapping[tuple[str, str], Any]) -> Phase:
-        scope = _Scope([self.data, self.net, section], here)
+    def _phase(
+        self, section: Section, here: Mapping[tuple[str, str], Any], named: Mapping[str, float]
+    ) -> Phase:
+        scope = _Scope([self.data, self.net, section], here, named)
         phase = section.owner(**scope.values_of(section))
         assert isinstance(phase, Phase)
         return phase
@@ -277,7 +319,11 @@ class _LocatedError(InputError):
 class _Scope(Mapping[str, float]):
     """Field names of some sections as numbers, formulas evaluated when they are read."""
 
-    def __init__(self, sections: list[Section], here: Mapping[tuple[str, str], Any]) -> None:
+    def __init__(
+        self, sections: list[Section], here: Mapping[tuple[str, str], Any],
+        named: Mapping[str, float],
+    ) -> None:  # fmt: skip
+        self.named = named
         self.fields: Fields = {}
         self.home: dict[str, Section] = {}
         for section in sections:
@@ -288,15 +334,20 @@ class _Scope(Mapping[str, float]):
         self.busy: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self.fields if self.home[name].owner.is_number(name))
+        yield from self.named
+        yield from (name for name in self.fields if self.home[name].owner.is_number(name))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
+        if name in self.named:
+            return True
         return name in self.fields and self.home[str(name)].owner.is_number(str(name))
 
     def __getitem__(self, name: str) -> float:
+        if name in self.named:
+            return self.named[name]
         value = self.resolve(name)
         if value is None and name == "batch_size":
             return self["n_samples"]

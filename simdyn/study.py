@@ -16,7 +16,7 @@ from simdyn import blocks
 from simdyn.blocks import Block
 from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.params import Figure, Parameters, Record, SignalNoiseData, TwoLayerCNN
+from simdyn.params import Picture, Record, SignalNoiseData, TwoLayerCNN, made, made_picture
 from simdyn.schema import (
     DRAWN_VARIABLES,
     SCALARS,
@@ -57,7 +57,7 @@ class Study:
     seed : int, 0 … 2⁶³ − 1
     record : Record, optional
         Only the last state is recorded unless it says otherwise.
-    figure : Figure, optional
+    figure : PhaseDiagram, Curves or Trajectories, optional
     name : str
         The stem of results and figures.
 
@@ -77,7 +77,7 @@ class Study:
         replicates: int = 1,
         seed: int = 0,
         record: Record | None = None,
-        figure: Figure | None = None,
+        figure: Picture | None = None,
         name: str = "study",
     ) -> None:
         if not isinstance(methods, Mapping) or not methods:
@@ -91,9 +91,13 @@ class Study:
                 raise InputError(f"space: the name {shown(axis)}: allowed are names of fields")
         self.name = name
         self.seed, self.replicates = check_seed(seed), check_replicates(replicates)
-        for what, value, kind in (("record", record, Record), ("figure", figure, Figure)):
-            if value is not None and not isinstance(value, kind):
-                raise InputError(f"{what} = {shown(value)}: allowed is a {kind.__name__}(…)")
+        if record is not None and not isinstance(record, Record):
+            raise InputError(f"record = {shown(record)}: allowed is a Record(…)")
+        if figure is not None and not isinstance(figure, Picture):
+            raise InputError(
+                f"figure = {shown(figure)}: allowed is a PhaseDiagram(…), Curves(…) or "
+                "Trajectories(…) of simdyn.params"
+            )
         self.record = record or Record()
         if self.record.weights:
             raise InputError("record.weights = True: allowed for explicit data only")
@@ -125,8 +129,8 @@ class Study:
             tables.get("space", {}),
             replicates=tables.get("replicates", 1),
             seed=tables.get("seed", 0),
-            record=_made("record", Record, record),
-            figure=None if figure is None else _made("figure", Figure, figure),
+            record=made("record", Record, record),
+            figure=None if figure is None else made_picture(figure),
             name=name,
         )
         study._source = copy.deepcopy(dict(tables))
@@ -183,30 +187,11 @@ class Study:
         possible = [name for name in DRAWN_VARIABLES if not gone & set(VARIABLES[name].dims)]
         return choose_variables(self.record.variables, SCALARS, possible, "record")
 
-    def _check_figure(self, figure: Figure | None) -> Figure | None:
-        if figure is None:
-            return None
-        for field, axis in (("x", figure.x), ("y", figure.y)):
-            if axis not in self.space.axes:
-                hint = nearest(axis, self.space.axes)
-                raise InputError(f"figure.{field} = {axis!r}: not swept; {hint}")
-        others = set(self.space.axes) - {figure.x, figure.y}
-        if figure.x == figure.y or others:
-            also = f", and {', '.join(sorted(others))} is swept besides" if others else ""
-            raise InputError(
-                f"figure.y = {figure.y!r}: x = {figure.x!r}{also}; allowed are exactly two swept "
-                "fields, one on each axis"
-            )
-        drawable = [name for name in self.variables if VARIABLES[name].dims == ("step",)]
-        if figure.variable not in drawable:
-            hint = nearest(figure.variable, drawable)
-            raise InputError(f"figure.variable = {figure.variable!r}: not recorded; {hint}")
-        if figure.compare and figure.compare[0] == figure.compare[1]:
-            raise InputError(f"figure.compare = {list(figure.compare)}: allowed are two methods")
-        for method in figure.compare or ():
-            if method not in self.space.methods:
-                hint = nearest(method, self.space.methods)
-                raise InputError(f"figure.compare: no method {method!r}; {hint}")
+    def _check_figure(self, figure: Picture | None) -> Picture | None:
+        if figure is not None:
+            depth = {name: len(VARIABLES[name].dims) - 1 for name in self.variables}
+            recorded = {name: more for name, more in depth.items() if more >= 0}
+            figure.check(tuple(self.space.axes), self.space.methods, recorded, self.states)
         return figure
 
     def _checked_indices(self) -> Iterator[tuple[int, ...]]:
@@ -278,7 +263,7 @@ class Study:
         """Dims, coordinates and variables of the results."""
         space = self.space
         coords = {
-            name: parameter_coordinate(name, (name,), values, *space._kind(name))
+            name: parameter_coordinate(name, (name,), values, *space.kind(name))
             for name, values in space.axes.items()
         }
         used = {dim for name in self.variables for dim in VARIABLES[name].dims}
@@ -402,14 +387,6 @@ def _merge(table: dict[str, Any], changes: Mapping[str, Any]) -> None:
             _merge(table[key], value)
         else:
             table[key] = value
-
-
-def _made(where: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
-    """A parameter object from a table, with the table's name in messages."""
-    try:
-        return owner(**{str(name): value for name, value in fields.items()})
-    except InputError as problem:
-        raise InputError(str(problem).replace(owner.__name__, where, 1)) from None
 
 
 def load_study(path: str | Path) -> Study:

@@ -12,11 +12,13 @@ from simdyn.inputs import InputError, nearest
 from simdyn.params import (
     SAM,
     SGD,
-    Figure,
+    Curves,
     Parameters,
     Phase,
+    PhaseDiagram,
     Record,
     SignalNoiseData,
+    Trajectories,
     TwoLayerCNN,
     as_plan,
 )
@@ -27,7 +29,9 @@ VALID: dict[type[Parameters], dict[str, Any]] = {
     SGD: {"learning_rate": 0.1, "epochs": 100},
     SAM: {"radius": 0.03, "learning_rate": 0.1, "epochs": 100},
     Record: {},
-    Figure: {},
+    PhaseDiagram: {},
+    Curves: {"x": "dimension"},
+    Trajectories: {},
 }
 
 NAN, INF = float("nan"), float("inf")
@@ -71,12 +75,21 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
     (Record, "test_draws", [None, 4, 2**27], [3, 0, 2**27 + 1, 4.5],
      "an integer from 4 to 2**27"),
     (Record, "probe_radius", [None, 0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
-    (Figure, "kind", ["phase_diagram"], ["map", None], '"phase_diagram"'),
-    (Figure, "x", ["dimension"], [3, None, ["dimension"]], "a swept parameter"),
-    (Figure, "compare", [None, ("a", "b")], [("a",), ("a", "b", "c"), "ab", [1, 2]],
+    (PhaseDiagram, "kind", ["phase_diagram"], ["map", None], '"phase_diagram"'),
+    (PhaseDiagram, "x", ["dimension"], [3, None, ["dimension"]], "a swept parameter"),
+    (PhaseDiagram, "compare", [None, ("a", "b")], [("a",), ("a", "b", "c"), "ab", [1, 2]],
      "two names of methods"),
-    (Figure, "level", [0, -1, 0.5], [NAN, INF], "a finite number"),
-    (Figure, "hatch_loss", [0.05], [NAN], "a finite number"),
+    (PhaseDiagram, "level", [0, -1, 0.5], [NAN, INF], "a finite number"),
+    (PhaseDiagram, "hatch_loss", [0.05], [NAN], "a finite number"),
+    (Curves, "kind", ["curves"], ["curve", None], '"curves"'),
+    (Curves, "x", ["dimension"], [3, None], "a swept parameter"),
+    (Curves, "variables", [("train_loss",), ["a", "b", "c"]], [(), "test_error", ("a",) * 4, None],
+     "a list of up to three recorded scalar variables"),
+    (Curves, "compare", [None, ("a",), ("a",) * 6], [(), ("a",) * 7, "a"],
+     "a list of up to six names of methods"),
+    (Curves, "scale", ["linear", "log"], ["lin", None], '"linear" or "log"'),
+    (Trajectories, "kind", ["trajectories"], ["trajectory"], '"trajectories"'),
+    (Trajectories, "compare", [None, ("a", "b")], [("a",), "ab"], "two names of methods"),
 ]  # fmt: skip
 
 
@@ -108,7 +121,10 @@ def test_parameters__limits_of_each_field(
 
 def test_parameters__every_field_has_limits_tested() -> None:
     tested = {(owner, field) for owner, field, *_ in LIMITS}
-    inherited = {(SAM, f) for f in Phase.model_fields} | {(Figure, "y"), (Figure, "variable")}
+    inherited = {(SAM, f) for f in Phase.model_fields} | {
+        (PhaseDiagram, "y"),
+        (PhaseDiagram, "variable"),
+    }
     every = {(owner, field) for owner in VALID for field in owner.model_fields}
     assert every - inherited == tested
 
@@ -151,7 +167,7 @@ def test_parameters__message_shows_value() -> None:
         (SGD, "learningrate", "learning_rate"),
         (SAM, "raduis", "radius"),
         (Record, "variable", "variables"),
-        (Figure, "hatch", "hatch_loss"),
+        (PhaseDiagram, "hatch", "hatch_loss"),
     ],
 )
 def test_parameters__misspelt_name_gets_nearest(

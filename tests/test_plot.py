@@ -1,5 +1,6 @@
 """Figures: what is drawn is the data, and the same bytes each time."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -14,8 +15,9 @@ from matplotlib.patches import PathPatch
 
 from simdyn import analysis, plot, theory
 from simdyn.inputs import InputError
-from simdyn.params import Figure
+from simdyn.params import SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
 from simdyn.plot import artists
+from simdyn.study import Study
 
 FINGERPRINT = "5eed" * 16
 
@@ -112,7 +114,7 @@ def no_warnings():
 
 def test_phase_diagram__panels_are_means_and_their_difference():
     ds = study()
-    figure = plot.draw(ds, Figure())
+    figure = plot.draw(ds, PhaseDiagram())
     mean = analysis.mean_state(ds, "test_error").transpose("method", "signal_norm", "dimension")
     first, second, difference = map(cells, panels(figure))
     np.testing.assert_array_equal(first, mean[0])
@@ -121,7 +123,7 @@ def test_phase_diagram__panels_are_means_and_their_difference():
 
 
 def test_phase_diagram__one_colour_scale_with_nought_on_it():
-    figure = plot.draw(study(), Figure())
+    figure = plot.draw(study(), PhaseDiagram())
     limits = {(mesh(ax).norm.vmin, mesh(ax).norm.vmax) for ax in panels(figure)}
     [(low, high)] = limits
     assert low == 0.0
@@ -130,7 +132,7 @@ def test_phase_diagram__one_colour_scale_with_nought_on_it():
 
 def test_phase_diagram__compare_chooses_methods_and_their_order():
     ds = study(methods=("sgd", "other", "sam"))
-    figure = plot.draw(ds, Figure(compare=("sam", "sgd")))
+    figure = plot.draw(ds, PhaseDiagram(compare=("sam", "sgd")))
     assert [ax.get_title() for ax in panels(figure)] == ["(a) SAM", "(b) SGD", "(c) SAM − SGD"]
     mean = analysis.mean_state(ds, "test_error").sel({"method": "sam"})
     np.testing.assert_array_equal(cells(panels(figure)[0]), mean.transpose("signal_norm", ...))
@@ -140,7 +142,7 @@ def test_phase_diagram__any_order_of_dims_and_values():
     ds = study()
     turned = ds.transpose("step", "method", "signal_norm", "replicate", "dimension")
     turned = turned.isel(dimension=slice(None, None, -1), signal_norm=[3, 1, 2, *range(4, 11), 0])
-    a, b = plot.draw(ds, Figure()), plot.draw(turned, Figure())
+    a, b = plot.draw(ds, PhaseDiagram()), plot.draw(turned, PhaseDiagram())
     for one, other in zip(panels(a), panels(b), strict=True):
         np.testing.assert_allclose(cells(one), cells(other), rtol=1e-15)
     assert words(a) == words(b)
@@ -148,7 +150,7 @@ def test_phase_diagram__any_order_of_dims_and_values():
 
 def test_phase_diagram__cells_lie_around_their_values():
     ds = study()
-    coordinates = mesh(panels(plot.draw(ds, Figure()))[0]).get_coordinates()
+    coordinates = mesh(panels(plot.draw(ds, PhaseDiagram()))[0]).get_coordinates()
     x, y = coordinates[0, :, 0], coordinates[:, 0, 1]
     np.testing.assert_allclose((x[1:] + x[:-1]) / 2, ds["dimension"])
     np.testing.assert_allclose((y[1:] + y[:-1]) / 2, ds["signal_norm"])
@@ -157,7 +159,7 @@ def test_phase_diagram__cells_lie_around_their_values():
 def test_phase_diagram__axes_say_what_they_are():
     ds = study()
     ds["signal_norm"].attrs["units"] = "mm"
-    ax = panels(plot.draw(ds, Figure()))[0]
+    ax = panels(plot.draw(ds, PhaseDiagram()))[0]
     assert ax.get_xlabel() == "dimension of a patch $d$"
     assert ax.get_ylabel() == r"signal norm $\Vert μ\Vert $ (mm)"
     assert ax.get_xscale() == "linear"
@@ -165,7 +167,7 @@ def test_phase_diagram__axes_say_what_they_are():
 
 def test_phase_diagram__geometric_grid_has_a_log_axis():
     ds = study(dimension=np.geomspace(100, 1e6, 9).round())
-    ax = panels(plot.draw(ds, Figure()))[2]
+    ax = panels(plot.draw(ds, PhaseDiagram()))[2]
     assert ax.get_xscale() == "log"
     assert ax.get_yscale() == "linear"
 
@@ -175,7 +177,7 @@ def test_phase_diagram__cells_without_a_run_are_crossed_and_counted():
     ds["status"][2, 3, 0, :] = 0
     ds["status"][4, 5, 1, :2] = 3
     ds["test_error"][4, 5, 1, :2] = np.nan
-    figure = plot.draw(ds, Figure())
+    figure = plot.draw(ds, PhaseDiagram())
     for ax, expected in zip(panels(figure), (1, 0, 1), strict=True):
         crosses = [line for line in ax.lines if line.get_gid() == "absent"]
         assert np.isnan(cells(ax)).sum() == expected == len(crosses)
@@ -187,7 +189,7 @@ def test_phase_diagram__cells_without_a_run_are_crossed_and_counted():
 def test_phase_diagram__marks_where_the_difference_is_reversed():
     ds = study()
     ds["test_error"][1, 8, 1] += 0.2
-    figure = plot.draw(ds, Figure())
+    figure = plot.draw(ds, PhaseDiagram())
     [marks] = [line for line in panels(figure)[2].lines if line.get_gid() == "reverse"]
     paired = analysis.paired_difference(ds, "test_error", "sgd", "sam")
     expected = paired["difference"] < -2 * paired["standard_error"]
@@ -202,7 +204,7 @@ def test_phase_diagram__marks_where_the_difference_is_reversed():
 
 def test_phase_diagram__hatches_exactly_where_the_loss_is_high():
     ds = study()
-    figure = plot.draw(ds, Figure())
+    figure = plot.draw(ds, PhaseDiagram())
     loss = analysis.mean_state(ds, "train_loss").transpose("method", "signal_norm", "dimension")
     high = loss.values >= 0.05
     np.testing.assert_array_equal(hatched(panels(figure)[0], ds), high[0])
@@ -216,13 +218,13 @@ def test_phase_diagram__hatches_exactly_where_the_loss_is_high():
 
 def test_phase_diagram__hatch_limit_counts_as_high():
     ds = study()
-    figure = plot.draw(ds, Figure(hatch_loss=float(ds["train_loss"][0, 10, 1, 0, 1])))
+    figure = plot.draw(ds, PhaseDiagram(hatch_loss=float(ds["train_loss"][0, 10, 1, 0, 1])))
     assert hatched(panels(figure)[1], ds).all()
     assert "training loss ≥ 0.02" in words(figure)
 
 
 def test_phase_diagram__hatching_is_black_on_light_and_white_on_dark():
-    regions = panels(plot.draw(study(), Figure()))[1].patches
+    regions = panels(plot.draw(study(), PhaseDiagram()))[1].patches
     assert sorted(matplotlib.colors.to_hex(one.get_edgecolor()) for one in regions) == [
         "#000000",
         "#ffffff",
@@ -230,7 +232,7 @@ def test_phase_diagram__hatching_is_black_on_light_and_white_on_dark():
 
 
 def test_phase_diagram__without_a_training_loss():
-    figure = plot.draw(study().drop_vars("train_loss"), Figure())
+    figure = plot.draw(study().drop_vars("train_loss"), PhaseDiagram())
     assert not any(ax.patches for ax in panels(figure))
     assert "The training loss was not recorded" in words(figure)
 
@@ -240,7 +242,7 @@ def test_phase_diagram__without_a_training_loss():
 
 def test_phase_diagram__contours_of_each_method():
     ds = study()
-    a, b, c = map(lines_at_level, panels(plot.draw(ds, Figure())))
+    a, b, c = map(lines_at_level, panels(plot.draw(ds, PhaseDiagram())))
     contour = analysis.contour(ds, "test_error", 0.1, "signal_norm")
     for line, expected in ((a[0], 0), (b[0], 1), (c[0], 0), (c[1], 1)):
         np.testing.assert_array_equal(line.get_ydata(), contour[:, expected])
@@ -251,7 +253,7 @@ def test_phase_diagram__contours_of_each_method():
 
 def test_phase_diagram__law_is_fitted_to_the_first_contour():
     ds = study()
-    figure = plot.draw(ds, Figure())
+    figure = plot.draw(ds, PhaseDiagram())
     contour = analysis.contour(ds, "test_error", 0.1, "signal_norm").sel({"method": "sgd"})
     scale = theory.critical_signal_norm(ds["dimension"], 20, 2, 1.0)
     fit = analysis.fit_critical_constant(contour, scale)
@@ -266,7 +268,7 @@ def test_phase_diagram__law_is_fitted_to_the_first_contour():
 
 def test_phase_diagram__no_law_on_other_axes():
     ds = study()
-    figure = plot.draw(ds, Figure(x="signal_norm", y="dimension"))
+    figure = plot.draw(ds, PhaseDiagram(x="signal_norm", y="dimension"))
     assert "fitted" not in words(figure)
     assert len(figure.legends[0].get_texts()) < 4
 
@@ -274,18 +276,18 @@ def test_phase_diagram__no_law_on_other_axes():
 def test_phase_diagram__law_follows_a_parameter_given_by_a_formula():
     ds = study()
     ds = ds.assign_coords(n_samples=("dimension", np.arange(12, 21), ds["n_samples"].attrs))
-    figure = plot.draw(ds, Figure())
+    figure = plot.draw(ds, PhaseDiagram())
     assert "$n$ = 12…20" in words(figure)
     assert "fitted to the contour" in words(figure)
     varies = ds.assign_coords(n_samples=("signal_norm", np.arange(10, 21), ds["n_samples"].attrs))
-    assert "fitted" not in words(plot.draw(varies, Figure()))
+    assert "fitted" not in words(plot.draw(varies, PhaseDiagram()))
 
 
 # -- the caption -----------------------------------------------------------------------------------
 
 
 def test_phase_diagram__caption():
-    said = words(plot.draw(study(), Figure(level=0.2)))
+    said = words(plot.draw(study(), PhaseDiagram(level=0.2)))
     for part in (
         "(a) SGD, (b) SAM: mean test error over 5 replicates; (c) SGD minus SAM",
         "$n$ = 20, $m$ = 10, $P$ = 2, $σ_p$ = 1.",
@@ -298,7 +300,7 @@ def test_phase_diagram__caption():
 
 
 def test_phase_diagram__text_fits_and_does_not_overlap():
-    figure = plot.draw(study(), Figure())
+    figure = plot.draw(study(), PhaseDiagram())
     assert figure.get_size_inches()[0] == 7.0
     with artists.style():
         canvas = FigureCanvasAgg(figure)
@@ -322,7 +324,7 @@ def test_phase_diagram__text_fits_and_does_not_overlap():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (2, 2), (1, 6), (6, 1)])
 def test_phase_diagram__smoke_grids(shape, tmp_path):
     d, mu = np.linspace(1000, 21000, shape[0]), np.linspace(0, 10, shape[1])
-    figure = plot.draw(study(d, mu, replicates=1), Figure())
+    figure = plot.draw(study(d, mu, replicates=1), PhaseDiagram())
     plot.save(figure, tmp_path / "smoke")
     assert cells(panels(figure)[0]).shape == shape[::-1]
     if shape[0] <= 3:
@@ -337,14 +339,14 @@ def test_phase_diagram__smoke_grids(shape, tmp_path):
 
 
 def test_phase_diagram__contour_of_one_column_is_a_dash():
-    [line] = lines_at_level(panels(plot.draw(study([1000.0]), Figure()))[0])
+    [line] = lines_at_level(panels(plot.draw(study([1000.0]), PhaseDiagram()))[0])
     x, y = line.get_data()
     assert x[0] < 1000 < x[1]
     assert y[0] == y[1]
 
 
 def test_phase_diagram__level_out_of_reach():
-    figure = plot.draw(study(), Figure(level=0.9))
+    figure = plot.draw(study(), PhaseDiagram(level=0.9))
     assert "SGD has no contour: in no column does its mean fall to 0.9." in words(figure)
     assert "cannot be fitted" in words(figure)
 
@@ -354,13 +356,13 @@ def test_phase_diagram__nothing_computed_yet(tmp_path):
     ds["status"][:] = 0
     ds["test_error"][:] = np.nan
     ds["train_loss"][:] = np.nan
-    figure = plot.draw(ds, Figure())
+    figure = plot.draw(ds, PhaseDiagram())
     plot.save(figure, tmp_path / "empty")
     assert np.isnan(cells(panels(figure)[0])).all()
 
 
 def test_phase_diagram__one_method():
-    figure = plot.draw(study(methods=("sam",)), Figure())
+    figure = plot.draw(study(methods=("sam",)), PhaseDiagram())
     assert [ax.get_title() for ax in panels(figure)] == ["(a) SAM"]
     assert "(c)" not in words(figure)
 
@@ -376,14 +378,14 @@ def test_phase_diagram__one_method():
 )
 def test_phase_diagram__bad_input(fields, message):
     with pytest.raises(InputError, match=message):
-        plot.draw(study(), Figure(**fields))
+        plot.draw(study(), PhaseDiagram(**fields))
 
 
 def test_phase_diagram__third_swept_parameter():
     ds = xr.concat([study().drop_vars("n_samples")] * 2, xr.Variable("n_samples", [10, 20]))
     with pytest.raises(InputError, match="n_samples is swept too"):
-        plot.draw(ds, Figure())
-    figure = plot.draw(ds.isel(n_samples=[1]), Figure())
+        plot.draw(ds, PhaseDiagram())
+    figure = plot.draw(ds.isel(n_samples=[1]), PhaseDiagram())
     assert "$n$" not in words(figure) or "20" in words(figure)
 
 
@@ -391,8 +393,8 @@ def test_phase_diagram__third_swept_parameter():
 
 
 def test_save__same_bytes_twice(tmp_path):
-    first = plot.save(plot.draw(study(), Figure()), tmp_path / "one" / "map.png")
-    second = plot.save(plot.draw(study(), Figure()), tmp_path / "two" / "map")
+    first = plot.save(plot.draw(study(), PhaseDiagram()), tmp_path / "one" / "map.png")
+    second = plot.save(plot.draw(study(), PhaseDiagram()), tmp_path / "two" / "map")
     assert [path.name for path in first] == [path.name for path in second] == ["map.png", "map.pdf"]
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
@@ -401,9 +403,9 @@ def test_save__same_bytes_twice(tmp_path):
 
 
 def test_save__readers_settings_change_nothing(tmp_path):
-    [plain, _] = plot.save(plot.draw(study(), Figure()), tmp_path / "plain")
+    [plain, _] = plot.save(plot.draw(study(), PhaseDiagram()), tmp_path / "plain")
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "savefig.dpi": 10}):
-        [other, _] = plot.save(plot.draw(study(), Figure()), tmp_path / "other")
+        [other, _] = plot.save(plot.draw(study(), PhaseDiagram()), tmp_path / "other")
     assert plain.read_bytes() == other.read_bytes()
 
 
@@ -413,7 +415,7 @@ def test_save__keeps_dots_in_the_name(tmp_path):
 
 
 def test_save__embeds_truetype_fonts(tmp_path):
-    _, pdf = plot.save(plot.draw(study(), Figure()), tmp_path / "map")
+    _, pdf = plot.save(plot.draw(study(), PhaseDiagram()), tmp_path / "map")
     assert b"/Type3" not in pdf.read_bytes()
 
 
@@ -425,7 +427,7 @@ def test_plot__leaves_the_global_state_alone():
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     before = dict(matplotlib.rcParams)
-    plot.draw(study(), Figure())
+    plot.draw(study(), PhaseDiagram())
     assert dict(matplotlib.rcParams) == before
 
 
@@ -481,3 +483,183 @@ def test_colours__lightness_falls_all_the_way():
     grey = rgb @ np.array([0.2126, 0.7152, 0.0722])
     assert np.all(np.diff(grey) < 0.002)
     assert grey[0] - grey[-1] > 0.7
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+
+def schedule_study():
+    """A study over a name that only formulas read: SAM for a share of ten epochs."""
+    sgd = {"optimiser": "SGD", "learning_rate": 0.05, "epochs": "10*(1 - SAM_share)"}
+    sam = {"optimiser": "SAM", "radius": 0.1, "learning_rate": 0.05, "epochs": "10*SAM_share"}
+    return Study(
+        {"n_samples": 6, "dimension": 200, "signal_norm": 2.0},
+        {"n_filters": 2, "init_std": 1e-2},
+        {"first": [sam, sgd], "last": [sgd, sam]},
+        {"SAM_share": [0.0, 0.3, 1.0]},
+        replicates=4,
+        figure=Curves(x="SAM_share", variables=("test_error", "train_loss")),
+    )
+
+
+@pytest.fixture(scope="module")
+def schedules():
+    return schedule_study().run()
+
+
+def test_curves__shows_means_and_two_standard_errors(schedules):
+    figure = plot.draw(schedules, Curves(x="SAM_share", variables=("test_error", "train_loss")))
+    assert len(figure.axes) == 2
+    for ax, name in zip(figure.axes, ("test_error", "train_loss"), strict=True):
+        for k, method in enumerate(("first", "last")):
+            bars = ax.containers[k]
+            states = schedules[name].sel({"method": method}).isel(step=-1)
+            at, mean = bars.lines[0].get_data()
+            np.testing.assert_allclose(at, [0.0, 0.3, 1.0])
+            np.testing.assert_allclose(mean, states.mean("replicate"), rtol=1e-12)
+            ends = np.array(bars.lines[2][0].get_segments())[:, :, 1]
+            error = states.std("replicate", ddof=1).values / 2.0  # √4 replicates
+            np.testing.assert_allclose(ends[:, 1] - ends[:, 0], 4 * error, rtol=1e-9)
+
+
+def test_curves__tells_how_each_method_trains(schedules):
+    said = words(plot.draw(schedules, Curves(x="SAM_share")))
+    assert "SAM $τ$ = 0.1, $η$ = 0.05, full batch, 10*SAM_share epochs, then SGD" in said
+    assert "mean over 4 replicates; bars: two standard errors" in said
+    assert str(schedules.attrs["fingerprint"])[:12] in said
+
+
+def test_curves__one_replicate_has_no_bars(schedules):
+    one = schedules.isel(replicate=[0])
+    figure = plot.draw(one, Curves(x="SAM_share", scale="log"))
+    assert figure.axes[0].get_yscale() == "log"
+    assert "standard errors" not in words(figure)
+    assert not any(bars.has_yerr for bars in figure.axes[0].containers)
+
+
+def test_curves__counts_what_it_leaves_out(schedules):
+    failed = schedules.copy(deep=True)
+    failed["status"][1, 0, 2] = 3
+    failed["test_error"][1, 0, 2] = np.nan
+    figure = plot.draw(failed, Curves(x="SAM_share"))
+    assert "1 run without a valid state left out" in words(figure)
+    assert np.isfinite(figure.axes[0].containers[0].lines[0].get_ydata()).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"x": "SAM_shar"}, "Curves.x = 'SAM_shar': did you mean 'SAM_share'?"),
+        ({"x": "SAM_share", "compare": ("first", "lst")}, "'lst' is not a method; did you mean"),
+        ({"x": "SAM_share", "variables": ("eror",)}, "variable = 'eror' is not in these results"),
+    ],
+)
+def test_curves__names_what_is_missing(schedules, options, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        plot.draw(schedules, Curves(**options))
+
+
+# -- trajectories ----------------------------------------------------------------------------------
+
+ALL_PANELS = ("train_loss", "test_error", "signal_coef", "noise_coef", "deactivated_fraction",
+              "sharpness", "sam_gap")  # fmt: skip
+
+
+def course_study(variables=ALL_PANELS, **changes):
+    options = {
+        "replicates": 3,
+        "record": Record(log_spaced=9, variables=variables, probe_radius=0.02),
+        "figure": Trajectories(),
+    }
+    return Study(
+        {"n_samples": 8, "dimension": 400, "signal_norm": 2.0},
+        {"n_filters": 4, "init_std": 1e-3},
+        {"sgd": [SGD(learning_rate=0.01, epochs=400, batch_size=4)],
+         "sam": [SAM(radius=0.03, learning_rate=0.01, epochs=400, batch_size=4)]},
+        **{**options, **changes},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def course():
+    return course_study().run()
+
+
+def uprights(ax):
+    return {line.get_gid(): line.get_xdata()[0] for line in ax.lines if line.get_gid()}
+
+
+def test_trajectories__a_panel_for_each_thing_recorded(course):
+    titles = [ax.get_title() for ax in plot.draw(course, Trajectories()).axes]
+    assert titles == [
+        "(a) SGD: growth", "(b) SAM: growth", "(c) training loss, test error",
+        "(d) deactivated fraction", "(e) sharpness", "(f) SAM gap",
+    ]  # fmt: skip
+    few = plot.draw(course[["sharpness", "status"]], Trajectories())
+    assert [ax.get_title() for ax in few.axes] == ["(a) sharpness"]
+
+
+def test_trajectories__growth_is_that_of_the_largest_coefficients(course):
+    ax = plot.draw(course, Trajectories()).axes[1]
+    one = course.sel({"method": "sam"})
+    signal = one.signal_coef.max(("sign", "filter")).mean("replicate")
+    noise = one.noise_coef.max(("sign", "filter", "sample")).mean("replicate")
+    fall = (-one.noise_coef).max(("sign", "filter", "sample")).mean("replicate")
+    for line, array in zip(ax.lines, (signal, noise, fall), strict=False):
+        np.testing.assert_allclose(line.get_ydata()[1:], array[1:], rtol=1e-12)
+        np.testing.assert_array_equal(line.get_xdata()[1:], one["update"][1:])
+        assert np.isnan(line.get_ydata()[0]), "a coefficient of zero has no place in logarithms"
+
+
+def test_trajectories__marks_the_predicted_times_in_updates(course):
+    figure = plot.draw(course, Trajectories())
+    epochs = theory.noise_time(400, 4, 0.01, 2, 1.0, 4)
+    for ax in figure.axes[:2]:
+        assert uprights(ax)["time of largest_noise"] == pytest.approx(2 * epochs)
+    signal = 2 * theory.signal_time(8, 4, 0.01, 2.0, 4)
+    assert ("time of largest_signal" in uprights(figure.axes[0])) == (signal < 800)
+
+
+def test_trajectories__the_law_is_for_the_radius_that_is_probed(course):
+    levels = [line for line in plot.draw(course, Trajectories()).axes[3].lines if line.get_gid()]
+    assert levels[0].get_ydata()[0] == pytest.approx(
+        theory.deactivation_probability(0.02, 1e-3, 4, 4)
+    )
+    own = course_study(record=Record(log_spaced=9, variables=("deactivated_fraction",))).run()
+    [ax] = plot.draw(own, Trajectories()).axes
+    [level] = [line for line in ax.lines if line.get_gid()]
+    assert level.get_ydata()[0] == pytest.approx(theory.deactivation_probability(0.03, 1e-3, 4, 4))
+
+
+def test_trajectories__same_results_same_bytes(course, tmp_path):
+    first, second = (
+        [path.read_bytes() for path in plot.save(plot.draw(course, Trajectories()), tmp_path / n)]
+        for n in ("a", "b")
+    )
+    assert first == second
+
+
+def test_trajectories__names_a_method_that_is_missing(course):
+    with pytest.raises(InputError, match="'sm' is not a method; did you mean 'sam'"):
+        plot.draw(course, Trajectories(compare=("sgd", "sm")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"record": Record(variables=("sharpness",))}, "only the last state is recorded"),
+        ({"record": Record(log_spaced=5, variables=("margin",))}, "none of what it shows"),
+        ({"space": {"dimension": [10, 20]}}, "dimension is swept"),
+        ({"figure": Trajectories(compare=("sgd", "adam"))}, "no method 'adam'"),
+        ({"figure": Curves(x="dimension")}, "figure.x = 'dimension': not swept"),
+        ({"space": {"dimension": [10, 20], "noise_std": [1, 2]},
+          "figure": Curves(x="dimension")}, "noise_std is swept besides"),
+        ({"space": {"dimension": [10, 20]}, "figure": Curves(x="dimension", variables=("gap",))},
+         "figure.variables = 'gap': not recorded"),
+    ],
+)  # fmt: skip
+def test_study__refuses_a_figure_that_cannot_show_it(changes, said):
+    with pytest.raises(InputError) as problem:
+        course_study(**changes)
+    assert said in str(problem.value)
+    assert "\n" not in str(problem.value)

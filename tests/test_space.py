@@ -436,3 +436,40 @@ def test_section__constants_come_to_one_form() -> None:
 def test_whole__integers_where_a_float_stands_for_one(value: float, kept: float) -> None:
     assert whole(value) == kept
     assert type(whole(value)) is type(kept)
+
+
+# -- axes that are no fields -----------------------------------------------------------------------
+
+
+def test_point__formulas_read_a_name_that_is_no_field() -> None:
+    made = space({"share": [0.0, 0.3, 1.0]}, methods=sam(epochs="10*share", radius="share + 0.5"))
+    for index, share in enumerate((0.0, 0.3, 1.0)):
+        only = phase(made.point((index,)))
+        assert (only.epochs, only.radius) == (round(10 * share), share + 0.5)
+    assert made.shape == (3,)
+
+
+def test_point__a_named_axis_beside_a_field() -> None:
+    axes = {"scale": {"log": [1, 100], "num": 3}, "n_filters": [1, 4]}
+    made = space(axes, data={"signal_norm": "scale*sqrt(n_filters)"})
+    assert made.point((1, 1)).data.signal_norm == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "said"),
+    [
+        ("share", "6", "space.share: no such field"),  # nothing reads it
+        ("share", "6*shar", "space.share: no such field"),
+        ("method", "6*method", "space.method: the name is reserved"),
+        ("train_loss", "6*train_loss", "space.train_loss: the name is reserved"),
+        ("pi", "6*pi", "space.pi: no such field"),
+        ("sqrt", "6*sqrt", "space.sqrt: the name has a meaning in formulas"),
+    ],
+)
+def test_space__named_axes_that_mean_nothing(name: str, formula: str, said: str) -> None:
+    assert refusal({name: [1.0, 2.0]}, methods=sam(epochs=formula)).startswith(said)
+
+
+def test_space__a_named_axis_holds_finite_numbers() -> None:
+    for bad in (["a"], [True], [math.nan], [1.0, 1.0], []):
+        assert refusal({"share": bad}, methods=sam(epochs="6*share")).startswith("space.share")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from simdyn import blocks, load_study
 from simdyn.blocks import block_shape, cut
 from simdyn.inputs import InputError
-from simdyn.params import SAM, SGD, Figure, Record, SignalNoiseData, TwoLayerCNN
+from simdyn.params import SAM, SGD, PhaseDiagram, Record, SignalNoiseData, TwoLayerCNN
 from simdyn.schema import SCALARS
 from simdyn.store import study_differences
 from simdyn.study import Study
@@ -86,7 +86,7 @@ def test_load_study__phase_diagram() -> None:
     assert made.space.axes["signal_norm"].tolist() == [k / 2 for k in range(21)]
     assert made.space.methods == ("sgd", "sam")
     assert made.runs == 21 * 21 * 2 * 10
-    assert made.figure == Figure(compare=("sgd", "sam"))
+    assert made.figure == PhaseDiagram(compare=("sgd", "sam"))
     point = made.space.point((20, 6))
     assert point.data == SignalNoiseData(n_samples=20, dimension=21000, signal_norm=3.0)
     assert point.net == TwoLayerCNN(n_filters=10, init_std=0.001)
@@ -208,7 +208,7 @@ def test_load_study__paths_that_are_no_file(tmp_path: Path) -> None:
         ("figure/compare", ["sgd", "adam"], "figure.compare: no method 'adam'; "),
         ("figure/compare", ["sgd", "sgd"], "figure.compare"),
         ("figure/compare", ["sgd"], "figure.compare = ['sgd']: allowed is two names of methods"),
-        ("figure/kind", "map", "figure.kind = 'map': allowed is \"phase_diagram\""),
+        ("figure/kind", "map", "figure.kind = 'map': allowed are \"phase_diagram\", \"curves\""),
         ("figure/level", "0.1", "figure.level = '0.1': allowed is a finite number"),
         ("figure/colour", 1, "figure.colour: no such field"),
         ("figure/self", 1, "figure.self: no such field"),

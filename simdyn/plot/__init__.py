@@ -10,30 +10,33 @@ import io
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib.figure
 import xarray as xr
 
-from simdyn.params import Figure
+from simdyn.params import Picture
 from simdyn.plot.artists import style
+from simdyn.plot.curves import curves
 from simdyn.plot.laws import draw_laws
 from simdyn.plot.phase_diagram import phase_diagram
+from simdyn.plot.trajectories import trajectories
 
-KINDS: dict[str, Callable[[xr.Dataset, Figure], matplotlib.figure.Figure]] = {
-    "phase_diagram": phase_diagram
-}
+KINDS: dict[str, Callable[[xr.Dataset, Any], matplotlib.figure.Figure]] = {
+    "phase_diagram": phase_diagram, "curves": curves, "trajectories": trajectories,
+}  # fmt: skip
 
-__all__ = ["KINDS", "draw", "draw_laws", "phase_diagram", "save"]
+__all__ = ["KINDS", "curves", "draw", "draw_laws", "phase_diagram", "save", "trajectories"]
 
 
-def draw(ds: xr.Dataset, figure: Figure) -> matplotlib.figure.Figure:
+def draw(ds: xr.Dataset, figure: Picture) -> matplotlib.figure.Figure:
     """The picture a study declares.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Results of the study.
-    figure : simdyn.params.Figure
+    figure : simdyn.params.Picture
         What is drawn; its `kind` chooses the function.
 
     Returns

@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import Colormap, Normalize
+from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
@@ -54,6 +55,7 @@ _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+
 def math_symbol(symbol: str) -> str:
     """A symbol of the metadata as mathtext."""
     low = re.sub("[₀-₉₊₋]+", lambda run: f"_{{{run[0].translate(_SUBSCRIPTS)}}}", symbol)
+    low = re.sub("_([a-z]{2,})", r"_\\mathrm{\1}", low)  # a word, not a product of letters
     return f"${low}$".replace("‖", r"\Vert ") if symbol else ""
 
 
@@ -130,7 +132,7 @@ def polyline(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # -- artists -------------------------------------------------------------------------------------
 
 
-def _scale(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
+def scale(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
     """A logarithmic axis for geometric values; ticks on the values where they are few."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     if is_geometric(values):
@@ -139,6 +141,12 @@ def _scale(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
         axis.set_major_locator(FixedLocator(values.tolist()))
     else:
         axis.set_major_locator(MaxNLocator(5 if which == "x" else 6, steps=[1, 2, 5, 10]))
+
+
+def entry(label: str, **style: Any) -> Line2D:
+    """A line as it stands in a legend."""
+    look = {"color": "black", "linewidth": 1.1, "markersize": 3.2, "markeredgewidth": 0.7}
+    return Line2D([], [], label=label, **{**look, **style})
 
 
 def draw_cells(
@@ -151,8 +159,8 @@ def draw_cells(
         cell_edges(x), cell_edges(y), np.ma.masked_invalid(cells.values), norm=norm, cmap=cmap,
         rasterized=True,  # as vectors, viewers leave hairlines between cells
     )  # fmt: skip
-    _scale(ax, "x", x)
-    _scale(ax, "y", y)
+    scale(ax, "x", x)
+    scale(ax, "y", y)
     ax.set(xlim=cell_edges(x)[[0, -1]], ylim=cell_edges(y)[[0, -1]])
     absent = mark_cells(ax, cells.isnull(), marker="x", color="black", markersize=3, gid="absent")
     return mesh, absent

@@ -15,16 +15,14 @@ from matplotlib.patches import Patch
 
 from simdyn import analysis, theory
 from simdyn.inputs import InputError, nearest
-from simdyn.params import Figure
-from simdyn.plot import artists
+from simdyn.params import PhaseDiagram
+from simdyn.plot import artists, page, words
 
 LAW = r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}"
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
-ACRONYMS = {"sgd": "SGD", "sam": "SAM", "gd": "GD"}
 
-# Inches, for a two-column page.
-WIDTH, LEFT, RIGHT, GAP = 7.0, 0.48, 0.72, 0.12
-TOP, PANEL, BELOW_PANEL, ROW, MARGIN = 0.24, 1.86, 0.48, 0.155, 0.1
+LEFT, RIGHT, GAP = 0.48, 0.72, 0.12  # inches
+TOP, PANEL, BELOW_PANEL = 0.24, 1.86, 0.48
 
 
 # -- numbers -------------------------------------------------------------------------------------
@@ -34,7 +32,7 @@ TOP, PANEL, BELOW_PANEL, ROW, MARGIN = 0.24, 1.86, 0.48, 0.155, 0.1
 class Content:
     """All numbers of a phase diagram, before anything is drawn."""
 
-    figure: Figure
+    figure: PhaseDiagram
     methods: tuple[str, ...]
     mean: xr.DataArray  # (method, y, x)
     contours: xr.DataArray  # (method, x)
@@ -47,7 +45,7 @@ class Content:
     @property
     def names(self) -> list[str]:
         """Names of the methods as a reader knows them."""
-        return [ACRONYMS.get(method, method) for method in self.methods]
+        return [words.spoken(method) for method in self.methods]
 
     @property
     def reverse(self) -> xr.DataArray | None:
@@ -57,7 +55,7 @@ class Content:
         return self.difference < -2 * self.error
 
 
-def _check(ds: xr.Dataset, figure: Figure) -> xr.Dataset:
+def _check(ds: xr.Dataset, figure: PhaseDiagram) -> xr.Dataset:
     """The dataset with the figure's two axes only, in increasing order."""
     swept = [str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")]
     for option in ("x", "y"):
@@ -78,7 +76,7 @@ def _check(ds: xr.Dataset, figure: Figure) -> xr.Dataset:
     return ds.sortby([figure.x, figure.y])
 
 
-def _methods(ds: xr.Dataset, figure: Figure) -> tuple[str, ...]:
+def _methods(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, ...]:
     present = [str(name) for name in ds["method"].values]
     for name in figure.compare or ():
         if name not in present:
@@ -87,7 +85,7 @@ def _methods(ds: xr.Dataset, figure: Figure) -> tuple[str, ...]:
 
 
 def _law(
-    ds: xr.Dataset, figure: Figure, contour: xr.DataArray
+    ds: xr.Dataset, figure: PhaseDiagram, contour: xr.DataArray
 ) -> tuple[xr.DataArray | None, analysis.ConstantFit | None]:
     """SGD's critical line with its constant fitted, where axes and parameters allow it."""
     needed = ("dimension", "n_samples", "n_patches", "noise_std")
@@ -100,7 +98,7 @@ def _law(
     return (fit.constant * scale if fit.points else None), fit
 
 
-def measure(ds: xr.Dataset, figure: Figure) -> Content:
+def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     """Everything a phase diagram shows, from results.
 
     Raises
@@ -130,24 +128,6 @@ def measure(ds: xr.Dataset, figure: Figure) -> Content:
 # -- words ---------------------------------------------------------------------------------------
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _held(ds: xr.Dataset) -> str:
-    """The parameters that are on no axis: the sizes n, m and P first."""
-    sizes = ("n_samples", "n_filters", "n_patches")
-    rest = (str(name) for name in ds.coords if name not in (*sizes, "update", *ds.dims))
-    items = []
-    for name in (*(size for size in sizes if size in ds.coords and size not in ds.dims), *rest):
-        symbol = artists.math_symbol(ds[name].attrs.get("symbol", ""))
-        if symbol and np.issubdtype(ds[name].dtype, np.number):
-            low, high = float(ds[name].min()), float(ds[name].max())
-            value = f"{low:g}" if low == high else f"{low:g}…{high:g}"
-            items.append(f"{symbol}\u00a0=\u00a0{value}")
-    return ", ".join(items)
-
-
 def _about_lines(content: Content) -> list[str]:
     level, said = f"{content.figure.level:g}", []
     for name, line in zip(content.names, content.contours, strict=True):
@@ -157,13 +137,14 @@ def _about_lines(content: Content) -> list[str]:
         elif lost:
             said.append(f"In {lost} of {line.size} columns {name}'s mean does not fall to {level}.")
         if several:
-            said.append(f"In {_count(several, 'column')} {name}'s mean falls to {level} more than "
-                        "once, and the last is drawn.")  # fmt: skip
+            said.append(f"In {words.count(several, 'column')} {name}'s mean falls to {level} more "
+                        "than once, and the last is drawn.")  # fmt: skip
     fit = content.fit
     if fit is not None and fit.points:
         spread = f", residuals {fit.spread:.1%}" if fit.points > 1 else ""
         said.append(f"Pale band: ${LAW}$, $c={fit.constant:.3g}$ fitted to the contour of "
-                    f"{content.names[0]} ({_count(fit.points, 'point')}{spread}).")  # fmt: skip
+                    f"{content.names[0]} "
+                    f"({words.count(fit.points, 'point')}{spread}).")  # fmt: skip
     elif fit is not None:
         said.append(f"Without that contour $c$ of ${LAW}$ cannot be fitted.")
     return said
@@ -187,7 +168,9 @@ def _about_cells(content: Content) -> list[str]:
         if content.error.isnull().all():
             said.append("One replicate gives no standard error of the difference.")
         elif reverse:
-            said.append(f"Circles in (c): below −2 standard errors ({_count(reverse, 'cell')}).")
+            said.append(
+                f"Circles in (c): below −2 standard errors ({words.count(reverse, 'cell')})."
+            )
         else:
             said.append("No difference is below −2 standard errors.")
         if (content.difference < 0).any():
@@ -195,8 +178,8 @@ def _about_cells(content: Content) -> list[str]:
     lost = int(content.mean["left_out"].sum())
     if lost:
         empty = int(content.mean.isnull().sum())
-        said.append(f"{_count(lost, 'run')} without a valid state left out; crosses: "
-                    f"none valid ({_count(empty, 'cell')}).")  # fmt: skip
+        said.append(f"{words.count(lost, 'run')} without a valid state left out; crosses: "
+                    f"none valid ({words.count(empty, 'cell')}).")  # fmt: skip
     return said
 
 
@@ -205,13 +188,12 @@ def caption(ds: xr.Dataset, content: Content) -> list[str]:
     figure, names = content.figure, content.names
     panels = ", ".join(f"({letter}) {name}" for letter, name in zip("ab", names, strict=False))
     what = content.mean.attrs.get("long_name", figure.variable)
-    first = f"{panels}: {what} over {_count(ds.sizes['replicate'], 'replicate')}"
+    first = f"{panels}: {what} over {words.count(ds.sizes['replicate'], 'replicate')}"
     if content.difference is not None:
         first += f"; (c) {names[0]} minus {names[1]}, on the same colour scale"
-    held, fingerprint = _held(ds), str(ds.attrs.get("fingerprint", ""))[:12] or "unknown"
     return [
         f"{first}.",
-        *([f"{held}."] if held else []),
+        *words.setting(ds, content.methods),
         *(
             [f"Black lines: contours at {figure.level:g}."]
             if content.contours.notnull().any()
@@ -219,8 +201,7 @@ def caption(ds: xr.Dataset, content: Content) -> list[str]:
         ),
         *_about_lines(content),
         *_about_cells(content),
-        f"Study {ds.attrs.get('title', 'unknown')}, seed {ds.attrs.get('seed', 'unknown')}, "
-        f"fingerprint {fingerprint}.",
+        words.origin(ds),
     ]
 
 
@@ -282,14 +263,14 @@ def _legend(content: Content) -> list[Artist]:
     return handles
 
 
-def phase_diagram(ds: xr.Dataset, figure: Figure) -> matplotlib.figure.Figure:
+def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Figure:
     """Maps of a variable for two methods and of their difference, on one colour scale.
 
     Parameters
     ----------
     ds : xarray.Dataset
         Results of a study over the figure's two axes, all of it or what is done so far.
-    figure : simdyn.params.Figure
+    figure : simdyn.params.PhaseDiagram
 
     Returns
     -------
@@ -308,25 +289,16 @@ def phase_diagram(ds: xr.Dataset, figure: Figure) -> matplotlib.figure.Figure:
 
 
 def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure:
-    """Lay out panels, colour bar, legend and caption; all lengths are inches from the top left."""
+    """Lay out panels, colour bar, legend and caption."""
     panels = len(content.methods) + (content.difference is not None)
-    wide = (WIDTH - LEFT - RIGHT - 2 * GAP) / 3
-    handles = _legend(content)
-    lines = artists.wrap(sentences, (WIDTH - 2 * MARGIN) * 72, 7)
-    legend_at = TOP + PANEL + BELOW_PANEL
-    caption_at = legend_at + ROW * -(-len(handles) // 2) + 0.08
-    height = caption_at + ROW * len(lines) + 0.06
-    sheet = matplotlib.figure.Figure(figsize=(WIDTH, height))
-
-    def add_axes(left: float, width: float, **options: Any) -> Axes:
-        box = (left / WIDTH, 1 - (TOP + PANEL) / height, width / WIDTH, PANEL / height)
-        return sheet.add_axes(box, **options)
-
+    wide = (page.WIDTH - LEFT - RIGHT - 2 * GAP) / 3
+    sheet = page.Page(TOP + PANEL + BELOW_PANEL, _legend(content), sentences)
     norm = _shared_scale(content.mean)
     axes: list[Axes] = []
     for index in range(panels):
         share = axes[0] if axes else None
-        ax = add_axes(LEFT + index * (wide + GAP), wide, sharex=share, sharey=share)
+        ax = sheet.add_axes(LEFT + index * (wide + GAP), TOP, wide, PANEL, sharex=share,
+                            sharey=share)  # fmt: skip
         axes.append(ax)
         if index < len(content.methods):
             mesh, _ = draw_method(ax, content, index, norm)
@@ -339,17 +311,8 @@ def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure
         ax.tick_params(labelleft=index == 0)
     axes[0].set_ylabel(artists.label(content.mean[content.figure.y]))
 
-    bar = sheet.colorbar(mesh, cax=add_axes(LEFT + panels * (wide + GAP), 0.11))
+    beside = sheet.add_axes(LEFT + panels * (wide + GAP), TOP, 0.11, PANEL)
+    bar = sheet.figure.colorbar(mesh, cax=beside)
     what = content.mean.attrs.get("long_name", content.figure.variable)
     bar.set_label(f"{what}, or difference" if panels > 2 else what)
-
-    if handles:
-        sheet.legend(
-            handles=handles, loc="upper left", ncols=2, frameon=False, borderaxespad=0, borderpad=0,
-            bbox_to_anchor=(MARGIN / WIDTH, 1 - legend_at / height), handlelength=3.2,
-            labelspacing=0.45, columnspacing=2.5,
-        )  # fmt: skip
-    for row, line in enumerate(lines):
-        baseline = 1 - (caption_at + ROW * (row + 0.7)) / height
-        sheet.text(MARGIN / WIDTH, baseline, line, va="baseline", gid="caption")
-    return sheet
+    return sheet.figure

@@ -1,0 +1,110 @@
+"""What is recorded of a run, and when."""
+
+import typing
+from typing import Literal
+
+import numpy as np
+
+from simdyn.inputs import InputError
+from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described
+from simdyn.params.plan import Phase
+
+MAX_UPDATES, MAX_STATES = 2**62, 2**24
+DEFAULT_DRAWS = {"line": 128, "counted": 1000, "radial": 1000}
+
+
+class Record(Parameters):
+    """What is recorded, and when. The initial state is step 0; the last state is always recorded.
+
+    Parameters
+    ----------
+    every : int ≥ 1, optional
+        Record each multiple of this many units. Where neither `every` nor `log_spaced` is given,
+        `simulate` and `train` record every epoch, a study only the last state.
+    unit : {"epoch", "step"}
+        What `every` counts: passes over the data or parameter updates.
+    log_spaced : int ≥ 2, optional
+        Record about this many states instead, spaced evenly in the logarithm of the update.
+    variables : tuple of str, optional
+        Names of what to record; `None` records what the call records by default.
+    weights : bool
+        For explicit data: record the weights themselves.
+    test_estimator : {"line", "counted", "radial"}
+        How the test error on fresh samples is estimated (see `simdyn.kernels.risk`).
+    test_draws : int, 4 … 2²⁷, optional
+        Random draws for each estimate: lines (default 128), or points or rays (1000).
+    probe_radius : float ≥ 0, optional
+        τ of the perturbation behind `sam_gap` and `deactivated_fraction`. Where absent that of the
+        phase which made the last update; it is 0 in a phase of SGD, and so are they.
+    """
+
+    every: Whole | None = described(
+        None, "", "recording interval", "an integer from 1 to 2**53", ge=1, le=MAX_DIMENSION
+    )
+    unit: Literal["epoch", "step"] = described("epoch", "", "unit", '"epoch" or "step"')
+    log_spaced: Whole | None = described(
+        None, "", "states, log-spaced", "an integer from 2 to 2**20", ge=2, le=2**20
+    )
+    variables: tuple[str, ...] | None = described(
+        None, "", "variables", "a list of names of variables"
+    )
+    weights: bool = described(False, "", "record weights", "true or false")
+    test_estimator: Literal["line", "counted", "radial"] = described(
+        "line", "", "estimator of the test error", '"line", "counted" or "radial"'
+    )
+    test_draws: Whole | None = described(
+        None, "", "draws for each test error", "an integer from 4 to 2**27", ge=4, le=2**27
+    )
+
+    probe_radius: Real | None = described(None, "τ", "probed radius", "a finite number ≥ 0", ge=0)
+
+    @property
+    def probed(self) -> float:
+        """The probed radius as kernels take it: −1 for that of the phase."""
+        return -1.0 if self.probe_radius is None else self.probe_radius
+
+    @property
+    def draws(self) -> int:
+        """Random draws for each test error."""
+        return self.test_draws or DEFAULT_DRAWS[self.test_estimator]
+
+    def updates(self, plan: typing.Sequence[Phase], n_samples: int, default: str) -> np.ndarray:
+        """Numbers of updates after which a plan is recorded.
+
+        Parameters
+        ----------
+        plan : sequence of Phase
+        n_samples : int
+        default : {"epoch", "last"}
+            What to record where neither `every` nor `log_spaced` is given.
+
+        Returns
+        -------
+        (T,) int64, increasing
+        """
+        per_epoch = [phase.updates_per_epoch(n_samples) for phase in plan]
+        last = sum(phase.epochs * k for phase, k in zip(plan, per_epoch, strict=True))
+        if last > MAX_UPDATES:
+            raise InputError(f"epochs: the plan makes {last:.3g} updates; allowed are up to 2**62")
+        if self.log_spaced is not None:
+            if self.every is not None:
+                raise InputError("Record: every and log_spaced are given; allowed is one of them")
+            spaced = np.geomspace(1, max(last, 1), self.log_spaced - 1).round().astype(np.int64)
+            return np.unique(np.concatenate([[0], spaced[spaced <= last], [last]]))
+        if self.every is None and default == "last":
+            return np.array([last], dtype=np.int64)
+        every = self.every or 1
+        length = last if self.unit == "step" else sum(phase.epochs for phase in plan)
+        if length // every > MAX_STATES:
+            raise InputError(
+                f"Record would keep {length // every:.3g} states; allowed are up to 2**24: use "
+                "every or log_spaced"
+            )
+        if self.unit == "step":
+            return np.unique(np.append(np.arange(0, last + 1, every), last))
+        epochs = np.arange(0, sum(phase.epochs for phase in plan) + 1, every)
+        updates, begun = np.zeros_like(epochs), 0
+        for phase, k in zip(plan, per_epoch, strict=True):
+            updates += k * np.clip(epochs - begun, 0, phase.epochs)
+            begun += phase.epochs
+        return np.unique(np.append(updates, last))

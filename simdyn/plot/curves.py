@@ -1,0 +1,122 @@
+"""Variables over one swept parameter, a line with its errors for each method."""
+
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+
+from simdyn import analysis
+from simdyn.inputs import InputError, nearest
+from simdyn.params import Curves
+from simdyn.plot import artists, page, words
+
+# Told apart in greyscale: by dashes, by markers, and by what fills them.
+STYLES: tuple[dict[str, Any], ...] = (
+    {"linestyle": "-", "marker": "o", "markerfacecolor": "white"},
+    {"linestyle": (0, (4, 1.6)), "marker": "s", "markerfacecolor": "black"},
+    {"linestyle": (0, (1, 1.2)), "marker": "^", "markerfacecolor": "white"},
+    {"linestyle": "-.", "marker": "D", "markerfacecolor": "black"},
+    {"linestyle": "-", "marker": "v", "markerfacecolor": "black"},
+    {"linestyle": (0, (6, 1, 1, 1, 1, 1)), "marker": "P", "markerfacecolor": "white"},
+)
+
+LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.55, 0.12, 0.24, 1.75, 0.48  # inches
+
+
+def _methods(ds: xr.Dataset, figure: Curves) -> list[str]:
+    present = [str(name) for name in ds["method"].values]
+    for name in figure.compare or ():
+        if name not in present:
+            raise InputError(f"Curves.compare: '{name}' is not a method; {nearest(name, present)}")
+    return list(figure.compare or present)
+
+
+def _check(ds: xr.Dataset, figure: Curves) -> xr.Dataset:
+    """The dataset with the figure's axis only, in increasing order."""
+    swept = [str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")]
+    if figure.x not in swept or not np.issubdtype(ds[figure.x].dtype, np.number):
+        raise InputError(f"Curves.x = {figure.x!r}: {nearest(figure.x, swept)}")
+    for name in (name for name in swept if name != figure.x):
+        if ds.sizes[name] > 1:
+            raise InputError(
+                f"Curves has the axis {figure.x}, but {name} is swept too: choose one value of it"
+            )
+        ds = ds.isel({name: 0})
+    return ds.sortby(figure.x)
+
+
+def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) -> list[Artist]:
+    """Means over the array's dim, with two standard errors where there are any."""
+    x = mean[mean.dims[0]].values
+    bars = 2 * np.nan_to_num(error.values)
+    drawn = ax.errorbar(
+        x, mean.values, bars if bars.any() else None, color="black", linewidth=1.0, elinewidth=0.6,
+        capsize=1.5, markersize=3.2, markeredgewidth=0.7, **style,
+    )  # fmt: skip
+    return [*drawn.get_children()]
+
+
+def _caption(ds: xr.Dataset, figure: Curves, methods: list[str], lost: int) -> list[str]:
+    runs = words.count(ds.sizes["replicate"], "replicate")
+    shown = ", ".join(
+        f"({letter}) {ds[name].attrs.get('long_name', name)}"
+        for letter, name in zip("abc", figure.variables, strict=False)
+    )
+    bars = "" if ds.sizes["replicate"] < 2 else "; bars: two standard errors"
+    return [
+        f"{shown}: mean over {runs}{bars}.",
+        *words.setting(ds, methods),
+        *([f"{words.count(lost, 'run')} without a valid state left out."] if lost else []),
+        words.origin(ds),
+    ]
+
+
+def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
+    """Means of variables over one swept parameter, a panel for each variable.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results of a study over the figure's axis, all of it or what is done so far.
+    figure : simdyn.params.Curves
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        7 inches wide, with a caption.
+
+    Raises
+    ------
+    InputError
+        Where the figure names what the results do not have.
+    """
+    ds, methods = _check(ds, figure), _methods(ds, figure)
+    lost = int((~ds["status"].sel({"method": methods}).isin(analysis.VALID)).sum())
+    found = {name: analysis.last_means(ds, name) for name in figure.variables}
+    with artists.style():
+        handles = [
+            artists.entry(words.spoken(method), **style)
+            for method, style in zip(methods, STYLES, strict=False)
+        ]
+        sheet = page.Page(
+            TOP + PANEL + BELOW_PANEL, handles, _caption(ds, figure, methods, lost),
+            columns=min(3, len(handles)),
+        )  # fmt: skip
+        panels = len(figure.variables)
+        wide = (page.WIDTH - LEFT - RIGHT - (panels - 1) * GAP) / panels
+        for index, values in enumerate(found.values()):
+            ax = sheet.add_axes(LEFT + index * (wide + GAP), TOP, wide, PANEL)
+            for method, style in zip(methods, STYLES, strict=False):
+                one = values.sel({"method": method})
+                draw_curve(ax, one["mean"], one["standard_error"], style)
+            artists.scale(ax, "x", ds[figure.x].values)
+            ax.set(xlabel=artists.label(ds[figure.x]), ylabel=artists.label(values["mean"]))
+            if figure.scale == "log":
+                ax.set_yscale("log")
+            else:
+                ax.set_ylim(bottom=min(0.0, float(values["mean"].min())))
+            ax.set_title(f"({'abc'[index]})", pad=4, loc="left")
+    return sheet.figure

@@ -1,0 +1,75 @@
+"""Words of captions: what was held, how it was trained, where it comes from."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simdyn.params import OPTIMISERS
+from simdyn.plot import artists
+
+ACRONYMS = {"sgd": "SGD", "sam": "SAM", "gd": "GD"}
+NBSP = "\u00a0"
+
+
+def spoken(method: str) -> str:
+    """The name of a method as a reader knows it."""
+    return ACRONYMS.get(method, method.replace("_", " "))
+
+
+def count(number: int, what: str) -> str:
+    """A number of things, in the plural where due."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def held(ds: xr.Dataset) -> str:
+    """The parameters that are on no axis: the sizes n, m and P first."""
+    sizes = ("n_samples", "n_filters", "n_patches")
+    rest = (str(name) for name in ds.coords if name not in (*sizes, "update", *ds.dims))
+    items = []
+    for name in (*(size for size in sizes if size in ds.coords and size not in ds.dims), *rest):
+        symbol = artists.math_symbol(ds[name].attrs.get("symbol", ""))
+        if symbol and np.issubdtype(ds[name].dtype, np.number):
+            low, high = float(ds[name].min()), float(ds[name].max())
+            value = f"{low:g}" if low == high else f"{low:g}…{high:g}"
+            items.append(f"{symbol}{NBSP}={NBSP}{value}")
+    return ", ".join(items)
+
+
+def _phase(fields: Mapping[str, Any]) -> str:
+    """One phase: optimiser, radius, rate, epochs, batch; formulas as they stand."""
+    owner = OPTIMISERS[fields["optimiser"]]
+
+    def item(name: str) -> str:
+        value = fields.get(name, "swept")
+        number = f"{value:g}" if isinstance(value, int | float) else str(value)
+        return f"{artists.math_symbol(owner.symbol(name))}{NBSP}={NBSP}{number}"
+
+    batch = "full batch" if fields.get("batch_size", "swept") is None else item("batch_size")
+    radius = [item("radius")] if "radius" in owner.model_fields else []
+    epochs = f"{fields.get('epochs', 'swept')} epochs"
+    return f"{fields['optimiser']} " + ", ".join([*radius, item("learning_rate"), batch, epochs])
+
+
+def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
+    """How each method trains; nothing where the results do not tell."""
+    told, said = json.loads(ds.attrs.get("study", "{}")).get("methods", {}), []
+    for method in methods:
+        if method in told:
+            plan = ", then ".join(map(_phase, told[method]))
+            said.append(plan if plan.split()[0] == spoken(method) else f"{spoken(method)}: {plan}")
+    return "; ".join(said)
+
+
+def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
+    """Sentences: what was held, and how each method trains."""
+    return [f"{sentence}." for sentence in (held(ds), plans(ds, methods)) if sentence]
+
+
+def origin(ds: xr.Dataset) -> str:
+    """The study, its seed and its fingerprint, as the last sentence."""
+    fingerprint = str(ds.attrs.get("fingerprint", ""))[:12] or "unknown"
+    return (f"Study {ds.attrs.get('title', 'unknown')}, seed {ds.attrs.get('seed', 'unknown')}, "
+            f"fingerprint {fingerprint}.")  # fmt: skip
