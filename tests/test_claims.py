@@ -15,6 +15,7 @@ from simdyn import InputError, claims
 from simdyn.claims import CLAIMS, Bench, Claim
 from simdyn.claims.claim import EXACT, LEADING, RECALLED
 from simdyn.claims.neurons import hitting
+from simdyn.claims.repeated import rank, uniform
 from simdyn.claims.verdict import (
     FAILS,
     HOLDS,
@@ -27,6 +28,7 @@ from simdyn.claims.verdict import (
     judge,
     overall,
     slope,
+    with_ladder,
 )
 from simdyn.cli import app
 from simdyn.store import write_dataset
@@ -86,6 +88,42 @@ def test_interval__misses_as_often_as_it_says() -> None:
         missed += not low <= 1.0 <= high
     deviation = math.sqrt(error * (1 - error) / repeats)
     assert abs(missed / repeats - error) < 4 * deviation
+
+
+def test_interval__reaches_as_far_as_an_unseen_event_could_move_a_mean() -> None:
+    """Half of all samples miss an event of probability 1/R; the interval must not."""
+    rng = np.random.default_rng(1)
+    misses, tries, chance = 0, 400, 0.01
+    for _ in range(tries):
+        rare = (rng.random(100) < chance).astype(float)
+        low, high = interval(quantity(rare, bounds=(0.0, 1.0)), 0.05)[1:]
+        misses += not low <= chance <= high
+    assert misses <= 0.05 * tries + 4 * math.sqrt(0.05 * 0.95 * tries)
+    plain = interval(quantity(np.zeros(100)), 0.05)
+    assert plain[1:] == (0.0, 0.0)
+    bounded = interval(quantity(np.zeros(100), bounds=(-1.0, 1.0)), 0.05)
+    assert (1.0 - bounded[2]) ** 100 == pytest.approx(0.025)
+    assert bounded[1] == -bounded[2]
+
+
+def test_with_ladder__is_the_last_step_and_tells_of_all() -> None:
+    steps = [quantity(np.full(3, value)) for value in (0.5, 0.25, 0.125)]
+    found = with_ladder(steps, "x → 0")
+    assert found.values is steps[-1].values
+    assert found.small == "x → 0: +0.5, +0.25, +0.125"
+
+
+def test_rank__is_uniform_for_one_law_and_not_for_another() -> None:
+    rng = np.random.default_rng(2)
+    for shift, coarse, true in ((0.0, False, True), (0.0, True, True), (0.4, False, False)):
+        p_values = []
+        for _ in range(500):
+            one, *peers = rng.normal(size=100) + shift * np.eye(1, 100)[0]
+            draws = np.array([one, *peers])
+            draws = np.round(draws) if coarse else draws  # ties
+            p_values.append(rank(float(draws[0]), draws[1:], rng))
+        finding = judge(uniform("a test", p_values), 0.05)
+        assert finding.verdict == (HOLDS if true else FAILS)
 
 
 def test_overall__the_worst_verdict_counts() -> None:
@@ -194,7 +232,7 @@ def test_check_command__exit_code_tells_a_failure(
 def test_check_command__json_and_the_table_in_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in list(CLAIMS):
+    for name in reversed(list(CLAIMS)):  # undone in reverse: the table keeps its order
         monkeypatch.delitem(CLAIMS, name)
     monkeypatch.setitem(CLAIMS, "planted", planted(-np.inf, 1.1))
     ended, out = command("--quick", "--json", "--out", str(tmp_path))

@@ -37,12 +37,15 @@ class Bench:
         self,
         data: Mapping[str, Any],
         net: Mapping[str, Any],
-        methods: Mapping[str, Sequence[Phase] | Phase],
+        methods: Mapping[str, Sequence[Phase | Mapping[str, Any]] | Phase],
         replicates: int,
         space: Mapping[str, Any] | None = None,
         **record: Any,
     ) -> "xr.Dataset":
-        """Results of a small study, in memory; `record` are fields of Record."""
+        """Results of a small study, in memory; `record` are fields of Record.
+
+        A phase may be a table with formulas, as in a study file.
+        """
         plans = {
             name: [plan] if isinstance(plan, Phase) else list(plan)
             for name, plan in methods.items()

@@ -1,4 +1,4 @@
-"""Claims that hold to rounding, or in law: the dynamics, the sampling, the estimators."""
+"""Claims about the dynamics that hold to rounding."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from simdyn.explicit import Problem, train
 from simdyn.params import SAM, SGD, Record
 
 SIGNS = np.array([1.0, -1.0])
-FIRST_LEVEL = 1e-3  # a p-value below this turns a claim about laws down
 
 
 def largest(values: np.ndarray) -> float:
@@ -29,12 +28,14 @@ def rounding(name: str, errors: list[float], tolerance: float) -> Quantity:
 
 def drawn(
     seed: int, n: int = 8, d: int = 120, n_patches: int = 3, m: int = 4, norm: float = 2.0,
-    init_std: float = 0.05, noise_std: float = 0.7, flip: float = 0.2,
+    init_std: float = 0.05, noise_std: float = 0.7, flip: float = 0.2, orthogonal: bool = False,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
     """Signal, noises, true and observed labels and weights as plain vectors of length d."""
     rng = np.random.default_rng([20260, seed])
     signal = norm * np.eye(1, d)[0]
     noises = noise_std * rng.standard_normal((n, d))
+    if orthogonal:
+        noises[:, 0] = 0.0
     truth = rng.choice(SIGNS, n)
     labels = np.where(rng.random(n) < flip, -truth, truth)
     weights = init_std * rng.standard_normal((2, m, d))
@@ -174,56 +175,3 @@ def shared_noise(bench: Bench) -> Iterator[Quantity]:
         gap = np.abs(one - other).reshape(shape).max(1) / np.abs(other).reshape(shape).max(1)
         yield rounding(f"{symbol}: relative difference of P = 5, σ_p and P = 2, 4σ_p",
                        list(gap), 1e-9)  # fmt: skip
-
-
-@claim(
-    "sampler",
-    "data and weights drawn without d-vectors have the law of drawn vectors",
-    mark=EXACT, regime="any d ≥ 1; measured for isotropic noise",
-)  # fmt: skip
-def sampler(bench: Bench) -> Iterator[Quantity]:
-    """Two-sample tests of the initial and a later gradient norm, d far below and above n + 2m."""
-    from scipy.stats import ks_2samp
-
-    count = bench.replicates(300, 2000)
-    plan = SAM(radius=0.1, learning_rate=0.05, epochs=3)
-    for d in (2, 60):
-        data = {"n_samples": 4, "dimension": d, "signal_norm": 1.5, "noise_std": 0.7,
-                "n_patches": 3, "label_flip": 0.2}  # fmt: skip
-        ds = bench.run(data, {"n_filters": 2, "init_std": 0.3}, {"sam": plan}, count, every=3,
-                       variables=("grad_norm",))  # fmt: skip
-        ours = ds.grad_norm.values.reshape(count, -1)
-        theirs = []
-        for seed in range(count):
-            _, _, _, y, w, x = drawn(100_000 * d + seed, 4, d, 3, 2, 1.5, 0.3)
-            problem = Problem.from_patches(x, y, w)
-            path = train(problem, plan, record=Record(every=3, variables=("grad_norm",)))
-            theirs.append(path.grad_norm.values)
-        for state, when in enumerate(("at the start", "after 3 steps")):
-            p = ks_2samp(ours[:, state], np.array(theirs)[:, state]).pvalue
-            yield Quantity(
-                f"p-value, ‖∇L‖ of isotropic noise {when}, d = {d}", np.array([p]), FIRST_LEVEL,
-                1.0, "two-sample Kolmogorov-Smirnov test at level 10⁻³", 1.0, exact=True,
-            )  # fmt: skip
-
-
-@claim(
-    "estimators",
-    "the line estimate of the test error agrees with counting",
-    mark=EXACT, regime="errors that counting can see",
-)  # fmt: skip
-def estimators(bench: Bench) -> Iterator[Quantity]:
-    """Paired difference of the two estimates over replicates."""
-    for norm in (0.0, 2.0):
-        line, counted = (
-            bench.run({"n_samples": 20, "dimension": 1000, "signal_norm": norm},
-                      {"n_filters": 10, "init_std": 1e-3},
-                      {"sgd": SGD(learning_rate=0.1, epochs=60)}, bench.replicates(40, 200),
-                      test_estimator=estimator, test_draws=draws)
-            for estimator, draws in (("line", 128), ("counted", 20_000))
-        )  # fmt: skip
-        difference = (line.clean_test_error - counted.clean_test_error).values.reshape(-1)
-        yield Quantity(
-            f"line − counted at ‖μ‖ = {norm:g}", difference, -0.005, 0.005,
-            "what would show in a figure", 0.0,
-        )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from simdyn import theory
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.exact import drawn, largest
-from simdyn.claims.verdict import Law, Quantity, slope
+from simdyn.claims.verdict import Law, Quantity, slope, with_ladder
 from simdyn.explicit import Problem, train
 from simdyn.params import SAM, SGD, Record
 
@@ -19,30 +19,66 @@ def _root_mean_square(values: np.ndarray) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
+def _worst_ratio(values: np.ndarray) -> float:
+    """The root mean square over replicates that is furthest from one; values (R, K)."""
+    ratios = np.sqrt((values**2).mean(axis=0))
+    return float(ratios[np.abs(np.log(ratios)).argmax()])
+
+
 @claim(
     "gradient-norm",
     "at initialisation ‖∇L‖_F = ½(P−1)σ_p√(d/(Bm))·√(1 + ‖μ‖²[1 + (B−1)(1−2p)²/2]/((P−1)²σ_p²d))",
     mark=LEADING, regime="initial outputs (P−1)σ_0σ_p√(d/m) below 0.3; root mean square",
 )  # fmt: skip
 def gradient_norm(bench: Bench) -> Iterator[Quantity]:
-    """Measured over predicted in four corners."""
+    """Measured over predicted in four corners, and on the way to outputs of zero."""
+    count = bench.replicates(300, 3000)
+
+    def norms(
+        n: int, d: int, patches: int, norm: float, flip: float, outputs: float
+    ) -> np.ndarray:  # fmt: skip
+        data = {"n_samples": n, "dimension": d, "signal_norm": norm, "n_patches": patches,
+                "label_flip": flip}  # fmt: skip
+        std = outputs * np.sqrt(10 / d) / (patches - 1)
+        ds = bench.run(data, {"n_filters": 10, "init_std": std},
+                       {"sgd": SGD(learning_rate=0.1, epochs=0)}, count,
+                       variables=("grad_norm",))  # fmt: skip
+        return np.asarray(ds.grad_norm.values.reshape(-1))
+
+    reason = "3 %, as the law is stated"
     for n, d, patches, norm, flip in (
         (10, 1000, 2, 3.0, 0.0), (40, 1000, 2, 20.0, 0.1), (20, 10**6, 4, 10.0, 0.0),
         (5, 10**10, 2, 100.0, 0.2),
     ):  # fmt: skip
-        data = {"n_samples": n, "dimension": d, "signal_norm": norm, "n_patches": patches,
-                "label_flip": flip}  # fmt: skip
-        std = 0.03 / ((patches - 1) * np.sqrt(d))
-        ds = bench.run(data, {"n_filters": 10, "init_std": std},
-                       {"sgd": SGD(learning_rate=0.1, epochs=0)}, bench.replicates(300, 3000),
-                       variables=("grad_norm",))  # fmt: skip
         law = theory.initial_gradient_norm(d, n, norm, patches, 1.0, 10, flip)
         yield Quantity(
             f"measured/predicted, B = {n}, d = {d:.0e}, P = {patches}, ‖μ‖ = {norm:g}, "
             f"p = {flip:g}",
-            ds.grad_norm.values.reshape(-1) / law, 0.97, 1.03, "3 %, as the law is stated", 1.0,
+            norms(n, d, patches, norm, flip, 0.01) / law, 0.97, 1.03, reason, 1.0,
             _root_mean_square,
         )  # fmt: skip
+    steps = []
+    for outputs in (1.0, 0.3, 0.1, 0.03):
+        ratio = norms(20, 10**4, 2, 3.0, 0.0, outputs) / theory.initial_gradient_norm(
+            10**4, 20, 3.0, 2, 1.0, 10
+        )
+        steps.append(Quantity(f"measured/predicted, initial outputs {outputs:g}", ratio, 0.97, 1.03,
+                              reason, 1.0, _root_mean_square))  # fmt: skip
+    yield with_ladder(steps, "initial outputs (P−1)σ_0σ_p√(d/m) = 1, 0.3, 0.1, 0.03")
+    # In units of the noise's own gradient the law depends on ‖μ‖/((P−1)σ_p√d) and B alone.
+    shares, fine = np.array([0.03, 0.1, 0.3, 1.0, 3.0]), np.geomspace(0.02, 4.0, 100)
+    noise = theory.initial_gradient_norm(10**4, 20, 0.0, 2, 1.0, 10)
+    found = np.stack([norms(20, 10**4, 2, 100 * x, 0.0, 0.01) / noise for x in shares], axis=1)
+    mean = np.sqrt((found**2).mean(0))
+    error = (found**2).std(0) / np.sqrt(count) / (2 * mean)
+    curve = theory.initial_gradient_norm(10**4, 20, 100 * fine, 2, 1.0, 10) / noise
+    predicted = theory.initial_gradient_norm(10**4, 20, 100 * shares, 2, 1.0, 10) / noise
+    yield Quantity(
+        "measured/predicted, the worst of ‖μ‖/((P−1)σ_p√d) = 0.03 … 3", found / predicted, 0.97,
+        1.03, reason, 1.0, _worst_ratio,
+        law=Law("‖μ‖/((P−1)σ_p√d)", "‖∇L‖_F / that of noise alone", shares, mean, error, predicted,
+                "nothing fitted", (fine, curve)),
+    )  # fmt: skip
 
 
 @claim(
@@ -102,8 +138,8 @@ def deactivation_start(bench: Bench) -> Iterator[Quantity]:
     count = bench.replicates(1500, 6000)
     fractions, predicted, shifts = [], [], np.array([0.1, 0.3, 1.0, 2.0])
 
-    def fraction(shift: float, d: int, std: float, batch: int) -> np.ndarray:
-        init = 0.01 * np.sqrt(10) / (std * np.sqrt(d))
+    def fraction(shift: float, d: int, std: float, batch: int, outputs: float = 0.01) -> np.ndarray:
+        init = outputs * np.sqrt(10) / (std * np.sqrt(d))
         phase = SAM(radius=shift * init * np.sqrt(2 * batch * 10), learning_rate=0.1, epochs=0,
                     batch_size=batch)  # fmt: skip
         data = {"n_samples": 20, "dimension": d, "signal_norm": 0.02 * std * np.sqrt(d / batch),
@@ -126,6 +162,12 @@ def deactivation_start(bench: Bench) -> Iterator[Quantity]:
             f"measured − erf, τ/(σ_0√(2Bm)) = {shift:g}", found - law_value, -0.006, 0.006, reason,
             0.0, law=law if shift == 1.0 else None,
         )  # fmt: skip
+    steps = [
+        Quantity(f"measured − erf(0.3), initial outputs {outputs:g}",
+                 fraction(0.3, 10**8, 1.0, 20, outputs) - predicted[1], -0.006, 0.006, reason, 0.0)
+        for outputs in (1.0, 0.3, 0.1, 0.003)
+    ]  # fmt: skip
+    yield with_ladder(steps, "initial outputs (P−1)σ_0σ_p√(d/m) = 1, 0.3, 0.1, 0.003")
     for label, d, std, batch in (
         ("d = 10⁵", 10**5, 1.0, 20), ("d = 10¹²", 10**12, 1.0, 20), ("σ_p = 5", 10**8, 5.0, 20),
         ("B = 4", 10**8, 1.0, 4),
@@ -151,13 +193,13 @@ def deactivation_stage(bench: Bench) -> Iterator[Quantity]:
         "SGD": SGD(learning_rate=rate, epochs=epochs),
     }
     ds = bench.run({"n_samples": n, "dimension": d, "signal_norm": norm},
-                   {"n_filters": m, "init_std": 0.1 / np.sqrt(d)}, plans, bench.replicates(10, 60),
+                   {"n_filters": m, "init_std": 0.1 / np.sqrt(d)}, plans, bench.replicates(40, 400),
                    every=max(1, epochs // 40),
                    variables=("deactivated_fraction", "noise_coef", "signal_coef"))  # fmt: skip
     off = ds.deactivated_fraction.sel({"method": "SAM"})
     yield Quantity(
         "deactivated fraction, least of the stage", off.min("step").values, 0.95, np.inf,
-        "the lemma says all; 5 % for a finite d", 1.0,
+        "the lemma says all; 5 % for a finite d", 1.0, bounds=(0.0, 1.0),
     )  # fmt: skip
     memory = ds.noise_coef.isel(step=-1).max(("sign", "filter")).mean("sample")
     ratio = memory.sel({"method": "SAM"}) / memory.sel({"method": "SGD"})
@@ -217,8 +259,12 @@ def _noise_time(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, 
 def noise_time(bench: Bench) -> Iterator[Quantity]:
     """The constant, and the exponents in η, d, n, m and B."""
     count = bench.replicates(25, 100)
-    found, predicted = _noise_time(bench, count)
-    yield Quantity("measured/predicted", found / predicted, 0.5, 2.0, ORDER_ONE, 1.0)
+    ladder = []
+    for steps in (4.0, 15.0, 60.0, 240.0):
+        found, predicted = _noise_time(bench, count, steps=steps)
+        ladder.append(Quantity(f"measured/predicted, {steps:g} steps", found / predicted, 0.5, 2.0,
+                               ORDER_ONE, 1.0))  # fmt: skip
+    yield with_ladder(ladder, "steps until then 4, 15, 60, 240")
     ladders = {
         "η": (-1.0, (1e-4, 3e-4, 1e-3)), "d": (-1.0, (10_000, 20_000, 80_000)),
         "n": (0.0, (10, 20, 40)), "m": (1.0, (5, 10, 20)), "B": (1.0, (4, 10, 20)),
@@ -233,13 +279,14 @@ def noise_time(bench: Bench) -> Iterator[Quantity]:
 
 
 def _signal_time(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, float]:
-    setting = {"n": 20, "m": 10, "B": 20, "‖μ‖": 4.0, "η": 0.02, **change}
+    setting = {"n": 20, "m": 10, "B": 20, "‖μ‖": 4.0, "η": 0.02, "σ_p": 0.01, **change}
     n, m, batch = (int(setting[k]) for k in ("n", "m", "B"))
     norm, rate, d = setting["‖μ‖"], setting["η"], 2000
     predicted = theory.signal_time(n, batch, rate, norm, m)
     plan = SGD(learning_rate=rate, epochs=int(8 * predicted) + 2, batch_size=batch)
-    # n‖μ‖² is 300 and more, (P−1)²σ_p²d is 0.2: the signal is learned first.
-    ds = bench.run({"n_samples": n, "dimension": d, "signal_norm": norm, "noise_std": 0.01},
+    # n‖μ‖² is 80 and more, (P−1)²σ_p²d with σ_p = 0.01 is 0.2: the signal is learned first.
+    ds = bench.run({"n_samples": n, "dimension": d, "signal_norm": norm,
+                    "noise_std": setting["σ_p"]},
                    {"n_filters": m, "init_std": 1e-4}, {"sgd": plan}, count, every=1,
                    variables=("signal_coef",))  # fmt: skip
     curve = ds.signal_coef.mean(("sign", "filter")).values.reshape(count, -1)
@@ -254,8 +301,12 @@ def _signal_time(bench: Bench, count: int, **change: float) -> tuple[np.ndarray,
 def signal_time(bench: Bench) -> Iterator[Quantity]:
     """The constant, and the exponents in η, n, ‖μ‖, m and B."""
     count = bench.replicates(20, 100)
-    found, predicted = _signal_time(bench, count)
-    yield Quantity("measured/predicted", found / predicted, 0.5, 2.0, ORDER_ONE, 1.0)
+    ladder = []
+    for std in (0.3, 0.1, 0.03, 0.01):
+        found, predicted = _signal_time(bench, count, **{"σ_p": std})
+        ladder.append(Quantity(f"measured/predicted, σ_p = {std:g}", found / predicted, 0.5, 2.0,
+                               ORDER_ONE, 1.0))  # fmt: skip
+    yield with_ladder(ladder, "(P−1)²σ_p²d / (n‖μ‖²) = 0.6, 0.06, 0.006, 0.0006")
     ladders = {
         "η": (-1.0, (0.01, 0.02, 0.05)), "n": (-1.0, (20, 40, 80)),
         "‖μ‖": (-2.0, (2.0, 4.0, 6.0)), "m": (1.0, (5, 10, 20)), "B": (1.0, (4, 10, 20)),

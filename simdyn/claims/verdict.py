@@ -4,6 +4,11 @@ A quantity has a band of values in which the claim about it is true, declared be
 Its interval comes from resampling whole replicates, so that what shares a draw stays paired: the
 bootstrap gives the standard error, Student's t with R − 1 degrees of freedom the width. The error
 of the whole table is divided evenly among its quantities (Bonferroni).
+
+A sample says nothing of what it has not seen. Where a replicate is bounded and a rare one could
+carry the mean, as a network that fails to learn does a test error, the interval also reaches as far
+as an event could move the mean whose absence from all R replicates is not yet unlikely: an event of
+probability u with (1 − u)^R = error/2.
 """
 
 import dataclasses
@@ -68,6 +73,8 @@ class Quantity:
         The claim's own number; where it is a bound, the bound.
     statistic : callable
         (R, …) array → number.
+    bounds : pair of float, optional
+        Least and greatest value a replicate can have, of a mean that a rare one could carry.
     exact : bool
         No sampling error: the statistic is compared as it is.
     outside : str
@@ -84,6 +91,7 @@ class Quantity:
     reason: str
     predicted: float
     statistic: Callable[[np.ndarray], float] = mean
+    bounds: tuple[float, float] | None = None
     exact: bool = False
     outside: str = ""
     small: str = ""
@@ -104,7 +112,8 @@ class Finding:
         "holds" where the interval lies in the band, "fails" where it lies outside, "outside its
         regime" where the setting does, else "undecided".
     needed : float
-        Replicates that would decide, from the interval's width going like 1/√R; NaN where decided,
+        Replicates that would decide, from the interval's width going like 1/√R (with bounds, fewer
+        may do); NaN where decided,
         infinite where the estimate lies on an edge of the band.
     """
 
@@ -133,7 +142,12 @@ def interval(quantity: Quantity, error: float) -> tuple[float, float, float]:
     # The spread of a resampled mean is short by (R − 1)/R.
     spread = float(np.std(draws)) * math.sqrt(count / (count - 1))
     half = float(student.ppf(1.0 - error / 2.0, count - 1)) * spread
-    return estimate, estimate - half, estimate + half
+    low, high = estimate - half, estimate + half
+    if quantity.bounds is not None:
+        unseen = 1.0 - (error / 2.0) ** (1.0 / count)
+        least, most = (estimate + unseen * (bound - estimate) for bound in quantity.bounds)
+        low, high = min(low, least), max(high, most)
+    return estimate, low, high
 
 
 def judge(quantity: Quantity, error: float) -> Finding:
@@ -170,6 +184,12 @@ def slope(x: np.ndarray) -> Callable[[np.ndarray], float]:
     """The exponent e in y ∝ x^e of the replicates' mean y, values (R, K) at x (K,)."""
     steps = np.log(x) - np.log(x).mean()
     return lambda values: float(steps @ np.log(values.mean(axis=0)) / (steps @ steps))
+
+
+def with_ladder(steps: Sequence[Quantity], limit: str) -> Quantity:
+    """The last of several quantities on the way to a limit, with what all of them gave."""
+    ladder = ", ".join(f"{step.statistic(step.values):+.3g}" for step in steps)
+    return dataclasses.replace(steps[-1], small=f"{limit}: {ladder}")
 
 
 def crossing(grid: np.ndarray, level: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,0 +1,198 @@
+"""Claims that hold in law, repeated under random settings: their p-values must be uniform.
+
+A wrong law shows in a single test only if it is far off. Here a test is repeated, each time under
+another setting and with other draws, and the p-values of a true claim are uniform on (0, 1). The
+p-value of a draw is its rank among draws that should have the same law, which is uniform exactly.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from simdyn.claims.claim import EXACT, Bench, claim
+from simdyn.claims.exact import drawn
+from simdyn.claims.verdict import Quantity
+from simdyn.explicit import Problem, train
+from simdyn.params import SAM, SGD, Record, SignalNoiseData, TwoLayerCNN
+from simdyn.simulation import simulate
+
+LEVEL = 1e-3  # a p-value of uniformity below this turns a claim down
+Estimator = Literal["line", "counted", "radial"]
+
+PEERS = 99  # draws that one is ranked among
+
+
+def uniform(name: str, p_values: Sequence[float]) -> Quantity:
+    """The p-value of the hypothesis that p-values are uniform."""
+    from scipy.stats import kstest
+
+    return Quantity(
+        f"uniformity of {len(p_values)} p-values: {name}", np.array(p_values), LEVEL, 1.0,
+        "Kolmogorov-Smirnov test at level 10⁻³", 1.0,
+        lambda values: float(kstest(values, "uniform").pvalue), exact=True,
+    )  # fmt: skip
+
+
+def rank(one: float, peers: np.ndarray, rng: np.random.Generator) -> float:
+    """The p-value of one draw among peers of the same law; ties are broken at random."""
+    below, equal = int((peers < one).sum()), int((peers == one).sum())
+    return float((below + rng.random() * (1 + equal)) / (1 + len(peers)))
+
+
+def _setting(rng: np.random.Generator, dimensions: tuple[int, int]) -> dict[str, Any]:
+    """A random setting with d log-uniform between two ends."""
+    return {
+        "n_samples": int(rng.integers(2, 6)),
+        "dimension": round(np.exp(rng.uniform(*np.log(dimensions)))),
+        "signal_norm": float(rng.uniform(0.0, 3.0)),
+        "noise_std": float(rng.uniform(0.3, 1.0)),
+        "n_patches": int(rng.integers(2, 5)),
+        "label_flip": float(rng.uniform(0.0, 0.4)),
+    }
+
+
+OBSERVED: dict[str, Callable[[Any], np.ndarray]] = {
+    "‖∇L‖": lambda ds: ds.grad_norm.values[..., -1],
+    "‖∇L‖ at the start": lambda ds: ds.grad_norm.values[..., 0],
+    "γ": lambda ds: ds.signal_coef.values[..., -1, 0, 0],
+    "ρ": lambda ds: ds.noise_coef.values[..., -1, 1, 0, -1],
+}
+RECORD = Record(every=3, variables=("grad_norm", "signal_coef", "noise_coef"))
+
+
+@claim(
+    "sampler",
+    "data and weights drawn without d-vectors have the law of drawn vectors",
+    mark=EXACT, regime="any d ≥ 1, isotropic and orthogonal noise, label flips, any P",
+)  # fmt: skip
+def sampler(bench: Bench) -> Iterator[Quantity]:
+    """A network trained on drawn vectors, ranked among networks trained on simdyn's draws."""
+    cases: tuple[tuple[Literal["isotropic", "orthogonal"], tuple[int, int]], ...] = (
+        ("isotropic", (1, 8)), ("isotropic", (9, 400)), ("orthogonal", (2, 400)),
+    )  # fmt: skip
+    for noise, dimensions in cases:
+        rng = np.random.default_rng([1, *dimensions])
+        found = []
+        for seed in range(bench.replicates(150, 1000)):
+            setting = _setting(rng, dimensions)
+            m, init_std = int(rng.integers(1, 4)), float(rng.uniform(0.05, 0.5))
+            plan = [SAM(radius=float(rng.uniform(0.0, 0.3)), learning_rate=0.1, epochs=3)]
+            data = SignalNoiseData(**setting, noise=noise)
+            peers = simulate(data, TwoLayerCNN(n_filters=m, init_std=init_std), plan, seed=seed,
+                             replicates=PEERS, record=RECORD, threads=1)  # fmt: skip
+            signal, _, truth, y, w, x = drawn(
+                seed, setting["n_samples"], setting["dimension"], setting["n_patches"], m,
+                setting["signal_norm"], init_std, setting["noise_std"], setting["label_flip"],
+                noise == "orthogonal",
+            )  # fmt: skip
+            problem = Problem.from_patches(x, y, w, signal=signal, true_labels=truth)
+            one = train(problem, plan, record=RECORD)
+            observe = list(OBSERVED.values())[seed % len(OBSERVED)]
+            found.append(rank(float(observe(one)), observe(peers), rng))
+        low, high = dimensions
+        yield uniform(f"{noise} noise, d = {low} … {high}", found)
+
+
+@claim(
+    "exchange",
+    "samples, filters and the two signs may be exchanged, and the scale of everything changed",
+    mark=EXACT, regime="always; in law",
+)  # fmt: skip
+def exchange(bench: Bench) -> Iterator[Quantity]:
+    """A coefficient of one replicate, ranked among its mirror images in others."""
+
+    def pair(kind: str, ds: Any) -> tuple[np.ndarray, np.ndarray]:
+        gamma, rho = ds.signal_coef.values[:, -1], ds.noise_coef.values[:, -1]
+        if kind == "samples":
+            return rho[:, 0, 0, 0], rho[:, 0, 0, -1]
+        if kind == "filters":
+            return gamma[:, 0, 0], gamma[:, 0, -1]
+        return gamma[:, 0, 0], gamma[:, 1, 0]
+
+    for kind in ("samples", "filters", "signs"):
+        rng = np.random.default_rng([2, len(kind)])
+        found = []
+        for seed in range(bench.replicates(150, 1000)):
+            data = SignalNoiseData(**_setting(rng, (1, 10**6)))
+            net = TwoLayerCNN(n_filters=3, init_std=float(rng.uniform(0.01, 0.5)))
+            plan = [SAM(radius=float(rng.uniform(0.0, 0.3)), learning_rate=0.05, epochs=4,
+                        batch_size=1)]  # fmt: skip
+            ds = simulate(data, net, plan, seed=seed, replicates=PEERS + 1, record=RECORD,
+                          threads=1)  # fmt: skip
+            ours, theirs = pair(kind, ds)
+            found.append(rank(float(ours[0]), theirs[1:], rng))
+        yield uniform(f"{kind} exchanged", found)
+    rng = np.random.default_rng([2, 0])
+    found = []
+    for seed in range(bench.replicates(150, 1000)):
+        # W by c, data by a: overlaps go by a·c, so does τ over ‖ε̂‖, and η by c/a.
+        setting, scale = _setting(rng, (1, 10**6)), float(np.exp(rng.uniform(-1.0, 1.0)))
+        rate, init_std, radius = 0.05, float(rng.uniform(0.01, 0.5)), float(rng.uniform(0.0, 0.3))
+        scaled = {**setting, "signal_norm": scale * setting["signal_norm"],
+                  "noise_std": scale * setting["noise_std"]}  # fmt: skip
+        results = [
+            simulate(SignalNoiseData(**fields), TwoLayerCNN(n_filters=2, init_std=init_std / c),
+                     [SAM(radius=radius / c, learning_rate=rate / c**2, epochs=4)], seed=s,
+                     replicates=count, record=RECORD, threads=1)
+            for fields, c, s, count in ((setting, 1.0, 2 * seed, 1),
+                                        (scaled, scale, 2 * seed + 1, PEERS))
+        ]  # fmt: skip
+        ours, theirs = (ds.noise_coef.values[:, -1, 0, 0, 0] for ds in results)
+        found.append(rank(float(ours[0]), theirs, rng))
+    yield uniform("patches scaled by a, weights and τ by 1/a, η by 1/a²", found)
+
+
+@claim(
+    "estimators",
+    "line and radial estimates of the test error agree with counting",
+    mark=EXACT, regime="errors that counting can see",
+)  # fmt: skip
+def estimators(bench: Bench) -> Iterator[Quantity]:
+    """Differences over their standard errors, on trained networks with draws of their own."""
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(3)
+    draws: dict[Estimator, int] = {"line": 1000, "counted": 4000, "radial": 4000}
+    found: dict[Estimator, list[float]] = {"line": [], "radial": []}
+    seed = 0
+    while len(found["line"]) < bench.replicates(100, 600):
+        seed += 1
+        d, m, flip = int(rng.integers(20, 200)), int(rng.integers(1, 8)), float(rng.uniform(0, 0.3))
+        signal, _, truth, y, w, x = drawn(10_000 + seed, 10, d, 2, m, float(rng.uniform(0.0, 3.0)),
+                                          0.05, 1.0, flip)  # fmt: skip
+        problem = Problem.from_patches(x, y, w, signal=signal, true_labels=truth, noise_std=1.0)
+        plan = [SGD(learning_rate=0.1, epochs=int(rng.integers(0, 60)))]
+
+        def tested(
+            estimator: Estimator, own: int, problem: Problem = problem, plan: list[SGD] = plan
+        ) -> tuple[float, float]:
+            record = Record(every=10**6, variables=("test_error", "test_error_se"),
+                            test_estimator=estimator, test_draws=draws[estimator])  # fmt: skip
+            last = train(problem, plan, seed=own, record=record).isel(step=-1)
+            return float(last.test_error), float(last.test_error_se)
+
+        counted, error = tested("counted", 3 * seed)
+        if error == 0.0 or not 0.02 < counted < 0.98:
+            continue
+        for k, name in enumerate(found):
+            estimate, own = tested(name, 3 * seed + 1 + k)
+            score = (estimate - counted) / np.hypot(own, error)
+            found[name].append(2.0 * float(norm.sf(abs(score))))
+    for name, p_values in found.items():
+        yield uniform(f"{name} − counted", p_values)
+    for name in ("line", "radial"):
+        for length in (0.0, 2.0):
+            ours, counted_ds = (
+                bench.run({"n_samples": 20, "dimension": 1000, "signal_norm": length},
+                          {"n_filters": 10, "init_std": 1e-3},
+                          {"sgd": SGD(learning_rate=0.1, epochs=60)}, bench.replicates(40, 200),
+                          test_estimator=estimator, test_draws=count)
+                for estimator, count in ((name, 128 if name == "line" else 4000),
+                                         ("counted", 20_000))
+            )  # fmt: skip
+            difference = (ours.clean_test_error - counted_ds.clean_test_error).values.reshape(-1)
+            yield Quantity(
+                f"{name} − counted at ‖μ‖ = {length:g}", difference, -0.005, 0.005,
+                "what would show in a figure", 0.0,
+            )  # fmt: skip
