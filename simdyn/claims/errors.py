@@ -202,7 +202,7 @@ def sam_line(bench: Bench) -> Iterator[Quantity]:
 @claim(
     "label-noise",
     "with labels flipped at rate p, SAM's test error comes down to p where SGD's stays above it",
-    mark=RECALLED, regime="Theorems 3.2, 4.1, large n; ‖μ‖ = 0.95(P−1)σ_p(d/n)^{1/4}; SAM, then SGD",
+    mark=RECALLED, regime="Theorems 3.2, 4.1, n ≫ 1; ‖μ‖ = 0.95(P−1)σ_p(d/n)^{1/4}; SAM, then SGD",
 )  # fmt: skip
 def label_noise(bench: Bench) -> Iterator[Quantity]:
     """Test error of SAM and then SGD minus p, and SGD minus SAM, for p = 0, 0.1, 0.2 as n grows."""
