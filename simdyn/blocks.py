@@ -53,9 +53,10 @@ def seconds(point: Point, record: Record, states: int) -> float:
     total = 1e-5 + (q + 2 * m) * width * DRAW_SECONDS
     for plan in point.plans:
         for phase in plan:
-            passes = 2 if phase.perturbation > 0 else 1
+            groups = -(-n // phase.perturbed_together) if phase.perturbed_together else 1
+            passes = 2 * groups if phase.perturbation > 0 else 1
             total += phase.epochs * phase.updates_per_epoch(n) * passes * product
-        total += states * record.draws * 2 * m * LINE_SECONDS
+        total += states * record.draws(point.net.activation) * 2 * m * LINE_SECONDS
         total += states * probing * product
     return total
 

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from simdyn.inputs import InputError, check_seed, is_plain_number, shown
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
+from simdyn.kernels.network import Model
 from simdyn.kernels.point import run_problem
-from simdyn.params import Plan, Record, as_plan
+from simdyn.params import Plan, Record, TwoLayerCNN, as_plan, made
 from simdyn.schema import (
     PROBES,
     SCALARS,
@@ -27,6 +28,7 @@ from simdyn.simulation import (
     POINTERS,
     check_kind,
     empty_traces,
+    kernel_model,
     kernel_schedules,
     labelled,
     provenance,
@@ -106,6 +108,11 @@ class _Vectors:
         )
 
 
+def _with_ones(patches: Floats) -> Floats:
+    """Patches with one more coordinate, which is one: what a bias is the weight of."""
+    return np.concatenate([patches, np.ones((*patches.shape[:2], 1))], axis=2)
+
+
 def _count_patches(patches: Floats, known: _Vectors) -> list[dict[int, float]]:
     """Each sample as {patch: multiplicity}; zero patches never act and are left out."""
     samples = []
@@ -162,6 +169,7 @@ class Problem:
         n, m = self.arrays.labels.size, self.weights.shape[1]
         return f"Problem({n} samples, {q} distinct vectors of dimension {d}, {m} filters a sign)"
 
+    net: TwoLayerCNN
     arrays: codes.Problem
     vectors: Floats  # distinct patch vectors, (q, d)
     weights: Floats  # (2, m, d)
@@ -181,6 +189,8 @@ class Problem:
         noise_std: float | None = None,
         test_patches: npt.ArrayLike | None = None,
         test_labels: npt.ArrayLike | None = None,
+        bias: npt.ArrayLike | None = None,
+        **network: Any,
     ) -> Self:
         """A problem from arrays.
 
@@ -201,6 +211,11 @@ class Problem:
             With `signal`: σ_p of fresh isotropic noise; gives the test error on fresh samples.
         test_patches, test_labels : (N, P, d) and (N,) arrays, optional
             Explicit test data instead.
+        bias : (2, m) array, optional
+            Initial biases, trained like weights: each patch gets one more coordinate, a one, and
+            the biases are the filters' last entries. Not with `signal`.
+        activation, activation_shape, output, loss, reduction
+            As for `TwoLayerCNN`.
 
         Raises
         ------
@@ -211,6 +226,14 @@ class Problem:
         n, n_patches, d = patches.shape
         labels = _labels("labels", labels, n)
         weights = _array("weights", weights, 3, (2, None, d))
+        net = made("Problem", TwoLayerCNN, {
+            "n_filters": weights.shape[1], "init_std": 0.0, **network})  # fmt: skip
+        if bias is not None:
+            if signal is not None:
+                raise InputError("bias and signal: allowed is one of them")
+            bias = _array("bias", bias, 2, (2, weights.shape[1]))
+            weights = np.concatenate([weights, bias[..., None]], axis=2)
+            patches, d = _with_ones(patches), d + 1
         known = _Vectors()
         if signal is None:
             for name, value in (("true_labels", true_labels), ("noise_std", noise_std)):
@@ -233,14 +256,16 @@ class Problem:
         filters = weights.reshape(-1, d)
         fresh_noise = cls._fresh_noise(noise_std, n_patches, labels, truth)
         arrays = cls._arrays(vectors, filters, known.table(samples), labels, truth,
-                             fresh_noise.method != codes.NO_TEST)  # fmt: skip
+                             kernel_model(net), fresh_noise.method != codes.NO_TEST)  # fmt: skip
         test_set = NO_TEST_SET
         if (test_patches is None) != (test_labels is None):
             raise InputError("test_patches and test_labels: allowed only together")
         if test_patches is not None:
             if noise_std is not None:
                 raise InputError("noise_std and test_patches: allowed is one of them")
-            points = _array("test_patches", test_patches, 3, (None, None, d))
+            wide = d - (bias is not None)
+            points = _array("test_patches", test_patches, 3, (None, None, wide))
+            points = points if bias is None else _with_ones(points)
             tested = _Vectors()
             table = tested.table(_count_patches(points, tested))
             across = np.array(tested.vectors).reshape(-1, d)
@@ -249,7 +274,7 @@ class Problem:
                 _labels("test_labels", test_labels, len(points)),
             )  # fmt: skip
             fresh_noise = fresh_noise._replace(method=codes.TEST_SET)
-        return cls(arrays, vectors, weights, test_set, fresh_noise, signal is not None)
+        return cls(net, arrays, vectors, weights, test_set, fresh_noise, signal is not None)
 
     @staticmethod
     def _fresh_noise(
@@ -266,7 +291,7 @@ class Problem:
     @staticmethod
     def _arrays(
         vectors: Floats, filters: Floats, table: codes.Table, labels: Floats, truth: Floats,
-        needs_weights: bool,
+        model: Model, needs_weights: bool,
     ) -> codes.Problem:  # fmt: skip
         """Kernel arrays; coordinates of the vectors only where something needs them."""
         q, d = vectors.shape
@@ -281,7 +306,7 @@ class Problem:
         gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
         return codes.Problem(
             codes.Dictionary(gram, rows), inner_products(vectors, filters), turned, table, labels,
-            truth,
+            truth, model,
         )  # fmt: skip
 
     @property
@@ -294,8 +319,10 @@ class Problem:
             tests = ("test_error", "test_error_se")
         scalars = tuple(name for name in SCALARS if "test_error" not in name or name in tests)
         named = ("signal_coef", "noise_coef") if self.named_signal else ("coef",)
-        probes = PROBES if self.named_signal else ("sam_gap", "sharpness")
-        return (*scalars, *probes, "margin", *named)
+        probes: tuple[str, ...] = PROBES if self.named_signal else ("sam_gap", "sharpness")
+        if not self.net.piecewise_linear:
+            probes = tuple(name for name in probes if name != "sharpness")
+        return (*scalars, *probes, "margin", *named, "initial_share")
 
 
 def train(
@@ -332,13 +359,14 @@ def train(
     schedule, _ = kernel_schedules([plan], n)
     updates = record.updates(plan, n, "epoch")
     filters = banks // 2
-    traced = (*names, "coef") if record.weights else names
+    traced = (*names, "coef", "initial_share") if record.weights else names
     traces = empty_traces((), traced, updates.size, filters, n, q)
-    fresh_noise = problem.fresh_noise._replace(draws=record.draws)
+    activation = problem.net.activation
+    fresh_noise = problem.fresh_noise._replace(draws=record.draws(activation))
     if not traces.test_error.size:
         fresh_noise = fresh_noise._replace(method=codes.NO_TEST)
     elif fresh_noise.method == codes.LINE:
-        fresh_noise = fresh_noise._replace(method=ESTIMATORS[record.test_estimator])
+        fresh_noise = fresh_noise._replace(method=ESTIMATORS[record.estimator(activation)])
 
     def work(_: int, stop: np.ndarray) -> tuple[int, int]:
         outcome: tuple[int, int] = run_problem(
@@ -365,7 +393,8 @@ def train(
     if record.weights:
         coef = labelled(traces, ["coef"], filters)["coef"]
         with np.errstate(invalid="ignore", over="ignore"):  # status tells of overflow
-            arrays["weights"] = problem.weights + coef @ problem.vectors
+            share = traces.initial_share[:, None, None, None]
+            arrays["weights"] = share * problem.weights + coef @ problem.vectors
         features = np.arange(problem.weights.shape[2])
         coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
     call = {"train": {"plan": list(plan), "seed": seed, "record": record}}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simdyn.inputs import InputError, nearest
-from simdyn.params import Parameters
+from simdyn.params import PIECEWISE_LINEAR, Parameters
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,7 +56,8 @@ _FILTER = ("step", "sign", "filter")
 
 VARIABLES: dict[str, Variable] = {
     "train_loss": Variable(
-        "L(W)", "(1/n) Σ_i log(1 + exp(−y_i f(x_i)))", "training loss", "Mean logistic loss."
+        "L(W)", "(1/n) Σ_i ℓ(y_i f(x_i))", "training loss",
+        "Mean loss over the training samples, or their sum where the network's reduction is one.",
     ),
     "train_error": Variable(
         "", "(1/n) Σ_i 1(y_i f(x_i) < 0)", "training error",
@@ -118,6 +119,10 @@ VARIABLES: dict[str, Variable] = {
         "Weight of a distinct patch vector v_k in the movement of a filter.", (*_FILTER, "vector"),
     ),
     "weights": Variable("W", "", "weights", "The filters themselves.", (*_FILTER, "feature")),
+    "initial_share": Variable(
+        "a", "W = a W(0) + …", "share of the initial weights",
+        "What weight decay has left of the initial weights: the coefficients are of W − a W(0).",
+    ),
     "status": Variable(
         "", "", "status", "; ".join(f"{code} {text}" for code, text in STATUS.items()), (),
         dtype="int8",
@@ -157,15 +162,25 @@ def choose_variables(
 
 
 PROBES = ("sam_gap", "deactivated_fraction", "sharpness", "active_count")
-DRAWN_VARIABLES = (*SCALARS, *PROBES, "margin", "signal_coef", "noise_coef")
+DRAWN_VARIABLES = (*SCALARS, *PROBES, "margin", "signal_coef", "noise_coef", "initial_share")
+ON_REQUEST = ("sharpness", "initial_share")
 
 
 def by_default(possible: Sequence[str]) -> tuple[str, ...]:
-    """What `simulate` and `train` record unless told otherwise: all but what costs many updates."""
-    return tuple(name for name in possible if name != "sharpness")
+    """What `simulate` and `train` record unless told otherwise: all but what few look for."""
+    return tuple(name for name in possible if name not in ON_REQUEST)
 
 
 DRAWN_DEFAULT = by_default(DRAWN_VARIABLES)
+
+
+def check_sharpness(activation: str) -> None:
+    """The recorded sharpness is that of a network that is piecewise linear in its weights."""
+    if activation not in PIECEWISE_LINEAR:
+        raise InputError(
+            f"record.variables: 'sharpness' is not available for activation = {activation!r}; "
+            f"allowed with it are {', '.join(PIECEWISE_LINEAR)}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

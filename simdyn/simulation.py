@@ -10,7 +10,7 @@ import numpy as np
 
 from simdyn import version
 from simdyn.inputs import InputError, check_replicates, check_seed
-from simdyn.kernels import NUMERICS_VERSION
+from simdyn.kernels import NUMERICS_VERSION, network
 from simdyn.kernels import problem as codes
 from simdyn.kernels.compiled import compile_for, compiled_beside, kernels_kept
 from simdyn.kernels.observe import Traces
@@ -38,6 +38,7 @@ from simdyn.schema import (
     Layout,
     as_json,
     axis_coordinates,
+    check_sharpness,
     choose_variables,
 )
 from simdyn.threads import available_threads, check_threads, side_by_side
@@ -46,9 +47,22 @@ if TYPE_CHECKING:
     import xarray as xr
 
 POINTERS = (estimate, probe)
+ACTIVATIONS = {
+    "relu": network.RELU, "leaky_relu": network.LEAKY_RELU, "relu_power": network.POWER_RELU,
+    "huber_relu": network.HUBER_RELU,
+}  # fmt: skip
+LOSSES = {"logistic": network.LOGISTIC, "hinge": network.HINGE}
 ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
 
 # -- parameters → kernel arguments ---------------------------------------------------------------
+
+
+def kernel_model(net: TwoLayerCNN) -> network.Model:
+    """Activation, loss and scales of a network."""
+    return network.Model(
+        ACTIVATIONS[net.activation], float(net.shape), LOSSES[net.loss],
+        float(net.n_filters) if net.output == "mean" else 1.0, int(net.reduction == "sum"),
+    )  # fmt: skip
 
 
 def kernel_schedules(
@@ -58,10 +72,15 @@ def kernel_schedules(
     phases = [phase for plan in plans for phase in plan]
     schedule = codes.Schedule(
         np.array([phase.perturbation for phase in phases], dtype=np.float64),
+        np.array([phase.perturbs_by_norm for phase in phases], dtype=np.int64),
+        np.array([phase.perturbed_together for phase in phases], dtype=np.int64),
         np.array([phase.learning_rate for phase in phases], dtype=np.float64),
         np.array([phase.epochs for phase in phases], dtype=np.int64),
         np.array([phase.batch_size or n_samples for phase in phases], dtype=np.int64),
         np.array([phase.last_batch == "keep" for phase in phases], dtype=np.int64),
+        np.array([phase.momentum for phase in phases], dtype=np.float64),
+        np.array([phase.weight_decay for phase in phases], dtype=np.float64),
+        np.array([phase.label_noise for phase in phases], dtype=np.float64),
     )
     return schedule, np.cumsum([0, *map(len, plans)]).astype(np.int64)
 
@@ -131,10 +150,12 @@ def point_arguments(
     setting = Setting(
         data.n_samples, data.dimension, data.signal_norm, data.noise_std, data.n_patches,
         data.label_flip, data.noise == "orthogonal", net.n_filters, net.init_std,
+        kernel_model(net),
     )  # fmt: skip
     tested = traces.test_error.size > 0
     fresh_noise = codes.FreshNoise(
-        ESTIMATORS[record.test_estimator] if tested else codes.NO_TEST, record.draws,
+        ESTIMATORS[record.estimator(net.activation)] if tested else codes.NO_TEST,
+        record.draws(net.activation),
         data.noise_std, data.n_patches - 1.0, int(data.noise == "orthogonal"), data.label_flip,
     )  # fmt: skip
     return (
@@ -268,6 +289,9 @@ def simulate(
             "no d-vectors. signal_coef and noise_coef carry the weights"
         )
     names = choose_variables(record.variables, DRAWN_DEFAULT, DRAWN_VARIABLES)
+    record.estimator(net.activation)
+    if "sharpness" in names:
+        check_sharpness(net.activation)
     updates = record.updates(plan, data.n_samples, "epoch")
     coords = axis_coordinates(None, replicates, updates.size, net.n_filters, data.n_samples)
     coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)

@@ -12,12 +12,12 @@ from simdyn.axes import as_float, axis_values, whole
 from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
 from simdyn.inputs import InputError, is_plain_number, nearest, shown
 from simdyn.params import (
-    OPTIMISERS,
     Parameters,
     Phase,
     Real,
     SignalNoiseData,
     TwoLayerCNN,
+    check_optimiser,
     described,
 )
 from simdyn.schema import VARIABLES
@@ -150,10 +150,8 @@ class Space:
                 )
             fields = dict(phase)
             optimiser = fields.pop("optimiser", None)
-            if not isinstance(optimiser, str) or optimiser not in OPTIMISERS:
-                hint = nearest(str(optimiser), OPTIMISERS)
-                raise InputError(f"{where}.{k}.optimiser = {shown(optimiser)}: {hint}")
-            sections.append(Section.make(f"{where}.{k}", OPTIMISERS[optimiser], fields))
+            owner = check_optimiser(f"{where}.{k}.optimiser", optimiser)
+            sections.append(Section.make(f"{where}.{k}", owner, fields))
         return sections
 
     @property

@@ -16,7 +16,14 @@ from simdyn import blocks
 from simdyn.blocks import Block
 from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.params import Picture, Record, SignalNoiseData, TwoLayerCNN, made, made_picture
+from simdyn.params import (
+    Picture,
+    Record,
+    SignalNoiseData,
+    TwoLayerCNN,
+    made,
+    made_picture,
+)
 from simdyn.schema import (
     DRAWN_VARIABLES,
     SCALARS,
@@ -26,6 +33,7 @@ from simdyn.schema import (
     Layout,
     as_json,
     axis_coordinates,
+    check_sharpness,
     choose_variables,
     parameter_coordinate,
 )
@@ -184,8 +192,31 @@ class Study:
                         f"record.variables: '{name}' has a value for each {dim}, and {field} "
                         "varies over the space; allowed are variables without that dim"
                     )
+        self._check_activations()
         possible = [name for name in DRAWN_VARIABLES if not gone & set(VARIABLES[name].dims)]
         return choose_variables(self.record.variables, SCALARS, possible, "record")
+
+    @property
+    def _activations(self) -> list[str]:
+        """Every activation of the study."""
+        held = [self.space.net.fields["activation"]]
+        return list(map(str, self.space.axes.get("activation", held)))
+
+    @property
+    def _testing(self) -> dict[str, Any]:
+        """The estimator and its draws, where all activations have the same."""
+        pairs = {(self.record.estimator(a), self.record.draws(a)) for a in self._activations}
+        if len(pairs) > 1:
+            return {}
+        ((estimator, draws),) = pairs
+        return {"test_estimator": estimator, "test_draws": draws}
+
+    def _check_activations(self) -> None:
+        """What is recorded must have a meaning for every activation of the study."""
+        for activation in self._activations:
+            self.record.estimator(activation)
+            if "sharpness" in (self.record.variables or ()):
+                check_sharpness(activation)
 
     def _check_figure(self, figure: Picture | None) -> Picture | None:
         if figure is not None:
@@ -243,7 +274,7 @@ class Study:
             "record": {
                 **self.record.model_dump(),
                 "variables": list(self.variables),
-                "test_draws": self.record.draws,
+                **self._testing,
             },
             "numerics_version": NUMERICS_VERSION,
         }
@@ -292,7 +323,7 @@ class Study:
         """Fields that are not swept: a scalar each, or over the grid where a formula varies."""
         dims, found = tuple(self.space.axes), {}
         for name, value in section.fields.items():
-            if name in self.space.axes:
+            if name in self.space.axes or (value is None and name not in self.space.swept_fields):
                 continue
             swept = name in self.space.swept_fields
             if swept or (isinstance(value, str) and section.owner.is_number(name)):

@@ -7,7 +7,7 @@ The reference the package is tested against, so it shares no code with it. Shape
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,23 @@ class Phase(TypedDict):
     learning_rate: float
     epochs: int
     batch_size: int | None
+    normalised: NotRequired[bool]  # ε̂ = τ∇L/‖∇L‖_F, else τ∇L
+    group_size: NotRequired[int]  # samples perturbed together; 0 for the whole batch
+    momentum: NotRequired[float]
+    weight_decay: NotRequired[float]
+
+
+class Model(NamedTuple):
+    """σ, its number, the output's scale, ℓ, and how a batch's losses are put together."""
+
+    activation: Literal["relu", "leaky_relu", "relu_power", "huber_relu"] = "relu"
+    shape: float = 0.0
+    output: Literal["mean", "sum"] = "mean"
+    loss: Literal["logistic", "hinge"] = "logistic"
+    reduction: Literal["mean", "sum"] = "mean"
+
+
+PAPER = Model()
 
 
 def draw_noises(rng: Rng, n_samples: int, signal: Array, noise_std: float, noise: Noise) -> Array:
@@ -79,33 +96,71 @@ def overlaps(weights: Array, patches: Array) -> Array:
     return np.tensordot(weights, patches, axes=([2], [2]))
 
 
-def readout(z: Array) -> Array:
-    """F = F_{+1} - F_{-1}, F_j = (1/m) Σ_r Σ_p σ(z_{j,r,p}), σ = ReLU, from the overlaps z."""
-    return SIGNS @ np.maximum(z, 0.0).sum(axis=3).mean(axis=1)
+def activate(z: Array, model: Model = PAPER) -> Array:
+    """σ(z)."""
+    a = model.shape
+    above = np.maximum(z, 0.0)
+    if model.activation == "leaky_relu":
+        return np.where(z > 0.0, z, a * z)
+    if model.activation == "relu_power":
+        return above**a
+    if model.activation == "huber_relu":
+        return np.where(z < a, above**2 / (2.0 * a), above - a / 2.0)
+    return above
 
 
-def outputs(weights: Array, patches: Array) -> Array:
+def activation_derivative(z: Array, model: Model = PAPER) -> Array:
+    """σ'(z), at a kink that of the left."""
+    a = model.shape
+    above = np.maximum(z, 0.0)
+    if model.activation == "leaky_relu":
+        return np.where(z > 0.0, 1.0, a)
+    if model.activation == "relu_power":
+        return a * above ** (a - 1.0)
+    if model.activation == "huber_relu":
+        return np.minimum(above / a, 1.0)
+    return (z > 0.0).astype(float)
+
+
+def readout(z: Array, model: Model = PAPER) -> Array:
+    """F = F_{+1} - F_{-1}, F_j = (1/m) Σ_r Σ_p σ(z_{j,r,p}) or without 1/m, from overlaps z."""
+    total = activate(z, model).sum(axis=3)
+    return SIGNS @ (total.mean(axis=1) if model.output == "mean" else total.sum(axis=1))
+
+
+def outputs(weights: Array, patches: Array, model: Model = PAPER) -> Array:
     """f(W, x) of every sample, shape (n,)."""
-    return readout(overlaps(weights, patches))
+    return readout(overlaps(weights, patches), model)
 
 
-def losses(weights: Array, patches: Array, labels: Array) -> Array:
-    """Per-sample loss log(1 + exp(-y f))."""
-    return np.logaddexp(0.0, -labels * outputs(weights, patches))
+def losses(weights: Array, patches: Array, labels: Array, model: Model = PAPER) -> Array:
+    """Per-sample loss log(1 + exp(-y f)), or max(0, 1 - y f)."""
+    margins = labels * outputs(weights, patches, model)
+    if model.loss == "hinge":
+        return np.maximum(0.0, 1.0 - margins)
+    return np.logaddexp(0.0, -margins)
 
 
-def loss_derivative(margins: Array) -> Array:
-    """ℓ' = -1/(1 + exp(y f)), without overflow for margins y f of either sign."""
+def loss_derivative(margins: Array, model: Model = PAPER) -> Array:
+    """ℓ' = -1/(1 + exp(y f)), without overflow for margins y f of either sign; or -1(y f < 1)."""
+    if model.loss == "hinge":
+        return -(margins < 1.0).astype(float)
     decay = np.exp(-np.abs(margins))
     return -np.where(margins >= 0.0, decay, 1.0) / (1.0 + decay)
 
 
-def gradient(weights: Array, patches: Array, labels: Array) -> Array:
-    """∇_{w_{j,r}} L = (j/(Bm)) Σ_i Σ_p ℓ'_i y_i σ'(⟨w_{j,r}, x_i^(p)⟩) x_i^(p), σ'(0) = 0."""
+def gradient(weights: Array, patches: Array, labels: Array, model: Model = PAPER) -> Array:
+    """∇_{w_{j,r}} L = (j/(Bm)) Σ_i Σ_p ℓ'_i y_i σ'(⟨w_{j,r}, x_i^(p)⟩) x_i^(p).
+
+    Without 1/m where the output is a sum, without 1/B where the loss is.
+    """
     z = overlaps(weights, patches)
-    slopes = labels * loss_derivative(labels * readout(z))
-    coefficients = SIGNS[:, None, None, None] * slopes[:, None] * (z > 0.0)
-    return np.tensordot(coefficients, patches, axes=2) / (labels.size * weights.shape[1])
+    slopes = labels * loss_derivative(labels * readout(z, model), model)
+    derivative = activation_derivative(z, model)
+    coefficients = SIGNS[:, None, None, None] * slopes[:, None] * derivative
+    share = 1.0 / (weights.shape[1] if model.output == "mean" else 1)
+    share /= labels.size if model.reduction == "mean" else 1
+    return share * np.tensordot(coefficients, patches, axes=2)
 
 
 # Training
@@ -117,11 +172,16 @@ def frobenius_norm(tensor: Array) -> float:
     return float(largest * np.linalg.norm(tensor / largest)) if largest > 0.0 else 0.0
 
 
-def perturbed_weights(weights: Array, patches: Array, labels: Array, radius: float) -> Array:
+def perturbed_weights(
+    weights: Array, patches: Array, labels: Array, radius: float, model: Model = PAPER,
+    normalised: bool = True,
+) -> Array:  # fmt: skip
     """W + ε̂, ε̂ = τ ∇L(W)/‖∇L(W)‖_F over all filters; ε̂ = 0 where ∇L(W) = 0 or τ = 0."""
     if radius == 0.0:
         return weights
-    ascent = gradient(weights, patches, labels)
+    ascent = gradient(weights, patches, labels, model)
+    if not normalised:
+        return weights + radius * ascent
     norm = frobenius_norm(ascent)
     return weights + radius * (ascent / norm) if norm > 0.0 else weights
 
@@ -152,22 +212,46 @@ def updates(
             yield phase, batch
 
 
+def descent(weights: Array, x: Array, y: Array, phase: Phase, model: Model = PAPER) -> Array:
+    """∇L_I at W + ε̂; each group of the batch has its own ε̂, and its share of the average."""
+    size = phase.get("group_size") or len(y)
+    total = np.zeros_like(weights)
+    for start in range(0, len(y), size):
+        own_x, own_y = x[start : start + size], y[start : start + size]
+        at = perturbed_weights(
+            weights, own_x, own_y, phase["radius"], model, phase.get("normalised", True)
+        )
+        share = len(own_y) / len(y) if model.reduction == "mean" else 1.0
+        total += share * gradient(at, own_x, own_y, model)
+    return total
+
+
 def train(
     weights: Array,
     patches: Array,
     labels: Array,
     phases: Sequence[Phase],
     partitions: Partitions | None = None,
+    model: Model = PAPER,
+    flipped: Callable[[int], Array] | None = None,
 ) -> tuple[list[Array], Array]:
     """The weights after every update, and ‖∇L_I(W)‖_F of its batch just before it.
 
+    W ← W - η v, v ← β v + ∇L_I(W + ε̂) + λ W, with v = 0 at the start of each phase.
     `partitions(epoch)` permutes the samples (None: as they stand); epochs count across phases.
+    `flipped(update)` gives a sign for each label, for that update alone.
     """
     trajectory, norms = [], []
-    for phase, batch in updates(phases, labels.size, partitions):
-        x, y = patches[batch], labels[batch]
-        norms.append(frobenius_norm(gradient(weights, x, y)))
-        weights = sam_step(weights, x, y, phase["radius"], phase["learning_rate"])
+    velocity, current = np.zeros_like(weights), None
+    for update, (phase, batch) in enumerate(updates(phases, labels.size, partitions)):
+        if phase is not current:
+            velocity, current = np.zeros_like(weights), phase
+        y = labels if flipped is None else labels * flipped(update)
+        x, y = patches[batch], y[batch]
+        norms.append(frobenius_norm(gradient(weights, x, y, model)))
+        pull = descent(weights, x, y, phase, model) + phase.get("weight_decay", 0.0) * weights
+        velocity = phase.get("momentum", 0.0) * velocity + pull
+        weights = weights - phase["learning_rate"] * velocity
         trajectory.append(weights)
     return trajectory, np.array(norms)
 

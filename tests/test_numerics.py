@@ -136,12 +136,12 @@ def test_kernels__give_back_every_array() -> None:
 
 PROBE = """
 from simdyn.kernels.compiled import kernel
-from simdyn.kernels.gradient import loss
+from simdyn.kernels.network import loss
 
 
 @kernel
 def probe(margin):
-    return loss(margin)
+    return loss(0, margin)
 """
 
 
@@ -157,7 +157,7 @@ def run(code: str, root: Path, cache: Path) -> str:
 
 
 def edit_loss(root: Path) -> None:
-    source = root / "simdyn" / "kernels" / "gradient.py"
+    source = root / "simdyn" / "kernels" / "network.py"
     text = source.read_text(encoding="utf-8")
     old = "return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))"
     assert text.count(old) == 1

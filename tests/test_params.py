@@ -55,13 +55,25 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
     (TwoLayerCNN, "n_filters", [1, 2**20], [0, -3, 2**20 + 1, 1.01, NAN],
      "an integer from 1 to 2**20"),
     (TwoLayerCNN, "init_std", [0, 5.0], [-1e-9, NAN, INF], "a finite number ≥ 0"),
-    (TwoLayerCNN, "activation", ["relu"], ["tanh", "ReLU", 0, None], '"relu"'),
+    (TwoLayerCNN, "activation", ["relu", "leaky_relu", "relu_power", "huber_relu"],
+     ["tanh", "ReLU", 0, None], '"relu", "leaky_relu", "relu_power" or "huber_relu"'),
+    (TwoLayerCNN, "activation_shape", [None], [NAN, INF],
+     "a finite number that fits the activation"),
+    (TwoLayerCNN, "output", ["mean", "sum"], ["max", None], '"mean" or "sum"'),
+    (TwoLayerCNN, "loss", ["logistic", "hinge"], ["log", None], '"logistic" or "hinge"'),
+    (TwoLayerCNN, "reduction", ["mean", "sum"], ["none", None], '"mean" or "sum"'),
     (SGD, "learning_rate", [5e-324, 1e300], [0, -0.1, NAN, INF], "a finite number > 0"),
     (SGD, "epochs", [0, 2**53], [-1, 2**53 + 1, 0.5, NAN, 1e300], "an integer from 0 to 2**53"),
     (SGD, "batch_size", [None, 1, 2**40], [0, -1, 1.5, NAN],
      "an integer from 1 to n_samples, or none for the full batch"),
     (SGD, "last_batch", ["refuse", "drop", "keep"], ["Keep", None, 1],
      '"refuse", "drop" or "keep"'),
+    (SGD, "momentum", [0, 0.999], [1, -0.1, NAN], "a number from 0 to below 1"),
+    (SGD, "weight_decay", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
+    (SGD, "label_noise", [0, 0.5], [0.51, -0.1, NAN], "a number from 0 to 0.5"),
+    (SAM, "normalised", [True, False], ["yes", None], "true or false"),
+    (SAM, "group_size", [None, 1, 2**31], [0, -1, 2**31 + 1, 1.5],
+     "an integer from 1 to 2**31, or none"),
     (SAM, "radius", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     (Record, "every", [None, 1, 2**53], [0, -1, 1.5, 2**53 + 1], "an integer from 1 to 2**53"),
     (Record, "unit", ["epoch", "step"], ["epochs", "", 3], '"epoch" or "step"'),
@@ -70,7 +82,7 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
     (Record, "variables", [None, ("test_error",), ["status"]], ["test_error", 3, [1], [None]],
      "a list of names of variables"),
     (Record, "weights", [True, False], ["maybe", None, 2], "true or false"),
-    (Record, "test_estimator", ["line", "counted", "radial"], ["lines", None],
+    (Record, "test_estimator", [None, "line", "counted", "radial"], ["lines", 1],
      '"line", "counted" or "radial"'),
     (Record, "test_draws", [None, 4, 2**27], [3, 0, 2**27 + 1, 4.5],
      "an integer from 4 to 2**27"),
@@ -141,10 +153,11 @@ def test_parameters__refuses_what_is_no_number(owner: type[Parameters]) -> None:
 
 
 def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
-    whole = {"n_samples", "dimension", "n_patches", "n_filters", "epochs", "batch_size",
-             "every", "log_spaced", "test_draws"}  # fmt: skip
+    whole = {"group_size", "n_samples", "dimension", "n_patches", "n_filters", "epochs",
+             "batch_size", "every", "log_spaced", "test_draws"}  # fmt: skip
     real = {"signal_norm", "noise_std", "label_flip", "init_std", "learning_rate", "radius",
-            "level", "hatch_loss", "probe_radius"}  # fmt: skip
+            "level", "hatch_loss", "probe_radius", "activation_shape", "momentum", "weight_decay",
+            "label_noise"}  # fmt: skip
     for owner in VALID:
         for field in owner.model_fields:
             assert owner.is_whole(field) == (field in whole), field
@@ -376,11 +389,18 @@ def test_record_updates__more_than_can_be_counted_or_held_is_bad_input(record: R
         record.updates(plan, 2**31, "last" if record == Record() else "epoch")
 
 
-def test_record_draws__default_of_each_estimator() -> None:
-    assert Record().draws == 128
-    assert Record(test_estimator="counted").draws == 1000
-    assert Record(test_estimator="radial").draws == 1000
-    assert Record(test_estimator="radial", test_draws=7).draws == 7
+def test_record__estimator_and_draws_for_each_activation() -> None:
+    assert Record().estimator("relu") == "line"
+    assert Record().estimator("leaky_relu") == "line"
+    assert Record().estimator("relu_power") == "counted"
+    assert Record(test_estimator="radial").estimator("relu_power") == "radial"
+    with pytest.raises(InputError, match="'radial': allowed for activation = 'huber_relu' is"):
+        Record(test_estimator="radial").estimator("huber_relu")
+    assert Record().draws("relu") == 128
+    assert Record().draws("huber_relu") == 1000
+    assert Record(test_estimator="counted").draws("relu") == 1000
+    assert Record(test_estimator="radial").draws("relu") == 1000
+    assert Record(test_estimator="radial", test_draws=7).draws("relu") == 7
 
 
 def test_parameters__fractions_are_refused_or_exact() -> None:

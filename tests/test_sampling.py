@@ -10,11 +10,13 @@ import pytest
 from scipy import stats
 
 import simdyn
+from simdyn.kernels.network import LOGISTIC, RELU, Model
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import Setting, draw_problem
 
 compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 
+PAPER = Model(RELU, 0.0, LOGISTIC, 1.0, 0)
 FOUR_SIGMA = 2.0 * stats.norm.sf(4.0)
 DRAWS = 4_000
 
@@ -47,7 +49,7 @@ class Drawn(NamedTuple):
 def setting(**changes: object) -> Setting:
     usual = Setting(
         n_samples=3, dimension=40, signal_norm=1.7, noise_std=0.8, n_patches=2, label_flip=0.0,
-        orthogonal=False, n_filters=1, init_std=0.3,
+        orthogonal=False, n_filters=1, init_std=0.3, model=PAPER,
     )  # fmt: skip
     return usual._replace(**changes)
 

@@ -308,7 +308,7 @@ def test_smoke__reaches_into_lists_and_adds_tables() -> None:
     smoke = {"methods.sgd.0.epochs": 1, "methods.sam.0.epochs": 2, "record.test_draws": 9}
     small = study(smoke=smoke).smoke()
     assert [plan[0].epochs for plan in small.space.point((0, 0)).plans] == [1, 2]
-    assert small.record.draws == 9
+    assert small.record.test_draws == 9
 
 
 @pytest.mark.parametrize(
@@ -559,7 +559,8 @@ def test_layout__held_parameters_are_scalars() -> None:
     coords = study().layout.coords
     held = {"n_samples": 4, "noise_std": 1.0, "n_patches": 2, "label_flip": 0.0,
             "noise": "isotropic", "n_filters": 2, "init_std": 0.01,
-            "activation": "relu"}  # fmt: skip
+            "activation": "relu", "output": "mean", "loss": "logistic",
+            "reduction": "mean"}  # fmt: skip
     for name, value in held.items():
         assert coords[name].dims == ()
         assert coords[name].values.item() == value

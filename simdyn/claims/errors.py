@@ -116,7 +116,7 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
 
     def curve(**change: float) -> tuple[tuple[np.ndarray, float], float]:
         setting: dict[str, Any] = {"n": 20, "d": 10**6, "m": 10, "B": 0, "P − 1": 1,
-                                   "progress": 1.0, **change}  # fmt: skip
+                                   "progress": 1.0, "replicates": count, **change}  # fmt: skip
         n, d, m, copies = (int(setting[k]) for k in ("n", "d", "m", "P − 1"))
         batch = int(setting["B"]) or n
         # The same progress an epoch in every setting: η(P−1)²σ_p²d/(Bm).
@@ -126,7 +126,7 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
         unit = theory.critical_signal_norm(d, n, copies + 1, 1.0)
         return _curves(
             bench,
-            count,
+            int(setting["replicates"]),
             lambda: [phase],
             GRID,
             unit,
@@ -150,7 +150,8 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
         )  # fmt: skip
     # Two laws with a small parameter of their own: 1/n, and the progress of an epoch (that is, η).
     rungs = (20, 40, 80) if bench.quick else (20, 40, 80, 160)
-    pairs = [curve(n=n) for n in rungs]
+    more = bench.replicates(16, 600)
+    pairs = [curve(n=n, replicates=more) for n in rungs]
     steps = [
         line_exponent(f"exponent in n, {low} to {high}", (low, high), [a[0], b[0]], [a[1], b[1]],
                       GRID, -0.25, 0.02, "n", "SGD")

@@ -1,7 +1,7 @@
 """Outputs, loss and gradient of the network, all from the overlaps A = V Wᵀ.
 
-    h_p = Σ_{j,r} j σ(sign_p A[row_p, (j,r)])                               σ = ReLU, σ'(0) = 0
-    f_i = (1/m) Σ_e mult_e h_{patch_e}                                entries e of sample i
+    h_p = Σ_{j,r} j σ(sign_p A[row_p, (j,r)])
+    f_i = (1/m) Σ_e mult_e h_{patch_e}            entries e of sample i; without 1/m for sums
     ∇_{j,r} L_I = Σ_k C[k, (j,r)] v_k
     C[row_p, (j,r)] += sign_p j σ'(sign_p A[row_p, (j,r)]) · (1/(B m)) Σ_{i∈I, e: patch_e = p}
                                                                ℓ'_i y_i mult_e
@@ -17,6 +17,7 @@ import numpy as np
 
 from simdyn.kernels.compiled import borrowing, inlined, part
 from simdyn.kernels.linear import copy, fill
+from simdyn.kernels.network import LOGISTIC, RELU, activate, activation_slope, loss_slope
 from simdyn.kernels.problem import Indices, Matrix, Vector
 from simdyn.kernels.simd import (
     add_scaled,
@@ -51,6 +52,8 @@ class Workspace(NamedTuple):
     margins: Vector  # y f, (n,)
     slopes: Vector  # ℓ' in the order of the batch, (n,) padded to a multiple of four
     found: Vector  # room for what a probe finds, (3,)
+    labels: Vector  # y that the gradient is taken with, (n,)
+    total: Matrix  # C summed over the groups of a batch, (Q, F)
 
 
 @borrowing
@@ -106,13 +109,9 @@ def new_workspace(problem):
         np.zeros(problem.labels.size),
         np.zeros(pad(problem.labels.size)),
         np.zeros(3),
+        problem.labels.copy(),
+        np.zeros((height, width)),
     )
-
-
-@borrowing
-def loss(margin):
-    """log(1 + exp(−margin)) without overflow."""
-    return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))
 
 
 @inlined
@@ -132,12 +131,36 @@ def patches_of(table, samples, work):
 
 
 @inlined
-def output(start, patch, multiplicity, sums, filters, i):
+def output(start, patch, multiplicity, sums, divisor, i):
     """f(x_i) from the sums h of its patches."""
     total = 0.0
     for e in range(start[i], start[i + 1]):
         total += multiplicity[e] * sums[patch[e]]
-    return total / filters
+    return total / divisor
+
+
+@borrowing
+def activated_sum(model, overlaps, row, sign, bank):
+    """Sum h of one patch, for any activation."""
+    if model.activation == RELU:
+        return rectified_dot(overlaps, row, sign, bank)
+    total = 0.0
+    for f in range(bank.size):
+        if bank[f] != 0.0:
+            total += bank[f] * activate(model.activation, model.shape, sign * overlaps[row, f])
+    return total
+
+
+@borrowing
+def add_slopes(model, target, overlaps, row, sign, pull, bank):
+    """Target[row, f] += pull · bank_f · σ'(sign · overlaps[row, f]), for any activation."""
+    if model.activation == RELU:
+        add_where_active(target, overlaps, row, sign, pull, bank)
+        return
+    for f in range(bank.size):
+        if bank[f] != 0.0:
+            slope = activation_slope(model.activation, model.shape, sign * overlaps[row, f])
+            target[row, f] += pull * bank[f] * slope
 
 
 @borrowing
@@ -156,22 +179,29 @@ def gradient(overlaps, problem, samples, patches, work):
     """
     # Arrays are taken out of their tuples once: inside a loop that costs a reference count.
     start, patch, multiplicity, row, sign = problem.table
-    labels, bank = problem.labels, work.bank
+    labels, bank, model = work.labels, work.bank, problem.model
     sums, pulls, margins, slopes = work.sums, work.pulls, work.margins, work.slopes
-    filters = problem.overlaps.shape[1] // 2
-    share = 1.0 / (samples.size * filters)
+    share = 1.0 / ((1 if model.summed > 0 else samples.size) * model.divisor)
+    rectified = model.activation == RELU
     for p in patches:
-        sums[p] = rectified_dot(overlaps, row[p], sign[p], bank)
+        if rectified:
+            sums[p] = rectified_dot(overlaps, row[p], sign[p], bank)
+        else:
+            sums[p] = activated_sum(model, overlaps, row[p], sign[p], bank)
         pulls[p] = 0.0
     finite = True
     for c in range(samples.size):
         i = samples[c]
-        margins[i] = labels[i] * output(start, patch, multiplicity, sums, filters, i)
+        margins[i] = labels[i] * output(start, patch, multiplicity, sums, model.divisor, i)
         slopes[c] = margins[i]
         finite &= math.isfinite(margins[i])
     if not finite:
         return 0.0, False
-    to_logistic_slopes(slopes, samples.size)
+    if model.loss == LOGISTIC:
+        to_logistic_slopes(slopes, samples.size)
+    else:
+        for c in range(samples.size):
+            slopes[c] = loss_slope(model.loss, slopes[c])
     for c in range(samples.size):
         i = samples[c]
         pull = share * labels[i] * slopes[c]
@@ -189,7 +219,10 @@ def gradient(overlaps, problem, samples, patches, work):
     lift = math.ldexp(1.0, -exponent)
     for p in patches:
         pull = sign[p] * pulls[p] * lift
-        add_where_active(coefficients, overlaps, row[p], sign[p], pull, bank)
+        if rectified:
+            add_where_active(coefficients, overlaps, row[p], sign[p], pull, bank)
+        else:
+            add_slopes(model, coefficients, overlaps, row[p], sign[p], pull, bank)
     return math.ldexp(1.0, exponent), True
 
 

@@ -9,16 +9,17 @@ from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
 from simdyn.kernels.compiled import borrowing, inlined, part, stopped
 from simdyn.kernels.gradient import (
+    activated_sum,
     apply_gram,
     gradient,
-    loss,
     output,
     pad,
     padded_copy,
 )
 from simdyn.kernels.linear import all_finite, dot, lower_factor
+from simdyn.kernels.network import LEAKY_RELU, activate, loss
 from simdyn.kernels.problem import Floats
-from simdyn.kernels.simd import product, rectified_dot
+from simdyn.kernels.simd import product
 
 
 class Traces(NamedTuple):
@@ -39,12 +40,13 @@ class Traces(NamedTuple):
     deactivated_fraction: Floats
     sharpness: Floats
     active_count: Floats  # (T, 2, n)
+    initial_share: Floats
 
 
 @part
-def weights_now(problem, moved):
-    """W(t) = W(0) + Sᵀ V in the coordinates of V, (2m, D)."""
-    weights = problem.weights.copy()
+def weights_now(problem, moved, initial):
+    """W(t) = a W(0) + Sᵀ V in the coordinates of V, (2m, D); `initial` is a."""
+    weights = initial * problem.weights
     rows = problem.dictionary.rows
     for k in range(rows.shape[0]):
         for f in range(weights.shape[0]):
@@ -54,11 +56,10 @@ def weights_now(problem, moved):
 
 
 @inlined
-def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, stop):
+def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, initial, stop):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
-    banks = problem.overlaps.shape[1]
-    m = banks // 2
-    weights = weights_now(problem, moved)
+    banks, model = problem.overlaps.shape[1], problem.model
+    weights = weights_now(problem, moved, initial)
     if fresh_noise.first_coordinate > 0:
         for f in range(banks):
             weights[f, 0] = 0.0
@@ -69,14 +70,18 @@ def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, stop):
     slopes = np.empty(banks)
     plus, minus = 0.0, 0.0
     for f in range(banks):
-        sign = 1.0 if f < m else -1.0
-        slopes[f] = sign * fresh_noise.copies / m
-        plus += sign * max(overlaps[0, f], 0.0) / m
-        minus -= sign * max(-overlaps[0, f], 0.0) / m
+        sign, along = 1.0 if 2 * f < banks else -1.0, overlaps[0, f]
+        slopes[f] = sign * fresh_noise.copies / model.divisor
+        plus += sign * activate(model.activation, model.shape, along) / model.divisor
+        minus -= sign * activate(model.activation, model.shape, -along) / model.divisor
     lines = fresh_noise.method == codes.LINE
+    if lines and model.activation == LEAKY_RELU:
+        factor, slopes = rectified_pair(factor, slopes, model.shape)
     values = np.zeros((fresh_noise.draws + 1) // 2 if lines else fresh_noise.draws)
     estimate(
         fresh_noise.method,
+        model.activation,
+        model.shape,
         factor,
         slopes,
         plus,
@@ -88,23 +93,35 @@ def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, stop):
     return risk.summarise(values)
 
 
+@part
+def rectified_pair(factor, slopes, shape):
+    """M and slopes of the same function in ReLUs: leaky(z) = σ(z) − shape·σ(−z)."""
+    filters, size = factor.shape
+    pair, twice = np.empty((2 * filters, size)), np.empty(2 * filters)
+    for f in range(filters):
+        twice[f], twice[filters + f] = slopes[f], -shape * slopes[f]
+        for c in range(size):
+            pair[f, c], pair[filters + f, c] = factor[f, c], -factor[f, c]
+    return pair, twice
+
+
 @inlined
-def error_on(test_set, moved, bank, filters):
+def error_on(model, test_set, moved, initial, bank):
     """Test error on explicit samples and its binomial standard error."""
     vectors, q = test_set.cross.shape
     height = pad(vectors)
     overlaps = np.empty((height, moved.shape[1]))
     product(padded_copy(test_set.cross, height, q), moved, overlaps)
     for k in range(vectors):
-        for f in range(2 * filters):
-            overlaps[k, f] += test_set.overlaps[k, f]
+        for f in range(test_set.overlaps.shape[1]):
+            overlaps[k, f] += initial * test_set.overlaps[k, f]
     table = test_set.table
     sums = np.empty(table.row.size)
     for p in range(sums.size):
-        sums[p] = rectified_dot(overlaps, table.row[p], table.sign[p], bank)
+        sums[p] = activated_sum(model, overlaps, table.row[p], table.sign[p], bank)
     n, errors = test_set.labels.size, 0.0
     for i in range(n):
-        value = output(table.start, table.patch, table.multiplicity, sums, filters, i)
+        value = output(table.start, table.patch, table.multiplicity, sums, model.divisor, i)
         errors += half_error(test_set.labels[i] * value)
     error = errors / n
     return error, math.sqrt(error * (1.0 - error) / n)
@@ -135,10 +152,24 @@ def squared_norm(dictionary, k):
 
 
 @inlined
-def observe(problem, copies, probe, overlaps, moved, work, radius, batch_size, stop, state, traces):
+def observe(
+    problem,
+    copies,
+    probe,
+    overlaps,
+    moved,
+    initial,
+    work,
+    radius,
+    batch_size,
+    stop,
+    state,
+    traces,
+):
     """Write the state at index `state` of every trace but the test error's.
 
-    `copies` is P − 1, `radius` and `batch_size` are those of the SAM perturbation that is probed.
+    `copies` is P − 1, `initial` the share of W(0) in W; `radius` and `batch_size` are those of the
+    SAM perturbation that is probed.
     Returns DONE, NON_FINITE or STOPPED.
     """
     n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
@@ -148,10 +179,10 @@ def observe(problem, copies, probe, overlaps, moved, work, radius, batch_size, s
         return codes.NON_FINITE
     total_loss, total_error = 0.0, 0.0
     for i in range(n):
-        total_loss += loss(work.margins[i])
+        total_loss += loss(problem.model.loss, work.margins[i])
         total_error += half_error(work.margins[i])
     if traces.train_loss.shape[0] > 0:
-        traces.train_loss[state] = total_loss / n
+        traces.train_loss[state] = total_loss / (1 if problem.model.summed > 0 else n)
     if traces.train_error.shape[0] > 0:
         traces.train_error[state] = total_error / n
     if traces.margin.shape[0] > 0:
@@ -172,6 +203,8 @@ def observe(problem, copies, probe, overlaps, moved, work, radius, batch_size, s
     if traces.active_count.shape[0] > 0:
         for i in range(n):
             count_active(overlaps[1 + i, :banks], traces.active_count[state, :, i])
+    if traces.initial_share.shape[0] > 0:
+        traces.initial_share[state] = initial
     if traces.coef.shape[0] > 0:
         for k in range(q):
             for f in range(banks):
@@ -191,16 +224,27 @@ def observe(problem, copies, probe, overlaps, moved, work, radius, batch_size, s
 
 @part
 def observe_test_error(
-    problem, stream, test_set, fresh_noise, estimate, overlaps, moved, work, stop, state, traces
+    problem,
+    stream,
+    test_set,
+    fresh_noise,
+    estimate,
+    overlaps,
+    moved,
+    initial,
+    work,
+    stop,
+    state,
+    traces,
 ):
     """Write the test error at index `state` of its traces; returns DONE or STOPPED."""
     if fresh_noise.method == codes.TEST_SET:
-        error, deviation = error_on(test_set, moved, work.bank, problem.overlaps.shape[1] // 2)
+        error, deviation = error_on(problem.model, test_set, moved, initial, work.bank)
         traces.test_error[state] = error
         traces.test_error_se[state] = deviation
     elif fresh_noise.method != codes.NO_TEST:
         clean, deviation, effective = clean_error(
-            problem, stream, fresh_noise, estimate, overlaps, moved, stop
+            problem, stream, fresh_noise, estimate, overlaps, moved, initial, stop
         )
         shrink = 1.0 - 2.0 * fresh_noise.label_flip
         traces.clean_test_error[state] = clean

@@ -31,6 +31,7 @@ def traces_of(traces, method, replicate):
         traces.deactivated_fraction[method, replicate],
         traces.sharpness[method, replicate],
         traces.active_count[method, replicate],
+        traces.initial_share[method, replicate],
     )
 
 
@@ -40,10 +41,15 @@ def phases_of(schedules, phase_start, method):
     own = slice(phase_start[method], phase_start[method + 1])
     return Schedule(
         schedules.radius[own],
+        schedules.normalised[own],
+        schedules.group_size[own],
         schedules.learning_rate[own],
         schedules.epochs[own],
         schedules.batch_size[own],
         schedules.keep_last[own],
+        schedules.momentum[own],
+        schedules.weight_decay[own],
+        schedules.label_noise[own],
     )
 
 

@@ -21,15 +21,15 @@ import numpy as np
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, stopped
 from simdyn.kernels.gradient import (
     Workspace,
+    add_slopes,
     apply_gram,
     gradient,
-    loss,
     patches_of,
     perturb,
 )
 from simdyn.kernels.linear import dot, fill, normalise
+from simdyn.kernels.network import HINGE, activation_slope, loss
 from simdyn.kernels.problem import Indices, Matrix, Problem, Vector
-from simdyn.kernels.simd import add_where_active
 
 LANCZOS_STEPS = 64
 
@@ -50,7 +50,7 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
         batches += 1
         scale, finite = gradient(overlaps, problem, samples, patches, work)
         for i in samples:
-            before[i] = loss(work.margins[i])
+            before[i] = loss(problem.model.loss, work.margins[i])
         norm = apply_gram(work) if finite and scale > 0.0 else 0.0
         moves = norm > 0.0 and radius > 0.0
         if moves:
@@ -58,8 +58,8 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
             gradient(work.perturbed, problem, samples, patches, work)
             change = 0.0
             for i in samples:
-                change += loss(work.margins[i]) - before[i]
-            gap += change / samples.size
+                change += loss(problem.model.loss, work.margins[i]) - before[i]
+            gap += change / (1 if problem.model.summed > 0 else samples.size)
         if drawn:
             for k in samples:
                 first = 0 if problem.labels[k] > 0.0 else banks // 2
@@ -76,7 +76,7 @@ def curve(problem, overlaps, roots, vector, out, work):
     """Out ← M vector; `roots` holds √ℓ''_i up to a common factor."""
     start, patch, multiplicity, row, sign = problem.table
     bank, pulls, sums = work.bank, work.pulls, work.sums
-    filters = problem.overlaps.shape[1] // 2
+    model = problem.model
     for p in range(pulls.size):
         pulls[p] = 0.0
     for i in range(vector.size):
@@ -84,18 +84,19 @@ def curve(problem, overlaps, roots, vector, out, work):
             pulls[patch[e]] += roots[i] * vector[i] * multiplicity[e]
     fill(work.coefficients, 0.0)
     for p in range(pulls.size):
-        add_where_active(work.coefficients, overlaps, row[p], sign[p], sign[p] * pulls[p], bank)
+        add_slopes(model, work.coefficients, overlaps, row[p], sign[p], sign[p] * pulls[p], bank)
     apply_gram(work)
     for p in range(sums.size):
         sums[p] = 0.0
-        for f in range(2 * filters):
-            if sign[p] * overlaps[row[p], f] > 0.0:
-                sums[p] += sign[p] * bank[f] * work.products[row[p], f]
+        for f in range(bank.size):
+            slope = activation_slope(model.activation, model.shape, sign[p] * overlaps[row[p], f])
+            sums[p] += slope * (sign[p] * bank[f]) * work.products[row[p], f]
     for i in range(vector.size):
         total = 0.0
         for e in range(start[i], start[i + 1]):
             total += multiplicity[e] * sums[patch[e]]
-        out[i] = roots[i] * total / (vector.size * filters * filters)
+        count = 1 if model.summed > 0 else vector.size
+        out[i] = roots[i] * total / (count * model.divisor * model.divisor)
 
 
 @borrowing
@@ -135,6 +136,8 @@ def sharpness(problem, overlaps, stop, work):
     Exact up to rounding for n ≤ 64; beyond, 64 Lanczos steps with full reorthogonalisation.
     """
     n = problem.labels.size
+    if problem.model.loss == HINGE:
+        return 0.0  # piecewise linear in the outputs too
     roots, largest = np.empty(n), 0.0
     for i in range(n):
         decay = math.exp(-0.5 * abs(work.margins[i]))

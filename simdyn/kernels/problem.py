@@ -9,6 +9,8 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from simdyn.kernels.network import Model
+
 # C-contiguous arrays with their number of axes, which `compiled.kind_of` reads.
 Floats = npt.NDArray[np.float64]
 Vector = Annotated[Floats, 1]
@@ -47,6 +49,7 @@ class Problem(NamedTuple):
     table: Table
     labels: Vector  # observed labels y, (n,), ±1
     true_labels: Vector  # ŷ, (n,), ±1
+    model: Model
 
 
 class TestSet(NamedTuple):
@@ -73,10 +76,15 @@ class Schedule(NamedTuple):
     """A list of phases, one entry of every array for each."""
 
     radius: Vector  # τ; 0 is SGD
+    normalised: Indices  # 1: ε̂ = τ∇L/‖∇L‖, 0: ε̂ = τ∇L
+    group_size: Indices  # samples that share a perturbation; 0: the whole batch
     learning_rate: Vector  # η
     epochs: Indices
     batch_size: Indices  # B
     keep_last: Indices  # 1: a smaller last batch is used, 0: it is dropped
+    momentum: Vector  # β
+    weight_decay: Vector  # λ
+    label_noise: Vector  # probability that a label is flipped, afresh in every update
 
 
 NO_TEST, LINE, COUNTED, RADIAL, TEST_SET = 0, 1, 2, 3, 4

@@ -24,6 +24,7 @@ from simdyn.kernels import random
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, stopped
 from simdyn.kernels.failures import failure_directions
 from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
+from simdyn.kernels.network import POWER_RELU, activate
 from simdyn.kernels.problem import Indices, Matrix, Vector
 
 POLL = 256  # draws between two looks at the stop flag
@@ -178,7 +179,7 @@ def line_values(factor, slopes, offset_up, offset_down, stream, stop, values):
 
 
 @inlined
-def counted_values(factor, slopes, offset_up, offset_down, stream, stop, values):
+def counted_values(activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values):
     """0, ½ or 1 for each fresh sample."""
     filters, size = factor.shape
     point, image = np.empty(size), np.empty(filters)
@@ -189,7 +190,7 @@ def counted_values(factor, slopes, offset_up, offset_down, stream, stop, values)
         apply_lower(factor, point, image)
         swing = 0.0
         for f in range(filters):
-            swing += slopes[f] * max(image[f], 0.0)
+            swing += slopes[f] * activate(activation, shape, image[f])
         up = random.uniform(stream, random.TEST_LABEL, i, 0) < 0.5
         value = offset_up + swing if up else offset_down - swing
         values[i] = 1.0 if value < 0.0 else (0.5 if value == 0.0 else 0.0)
@@ -211,21 +212,25 @@ def upper_gamma(twice_shape, x):
 
 
 @borrowing
-def _radial_value(offset, swing, size):
-    """P(offset + R·swing < 0) + ½P(= 0) for R ~ χ_size."""
+def _radial_value(offset, swing, size, degree):
+    """P(offset + R^degree · swing < 0) + ½P(= 0) for R ~ χ_size."""
     if swing == 0.0 or offset == 0.0:
         total = offset + swing
         return 1.0 if total < 0.0 else (0.5 if total == 0.0 else 0.0)
-    beyond = upper_gamma(size, 0.5 * (offset / swing) ** 2)
+    ratio = offset / swing
+    if degree != 1.0:
+        ratio = abs(ratio) ** (1.0 / degree)
+    beyond = upper_gamma(size, 0.5 * ratio**2)
     if offset > 0.0:
         return beyond if swing < 0.0 else 0.0
     return 1.0 - beyond if swing > 0.0 else 1.0
 
 
 @inlined
-def radial_values(factor, slopes, offset_up, offset_down, stream, stop, values):
+def radial_values(activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values):
     """The exact error along each random ray, both true labels averaged."""
     filters, size = factor.shape
+    degree = shape if activation == POWER_RELU else 1.0  # of homogeneity
     point, image = np.empty(size), np.empty(filters)
     for i in range(values.size):
         if i % POLL == 0 and stopped(stop):
@@ -235,15 +240,18 @@ def radial_values(factor, slopes, offset_up, offset_down, stream, stop, values):
         apply_lower(factor, point, image)
         swing = 0.0
         for f in range(filters):
-            swing += slopes[f] * max(image[f], 0.0)
+            swing += slopes[f] * activate(activation, shape, image[f])
         values[i] = 0.5 * (
-            _radial_value(offset_up, swing, size) + _radial_value(offset_down, -swing, size)
+            _radial_value(offset_up, swing, size, degree)
+            + _radial_value(offset_down, -swing, size, degree)
         )
 
 
 @Pointed
 def estimate(
     method: int,
+    activation: int,
+    shape: float,
     factor: Matrix,
     slopes: Vector,
     offset_up: float,
@@ -257,7 +265,9 @@ def estimate(
     Parameters
     ----------
     method : int
-        LINE, COUNTED or RADIAL.
+        LINE (ReLU only), COUNTED or RADIAL (homogeneous activations only).
+    activation, shape : int, float
+        As in `network.Model`.
     factor : (2m, r)
         M, lower triangular.
     slopes : (2m,)
@@ -269,6 +279,10 @@ def estimate(
     if method == codes.LINE:
         line_values(factor, slopes, offset_up, offset_down, stream, stop, values)
     elif method == codes.COUNTED:
-        counted_values(factor, slopes, offset_up, offset_down, stream, stop, values)
+        counted_values(
+            activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values
+        )
     else:
-        radial_values(factor, slopes, offset_up, offset_down, stream, stop, values)
+        radial_values(
+            activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values
+        )

@@ -17,6 +17,7 @@ import numpy as np
 from simdyn.kernels import random
 from simdyn.kernels.compiled import part
 from simdyn.kernels.linear import inner_products
+from simdyn.kernels.network import Model
 from simdyn.kernels.problem import Dictionary, Problem, Table
 
 
@@ -32,6 +33,7 @@ class Setting(NamedTuple):
     orthogonal: bool  # noise orthogonal to μ
     n_filters: int  # m
     init_std: float  # σ_0
+    model: Model
 
 
 @part
@@ -116,4 +118,5 @@ def draw_problem(setting, stream):
         signal_noise_table(true_labels, setting.n_patches - 1.0),
         labels,
         true_labels,
+        setting.model,
     )

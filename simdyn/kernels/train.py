@@ -3,8 +3,11 @@
     SGD:  A ← A − η G C                          C = C(A), the gradient's coefficients on the batch
     SAM:  A' = A + τ U / √(Σ C∘U), U = G C;  A ← A − η G C(A')
 
-SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weights:
-W(t) = W(0) + Sᵀ V. Cost per step O(m q²), whatever d is.
+SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weights: W(t) = W(0) + Sᵀ V.
+Momentum and weight decay stay in the span too: the velocity v ← β v + ∇L + λ W has coefficients,
+overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. With
+groups, each group of a batch is perturbed by itself and the gradients are averaged (m-sharpness).
+Cost per step O(m q²), whatever d is.
 """
 
 import math
@@ -23,39 +26,109 @@ from simdyn.kernels.gradient import (
     patches_of,
     perturb,
 )
-from simdyn.kernels.linear import all_finite
+from simdyn.kernels.linear import all_finite, copy, fill
 from simdyn.kernels.observe import observe, observe_test_error
-from simdyn.kernels.problem import Indices, Matrix
+from simdyn.kernels.problem import Indices, Matrix, Vector
 from simdyn.kernels.simd import add_scaled
 
 
 @inlined
-def step(problem, samples, patches, radius, learning_rate, overlaps, moved, work):
-    """One update on one batch, in place.
+def descent(problem, samples, patches, radius, normalised, overlaps, work):
+    """C and U = G C of the gradient at W + ε̂ on some samples, into the workspace.
 
     Returns
     -------
+    scale : float
+        The gradient is this times C.
     moves : bool
         False where the gradient is exactly zero.
     finite : bool
-        False where an output overflowed; the state is then left as it was.
+        False where an output overflowed.
     """
     passes = 2 if radius > 0.0 else 1
     at, scale = overlaps, 0.0
     for k in range(passes):  # one call of each part, so that it is compiled into the loop
         scale, finite = gradient(at, problem, samples, patches, work)
         if not finite:
-            return False, False
+            return 0.0, False, False
         norm = apply_gram(work)
         if k == 0 and (scale == 0.0 or norm == 0.0 or not math.isfinite(norm)):
-            return False, math.isfinite(norm)
+            return 0.0, False, math.isfinite(norm)
         if k + 1 < passes:
-            perturb(overlaps, radius, norm, work)
+            reach = radius if normalised > 0 else radius * scale * norm
+            perturb(overlaps, reach, norm, work)
             at = work.perturbed
-    rate = learning_rate * scale
-    add_scaled(overlaps, work.products, -rate)
-    add_scaled(moved, work.coefficients, -rate)
+    return scale, True, True
+
+
+@inlined
+def step(problem, samples, patches, rule, state, work):
+    """One update on one batch, in place.
+
+    Returns
+    -------
+    moves : bool
+        False where nothing changes: the gradient is exactly zero, and nothing else pulls.
+    finite : bool
+        False where an output overflowed; the state is then left as it was.
+    """
+    size = samples.size
+    whole = not 0 < rule.group_size < size
+    group = size if whole else rule.group_size
+    if not whole:
+        fill(work.total, 0.0)
+    scale, moves = 0.0, False
+    for first in range(0, size, group):
+        part = samples if whole else samples[first : min(first + group, size)]
+        shown = patches if whole else patches_of(problem.table, part, work)
+        scale, pulls, finite = descent(
+            problem, part, shown, rule.radius, rule.normalised, state.overlaps, work
+        )
+        if not finite:
+            return False, False
+        moves |= pulls
+        if pulls and not whole:
+            share = 1.0 if problem.model.summed > 0 else part.size / size
+            add_scaled(work.total, work.coefficients, scale * share)
+    if moves and not whole:
+        scale = 1.0
+        copy(work.total, work.coefficients)
+        apply_gram(work)
+    if rule.momentum == 0.0 and rule.weight_decay == 0.0:
+        if moves:
+            rate = rule.learning_rate * scale
+            add_scaled(state.overlaps, work.products, -rate)
+            add_scaled(state.moved, work.coefficients, -rate)
+        return moves, True
+    glide(rule.momentum, rule.weight_decay, scale if moves else 0.0, state, work)
+    add_scaled(state.overlaps, state.pushed, -rule.learning_rate)
+    add_scaled(state.moved, state.velocity, -rule.learning_rate)
+    state.shares[0] -= rule.learning_rate * state.shares[1]
     return True, True
+
+
+@borrowing
+def glide(momentum, decay, scale, state, work):
+    """Velocity v ← β v + ∇L + λ W, as coefficients, as overlaps, and as its share of W(0)."""
+    for k in range(state.moved.shape[0]):
+        for f in range(state.moved.shape[1]):
+            state.velocity[k, f] = momentum * state.velocity[k, f] + decay * state.moved[k, f]
+            state.pushed[k, f] = momentum * state.pushed[k, f] + decay * state.overlaps[k, f]
+    state.shares[1] = momentum * state.shares[1] + decay * state.shares[0]
+    if scale > 0.0:
+        add_scaled(state.velocity, work.coefficients, scale)
+        add_scaled(state.pushed, work.products, scale)
+
+
+class Rule(NamedTuple):
+    """How an update is made: what `Schedule` holds of one phase."""
+
+    radius: float
+    normalised: int
+    group_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
 
 
 @borrowing
@@ -71,6 +144,9 @@ class State(NamedTuple):
     moved: Matrix  # S(t), (Q, F)
     order: Indices  # the partition of the current epoch, (n,)
     at: Indices  # counters, see below
+    velocity: Matrix  # coefficients of the velocity, (Q, F)
+    pushed: Matrix  # overlaps of the velocity, (Q, F)
+    shares: Vector  # of W(0) in the weights and in the velocity, (2,)
 
 
 UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = 0, 1, 2, 3, 4, 5, 6
@@ -83,7 +159,25 @@ def new_state(problem):
     at[FROZEN_AT] = -1
     q, banks = problem.overlaps.shape
     overlaps = padded_copy(problem.overlaps, pad(q), pad(banks))
-    return State(overlaps, np.zeros(overlaps.shape), np.arange(problem.labels.size), at)
+    shares = np.zeros(2)
+    shares[0] = 1.0
+    return State(
+        overlaps,
+        np.zeros(overlaps.shape),
+        np.arange(problem.labels.size),
+        at,
+        np.zeros(overlaps.shape),
+        np.zeros(overlaps.shape),
+        shares,
+    )
+
+
+@borrowing
+def flip_labels(problem, samples, probability, stream, update, work):
+    """Fresh label noise on a batch: each label is turned over with this probability."""
+    for i in samples:
+        flips = random.uniform(stream, random.LABEL_NOISE, update, i) < probability
+        work.labels[i] = -problem.labels[i] if flips else problem.labels[i]
 
 
 @inlined
@@ -96,6 +190,9 @@ def advance(problem, schedule, stream, until, stop, state, work):
         while at[PHASE_EPOCH] >= schedule.epochs[at[PHASE]]:
             at[PHASE] += 1
             at[PHASE_EPOCH] = 0
+            fill(state.velocity, 0.0)  # each phase starts at rest
+            fill(state.pushed, 0.0)
+            state.shares[1] = 0.0
         phase = at[PHASE]
         size = schedule.batch_size[phase]
         batches = batches_per_epoch(n, size, schedule.keep_last[phase])
@@ -105,16 +202,21 @@ def advance(problem, schedule, stream, until, stop, state, work):
                 random.fill_permutation(stream, random.PARTITION, at[EPOCH], state.order)
             samples = state.order[at[BATCH] * size : min((at[BATCH] + 1) * size, n)]
             patches = patches_of(problem.table, samples, work)
-        moves, finite = step(
-            problem,
-            samples,
-            patches,
+        rule = Rule(
             schedule.radius[phase],
+            schedule.normalised[phase],
+            schedule.group_size[phase],
             schedule.learning_rate[phase],
-            state.overlaps,
-            state.moved,
-            work,
+            schedule.momentum[phase],
+            schedule.weight_decay[phase],
         )
+        noise = schedule.label_noise[phase]
+        if noise > 0.0:
+            flip_labels(problem, samples, noise, stream, at[UPDATE], work)
+        moves, finite = step(problem, samples, patches, rule, state, work)
+        if noise > 0.0:
+            for i in samples:
+                work.labels[i] = problem.labels[i]
         if not finite:
             return codes.NON_FINITE
         if moves:
@@ -185,6 +287,7 @@ def train(
                 probe,
                 state.overlaps,
                 state.moved,
+                state.shares[0],
                 work,
                 radius,
                 schedule.batch_size[phase],
@@ -201,6 +304,7 @@ def train(
                 estimate,
                 state.overlaps,
                 state.moved,
+                state.shares[0],
                 work,
                 stop,
                 index,

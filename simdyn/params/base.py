@@ -89,7 +89,9 @@ class Parameters(BaseModel):
         if name in cls.model_fields and name not in fields:
             return f"{where} is missing; allowed is {cls.allowed(name)}"
         if not name:
-            return f"{cls.__name__}: {error['msg'].removeprefix('Value error, ')}"
+            message = str(error["msg"]).removeprefix("Value error, ")
+            names_field = message.split(" ")[0] in cls.model_fields
+            return f"{cls.__name__}{'.' if names_field else ': '}{message}"
         return f"{where} = {shown(fields[name])}: allowed is {cls.allowed(name)}"
 
     @classmethod

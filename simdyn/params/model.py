@@ -1,6 +1,9 @@
 """The law of the data, and the network."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described, required
 
@@ -49,6 +52,16 @@ class SignalNoiseData(Parameters):
     )
 
 
+ACTIVATION_SHAPES: dict[str, tuple[float | None, Callable[[float], bool], str]] = {
+    # the default of the activation's own number, what fits it, and that in words
+    "relu": (None, lambda shape: False, "none: ReLU has no such number"),
+    "leaky_relu": (0.1, lambda shape: 0.0 < shape < 1.0, "a slope between 0 and 1"),
+    "relu_power": (3.0, lambda shape: shape > 1.0, "a power q > 1"),
+    "huber_relu": (1.0, lambda shape: shape > 0.0, "a width κ > 0"),
+}
+PIECEWISE_LINEAR = ("relu", "leaky_relu")
+
+
 class TwoLayerCNN(Parameters):
     """f = F₊₁ − F₋₁ with F_j(x) = (1/m) Σ_r Σ_p σ(⟨w_{j,r}, x^(p)⟩): m filters for each sign j.
 
@@ -58,12 +71,51 @@ class TwoLayerCNN(Parameters):
         Filters m of each sign.
     init_std : float ≥ 0
         Standard deviation σ_0 of the initial weights.
-    activation : {"relu"}
-        σ(z) = max(z, 0), with σ'(0) = 0.
+    activation : {"relu", "leaky_relu", "relu_power", "huber_relu"}
+        σ(z): max(z, 0); z or a·z below zero; max(z, 0)^q; z²/(2κ) up to κ and z − κ/2 beyond, zero
+        below zero. At a kink σ' is that of the left.
+    activation_shape : float, optional
+        a (0.1 where absent), q (3) or κ (1).
+    output : {"mean", "sum"}
+        Mean over the filters of a sign, as in the paper, or their sum, without 1/m.
+    loss : {"logistic", "hinge"}
+        ℓ = log(1 + exp(−y f)), or max(0, 1 − y f).
+    reduction : {"mean", "sum"}
+        Loss of a batch: the mean over its samples, or their sum.
     """
 
     n_filters: Whole = required(
         "m", "filters of each sign", "an integer from 1 to 2**20", ge=1, le=2**20
     )
     init_std: Real = required("σ_0", "initial standard deviation", "a finite number ≥ 0", ge=0)
-    activation: Literal["relu"] = described("relu", "σ", "activation", '"relu"')
+    activation: Literal["relu", "leaky_relu", "relu_power", "huber_relu"] = described(
+        "relu", "σ", "activation", '"relu", "leaky_relu", "relu_power" or "huber_relu"'
+    )
+    activation_shape: Real | None = described(
+        None, "", "shape of the activation", "a finite number that fits the activation"
+    )
+    output: Literal["mean", "sum"] = described("mean", "", "output", '"mean" or "sum"')
+    loss: Literal["logistic", "hinge"] = described("logistic", "ℓ", "loss", '"logistic" or "hinge"')
+    reduction: Literal["mean", "sum"] = described(
+        "mean", "", "reduction of the loss", '"mean" or "sum"'
+    )
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Self:
+        _, fits, words = ACTIVATION_SHAPES[self.activation]
+        if self.activation_shape is not None and not fits(self.activation_shape):
+            raise ValueError(
+                f"activation_shape = {self.activation_shape!r}: allowed for activation = "
+                f"{self.activation!r} is {words}"
+            )
+        return self
+
+    @property
+    def shape(self) -> float:
+        """The activation's own number; 0 for ReLU."""
+        return self.activation_shape or ACTIVATION_SHAPES[self.activation][0] or 0.0
+
+    @property
+    def piecewise_linear(self) -> bool:
+        """Is the network piecewise linear in the weights?"""
+        return self.activation in PIECEWISE_LINEAR

@@ -5,7 +5,9 @@ import typing
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
-from simdyn.inputs import InputError, shown
+from pydantic import StrictBool
+
+from simdyn.inputs import InputError, nearest, shown
 from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described, required
 
 
@@ -22,10 +24,26 @@ class Phase(Parameters):
         '"refuse", "drop" or "keep"',
     )  # fmt: skip
 
+    momentum: Real = described(0.0, "β", "momentum", "a number from 0 to below 1", ge=0, lt=1)
+    weight_decay: Real = described(0.0, "λ", "weight decay", "a finite number ≥ 0", ge=0)
+    label_noise: Real = described(
+        0.0, "", "label noise of an update", "a number from 0 to 0.5", ge=0, le=0.5
+    )
+
     @property
     def perturbation(self) -> float:
         """The radius τ of the perturbation; 0 for SGD."""
         return 0.0
+
+    @property
+    def perturbs_by_norm(self) -> bool:
+        """Is the perturbation τ∇L/‖∇L‖, and not τ∇L?"""
+        return True
+
+    @property
+    def perturbed_together(self) -> int:
+        """Samples that share a perturbation; 0 for the whole batch."""
+        return 0
 
     def updates_per_epoch(self, n_samples: int) -> int:
         """Updates in one pass over the data; checks the batch size against it.
@@ -51,7 +69,7 @@ class Phase(Parameters):
 
 
 class SGD(Phase):
-    """W ← W − η ∇L_I(W), a fresh random partition into batches each epoch.
+    """W ← W − η v, v ← β v + ∇L_I(W) + λ W, a fresh random partition into batches each epoch.
 
     Parameters
     ----------
@@ -63,32 +81,92 @@ class SGD(Phase):
         Samples B of a batch; the full batch where absent.
     last_batch : {"refuse", "drop", "keep"}
         Where B does not divide n: an error, or the remainder is left out, or it is a smaller batch.
+    momentum : float, 0 ≤ β < 1
+        Of the velocity v, which is zero at the start of each phase.
+    weight_decay : float ≥ 0
+        λ.
+    label_noise : float, 0 … ½
+        Probability that a label is turned over in an update, afresh each time (label-noise SGD).
     """
 
     optimiser: ClassVar[str] = "SGD"
 
 
 class SAM(Phase):
-    """W ← W − η ∇L_I(W + ε̂), ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F, the same batch in both passes.
+    """SGD with ∇L_I taken at W + ε̂, ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F, the same batch in both passes.
 
     Parameters
     ----------
     radius : float ≥ 0
         Perturbation radius τ. The norm runs over all filters; τ = 0 is SGD, bit for bit.
-    learning_rate, epochs, batch_size, last_batch
-        As for `SGD`.
+    normalised : bool
+        False: ε̂ = τ ∇L_I(W), without the norm.
+    group_size : int ≥ 1, optional
+        Samples that share a perturbation (m-sharpness): consecutive groups of the batch are each
+        perturbed by their own gradient, and the gradients there averaged. 1 is per-sample SAM; the
+        whole batch where absent.
+    learning_rate, epochs, batch_size, last_batch, momentum, weight_decay, label_noise
+        As for `SGD`. The perturbation is that of the loss alone, without the decay.
     """
 
     optimiser: ClassVar[str] = "SAM"
     radius: Real = required("τ", "perturbation radius", "a finite number ≥ 0", ge=0)
+    normalised: StrictBool = described(True, "", "normalised perturbation", "true or false")
+    group_size: Whole | None = described(
+        None, "", "samples perturbed together", "an integer from 1 to 2**31, or none", ge=1,
+        le=2**31,
+    )  # fmt: skip
 
     @property
     def perturbation(self) -> float:
         """The radius τ of the perturbation."""
         return self.radius
 
+    @property
+    def perturbs_by_norm(self) -> bool:
+        """Is the perturbation τ∇L/‖∇L‖, and not τ∇L?"""
+        return self.normalised
+
+    @property
+    def perturbed_together(self) -> int:
+        """Samples that share a perturbation; 0 for the whole batch."""
+        return self.group_size or 0
+
 
 OPTIMISERS: dict[str, type[Phase]] = {"SGD": SGD, "SAM": SAM}
+# Methods that act on each coordinate by itself leave the span of the data, and with it everything
+# here that does not depend on the dimension.
+LEAVES_SPAN = (
+    "Adam",
+    "AdamW",
+    "Adagrad",
+    "RMSprop",
+    "SignSGD",
+    "Lion",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "Signum",
+)
+
+
+def check_optimiser(where: str, name: object) -> type[Phase]:
+    """The class of an optimiser's name.
+
+    Raises
+    ------
+    InputError
+        With the reason where it is one that leaves the span of the data.
+    """
+    if isinstance(name, str) and name in OPTIMISERS:
+        return OPTIMISERS[name]
+    if str(name).lower().replace("_", "") in {other.lower() for other in LEAVES_SPAN}:
+        raise InputError(
+            f"{where} = {shown(name)}: it rescales each coordinate, so the weights leave the span "
+            f"of the data and there is no Gram space; allowed are {', '.join(OPTIMISERS)}"
+        )
+    raise InputError(f"{where} = {shown(name)}: {nearest(str(name), OPTIMISERS)}")
+
 
 Plan = typing.Sequence[Phase] | Phase
 

@@ -11,6 +11,12 @@ from simdyn.params.plan import Phase
 
 MAX_UPDATES, MAX_STATES = 2**62, 2**24
 DEFAULT_DRAWS = {"line": 128, "counted": 1000, "radial": 1000}
+ESTIMATORS_FOR = {  # the first is the default
+    "relu": ("line", "counted", "radial"),
+    "leaky_relu": ("line", "counted", "radial"),
+    "relu_power": ("counted", "radial"),
+    "huber_relu": ("counted",),
+}
 
 
 class Record(Parameters):
@@ -29,8 +35,10 @@ class Record(Parameters):
         Names of what to record; `None` records what the call records by default.
     weights : bool
         For explicit data: record the weights themselves.
-    test_estimator : {"line", "counted", "radial"}
-        How the test error on fresh samples is estimated (see `simdyn.kernels.risk`).
+    test_estimator : {"line", "counted", "radial"}, optional
+        How the test error on fresh samples is estimated (see `simdyn.kernels.risk`). "line" where
+        absent and the network is piecewise linear, else "counted"; "radial" needs an activation
+        with σ(cz) = c^q σ(z).
     test_draws : int, 4 … 2²⁷, optional
         Random draws for each estimate: lines (default 128), or points or rays (1000).
     probe_radius : float ≥ 0, optional
@@ -49,8 +57,8 @@ class Record(Parameters):
         None, "", "variables", "a list of names of variables"
     )
     weights: bool = described(False, "", "record weights", "true or false")
-    test_estimator: Literal["line", "counted", "radial"] = described(
-        "line", "", "estimator of the test error", '"line", "counted" or "radial"'
+    test_estimator: Literal["line", "counted", "radial"] | None = described(
+        None, "", "estimator of the test error", '"line", "counted" or "radial"'
     )
     test_draws: Whole | None = described(
         None, "", "draws for each test error", "an integer from 4 to 2**27", ge=4, le=2**27
@@ -63,10 +71,25 @@ class Record(Parameters):
         """The probed radius as kernels take it: −1 for that of the phase."""
         return -1.0 if self.probe_radius is None else self.probe_radius
 
-    @property
-    def draws(self) -> int:
+    def estimator(self, activation: str) -> str:
+        """The estimator of the test error for a network with this activation.
+
+        Raises
+        ------
+        InputError
+            Where the one asked for does not know that activation.
+        """
+        known = ESTIMATORS_FOR[activation]
+        if self.test_estimator is not None and self.test_estimator not in known:
+            raise InputError(
+                f"Record.test_estimator = {self.test_estimator!r}: allowed for activation = "
+                f"{activation!r} is {' or '.join(known)}"
+            )
+        return self.test_estimator or known[0]
+
+    def draws(self, activation: str) -> int:
         """Random draws for each test error."""
-        return self.test_draws or DEFAULT_DRAWS[self.test_estimator]
+        return self.test_draws or DEFAULT_DRAWS[self.estimator(activation)]
 
     def updates(self, plan: typing.Sequence[Phase], n_samples: int, default: str) -> np.ndarray:
         """Numbers of updates after which a plan is recorded.
