@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from simdyn.kernels import LANCZOS_STEPS
 from simdyn.params import Record
 from simdyn.space import Point
 
@@ -15,7 +16,6 @@ BLOCK_SECONDS, BLOCK_BYTES, MIN_BLOCKS = 0.5, 2**25, 32
 PRODUCT_SECONDS = 2.5e-10  # for each of the 2m·q² products of a gradient
 DRAW_SECONDS = 4.0e-8  # for each coordinate of a drawn vector
 LINE_SECONDS = 1.0e-7  # for each filter of a line
-LANCZOS_STEPS = 64  # at most, for a sharpness
 
 
 @dataclasses.dataclass(frozen=True)

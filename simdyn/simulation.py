@@ -18,6 +18,7 @@ from simdyn.kernels.point import run_point
 from simdyn.kernels.probes import probe
 from simdyn.kernels.risk import estimate
 from simdyn.kernels.sampling import Setting
+from simdyn.kernels.train import train
 from simdyn.params import (
     SGD,
     Parameters,
@@ -46,7 +47,7 @@ from simdyn.threads import available_threads, check_threads, side_by_side
 if TYPE_CHECKING:
     import xarray as xr
 
-POINTERS = (estimate, probe)
+POINTERS = (train, estimate, probe)
 ACTIVATIONS = {
     "relu": network.RELU, "leaky_relu": network.LEAKY_RELU, "relu_power": network.POWER_RELU,
     "huber_relu": network.HUBER_RELU,
@@ -209,7 +210,8 @@ def prepare() -> float:
     gc.disable()  # it would walk the compiler's many objects again and again
     try:
         if not kernels_kept() and available_threads() > 1:
-            with compiled_beside(*POINTERS):
+            with compiled_beside(estimate, probe):
+                train()
                 compile_for(run_point, *point_arguments(**point, pointers=POINTERS))
         run_drawn(**point)
     finally:

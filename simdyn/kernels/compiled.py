@@ -107,12 +107,13 @@ def inlined(function: Callable[..., Any]) -> Any:
 class Pointed:
     """A kernel that others call through a pointer, so that it can be compiled apart from them.
 
-    Its annotations say what it takes, and it returns nothing. Calling it gives the compiled
-    function, which kernels take as an argument.
+    What is behind a pointer is also not compiled once more into each of its callers. Its
+    annotations say what it takes, and it returns nothing. Calling it gives the compiled function,
+    which kernels take as an argument.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function, self.compiled = function, None
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+        self.function, self.options, self.compiled = function, {**_OPTIONS, **options}, None
 
     @functools.cached_property
     def signature(self) -> Any:
@@ -130,8 +131,13 @@ class Pointed:
         """The compiled function, compiled or loaded when first asked for."""
         if self.compiled is None:
             with _kept_in_folder():
-                self.compiled = numba.cfunc(self.signature, **_OPTIONS)(self.function)
+                self.compiled = numba.cfunc(self.signature, **self.options)(self.function)
         return self.compiled
+
+
+def borrowing_pointed(function: Callable[..., Any]) -> Pointed:
+    """A `Pointed` that makes no array, see `borrowing`."""
+    return Pointed(function, _nrt=False)
 
 
 @contextlib.contextmanager
@@ -164,9 +170,14 @@ def compiled_beside(*kernels: Pointed) -> Iterator[None]:
 
 
 def kind_of(annotation: Any) -> types.Type:
-    """The compiler's type for an annotation: a number, an array with its axes, a named tuple."""
+    """The compiler's type for an annotation.
+
+    A number, an array with its axes, a named tuple, or Annotated[Any, a `Pointed`] for its pointer.
+    """
     if get_origin(annotation) is Annotated:
         array, axes = get_args(annotation)
+        if isinstance(axes, Pointed):
+            return axes.kind
         (entries,) = get_args(get_args(array)[1])
         return types.Array(kind_of(entries), axes, "C")
     if hasattr(annotation, "_fields"):

@@ -114,9 +114,9 @@ def new_workspace(problem):
     )
 
 
-@inlined
-def patches_of(table, samples, work):
-    """The distinct patches of a batch, in order of appearance."""
+@borrowing
+def touch(table, samples, work):
+    """List the distinct patches of a batch, in order of appearance; returns how many."""
     count = 0
     for i in samples:
         for e in range(table.start[i], table.start[i + 1]):
@@ -127,7 +127,7 @@ def patches_of(table, samples, work):
                 count += 1
     for index in range(count):
         work.seen[work.touched[index]] = 0
-    return work.touched[:count]
+    return count
 
 
 @inlined

@@ -67,3 +67,9 @@ def loss_slope(kind, margin):
         return -1.0 if margin < 1.0 else 0.0
     decay = math.exp(-abs(margin))
     return -(decay if margin >= 0.0 else 1.0) / (1.0 + decay)
+
+
+@borrowing
+def half_error(margin):
+    """1 for a wrong output, ½ for an output of exactly zero, else 0."""
+    return 1.0 if margin < 0.0 else (0.5 if margin == 0.0 else 0.0)

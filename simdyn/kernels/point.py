@@ -9,7 +9,7 @@ from simdyn.kernels.observe import Traces
 from simdyn.kernels.problem import Schedule
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
-from simdyn.kernels.train import new_state, train
+from simdyn.kernels.train import new_state
 
 
 @part
@@ -62,6 +62,7 @@ def run_point(
     first_replicate,
     test_set,
     fresh_noise,
+    train,
     estimate,
     probe,
     probe_radius,
@@ -75,6 +76,8 @@ def run_point(
 
     Parameters
     ----------
+    train, estimate, probe : compiled functions
+        Of the modules `train`, `risk` and `probes`, called through their pointers.
     schedules : Schedule
         The phases of all methods, one after the other.
     phase_start : (methods + 1,) int64
@@ -87,11 +90,12 @@ def run_point(
     bool
         False where the stop flag was raised; what is filled so far is then incomplete.
     """
+    outcome = np.zeros(2, np.int64)
     for replicate in range(status.shape[1]):
         stream = Stream(np.uint64(seed), np.uint64(first_replicate + replicate))
         problem = draw_problem(setting, stream)
         for method in range(status.shape[0]):
-            code, update = train(
+            train(
                 problem,
                 phases_of(schedules, phase_start, method),
                 stream,
@@ -105,11 +109,12 @@ def run_point(
                 new_state(problem),
                 new_workspace(problem),
                 traces_of(traces, method, replicate),
+                outcome,
             )
-            if code == codes.STOPPED:
+            if outcome[0] == codes.STOPPED:
                 return False
-            status[method, replicate] = code
-            status_step[method, replicate] = update
+            status[method, replicate] = outcome[0]
+            status_step[method, replicate] = outcome[1]
     return True
 
 
@@ -120,6 +125,7 @@ def run_problem(
     seed,
     test_set,
     fresh_noise,
+    train,
     estimate,
     probe,
     probe_radius,
@@ -129,7 +135,8 @@ def run_problem(
 ):
     """Train one explicit problem; returns status and status step."""
     stream = Stream(np.uint64(seed), np.uint64(0))
-    return train(
+    outcome = np.zeros(2, np.int64)
+    train(
         problem,
         schedule,
         stream,
@@ -143,4 +150,6 @@ def run_problem(
         new_state(problem),
         new_workspace(problem),
         traces,
+        outcome,
     )
+    return outcome[0], outcome[1]

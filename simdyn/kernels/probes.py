@@ -18,20 +18,19 @@ import math
 
 import numpy as np
 
+from simdyn.kernels import LANCZOS_STEPS
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, stopped
 from simdyn.kernels.gradient import (
     Workspace,
     add_slopes,
     apply_gram,
     gradient,
-    patches_of,
     perturb,
+    touch,
 )
 from simdyn.kernels.linear import dot, fill, normalise
 from simdyn.kernels.network import HINGE, activation_slope, loss
 from simdyn.kernels.problem import Indices, Matrix, Problem, Vector
-
-LANCZOS_STEPS = 64
 
 
 @inlined
@@ -46,7 +45,9 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
     before = np.empty(n)
     for start in range(0, n, size):
         samples = work.every_sample[start : min(start + size, n)]
-        patches = work.every_patch if size >= n else patches_of(problem.table, samples, work)
+        patches = (
+            work.every_patch if size >= n else work.touched[: touch(problem.table, samples, work)]
+        )
         batches += 1
         scale, finite = gradient(overlaps, problem, samples, patches, work)
         for i in samples:

@@ -15,6 +15,7 @@ from simdyn.kernels.network import Model
 Floats = npt.NDArray[np.float64]
 Vector = Annotated[Floats, 1]
 Matrix = Annotated[Floats, 2]
+Cube = Annotated[Floats, 3]
 Indices = Annotated[npt.NDArray[np.int64], 1]
 
 

@@ -11,24 +11,33 @@ Cost per step O(m q²), whatever d is.
 """
 
 import math
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from simdyn.kernels import probes, random, risk
 from simdyn.kernels import problem as codes
-from simdyn.kernels import random
-from simdyn.kernels.compiled import borrowing, inlined, stopped
+from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import (
+    Workspace,
     apply_gram,
     gradient,
     pad,
     padded_copy,
-    patches_of,
     perturb,
+    touch,
 )
 from simdyn.kernels.linear import all_finite, copy, fill
-from simdyn.kernels.observe import observe, observe_test_error
-from simdyn.kernels.problem import Indices, Matrix, Vector
+from simdyn.kernels.observe import Traces, observe
+from simdyn.kernels.problem import (
+    FreshNoise,
+    Indices,
+    Matrix,
+    Problem,
+    Schedule,
+    TestSet,
+    Vector,
+)
 from simdyn.kernels.simd import add_scaled
 
 
@@ -80,7 +89,7 @@ def step(problem, samples, patches, rule, state, work):
     scale, moves = 0.0, False
     for first in range(0, size, group):
         part = samples if whole else samples[first : min(first + group, size)]
-        shown = patches if whole else patches_of(problem.table, part, work)
+        shown = patches if whole else work.touched[: touch(problem.table, part, work)]
         scale, pulls, finite = descent(
             problem, part, shown, rule.radius, rule.normalised, state.overlaps, work
         )
@@ -201,7 +210,7 @@ def advance(problem, schedule, stream, until, stop, state, work):
             if at[BATCH] == 0:
                 random.fill_permutation(stream, random.PARTITION, at[EPOCH], state.order)
             samples = state.order[at[BATCH] * size : min((at[BATCH] + 1) * size, n)]
-            patches = patches_of(problem.table, samples, work)
+            patches = work.touched[: touch(problem.table, samples, work)]
         rule = Rule(
             schedule.radius[phase],
             schedule.normalised[phase],
@@ -234,22 +243,23 @@ def advance(problem, schedule, stream, until, stop, state, work):
     return codes.DONE
 
 
-@borrowing
+@borrowing_pointed
 def train(
-    problem,
-    schedule,
-    stream,
-    test_set,
-    fresh_noise,
-    estimate,
-    probe,
-    probe_radius,
-    record_at,
-    stop,
-    state,
-    work,
-    traces,
-):
+    problem: Problem,
+    schedule: Schedule,
+    stream: random.Stream,
+    test_set: TestSet,
+    fresh_noise: FreshNoise,
+    estimate: Annotated[Any, risk.estimate],
+    probe: Annotated[Any, probes.probe],
+    probe_radius: float,
+    record_at: Indices,
+    stop: Indices,
+    state: State,
+    work: Workspace,
+    traces: Traces,
+    outcome: Indices,
+) -> None:
     """Run a schedule of phases and write the state at the updates of `record_at` into `traces`.
 
     Parameters
@@ -264,17 +274,16 @@ def train(
         Polled at every step; non-zero ends the run with status STOPPED.
     state, work : State, Workspace
         Those of a `new_state` and `new_workspace`.
-
-    Returns
-    -------
-    status, update : int
-        DONE, ZERO_GRADIENT (every gradient from `update` on was exactly zero, for an epoch or
-        more), NON_FINITE (noticed at `update`; what would be recorded from there on is left as it
-        was) or STOPPED.
+    outcome : (2,) int64
+        Filled with the status and its update: DONE, ZERO_GRADIENT (every gradient from that update
+        on was exactly zero, for an epoch or more), NON_FINITE (noticed at that update; what would
+        be recorded from there on is left as it was) or STOPPED.
     """
     dictionary = problem.dictionary
+    outcome[0], outcome[1] = codes.DONE, 0
     if not (all_finite(dictionary.gram) and all_finite(dictionary.rows)):
-        return codes.NON_FINITE, 0
+        outcome[0] = codes.NON_FINITE
+        return
     for index in range(record_at.size):
         code = advance(problem, schedule, stream, record_at[index], stop, state, work)
         if code == codes.DONE:
@@ -283,7 +292,10 @@ def train(
             radius = schedule.radius[phase] if probe_radius < 0.0 else probe_radius
             code = observe(
                 problem,
-                fresh_noise.copies,
+                stream,
+                test_set,
+                fresh_noise,
+                estimate,
                 probe,
                 state.overlaps,
                 state.moved,
@@ -295,23 +307,8 @@ def train(
                 index,
                 traces,
             )
-        if code == codes.DONE and fresh_noise.method != codes.NO_TEST:
-            code = observe_test_error(
-                problem,
-                stream,
-                test_set,
-                fresh_noise,
-                estimate,
-                state.overlaps,
-                state.moved,
-                state.shares[0],
-                work,
-                stop,
-                index,
-                traces,
-            )
         if code != codes.DONE:
-            return code, state.at[UPDATE]
+            outcome[0], outcome[1] = code, state.at[UPDATE]
+            return
     if state.at[FROZEN] > 0:
-        return codes.ZERO_GRADIENT, state.at[FROZEN_AT]
-    return codes.DONE, 0
+        outcome[0], outcome[1] = codes.ZERO_GRADIENT, state.at[FROZEN_AT]
