@@ -25,12 +25,12 @@ from simdyn.schema import (
 from simdyn.simulation import (
     ESTIMATORS,
     NO_TEST_SET,
-    POINTERS,
     check_kind,
     empty_traces,
     kernel_model,
     kernel_schedules,
     labelled,
+    pointers_for,
     provenance,
 )
 from simdyn.threads import side_by_side
@@ -368,6 +368,10 @@ def train(
     elif fresh_noise.method == codes.LINE:
         fresh_noise = fresh_noise._replace(method=ESTIMATORS[record.estimator(activation)])
 
+    fresh = fresh_noise.method not in (codes.NO_TEST, codes.TEST_SET)
+    needed = [name for name in traced if fresh or "test_error" not in name]
+    pointers = [pointer() for pointer in pointers_for(record, activation, needed)]
+
     def work(_: int, stop: np.ndarray) -> tuple[int, int]:
         outcome: tuple[int, int] = run_problem(
             problem.arrays,
@@ -375,7 +379,7 @@ def train(
             np.uint64(seed),
             problem.test_set,
             fresh_noise,
-            *(pointer() for pointer in POINTERS),
+            *pointers,
             record.probed,
             updates,
             stop,

@@ -9,7 +9,7 @@ import numpy as np
 
 from simdyn.blocks import Block
 from simdyn.schema import VARIABLES
-from simdyn.simulation import prepare, run_drawn
+from simdyn.simulation import pointers_for, prepare, run_drawn
 from simdyn.study import Study
 from simdyn.threads import check_threads, side_by_side
 
@@ -143,7 +143,10 @@ def run_study(
         return arrays, time.perf_counter() - began
 
     if waiting:
-        progress.ready(prepare())
+        progress.ready(sum(
+            prepare(pointers_for(study.record, activation, study.variables))
+            for activation in study.activations
+        ))  # fmt: skip
     if store is not None and waiting:
         store.open_log(threads)
     for block, (arrays, seconds) in _kept(side_by_side(work, waiting, threads)):

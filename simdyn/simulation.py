@@ -12,12 +12,13 @@ from simdyn import version
 from simdyn.inputs import InputError, check_replicates, check_seed
 from simdyn.kernels import NUMERICS_VERSION, network
 from simdyn.kernels import problem as codes
-from simdyn.kernels.compiled import compile_for, compiled_beside, kernels_kept
+from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside, kernels_kept
 from simdyn.kernels.observe import Traces
 from simdyn.kernels.point import run_point
-from simdyn.kernels.probes import probe
-from simdyn.kernels.risk import estimate
+from simdyn.kernels.probes import no_probe, probe
+from simdyn.kernels.risk import counted_estimate, line_estimate, no_estimate, radial_estimate
 from simdyn.kernels.sampling import Setting
+from simdyn.kernels.testing import test
 from simdyn.kernels.train import train
 from simdyn.params import (
     SGD,
@@ -47,13 +48,13 @@ from simdyn.threads import available_threads, check_threads, side_by_side
 if TYPE_CHECKING:
     import xarray as xr
 
-POINTERS = (train, estimate, probe)
 ACTIVATIONS = {
     "relu": network.RELU, "leaky_relu": network.LEAKY_RELU, "relu_power": network.POWER_RELU,
     "huber_relu": network.HUBER_RELU,
 }  # fmt: skip
 LOSSES = {"logistic": network.LOGISTIC, "hinge": network.HINGE}
 ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
+ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radial_estimate}
 
 # -- parameters → kernel arguments ---------------------------------------------------------------
 
@@ -136,6 +137,14 @@ NO_TEST_SET = codes.TestSet(
 )
 
 
+def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
+    """The kernels behind pointers that a run with these variables needs."""
+    tested = any("test_error" in name for name in names)
+    probed = {"sam_gap", "deactivated_fraction", "sharpness"} & set(names)
+    estimate = ESTIMATES[record.estimator(activation)] if tested else no_estimate
+    return train, test, estimate, probe if probed else no_probe
+
+
 def point_arguments(
     data: SignalNoiseData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
     replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
@@ -176,17 +185,9 @@ def run_drawn(
     dict of str to ndarray, or None
         Variables with dims (method, replicate, step, …); None where the stop flag was raised.
     """
+    pointers = [pointer() for pointer in pointers_for(record, net.activation, names)]
     arguments = point_arguments(
-        data,
-        net,
-        plans,
-        seed,
-        replicates,
-        record,
-        default,
-        names,
-        stop,
-        [pointer() for pointer in POINTERS],
+        data, net, plans, seed, replicates, record, default, names, stop, pointers
     )
     if not run_point(*arguments):
         return None
@@ -196,8 +197,14 @@ def run_drawn(
 
 
 @functools.cache
-def prepare() -> float:
-    """Compile the kernels, or load them from the cache, once; returns the seconds it took."""
+def prepare(pointers: tuple[Pointed, ...]) -> float:
+    """Compile kernels, or load them from the cache, once; returns the seconds it took.
+
+    Parameters
+    ----------
+    pointers : tuple of Pointed
+        Those of `pointers_for`. What is not compiled here is when it is first called.
+    """
     began = time.perf_counter()
     point: dict[str, Any] = {
         "data": SignalNoiseData(n_samples=1, dimension=1, signal_norm=0.0),
@@ -210,9 +217,12 @@ def prepare() -> float:
     gc.disable()  # it would walk the compiler's many objects again and again
     try:
         if not kernels_kept() and available_threads() > 1:
-            with compiled_beside(estimate, probe):
+            with compiled_beside(*pointers[2:]):  # the two processes have about equal shares
                 train()
-                compile_for(run_point, *point_arguments(**point, pointers=POINTERS))
+                test()
+                compile_for(run_point, *point_arguments(**point, pointers=pointers))
+        for pointer in pointers:
+            pointer()
         run_drawn(**point)
     finally:
         if collecting:
@@ -302,7 +312,7 @@ def simulate(
     layout = Layout(("replicate",), coords, names, provenance(call))
     arrays = layout.arrays()
     threads = check_threads(threads)
-    prepare()
+    prepare(pointers_for(record, net.activation, names))
 
     def work(part: range, stop: np.ndarray) -> dict[str, np.ndarray] | None:
         return run_drawn(data, net, [plan], seed, part, record, "epoch", names, stop)

@@ -197,7 +197,7 @@ class Study:
         return choose_variables(self.record.variables, SCALARS, possible, "record")
 
     @property
-    def _activations(self) -> list[str]:
+    def activations(self) -> list[str]:
         """Every activation of the study."""
         held = [self.space.net.fields["activation"]]
         return list(map(str, self.space.axes.get("activation", held)))
@@ -205,7 +205,7 @@ class Study:
     @property
     def _testing(self) -> dict[str, Any]:
         """The estimator and its draws, where all activations have the same."""
-        pairs = {(self.record.estimator(a), self.record.draws(a)) for a in self._activations}
+        pairs = {(self.record.estimator(a), self.record.draws(a)) for a in self.activations}
         if len(pairs) > 1:
             return {}
         ((estimator, draws),) = pairs
@@ -213,7 +213,7 @@ class Study:
 
     def _check_activations(self) -> None:
         """What is recorded must have a meaning for every activation of the study."""
-        for activation in self._activations:
+        for activation in self.activations:
             self.record.estimator(activation)
             if "sharpness" in (self.record.variables or ()):
                 check_sharpness(activation)

@@ -11,7 +11,6 @@ from simdyn.kernels.gradient import (
 from simdyn.kernels.linear import all_finite, dot
 from simdyn.kernels.network import half_error, loss
 from simdyn.kernels.problem import Cube, Matrix, Vector
-from simdyn.kernels.testing import test
 
 
 class Traces(NamedTuple):
@@ -59,6 +58,7 @@ def observe(
     stream,
     test_set,
     fresh_noise,
+    test,
     estimate,
     probe,
     overlaps,

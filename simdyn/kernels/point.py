@@ -63,6 +63,7 @@ def run_point(
     test_set,
     fresh_noise,
     train,
+    test,
     estimate,
     probe,
     probe_radius,
@@ -76,8 +77,8 @@ def run_point(
 
     Parameters
     ----------
-    train, estimate, probe : compiled functions
-        Of the modules `train`, `risk` and `probes`, called through their pointers.
+    train, test, estimate, probe : compiled functions
+        Of the modules `train`, `testing`, `risk` and `probes`, called through their pointers.
     schedules : Schedule
         The phases of all methods, one after the other.
     phase_start : (methods + 1,) int64
@@ -101,6 +102,7 @@ def run_point(
                 stream,
                 test_set,
                 fresh_noise,
+                test,
                 estimate,
                 probe,
                 probe_radius,
@@ -126,6 +128,7 @@ def run_problem(
     test_set,
     fresh_noise,
     train,
+    test,
     estimate,
     probe,
     probe_radius,
@@ -142,6 +145,7 @@ def run_problem(
         stream,
         test_set,
         fresh_noise,
+        test,
         estimate,
         probe,
         probe_radius,

@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from simdyn.kernels import LANCZOS_STEPS
-from simdyn.kernels.compiled import Pointed, borrowing, inlined, stopped
+from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import (
     Workspace,
     add_slopes,
@@ -201,3 +201,18 @@ def probe(
     found[0], off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
     if drawn:
         found[1] = off
+
+
+@borrowing_pointed
+def no_probe(
+    problem: Problem,
+    overlaps: Matrix,
+    work: Workspace,
+    radius: float,
+    batch_size: int,
+    drawn: bool,
+    sharp: bool,
+    stop: Indices,
+    found: Vector,
+) -> None:
+    """Stands where nothing is probed, so that no probe is compiled."""

@@ -19,9 +19,8 @@ import math
 
 import numpy as np
 
-from simdyn.kernels import problem as codes
 from simdyn.kernels import random
-from simdyn.kernels.compiled import Pointed, borrowing, inlined, stopped
+from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, stopped
 from simdyn.kernels.failures import failure_directions
 from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
 from simdyn.kernels.network import POWER_RELU, activate
@@ -147,9 +146,34 @@ def _cell_start(along, cosines, k):
     return start
 
 
-@inlined
-def line_values(factor, slopes, offset_up, offset_down, stream, stop, values):
-    """Add an unbiased estimate of the test error for each pair of antithetic lines."""
+@Pointed
+def line_estimate(
+    activation: int,
+    shape: float,
+    factor: Matrix,
+    slopes: Vector,
+    offset_up: float,
+    offset_down: float,
+    stream: random.Stream,
+    stop: Indices,
+    values: Vector,
+) -> None:
+    """Fill `values`, zeros, whose mean estimates the test error on true labels; see `summarise`.
+
+    Each is unbiased, from one pair of antithetic lines; of a network of ReLUs only.
+
+    Parameters
+    ----------
+    activation, shape : int, float
+        As in `network.Model`.
+    factor : (2m, r)
+        M, lower triangular.
+    slopes : (2m,)
+        j (P−1)/m of each filter.
+    offset_up, offset_down : float
+        s_ŷ for ŷ = +1 and −1.
+    values : (⌈draws/2⌉,), or (draws,) for the other estimates
+    """
     filters, size = factor.shape
     point, image, base = np.empty(size), np.empty(filters), np.empty(filters)
     kinks, order, pull = np.empty(filters), np.empty(filters, np.int64), np.empty(filters)
@@ -178,9 +202,19 @@ def line_values(factor, slopes, offset_up, offset_down, stream, stop, values):
                     )
 
 
-@inlined
-def counted_values(activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values):
-    """0, ½ or 1 for each fresh sample."""
+@Pointed
+def counted_estimate(
+    activation: int,
+    shape: float,
+    factor: Matrix,
+    slopes: Vector,
+    offset_up: float,
+    offset_down: float,
+    stream: random.Stream,
+    stop: Indices,
+    values: Vector,
+) -> None:
+    """As `line_estimate`, by counting: 0, ½ or 1 for each fresh sample; any activation."""
     filters, size = factor.shape
     point, image = np.empty(size), np.empty(filters)
     for i in range(values.size):
@@ -226,9 +260,19 @@ def _radial_value(offset, swing, size, degree):
     return 1.0 - beyond if swing > 0.0 else 1.0
 
 
-@inlined
-def radial_values(activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values):
-    """The exact error along each random ray, both true labels averaged."""
+@Pointed
+def radial_estimate(
+    activation: int,
+    shape: float,
+    factor: Matrix,
+    slopes: Vector,
+    offset_up: float,
+    offset_down: float,
+    stream: random.Stream,
+    stop: Indices,
+    values: Vector,
+) -> None:
+    """As `line_estimate`, along random rays, both labels averaged; homogeneous activations."""
     filters, size = factor.shape
     degree = shape if activation == POWER_RELU else 1.0  # of homogeneity
     point, image = np.empty(size), np.empty(filters)
@@ -247,9 +291,8 @@ def radial_values(activation, shape, factor, slopes, offset_up, offset_down, str
         )
 
 
-@Pointed
-def estimate(
-    method: int,
+@borrowing_pointed
+def no_estimate(
     activation: int,
     shape: float,
     factor: Matrix,
@@ -260,29 +303,4 @@ def estimate(
     stop: Indices,
     values: Vector,
 ) -> None:
-    """Fill `values`, zeros, whose mean estimates the test error on true labels; see `summarise`.
-
-    Parameters
-    ----------
-    method : int
-        LINE (ReLU only), COUNTED or RADIAL (homogeneous activations only).
-    activation, shape : int, float
-        As in `network.Model`.
-    factor : (2m, r)
-        M, lower triangular.
-    slopes : (2m,)
-        j (P−1)/m of each filter.
-    offset_up, offset_down : float
-        s_ŷ for ŷ = +1 and −1.
-    values : (draws,), or (⌈draws/2⌉,) for lines
-    """
-    if method == codes.LINE:
-        line_values(factor, slopes, offset_up, offset_down, stream, stop, values)
-    elif method == codes.COUNTED:
-        counted_values(
-            activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values
-        )
-    else:
-        radial_values(
-            activation, shape, factor, slopes, offset_up, offset_down, stream, stop, values
-        )
+    """Stands where no test error is asked for, so that none is compiled."""

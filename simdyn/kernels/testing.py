@@ -1,15 +1,18 @@
 """The test error of a state: on fresh samples of the data's law, or on given ones."""
 
 import math
+from typing import Annotated, Any
 
 import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
-from simdyn.kernels.compiled import inlined, part
-from simdyn.kernels.gradient import activated_sum, output, pad, padded_copy
+from simdyn.kernels.compiled import Pointed, inlined, part
+from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padded_copy
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.network import LEAKY_RELU, activate, half_error
+from simdyn.kernels.problem import FreshNoise, Indices, Matrix, Problem, TestSet
+from simdyn.kernels.random import Stream
 from simdyn.kernels.simd import product
 
 
@@ -49,7 +52,6 @@ def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, initial
         factor, slopes = rectified_pair(factor, slopes, model.shape)
     values = np.zeros((fresh_noise.draws + 1) // 2 if lines else fresh_noise.draws)
     estimate(
-        fresh_noise.method,
         model.activation,
         model.shape,
         factor,
@@ -97,8 +99,19 @@ def error_on(model, test_set, moved, initial, bank):
     return error, math.sqrt(error * (1.0 - error) / n)
 
 
-@part
-def test(problem, stream, test_set, fresh_noise, estimate, overlaps, moved, initial, work, stop):
+@Pointed
+def test(
+    problem: Problem,
+    stream: Stream,
+    test_set: TestSet,
+    fresh_noise: FreshNoise,
+    estimate: Annotated[Any, risk.line_estimate],
+    overlaps: Matrix,
+    moved: Matrix,
+    initial: float,
+    work: Workspace,
+    stop: Indices,
+) -> None:
     """Test error, its standard error and effective sample size, into work.found.
 
     On fresh samples it is that on true labels. `initial` is the share of W(0) in W.

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from simdyn.kernels import probes, random, risk
+from simdyn.kernels import probes, random, risk, testing
 from simdyn.kernels import problem as codes
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import (
@@ -250,7 +250,8 @@ def train(
     stream: random.Stream,
     test_set: TestSet,
     fresh_noise: FreshNoise,
-    estimate: Annotated[Any, risk.estimate],
+    test: Annotated[Any, testing.test],
+    estimate: Annotated[Any, risk.line_estimate],
     probe: Annotated[Any, probes.probe],
     probe_radius: float,
     record_at: Indices,
@@ -264,8 +265,8 @@ def train(
 
     Parameters
     ----------
-    estimate, probe : compiled functions
-        `risk.estimate` and `probes.probe`, called through their pointers.
+    test, estimate, probe : compiled functions
+        `testing.test`, an estimate of `risk`, `probes.probe`, called through their pointers.
     probe_radius : float
         τ of the recorded SAM gap and deactivated fraction; below 0 that of the phase at hand.
     record_at : (T,) int64, increasing
@@ -295,6 +296,7 @@ def train(
                 stream,
                 test_set,
                 fresh_noise,
+                test,
                 estimate,
                 probe,
                 state.overlaps,

@@ -65,6 +65,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
     record_at, stop = np.array([n_steps]), np.zeros(1, np.int64)
     no_test = codes.FreshNoise(codes.NO_TEST, 0, 0.0, 1.0, 0, 0.0)
     margins = np.empty((len(problems), n))
+    pointers = simulation.pointers_for(simdyn.Record(), "relu", ("margin",))
 
     def go() -> None:
         for problem, margin in zip(problems, margins, strict=True):
@@ -77,7 +78,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
                 np.uint64(0),
                 no_tests,
                 no_test,
-                *(pointer() for pointer in simulation.POINTERS),
+                *(pointer() for pointer in pointers),
                 -1.0,
                 record_at,
                 stop,
