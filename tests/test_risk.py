@@ -27,18 +27,21 @@ LINE, COUNTED, RADIAL = 0, 1, 2
 DRAWS = 10_000
 
 
+ESTIMATES = (risk.line_estimate, risk.counted_estimate, risk.radial_estimate)
+
+
 @compiled
-def _values(factor, slopes, up, down, draws, seed, replicate, method):
+def _through(pointer, factor, slopes, up, down, draws, seed, replicate, pairs):
     stream = Stream(np.uint64(seed), np.uint64(replicate))
     stop = np.zeros(1, np.int64)
-    values = np.zeros((draws + 1) // 2 if method == 0 else draws)
-    if method == 0:
-        risk.line_values(factor, slopes, up, down, stream, stop, values)
-    elif method == 1:
-        risk.counted_values(0, 0.0, factor, slopes, up, down, stream, stop, values)
-    else:
-        risk.radial_values(0, 0.0, factor, slopes, up, down, stream, stop, values)
+    values = np.zeros((draws + 1) // 2 if pairs else draws)
+    pointer(0, 0.0, factor, slopes, up, down, stream, stop, values)
     return values
+
+
+def _values(factor, slopes, up, down, draws, seed, replicate, method):
+    estimate = ESTIMATES[method]()
+    return _through(estimate, factor, slopes, up, down, draws, seed, replicate, method == LINE)
 
 
 @compiled
