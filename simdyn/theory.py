@@ -57,6 +57,37 @@ def critical_signal_norm(
     return constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.25
 
 
+def critical_signal_norm_power(
+    dimension: Any, n_samples: Any, n_patches: Any, noise_std: Any, power: Any, constant: Any = 1.0
+) -> Any:
+    """Signal norm on the line between benign and harmful overfitting with σ(z) = max(z, 0)^q.
+
+    ‖μ‖ = c (P − 1) σ_p √d n^{−1/q}.
+
+    Parameters
+    ----------
+    dimension, n_samples, n_patches, noise_std : number or array
+        d, n, P, σ_p.
+    power : number or array > 2
+        q.
+    constant : number or array > 0
+        c, which the theory leaves open.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    Cao, Chen, Belkin and Gu, "Benign Overfitting in Two-layer Convolutional Neural Networks",
+    NeurIPS 2022 (arXiv 2202.06526), recalled [R]: gradient descent is benign where n·SNR^q is at
+    least of order one (up to logarithms), harmful where SNR^{−q} is at least of order n, with
+    SNR = ‖μ‖/(σ_p√d). With (P − 1)σ_p in place of σ_p by the symmetry of shared noise [E], which
+    holds for every activation. Regime: small initial weights, d well above n².
+    """
+    return constant * (n_patches - 1) * noise_std * dimension**0.5 * n_samples ** (-1.0 / power)
+
+
 def signal_strength(
     dimension: Any, n_samples: Any, signal_norm: Any, n_patches: Any, noise_std: Any
 ) -> Any:

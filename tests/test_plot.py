@@ -485,6 +485,21 @@ def test_colours__lightness_falls_all_the_way():
     assert grey[0] - grey[-1] > 0.7
 
 
+def test_phase_diagram__the_law_is_that_of_the_activation():
+    ds = study().assign_coords(activation="relu_power", activation_shape=2.5)
+    figure = plot.draw(ds, PhaseDiagram())
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert any("d^{1/2}n^{-1/q}" in label and "slope ½" in label for label in labels)
+    assert "activation relu power (2.5)" in words(figure)
+    line = panels(figure)[0].lines[0]
+    x, y = line.get_data()
+    shape = theory.critical_signal_norm_power(x, 20, 2, 1.0, 2.5)
+    np.testing.assert_allclose(y / shape, (y / shape)[0], rtol=1e-6)
+    other = plot.draw(study().assign_coords(activation="huber_relu"), PhaseDiagram())
+    assert "fitted" not in words(other)
+    assert not any("theory" in text.get_text() for text in other.legends[0].get_texts())
+
+
 # -- curves ----------------------------------------------------------------------------------------
 
 

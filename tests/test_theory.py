@@ -8,6 +8,7 @@ from simdyn.theory import (
     best_radius,
     conditions,
     critical_signal_norm,
+    critical_signal_norm_power,
     deactivation_probability,
     gradient_norm_bound,
     initial_gradient_norm,
@@ -100,3 +101,11 @@ def test_signal_time__counts_the_samples_that_are_not_flipped():
     clean = signal_time(**at, n_filters=10)
     assert clean == pytest.approx(4.9 * 10 / (0.1 * 16))
     assert signal_time(**at, n_filters=10, label_flip=0.25) == pytest.approx(2 * clean)
+
+
+def test_critical_signal_norm_power__is_the_signal_to_noise_ratio_of_the_theorem() -> None:
+    """On the line n·SNR^q is the same for any n, d and noise."""
+    for n, d, patches, std in ((20, 1000, 2, 1.0), (80, 10**6, 4, 0.3)):
+        norm = critical_signal_norm_power(d, n, patches, std, 3.0)
+        ratio = norm / ((patches - 1) * std * np.sqrt(d))
+        assert n * ratio**3 == pytest.approx(1.0)

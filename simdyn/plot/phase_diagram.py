@@ -18,7 +18,12 @@ from simdyn.inputs import InputError, nearest
 from simdyn.params import PhaseDiagram
 from simdyn.plot import artists, page, words
 
-LAW = r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}"
+# The critical line of each activation for which there is a theory: as mathtext, and its slope in d.
+LAWS = {
+    "relu": (r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}", "slope ¼"),
+    "relu_power": (r"c\,(P-1)\,\sigma_p\,d^{1/2}n^{-1/q}", "slope ½"),
+}
+DEFAULT_POWER = 3.0  # of relu_power where the study names none
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
 
 LEFT, RIGHT, GAP = 0.48, 0.72, 0.12  # inches
@@ -41,6 +46,7 @@ class Content:
     error: xr.DataArray | None
     law: xr.DataArray | None  # (x); None where it cannot be fitted or has no place on these axes
     fit: analysis.ConstantFit | None
+    activation: str
 
     @property
     def names(self) -> list[str]:
@@ -84,14 +90,29 @@ def _methods(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, ...]:
     return figure.compare or tuple(present[:2])
 
 
+def _activation(ds: xr.Dataset) -> str:
+    """The study's activation; nothing where it is swept."""
+    if "activation" not in ds:
+        return "relu"
+    return str(ds["activation"].item()) if ds["activation"].ndim == 0 else ""
+
+
 def _law(
     ds: xr.Dataset, figure: PhaseDiagram, contour: xr.DataArray
 ) -> tuple[xr.DataArray | None, analysis.ConstantFit | None]:
     """SGD's critical line with its constant fitted, where axes and parameters allow it."""
     needed = ("dimension", "n_samples", "n_patches", "noise_std")
+    activation = _activation(ds)
     if (figure.x, figure.y) != ("dimension", "signal_norm") or not all(n in ds for n in needed):
         return None, None
-    scale = theory.critical_signal_norm(*(ds[name] for name in needed))
+    if activation not in LAWS:
+        return None, None
+    d, n, patches, std = (ds[name] for name in needed)
+    if activation == "relu":
+        scale = theory.critical_signal_norm(d, n, patches, std)
+    else:
+        power = float(ds.get("activation_shape", DEFAULT_POWER))
+        scale = theory.critical_signal_norm_power(d, n, patches, std, power)
     if scale.dims != (figure.x,):  # a parameter that varies with ‖μ‖ leaves no line
         return None, None
     fit = analysis.fit_critical_constant(contour, scale)
@@ -122,7 +143,8 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     contours = contours.sel({"method": list(methods)}).transpose("method", figure.x)
     hatched = mean("train_loss") >= figure.hatch_loss if "train_loss" in ds else None
     law, fit = _law(ds, figure, contours[0])
-    return Content(figure, methods, means, contours, hatched, difference, error, law, fit)
+    return Content(figure, methods, means, contours, hatched, difference, error, law, fit,
+                   _activation(ds))  # fmt: skip
 
 
 # -- words ---------------------------------------------------------------------------------------
@@ -142,11 +164,12 @@ def _about_lines(content: Content) -> list[str]:
     fit = content.fit
     if fit is not None and fit.points:
         spread = f", residuals {fit.spread:.1%}" if fit.points > 1 else ""
-        said.append(f"Pale band: ${LAW}$, $c={fit.constant:.3g}$ fitted to the contour of "
-                    f"{content.names[0]} "
-                    f"({words.count(fit.points, 'point')}{spread}).")  # fmt: skip
+        law, points = LAWS[content.activation][0], words.count(fit.points, "point")
+        said.append(f"Pale band: ${law}$, $c={fit.constant:.3g}$ fitted to the contour of "
+                    f"{content.names[0]} ({points}{spread}).")  # fmt: skip
     elif fit is not None:
-        said.append(f"Without that contour $c$ of ${LAW}$ cannot be fitted.")
+        law = LAWS[content.activation][0]
+        said.append(f"Without that contour $c$ of ${law}$ cannot be fitted.")
     return said
 
 
@@ -256,7 +279,8 @@ def _legend(content: Content) -> list[Artist]:
                 Line2D([], [], color="black", lw=1.2, linestyle=style, label=f"{name}: {level}")
             )
     if content.law is not None:
-        handles.append(Patch(**box, label=f"${LAW}$, slope ¼: theory, height: fitted"))
+        law, slope = LAWS[content.activation]
+        handles.append(Patch(**box, label=f"${law}$, {slope}: theory, height: fitted"))
     if content.hatched is not None and content.hatched.any():
         loss = f"mean training loss ≥ {figure.hatch_loss:g}"
         handles.append(Patch(**box, hatch=artists.HATCH, label=loss))

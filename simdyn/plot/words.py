@@ -63,9 +63,22 @@ def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
     return "; ".join(said)
 
 
+def network(ds: xr.Dataset) -> str:
+    """What of the network is not the paper's: activation, output, loss, reduction."""
+    usual = {"activation": "relu", "output": "mean", "loss": "logistic", "reduction": "mean"}
+    said = []
+    for name, value in usual.items():
+        if name in ds and ds[name].ndim == 0 and str(ds[name].item()) != value:
+            number = ds.get("activation_shape") if name == "activation" else None
+            shape = "" if number is None or number.ndim else f" ({number.item():g})"
+            said.append(f"{name} {spoken(str(ds[name].item()))}{shape}")
+    return ", ".join(said)
+
+
 def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
     """Sentences: what was held, and how each method trains."""
-    return [f"{sentence}." for sentence in (held(ds), plans(ds, methods)) if sentence]
+    about = ", ".join(filter(None, (held(ds), network(ds))))
+    return [f"{sentence}." for sentence in (about, plans(ds, methods)) if sentence]
 
 
 def origin(ds: xr.Dataset) -> str:
