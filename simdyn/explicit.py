@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Floats = npt.NDArray[np.float64]
+INTERVAL = ("test_error_low", "test_error_high")
 
 
 def _array(name: str, value: Any, ndim: int, shape: tuple[int | None, ...]) -> Floats:
@@ -210,7 +211,7 @@ class Problem:
         noise_std : float, optional
             With `signal`: σ_p of fresh isotropic noise; gives the test error on fresh samples.
         test_patches, test_labels : (N, P, d) and (N,) arrays, optional
-            Explicit test data instead.
+            Explicit test data instead; the error on it comes with its 95 % interval.
         bias : (2, m) array, optional
             Initial biases, trained like weights: each patch gets one more coordinate, a one, and
             the biases are the filters' last entries. Not with `signal`.
@@ -322,7 +323,18 @@ class Problem:
         probes: tuple[str, ...] = PROBES if self.named_signal else ("sam_gap", "sharpness")
         if not self.net.piecewise_linear:
             probes = tuple(name for name in probes if name != "sharpness")
-        return (*scalars, *probes, "margin", *named, "initial_share")
+        interval = INTERVAL if self.fresh_noise.method == codes.TEST_SET else ()
+        return (*scalars, *interval, *probes, "margin", *named, "initial_share")
+
+
+def _binomial_interval(error: Floats, count: int) -> tuple[Floats, Floats]:
+    """The 95 % interval of Clopper and Pearson for errors out of `count`; halves are allowed."""
+    from scipy.stats import beta
+
+    wrong = error * count
+    low = np.where(wrong > 0, beta.ppf(0.025, wrong, count - wrong + 1), 0.0)
+    high = np.where(wrong < count, beta.ppf(0.975, wrong + 1, count - wrong), 1.0)
+    return np.where(np.isnan(error), np.nan, low), np.where(np.isnan(error), np.nan, high)
 
 
 def train(
@@ -389,7 +401,11 @@ def train(
 
     # On a thread of its own, so that an interrupt is heard while the kernel runs.
     ((_, (status, status_step)),) = side_by_side(work, [0], threads=1)
-    arrays = labelled(traces, names, filters)
+    tested_on_samples = problem.fresh_noise.method == codes.TEST_SET
+    arrays = labelled(traces, [name for name in names if name not in INTERVAL], filters)
+    if tested_on_samples and set(INTERVAL) & set(names):
+        ends = _binomial_interval(traces.test_error, problem.test_set.labels.size)
+        arrays |= {name: end for name, end in zip(INTERVAL, ends, strict=True) if name in names}
     arrays |= {"status": np.array(status, np.int8), "status_step": np.array(status_step)}
     coords = axis_coordinates(None, 1, updates.size, filters, n, 0 if problem.named_signal else q)
     del coords["replicate"]

@@ -76,6 +76,14 @@ VARIABLES: dict[str, Variable] = {
         "", "(Σ X)²/Σ X²", "effective draws of the test error",
         "Effective sample size of the estimate; one antithetic pair of lines counts as one draw.",
     ),
+    "test_error_low": Variable(
+        "", "", "lower end of the test error's interval",
+        "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+    ),
+    "test_error_high": Variable(
+        "", "", "upper end of the test error's interval",
+        "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+    ),
     "clean_test_error": Variable(
         "", "P(ŷ f(x) < 0)", "clean test error", "Error on a fresh sample's true label."
     ),

@@ -223,6 +223,32 @@ def test_train__test_errors_on_given_patches_know_the_activation() -> None:
         assert float(ds.test_error[state]) == wrong.mean()
 
 
+def test_train__errors_on_given_patches_have_their_interval() -> None:
+    """At least 95 % of the intervals hold the error that a large sample shows."""
+    rng = np.random.default_rng(4)
+    mean = 0.4 * np.eye(1, 12)[0]
+
+    def drawn(count: int) -> tuple[np.ndarray, np.ndarray]:
+        y = rng.choice(naive.SIGNS, count)
+        return (y[:, None] * mean + 0.5 * rng.standard_normal((count, 12)))[:, None], y
+
+    x, y = drawn(40)
+    w = 0.1 * rng.standard_normal((2, 5, 12))
+    phase, record = simdyn.SGD(learning_rate=0.5, epochs=30), simdyn.Record(every=30)
+
+    def error(count: int) -> Any:
+        tests, answers = drawn(count)
+        problem = simdyn.Problem.from_patches(x, y, w, test_patches=tests, test_labels=answers)
+        return simdyn.train(problem, phase, record=record).isel(step=-1)
+
+    truth, misses = float(error(200_000).test_error), 0
+    for _ in range(200):
+        ds = error(60)
+        assert ds.test_error_low <= ds.test_error <= ds.test_error_high
+        misses += not float(ds.test_error_low) <= truth <= float(ds.test_error_high)
+    assert misses <= 0.05 * 200 + 4 * np.sqrt(0.05 * 0.95 * 200)
+
+
 @pytest.mark.parametrize("activation", ["leaky_relu", "relu"])
 def test_sharpness__of_a_leaky_network(activation: str) -> None:
     """λ_max of (1/n) Σ ℓ''∇f∇fᵀ from weight space."""
