@@ -172,14 +172,14 @@ def compiled_beside(*kernels: Pointed) -> Iterator[None]:
 def kind_of(annotation: Any) -> types.Type:
     """The compiler's type for an annotation.
 
-    A number, an array with its axes, a named tuple, or Annotated[Any, a `Pointed`] for its pointer.
+    A number, a named tuple, Annotated[…, type of the entries, number of axes] for an array, or
+    Annotated[…, a `Pointed`] for its pointer.
     """
     if get_origin(annotation) is Annotated:
-        array, axes = get_args(annotation)
-        if isinstance(axes, Pointed):
-            return axes.kind
-        (entries,) = get_args(get_args(array)[1])
-        return types.Array(kind_of(entries), axes, "C")
+        _, what, *axes = get_args(annotation)
+        if isinstance(what, Pointed):
+            return what.kind
+        return types.Array(kind_of(what), *axes, "C")
     if hasattr(annotation, "_fields"):
         hints = get_type_hints(annotation, include_extras=True)
         kinds = list(map(kind_of, hints.values()))

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from simdyn.kernels.network import Model
 
-# C-contiguous arrays with their number of axes, which `compiled.kind_of` reads.
 Floats = npt.NDArray[np.float64]
-Vector = Annotated[Floats, 1]
-Matrix = Annotated[Floats, 2]
-Cube = Annotated[Floats, 3]
-Indices = Annotated[npt.NDArray[np.int64], 1]
+# C-contiguous arrays: what their entries are and how many axes they have, for `compiled.kind_of`.
+Vector = Annotated[Floats, np.float64, 1]
+Matrix = Annotated[Floats, np.float64, 2]
+Cube = Annotated[Floats, np.float64, 3]
+Indices = Annotated[npt.NDArray[np.int64], np.int64, 1]
 
 
 class Table(NamedTuple):
