@@ -68,13 +68,14 @@ RECORD = Record(every=3, variables=("grad_norm", "signal_coef", "noise_coef"))
 )  # fmt: skip
 def sampler(bench: Bench) -> Iterator[Quantity]:
     """A network trained on drawn vectors, ranked among networks trained on simdyn's draws."""
-    cases: tuple[tuple[Literal["isotropic", "orthogonal"], tuple[int, int]], ...] = (
-        ("isotropic", (1, 8)), ("isotropic", (9, 400)), ("orthogonal", (2, 400)),
+    # In one or two dimensions much of the noise lies along the signal, which tells the laws apart.
+    cases: tuple[tuple[Literal["isotropic", "orthogonal"], tuple[int, int], int], ...] = (
+        ("isotropic", (1, 2), 300), ("isotropic", (3, 400), 150), ("orthogonal", (2, 400), 150),
     )  # fmt: skip
-    for noise, dimensions in cases:
+    for noise, dimensions, quick in cases:
         rng = np.random.default_rng([1, *dimensions])
         found = []
-        for seed in range(bench.replicates(150, 1000)):
+        for seed in range(bench.replicates(quick, 1000)):
             setting = _setting(rng, dimensions)
             m, init_std = int(rng.integers(1, 4)), float(rng.uniform(0.05, 0.5))
             plan = [SAM(radius=float(rng.uniform(0.0, 0.3)), learning_rate=0.1, epochs=3)]
