@@ -94,7 +94,7 @@ VARIABLES: dict[str, Variable] = {
         "L(W+ε̂) − L(W)", "ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F", "SAM gap",
         "By how much SAM's perturbation raises the loss, the mean over batches of consecutive "
         "samples; τ and the batch size are those of the phase which made the last update, or τ is "
-        "Record.probe_radius.",
+        "Record.probe_radius. Normalised and shared by the batch, also where a phase's own is not.",
     ),
     "deactivated_fraction": Variable(
         "", "#{⟨w_{y_k,r}, ξ_k⟩ > 0 ≥ ⟨w_{y_k,r} + ε̂_{y_k,r}, ξ_k⟩} / #{⟨w_{y_k,r}, ξ_k⟩ > 0}",

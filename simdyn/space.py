@@ -184,6 +184,10 @@ class Space:
             for field in section.owner.model_fields
             if name in (field, section.label(field))
         ]
+        if any(section.owner.is_flag(field) for section, field in found):
+            raise InputError(
+                f"space.{name}: a field that is true or false cannot be swept; give each its method"
+            )
         if not found and name in self._read_by_formulas():
             if name in FUNCTIONS or name in CONSTANTS:
                 raise InputError(

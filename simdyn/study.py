@@ -222,6 +222,13 @@ class Study:
         if figure is not None:
             depth = {name: len(VARIABLES[name].dims) - 1 for name in self.variables}
             recorded = {name: more for name, more in depth.items() if more >= 0}
+            for option in ("x", "y"):
+                values = self.space.axes.get(getattr(figure, option, ""))
+                if values is not None and not np.issubdtype(values.dtype, np.number):
+                    raise InputError(
+                        f"figure.{option} = {getattr(figure, option)!r}: allowed is a swept "
+                        "parameter with numbers"
+                    )
             figure.check(tuple(self.space.axes), self.space.methods, recorded, self.states)
         return figure
 

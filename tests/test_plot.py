@@ -659,14 +659,35 @@ def test_trajectories__names_a_method_that_is_missing(course):
         plot.draw(course, Trajectories(compare=("sgd", "sm")))
 
 
+def test_trajectories__predict_nothing_where_nothing_is_derived():
+    sam = SAM(radius=0.03, learning_rate=0.01, epochs=40, group_size=1, momentum=0.5)
+    other = Study(
+        {"n_samples": 8, "dimension": 400, "signal_norm": 2.0},
+        {"n_filters": 4, "init_std": 1e-3, "activation": "leaky_relu"},
+        {"sgd": [SGD(learning_rate=0.01, epochs=40)], "sam": [sam]},
+        record=Record(log_spaced=6, variables=ALL_PANELS), figure=Trajectories(),
+    )  # fmt: skip
+    figure = plot.draw(other.run(), Trajectories())
+    assert not any(uprights(ax) for ax in figure.axes)
+    assert "predicted" not in words(figure)
+    assert "groups of 1" in words(figure)
+    assert "0.5" in words(figure)
+    assert not any("predicted" in text.get_text() for text in figure.legends[0].get_texts())
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"record": Record(variables=("sharpness",))}, "only the last state is recorded"),
+        ({"record": Record(variables=("sharpness",))}, "1 recorded state(s)"),
         ({"record": Record(log_spaced=5, variables=("margin",))}, "none of what it shows"),
         ({"space": {"dimension": [10, 20]}}, "dimension is swept"),
         ({"figure": Trajectories(compare=("sgd", "adam"))}, "no method 'adam'"),
         ({"figure": Curves(x="dimension")}, "figure.x = 'dimension': not swept"),
+        ({"figure": Trajectories(compare=("sgd", "sgd"))}, "allowed are distinct names"),
+        ({"space": {"activation": ["relu", "huber_relu"]}, "figure": Curves(x="activation"),
+          "record": Record()}, "figure.x = 'activation': allowed is a swept parameter with num"),
+        ({"space": {"normalised": [True, False]}}, "cannot be swept; give each its method"),
+        ({"record": Record(every=400, variables=("sharpness",))}, "2 recorded state(s)"),
         ({"space": {"dimension": [10, 20], "noise_std": [1, 2]},
           "figure": Curves(x="dimension")}, "noise_std is swept besides"),
         ({"space": {"dimension": [10, 20]}, "figure": Curves(x="dimension", variables=("gap",))},

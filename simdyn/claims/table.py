@@ -68,7 +68,7 @@ def choose(names: Sequence[str] | None) -> list[Claim]:
     for name in names or ():
         if name not in CLAIMS:
             raise InputError(f"claim '{name}': {nearest(name, CLAIMS)}")
-    return [CLAIMS[name] for name in (names or CLAIMS)]
+    return [CLAIMS[name] for name in dict.fromkeys(names or CLAIMS)]
 
 
 def check(

@@ -117,6 +117,11 @@ class Parameters(BaseModel):
         return type(None) in _types_in(cls.model_fields[name].annotation)
 
     @classmethod
+    def is_flag(cls, name: str) -> bool:
+        """Is the field true or false?"""
+        return bool in _types_in(cls.model_fields[name].annotation)
+
+    @classmethod
     def is_number(cls, name: str) -> bool:
         """Does the field hold numbers?"""
         return bool({int, float} & _types_in(cls.model_fields[name].annotation))

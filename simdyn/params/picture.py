@@ -37,6 +37,10 @@ class Picture(Parameters):
         InputError
             One line that names the option, the value and what is allowed.
         """
+        for option in ("compare", "variables"):
+            names = getattr(self, option, None) or ()
+            if len(set(names)) < len(names):
+                raise InputError(f"figure.{option} = {list(names)}: allowed are distinct names")
         for method in getattr(self, "compare", None) or ():
             if method not in methods:
                 hint = nearest(method, methods)
@@ -88,8 +92,6 @@ class PhaseDiagram(Picture):
             )
         scalars = [name for name, dims in variables.items() if not dims]
         _known("variable", self.variable, scalars, "not recorded")
-        if self.compare and self.compare[0] == self.compare[1]:
-            raise InputError(f"figure.compare = {list(self.compare)}: allowed are two methods")
         super().check(axes, methods, variables, states)
 
 
@@ -181,8 +183,8 @@ class Trajectories(Picture):
             )
         if states < 3:
             raise InputError(
-                "figure.kind = 'trajectories': only the last state is recorded; give "
-                "record.log_spaced or record.every"
+                f"figure.kind = 'trajectories': {states} recorded state(s); allowed are 3 or more: "
+                "give record.log_spaced or record.every"
             )
         panels = (*GROWTH, *LOSSES, *PROBED)
         if not set(panels) & set(variables):

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from simdyn.inputs import InputError
+from simdyn.inputs import InputError, nearest
 from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described
 from simdyn.params.plan import Phase
 
@@ -79,6 +79,8 @@ class Record(Parameters):
         InputError
             Where the one asked for does not know that activation.
         """
+        if activation not in ESTIMATORS_FOR:
+            raise InputError(f"activation = {activation!r}: {nearest(activation, ESTIMATORS_FOR)}")
         known = ESTIMATORS_FOR[activation]
         if self.test_estimator is not None and self.test_estimator not in known:
             raise InputError(

@@ -101,9 +101,20 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
             ax.axvline(time, **PREDICTED, linestyle=styles[name], gid=f"time of {name}")
 
 
+def _as_derived(course: Course, phase: Phase) -> bool:
+    """Is the network the paper's, and the phase one that the predictions are derived for?"""
+    usual = {"activation": "relu", "output": "mean", "loss": "logistic", "reduction": "mean"}
+    paper = all(str(course.ds[name].item()) == value for name, value in usual.items())
+    plain = phase.momentum == phase.weight_decay == phase.label_noise == 0.0
+    whole = phase.perturbs_by_norm and not phase.perturbed_together
+    return paper and plain and whole and float(course.ds["init_std"]) > 0.0
+
+
 def predicted_times(course: Course, method: str) -> dict[str, float]:
     """Updates until γ and ρ̄ are of order one, from the rates of the first phase."""
     ds, first = course.ds, course.phases[method][0]
+    if not _as_derived(course, first):
+        return {}
     values = {name: float(ds[name]) for name in ("dimension", "n_samples", "signal_norm",
               "n_patches", "noise_std", "n_filters", "label_flip")}  # fmt: skip
     batch = first.batch_size or int(values["n_samples"])
@@ -134,7 +145,10 @@ def draw_losses(ax: Axes, course: Course) -> None:
         for method, style in zip(course.methods, LINE_STYLES, strict=False):
             draw_course(ax, course, course.ds["test_error"], method, linestyle=style,
                         color=GREY, linewidth=1.6)  # fmt: skip
-    ax.set(title="training loss, test error", ylabel="loss (black), error (grey)")
+    shown = {"train_loss": ("training loss", "loss (black)"),
+             "test_error": ("test error", "error (grey)")}  # fmt: skip
+    titles, labels = zip(*(shown[name] for name in shown if name in course.ds), strict=True)
+    ax.set(title=", ".join(titles), ylabel=", ".join(labels))
     ax.set_ylim(bottom=0)
 
 
@@ -145,6 +159,8 @@ def predicted_deactivation(course: Course) -> float | None:
     if radius is None and not perturbed:
         return None
     phase = perturbed[0] if perturbed else course.phases[course.methods[-1]][0]
+    if not _as_derived(course, phase):
+        return None
     batch = phase.batch_size or int(course.ds["n_samples"])
     return float(theory.deactivation_probability(
         phase.perturbation if radius is None else radius, float(course.ds["init_std"]), batch,
@@ -207,14 +223,19 @@ def _legend(course: Course, panels: int) -> list[Artist]:
         place = f"({'abcdef'[growing]}–{'abcdef'[panels - 1]}) " if panels > growing + 1 else ""
         spoken = map(words.spoken, course.methods)
         lines += [(place + name, look) for name, look in zip(spoken, LINE_STYLES, strict=False)]
-    entries = [artists.entry(text, linestyle=style) for text, style in lines]
-    return [*entries, artists.entry("grey upright or level: predicted", **PREDICTED)]
+    entries: list[Artist] = [artists.entry(text, linestyle=style) for text, style in lines]
+    growing_times = growing and any(predicted_times(course, method) for method in course.methods)
+    if growing_times or ("deactivated_fraction" in variables and predicted_deactivation(course)):
+        entries.append(artists.entry("grey upright or level: predicted", **PREDICTED))
+    return entries
 
 
 def _told_times(course: Course, method: str) -> str:
     symbols = {"largest_noise": r"$\bar{\rho}$", "largest_signal": r"$\gamma$"}
     times = predicted_times(course, method)
-    return ", ".join(f"{symbol} after {times[name]:,.0f}" for name, symbol in symbols.items())
+    return ", ".join(
+        f"{symbol} after {times[name]:,.0f}" for name, symbol in symbols.items() if name in times
+    )
 
 
 def _caption(course: Course) -> list[str]:
@@ -222,8 +243,8 @@ def _caption(course: Course) -> list[str]:
     runs = words.count(ds.sizes["replicate"], "replicate")
     bands = "" if ds.sizes["replicate"] < 2 else "; bands: two standard errors"
     said = [f"Means over {runs}{bands}; the initial state stands at half an update."]
-    if {"signal_coef", "noise_coef"} & set(ds.data_vars):
-        told = {method: _told_times(course, method) for method in course.methods}
+    told = {method: _told_times(course, method) for method in course.methods}
+    if {"signal_coef", "noise_coef"} & set(ds.data_vars) and any(told.values()):
         alike = len(set(told.values())) == 1
         each = [f"{words.spoken(method)}: {text}" for method, text in told.items()]
         times = next(iter(told.values())) if alike else "; ".join(each)

@@ -50,7 +50,15 @@ def _phase(fields: Mapping[str, Any]) -> str:
     batch = "full batch" if fields.get("batch_size", "swept") is None else item("batch_size")
     radius = [item("radius")] if "radius" in owner.model_fields else []
     epochs = f"{fields.get('epochs', 'swept')} epochs"
-    return f"{fields['optimiser']} " + ", ".join([*radius, item("learning_rate"), batch, epochs])
+    rest = [item(name) for name in ("momentum", "weight_decay") if fields.get(name)]
+    if fields.get("label_noise"):
+        rest.append(f"label noise {fields['label_noise']}")
+    if fields.get("normalised") is False:
+        rest.append("not normalised")
+    if fields.get("group_size"):
+        rest.append(f"groups of {fields['group_size']}")
+    items = [*radius, item("learning_rate"), batch, epochs, *rest]
+    return f"{fields['optimiser']} " + ", ".join(items)
 
 
 def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
