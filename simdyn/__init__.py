@@ -10,13 +10,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simdyn.explicit import Problem, train
     from simdyn.inputs import InputError
-    from simdyn.params import SAM, SGD, Record, SignalNoiseData, TwoLayerCNN
+    from simdyn.params import (
+        SAM,
+        SGD,
+        ClusterData,
+        IndependentNoiseData,
+        MultiViewData,
+        Record,
+        SignalNoiseData,
+        TwoLayerCNN,
+        XORData,
+    )
     from simdyn.simulation import simulate
     from simdyn.store import open_results
     from simdyn.study import Study, load_study
 
 _HOME = {
     "SignalNoiseData": "params",
+    "IndependentNoiseData": "params",
+    "XORData": "params",
+    "MultiViewData": "params",
+    "ClusterData": "params",
     "TwoLayerCNN": "params",
     "SGD": "params",
     "SAM": "params",
@@ -31,8 +45,9 @@ _HOME = {
 }
 
 __all__ = [
-    "SAM", "SGD", "InputError", "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN",
-    "load_study", "open_results", "simulate", "train",
+    "SAM", "SGD", "ClusterData", "IndependentNoiseData", "InputError", "MultiViewData", "Problem",
+    "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData", "load_study", "open_results",
+    "simulate", "train",
 ]  # fmt: skip
 
 

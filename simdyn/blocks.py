@@ -45,7 +45,8 @@ class Block:
 def seconds(point: Point, record: Record, states: int) -> float:
     """Nominal seconds of one replicate of a point, all methods, on one core."""
     n, m = point.data.n_samples, point.net.n_filters
-    q, width = n + 1, min(n + 2 * m, point.data.dimension - 1) + 1
+    q = point.data.dictionary_size
+    width = min(q + 2 * m, point.data.dimension)
     product = 2 * m * min(q * q, 2 * q * width) * PRODUCT_SECONDS
     names = record.variables or ()
     probing = 2 if {"sam_gap", "deactivated_fraction"} & set(names) else 0
@@ -56,7 +57,8 @@ def seconds(point: Point, record: Record, states: int) -> float:
             groups = -(-n // phase.perturbed_together) if phase.perturbed_together else 1
             passes = 2 * groups if phase.perturbation > 0 else 1
             total += phase.epochs * phase.updates_per_epoch(n) * passes * product
-        total += states * record.draws(point.net.activation) * 2 * m * LINE_SECONDS
+        lines = states * record.draws(point.net.activation)
+        total += lines * 2 * m * point.data.noise_vectors * LINE_SECONDS
         total += states * probing * product
     return total
 

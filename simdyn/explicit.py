@@ -6,6 +6,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from simdyn.bridge import (
+    ESTIMATORS,
+    NO_FRESH_SAMPLES,
+    NO_TEST_SET,
+    check_kind,
+    empty_traces,
+    kernel_model,
+    kernel_schedules,
+    labelled,
+    pointers_for,
+    provenance,
+)
 from simdyn.inputs import InputError, check_seed, is_plain_number, shown
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
@@ -21,17 +33,6 @@ from simdyn.schema import (
     axis_coordinates,
     by_default,
     choose_variables,
-)
-from simdyn.simulation import (
-    ESTIMATORS,
-    NO_TEST_SET,
-    check_kind,
-    empty_traces,
-    kernel_model,
-    kernel_schedules,
-    labelled,
-    pointers_for,
-    provenance,
 )
 from simdyn.threads import side_by_side
 
@@ -175,7 +176,7 @@ class Problem:
     vectors: Floats  # distinct patch vectors, (q, d)
     weights: Floats  # (2, m, d)
     test_set: codes.TestSet
-    fresh_noise: codes.FreshNoise
+    fresh_samples: codes.FreshSamples
     named_signal: bool
 
     @classmethod
@@ -255,9 +256,11 @@ class Problem:
             ]
             vectors = np.concatenate([signal[None], noises])
         filters = weights.reshape(-1, d)
-        fresh_noise = cls._fresh_noise(noise_std, n_patches, labels, truth)
-        arrays = cls._arrays(vectors, filters, known.table(samples), labels, truth,
-                             kernel_model(net), fresh_noise.method != codes.NO_TEST)  # fmt: skip
+        fresh_samples = cls._fresh_samples(noise_std, n_patches, labels, truth)
+        arrays = cls._arrays(
+            vectors, filters, known.table(samples), labels, truth, int(signal is not None),
+            kernel_model(net), fresh_samples.method != codes.NO_TEST,
+        )  # fmt: skip
         test_set = NO_TEST_SET
         if (test_patches is None) != (test_labels is None):
             raise InputError("test_patches and test_labels: allowed only together")
@@ -274,25 +277,27 @@ class Problem:
                 inner_products(across, vectors), inner_products(across, filters), table,
                 _labels("test_labels", test_labels, len(points)),
             )  # fmt: skip
-            fresh_noise = fresh_noise._replace(method=codes.TEST_SET)
-        return cls(net, arrays, vectors, weights, test_set, fresh_noise, signal is not None)
+            fresh_samples = fresh_samples._replace(method=codes.TEST_SET)
+        return cls(net, arrays, vectors, weights, test_set, fresh_samples, signal is not None)
 
     @staticmethod
-    def _fresh_noise(
+    def _fresh_samples(
         noise_std: float | None, n_patches: int, labels: Floats, truth: Floats
-    ) -> codes.FreshNoise:
+    ) -> codes.FreshSamples:
         """The law of fresh samples; the flip rate is that of the data at hand."""
         number = noise_std is None or is_plain_number(noise_std) or isinstance(noise_std, np.number)
         if not number or not 0.0 <= float(noise_std or 0.0) < np.inf:
             raise InputError(f"noise_std = {shown(noise_std)}: allowed is a finite number ≥ 0")
-        method = codes.NO_TEST if noise_std is None else codes.LINE
         flipped = float(np.mean(labels != truth)) if noise_std is not None else 0.0
-        return codes.FreshNoise(method, 0, float(noise_std or 0.0), n_patches - 1.0, 0, flipped)
+        return NO_FRESH_SAMPLES._replace(
+            method=codes.NO_TEST if noise_std is None else codes.LINE,
+            noise_std=float(noise_std or 0.0), noise_copies=n_patches - 1.0, label_flip=flipped,
+        )  # fmt: skip
 
     @staticmethod
     def _arrays(
         vectors: Floats, filters: Floats, table: codes.Table, labels: Floats, truth: Floats,
-        model: Model, needs_weights: bool,
+        n_signals: int, model: Model, needs_weights: bool,
     ) -> codes.Problem:  # fmt: skip
         """Kernel arrays; coordinates of the vectors only where something needs them."""
         q, d = vectors.shape
@@ -307,23 +312,23 @@ class Problem:
         gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
         return codes.Problem(
             codes.Dictionary(gram, rows), inner_products(vectors, filters), turned, table, labels,
-            truth, model,
+            truth, n_signals, model,
         )  # fmt: skip
 
     @property
     def variables(self) -> tuple[str, ...]:
         """What can be recorded of this problem."""
         tests: tuple[str, ...] = tuple(name for name in SCALARS if "test_error" in name)
-        if self.fresh_noise.method == codes.NO_TEST:
+        if self.fresh_samples.method == codes.NO_TEST:
             tests = ()
-        elif self.fresh_noise.method == codes.TEST_SET:
+        elif self.fresh_samples.method == codes.TEST_SET:
             tests = ("test_error", "test_error_se")
         scalars = tuple(name for name in SCALARS if "test_error" not in name or name in tests)
         named = ("signal_coef", "noise_coef") if self.named_signal else ("coef",)
         probes: tuple[str, ...] = PROBES if self.named_signal else ("sam_gap", "sharpness")
         if not self.net.piecewise_linear:
             probes = tuple(name for name in probes if name != "sharpness")
-        interval = INTERVAL if self.fresh_noise.method == codes.TEST_SET else ()
+        interval = INTERVAL if self.fresh_samples.method == codes.TEST_SET else ()
         return (*scalars, *interval, *probes, "margin", *named, "initial_share")
 
 
@@ -374,13 +379,13 @@ def train(
     traced = (*names, "coef", "initial_share") if record.weights else names
     traces = empty_traces((), traced, updates.size, filters, n, q)
     activation = problem.net.activation
-    fresh_noise = problem.fresh_noise._replace(draws=record.draws(activation))
+    fresh_samples = problem.fresh_samples._replace(draws=record.draws(activation))
     if not traces.test_error.size:
-        fresh_noise = fresh_noise._replace(method=codes.NO_TEST)
-    elif fresh_noise.method == codes.LINE:
-        fresh_noise = fresh_noise._replace(method=ESTIMATORS[record.estimator(activation)])
+        fresh_samples = fresh_samples._replace(method=codes.NO_TEST)
+    elif fresh_samples.method == codes.LINE:
+        fresh_samples = fresh_samples._replace(method=ESTIMATORS[record.estimator(activation)])
 
-    fresh = fresh_noise.method not in (codes.NO_TEST, codes.TEST_SET)
+    fresh = fresh_samples.method not in (codes.NO_TEST, codes.TEST_SET)
     needed = [name for name in traced if fresh or "test_error" not in name]
     pointers = [pointer() for pointer in pointers_for(record, activation, needed)]
 
@@ -390,7 +395,7 @@ def train(
             schedule,
             np.uint64(seed),
             problem.test_set,
-            fresh_noise,
+            fresh_samples,
             *pointers,
             record.probed,
             updates,
@@ -401,7 +406,7 @@ def train(
 
     # On a thread of its own, so that an interrupt is heard while the kernel runs.
     ((_, (status, status_step)),) = side_by_side(work, [0], threads=1)
-    tested_on_samples = problem.fresh_noise.method == codes.TEST_SET
+    tested_on_samples = problem.fresh_samples.method == codes.TEST_SET
     arrays = labelled(traces, [name for name in names if name not in INTERVAL], filters)
     if tested_on_samples and set(INTERVAL) & set(names):
         ends = _binomial_interval(traces.test_error, problem.test_set.labels.size)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from simdyn.blocks import Block
+from simdyn.bridge import pointers_for, prepare, run_drawn
 from simdyn.schema import VARIABLES
-from simdyn.simulation import pointers_for, prepare, run_drawn
 from simdyn.study import Study
 from simdyn.threads import check_threads, side_by_side
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simdyn.inputs import InputError, nearest
-from simdyn.params import PIECEWISE_LINEAR, Parameters
+from simdyn.params import PIECEWISE_LINEAR, DrawnData, Parameters, Record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -170,16 +170,26 @@ def choose_variables(
 
 
 PROBES = ("sam_gap", "deactivated_fraction", "sharpness", "active_count")
-DRAWN_VARIABLES = (*SCALARS, *PROBES, "margin", "signal_coef", "noise_coef", "initial_share")
 ON_REQUEST = ("sharpness", "initial_share")
+
+
+def drawn_variables(owner: type[DrawnData]) -> tuple[str, ...]:
+    """What can be recorded of data with such a law.
+
+    A noise coefficient needs one noise vector a sample, a signal coefficient one signal; where one
+    of them is missing there is `coef`, of every signal and noise vector.
+    """
+    noise = ("noise_coef", "deactivated_fraction", "active_count") if owner.one_noise else ()
+    signal = ("signal_coef",) if owner.one_signal else ()
+    names = {*SCALARS, "sam_gap", "sharpness", "margin", "initial_share", *noise, *signal}
+    if not (noise and signal):
+        names.add("coef")
+    return tuple(name for name in VARIABLES if name in names)
 
 
 def by_default(possible: Sequence[str]) -> tuple[str, ...]:
     """What `simulate` and `train` record unless told otherwise: all but what few look for."""
     return tuple(name for name in possible if name not in ON_REQUEST)
-
-
-DRAWN_DEFAULT = by_default(DRAWN_VARIABLES)
 
 
 def check_sharpness(activation: str) -> None:
@@ -188,6 +198,15 @@ def check_sharpness(activation: str) -> None:
         raise InputError(
             f"record.variables: 'sharpness' is not available for activation = {activation!r}; "
             f"allowed with it are {', '.join(PIECEWISE_LINEAR)}"
+        )
+
+
+def check_estimator(record: Record, activation: str, law: type[DrawnData]) -> None:
+    """The estimator of the test error must know the activation and the data."""
+    if record.estimator(activation) == "radial" and law.added:
+        raise InputError(
+            "Record.test_estimator = 'radial': allowed where signal and noise are in patches of "
+            "their own; for this data it is line or counted"
         )
 
 

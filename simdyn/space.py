@@ -12,11 +12,13 @@ from simdyn.axes import as_float, axis_values, whole
 from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
 from simdyn.inputs import InputError, is_plain_number, nearest, shown
 from simdyn.params import (
+    DrawnData,
     Parameters,
     Phase,
     Real,
     SignalNoiseData,
     TwoLayerCNN,
+    check_model,
     check_optimiser,
     described,
 )
@@ -80,6 +82,16 @@ class Section:
             raise InputError(f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}")
         return value
 
+    @property
+    def essential(self) -> Fields:
+        """The fields that do not have their defaults, sorted by name."""
+        known = self.owner.model_fields
+        return {
+            name: value
+            for name, value in sorted(self.fields.items())
+            if known[name].is_required() or value != known[name].default
+        }
+
     def label(self, name: str) -> str:
         """The field's full name, as messages and axes give it."""
         return f"{self.where.removeprefix('methods.')}.{name}"
@@ -95,7 +107,7 @@ class Named(Parameters):
 class Point:
     """The parameters at one place of the space."""
 
-    data: SignalNoiseData
+    data: DrawnData
     net: TwoLayerCNN
     plans: tuple[tuple[Phase, ...], ...]  # one for each method
 
@@ -116,7 +128,7 @@ class Space:
     def __init__(
         self, data: Any, net: Any, methods: Mapping[str, Sequence[Any]], axes: Mapping[str, Any]
     ) -> None:
-        self.data = Section.make("data", SignalNoiseData, data)
+        self.data = self._data(data)
         self.net = Section.make("network", TwoLayerCNN, net)
         self.phases = {name: self._phases(name, plan) for name, plan in methods.items()}
         self.methods = tuple(self.phases)
@@ -126,6 +138,17 @@ class Space:
             name: axis_values(name, given, *self.kind(name)) for name, given in axes.items()
         }
         self._check_names()
+
+    @staticmethod
+    def _data(data: Any) -> Section:
+        """The law of the data; a table names its model, the paper's where it does not."""
+        if isinstance(data, DrawnData):
+            return Section.make("data", type(data), data)
+        fields = dict(data) if isinstance(data, Mapping) else data
+        owner: type[DrawnData] = SignalNoiseData
+        if isinstance(fields, dict) and "model" in fields:
+            owner = check_model("data.model", fields.pop("model"))
+        return Section.make("data", owner, fields)
 
     @staticmethod
     def _phases(method: str, plan: Any) -> list[Section]:
@@ -291,7 +314,8 @@ class Space:
         try:
             named = {name: swept[name] for name, owners in self.owners.items() if not owners}
             shared = _Scope([self.data, self.net], here, named)
-            data = SignalNoiseData(**shared.values_of(self.data))
+            data = self.data.owner(**shared.values_of(self.data))
+            assert isinstance(data, DrawnData)
             net = TwoLayerCNN(**shared.values_of(self.net))
             plans = tuple(
                 tuple(self._phase(section, here, named) for section in plan)

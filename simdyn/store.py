@@ -25,7 +25,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from simdyn import version
 from simdyn.blocks import Block, cut
 from simdyn.inputs import InputError
-from simdyn.params import SignalNoiseData, TwoLayerCNN
+from simdyn.params import MODELS, TwoLayerCNN
 from simdyn.schema import INNER, OUTER, VARIABLES, as_json
 from simdyn.study import Study
 
@@ -273,7 +273,8 @@ def open_results(path: str | Path) -> "xr.Dataset":
         results = xr.open_zarr(path, chunks=None, consolidated=False)
     del results.attrs["kind"]
     # A folder is listed in no order, and texts come back as objects: put both right.
-    known = [*OUTER, *INNER, "update", *SignalNoiseData.model_fields, *TwoLayerCNN.model_fields]
+    laws = [name for owner in MODELS.values() for name in owner.model_fields]
+    known = [*OUTER, *INNER, "update", *laws, *TwoLayerCNN.model_fields]
     names = [*results["status"].dims, *known, *sorted(map(str, results.coords))]
     coords = {}
     for name in dict.fromkeys(names):

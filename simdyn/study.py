@@ -17,15 +17,14 @@ from simdyn.blocks import Block
 from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
+    DrawnData,
     Picture,
     Record,
-    SignalNoiseData,
     TwoLayerCNN,
     made,
     made_picture,
 )
 from simdyn.schema import (
-    DRAWN_VARIABLES,
     SCALARS,
     UPDATE_ATTRS,
     VARIABLES,
@@ -33,8 +32,10 @@ from simdyn.schema import (
     Layout,
     as_json,
     axis_coordinates,
+    check_estimator,
     check_sharpness,
     choose_variables,
+    drawn_variables,
     parameter_coordinate,
 )
 from simdyn.space import Point, Section, Space
@@ -53,8 +54,9 @@ class Study:
 
     Parameters
     ----------
-    data : SignalNoiseData or mapping
-        A mapping may hold formulas, as in a study file, and may leave out swept fields.
+    data : SignalNoiseData, another law of `simdyn.params`, or mapping
+        A mapping may hold formulas, as in a study file, and may leave out swept fields; its
+        ``model`` names the law, "signal_noise" where it does not.
     net : TwoLayerCNN or mapping
     methods : dict of str to list of Phase (or mappings)
         A plan for each method.
@@ -77,7 +79,7 @@ class Study:
 
     def __init__(
         self,
-        data: SignalNoiseData | Mapping[str, Any],
+        data: DrawnData | Mapping[str, Any],
         net: TwoLayerCNN | Mapping[str, Any],
         methods: Mapping[str, Any],
         space: Mapping[str, Any] | None = None,
@@ -183,18 +185,28 @@ class Study:
     def _choose_variables(self) -> tuple[str, ...]:
         """What is recorded: variables whose shape is the same at every point."""
         varying = self.space.swept_fields | self.space.formula_fields
-        bad = {"n_samples": "sample", "n_filters": "filter"}
-        gone = {dim for field, dim in bad.items() if field in varying}
+        known = drawn_variables(self.data_law)
+        bad = {
+            ("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector"),
+            ("n_patches", "vector"),
+        }  # fmt: skip
+        gone = {dim for field, dim in bad if field in varying}
         for name in self.record.variables or ():
-            for field, dim in bad.items():
-                if name in DRAWN_VARIABLES and dim in gone & set(VARIABLES[name].dims):
+            for field, dim in sorted(bad):
+                if name in known and field in varying and dim in VARIABLES[name].dims:
                     raise InputError(
                         f"record.variables: '{name}' has a value for each {dim}, and {field} "
                         "varies over the space; allowed are variables without that dim"
                     )
         self._check_activations()
-        possible = [name for name in DRAWN_VARIABLES if not gone & set(VARIABLES[name].dims)]
+        possible = [name for name in known if not gone & set(VARIABLES[name].dims)]
         return choose_variables(self.record.variables, SCALARS, possible, "record")
+
+    @property
+    def data_law(self) -> type[DrawnData]:
+        """The class of the study's data."""
+        assert issubclass(self.space.data.owner, DrawnData)
+        return self.space.data.owner
 
     @property
     def activations(self) -> list[str]:
@@ -214,7 +226,7 @@ class Study:
     def _check_activations(self) -> None:
         """What is recorded must have a meaning for every activation of the study."""
         for activation in self.activations:
-            self.record.estimator(activation)
+            check_estimator(self.record, activation, self.data_law)
             if "sharpness" in (self.record.variables or ()):
                 check_sharpness(activation)
 
@@ -267,29 +279,36 @@ class Study:
 
         The order of methods and axes is part of it: it is their order in the arrays.
         """
+        return self._physics("fields", self.record.model_dump())
+
+    def _physics(self, kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The physics with all `fields`, or the `essential` ones, of each section."""
         space = self.space
+        record = {**record, "variables": list(self.variables), **self._testing}
         return {
-            "data": space.data.fields,
-            "network": space.net.fields,
+            "data": {"model": self.data_law.model, **getattr(space.data, kind)},
+            "network": getattr(space.net, kind),
             "methods": {
-                name: [{"optimiser": s.owner.__name__, **s.fields} for s in plan]
+                name: [{"optimiser": s.owner.__name__, **getattr(s, kind)} for s in plan]
                 for name, plan in space.phases.items()
             },
             "space": {name: values.tolist() for name, values in space.axes.items()},
             "replicates": self.replicates,
             "seed": self.seed,
-            "record": {
-                **self.record.model_dump(),
-                "variables": list(self.variables),
-                **self._testing,
-            },
+            "record": dict(sorted(record.items())),
             "numerics_version": NUMERICS_VERSION,
         }
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over physics, seed, record and NUMERICS_VERSION."""
-        return hashlib.sha256(as_json(self.physics).encode()).hexdigest()
+        """SHA-256 over physics, seed, record and NUMERICS_VERSION.
+
+        Fields at their defaults are left out, so that a field which simdyn gains later leaves the
+        stores of before as they are.
+        """
+        record = self.record.model_dump(exclude_defaults=True)
+        physics = self._physics("essential", record)
+        return hashlib.sha256(as_json(physics).encode()).hexdigest()
 
     @property
     def runs(self) -> int:
@@ -309,7 +328,8 @@ class Study:
         coords |= axis_coordinates(
             space.methods, self.replicates, self.states,
             fixed.net.n_filters if "filter" in used else 0,
-            fixed.data.n_samples if "sample" in used else 0, signed="sign" in used,
+            fixed.data.n_samples if "sample" in used else 0,
+            fixed.data.dictionary_size if "vector" in used else 0, signed="sign" in used,
         )  # fmt: skip
         coords["update"] = self._updates()
         for section in (space.data, space.net):
@@ -334,7 +354,7 @@ class Study:
                 continue
             swept = name in self.space.swept_fields
             if swept or (isinstance(value, str) and section.owner.is_number(name)):
-                owner = "data" if section.owner is SignalNoiseData else "net"
+                owner = "data" if section is self.space.data else "net"
                 points = map(self.space.point, self.space.indices())
                 values = np.array([getattr(getattr(point, owner), name) for point in points])
                 values = values.reshape(self.space.shape)

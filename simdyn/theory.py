@@ -62,7 +62,7 @@ def critical_signal_norm_power(
 ) -> Any:
     """Signal norm on the line between benign and harmful overfitting with σ(z) = max(z, 0)^q.
 
-    ‖μ‖ = c (P − 1) σ_p √d n^{−1/q}.
+    ‖μ‖ = c (P − 1)^{1/q} σ_p √d n^{−1/q}.
 
     Parameters
     ----------
@@ -82,10 +82,42 @@ def critical_signal_norm_power(
     Cao, Chen, Belkin and Gu, "Benign Overfitting in Two-layer Convolutional Neural Networks",
     NeurIPS 2022 (arXiv 2202.06526), recalled [R]: gradient descent is benign where n·SNR^q is at
     least of order one (up to logarithms), harmful where SNR^{−q} is at least of order n, with
-    SNR = ‖μ‖/(σ_p√d). With (P − 1)σ_p in place of σ_p by the symmetry of shared noise [E], which
-    holds for every activation. Regime: small initial weights, d well above n².
+    SNR = ‖μ‖/(σ_p√d). With (P − 1)^{1/q} σ_p in place of σ_p by the symmetry of shared noise for an
+    activation of degree q [E]. Regime: small initial weights, d well above n².
     """
-    return constant * (n_patches - 1) * noise_std * dimension**0.5 * n_samples ** (-1.0 / power)
+    share = ((n_patches - 1) / n_samples) ** (1.0 / power)
+    return constant * share * noise_std * dimension**0.5
+
+
+def critical_signal_norm_xor(
+    dimension: Any, n_samples: Any, n_patches: Any, noise_std: Any, angle: Any, constant: Any = 1.0
+) -> Any:
+    """Signal norm on the line between benign and harmful overfitting of XOR data, with ReLU.
+
+    ‖μ‖ = c (P − 1) σ_p (d/n)^{1/4} / √(1 − cos θ).
+
+    Parameters
+    ----------
+    dimension, n_samples, n_patches, noise_std : number or array
+        d, n, P, σ_p.
+    angle : number or array, 0 < θ < 180
+        Between the signals, in degrees.
+    constant : number or array > 0
+        c, which the theory leaves open.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    Meng, Zou and Cao, "Benign overfitting in two-layer ReLU convolutional neural networks for XOR
+    data", ICML 2024, recalled [R]: gradient descent is benign where n‖μ‖⁴(1 − cos θ)² is at least
+    of order σ_p⁴d, harmful where n‖μ‖⁴ is at most of that order; (P − 1)σ_p by the symmetry of
+    shared noise [E]. Regime: cos θ < 1/2, orthogonal noise.
+    """
+    spread = (1.0 - np.cos(np.radians(angle))) ** 0.5
+    return critical_signal_norm(dimension, n_samples, n_patches, noise_std, constant) / spread
 
 
 def signal_strength(

@@ -331,3 +331,66 @@ def counted_test_error(
     patches = make_patches(true_labels, signal, noises, n_patches)
     margins = true_labels * outputs(weights, patches)
     return float(np.mean(margins < 0.0) + np.mean(margins == 0.0) / 2.0)
+
+
+# Other laws of data: patches (n, P, d), true labels (n,), the signals in the first coordinates.
+
+
+def draw_noise_patches(
+    rng: Rng, shape: tuple[int, ...], noise_std: float, bare: int, noise: Noise
+) -> Array:
+    """Gaussian noise (…, d), without its first `bare` coordinates where it is orthogonal."""
+    noises = noise_std * rng.standard_normal(shape)
+    if noise == "orthogonal":
+        noises[..., :bare] = 0.0
+    return noises
+
+
+def draw_independent_noise(
+    rng: Rng, n: int, d: int, signal_norm: float, noise_std: float, n_patches: int, noise: Noise
+) -> tuple[Array, Array]:
+    """X = (ŷμ, ξ_1, …, ξ_{P−1})."""
+    truth = rng.choice(SIGNS, n)
+    patches = np.zeros((n, n_patches, d))
+    patches[:, 0, 0] = truth * signal_norm
+    patches[:, 1:] = draw_noise_patches(rng, (n, n_patches - 1, d), noise_std, 1, noise)
+    return patches, truth
+
+
+def draw_xor(
+    rng: Rng, n: int, d: int, signal_norm: float, angle: float, noise_std: float, n_patches: int,
+    noise: Noise,
+) -> tuple[Array, Array]:  # fmt: skip
+    """X = (±u, ξ, …, ξ) for label +1 and (±v, ξ, …, ξ) for −1, `angle` degrees between u and v."""
+    truth, turned = rng.choice(SIGNS, n), rng.choice(SIGNS, n)
+    half = np.deg2rad(angle) / 2.0
+    patches = np.zeros((n, n_patches, d))
+    patches[:, 0, 0] = turned * signal_norm * np.cos(half)
+    patches[:, 0, 1] = turned * truth * signal_norm * np.sin(half)
+    patches[:, 1:] = draw_noise_patches(rng, (n, 1, d), noise_std, 2, noise)
+    return patches, truth
+
+
+def draw_multi_view(
+    rng: Rng, n: int, d: int, strong: float, weak: float, strong_only: float, weak_only: float,
+    noise_std: float, n_patches: int, noise: Noise,
+) -> tuple[Array, Array]:  # fmt: skip
+    """X = (ŷμ, ŷν, ξ, …, ξ), one of the two signals missing in some samples."""
+    truth = rng.choice(SIGNS, n)
+    both = 1.0 - strong_only - weak_only
+    kind = rng.choice(3, n, p=[both, strong_only, weak_only])
+    patches = np.zeros((n, n_patches, d))
+    patches[:, 0, 0] = np.where(kind != 2, truth * strong, 0.0)
+    patches[:, 1, 1] = np.where(kind != 1, truth * weak, 0.0)
+    patches[:, 2:] = draw_noise_patches(rng, (n, 1, d), noise_std, 2, noise)
+    return patches, truth
+
+
+def draw_cluster(
+    rng: Rng, n: int, d: int, signal_norm: float, share: float, noise_std: float, noise: Noise
+) -> tuple[Array, Array]:
+    """X = √γ ŷ v + √(1 − γ) ξ, a single patch."""
+    truth = rng.choice(SIGNS, n)
+    patches = np.sqrt(1.0 - share) * draw_noise_patches(rng, (n, 1, d), noise_std, 1, noise)
+    patches[:, 0, 0] += np.sqrt(share) * truth * signal_norm
+    return patches, truth

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 import simdyn
+from simdyn.bridge import kernel_setting
 from simdyn.kernels import random
-from simdyn.kernels.network import LOGISTIC, RELU, Model
 from simdyn.kernels.random import Stream
-from simdyn.kernels.sampling import Setting, draw_problem
+from simdyn.kernels.sampling import draw_problem
 from simdyn.params import Phase
 
-PAPER = Model(RELU, 0.0, LOGISTIC, 1.0, 0)
 compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 
 EVERY_STEP = simdyn.Record(every=1, unit="step", weights=True)
@@ -200,7 +199,7 @@ def test_simulate__follows_the_weights_of_its_picture(dimension: int, noise: str
         simdyn.SGD(learning_rate=0.3, epochs=50),
     ]
     ds = simdyn.simulate(data, net, plan, seed=5, replicates=3).isel(replicate=2)
-    law = Setting(n, dimension, 1.0, 2 * scale, 3, 0.2, noise == "orthogonal", m, scale, PAPER)
+    law = kernel_setting(data, net)
     size, rows, start, labels, truth = _picture(law, 5, 2)
     assert (size == 0) == (2 * rows.shape[1] < n + 1)
     x = naive.make_patches(truth, rows[0], rows[1:], 3)

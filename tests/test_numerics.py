@@ -17,8 +17,8 @@ import pytest
 from numba.core.runtime import _nrt_python, rtsys
 
 import simdyn
+from simdyn.bridge import run_drawn
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.simulation import run_drawn
 from simdyn.threads import side_by_side
 
 PACKAGE = Path(simdyn.__file__).parent

@@ -14,13 +14,12 @@ import pytest
 from scipy import special, stats
 
 import simdyn
+from simdyn.bridge import kernel_setting
 from simdyn.kernels import risk
 from simdyn.kernels.linear import lower_factor
-from simdyn.kernels.network import LOGISTIC, RELU, Model
 from simdyn.kernels.random import Stream
-from simdyn.kernels.sampling import Setting, draw_problem
+from simdyn.kernels.sampling import draw_problem
 
-PAPER = Model(RELU, 0.0, LOGISTIC, 1.0, 0)
 compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 
 LINE, COUNTED, RADIAL = 0, 1, 2
@@ -35,7 +34,8 @@ def _through(pointer, factor, slopes, up, down, draws, seed, replicate, pairs):
     stream = Stream(np.uint64(seed), np.uint64(replicate))
     stop = np.zeros(1, np.int64)
     values = np.zeros((draws + 1) // 2 if pairs else draws)
-    pointer(0, 0.0, factor, slopes, up, down, stream, stop, values)
+    none = np.zeros(0)
+    pointer(0, 0.0, factor, slopes, up, down, none, none, stream, stop, values)
     return values
 
 
@@ -577,7 +577,7 @@ def test_simulate__test_error_of_the_final_weights(
     record = simdyn.Record(every=30, test_estimator=estimator, test_draws=20_000)
     plan = simdyn.SAM(radius=0.05, learning_rate=0.2, epochs=30)
     ds = simdyn.simulate(data, net, plan, seed=4, record=record).isel(replicate=0, step=-1)
-    law = Setting(n, dimension, 1.5, 0.8, 3, p, noise == "orthogonal", m, 0.1, PAPER)
+    law = kernel_setting(data, net)
     rows, start = _picture(law, 4, 0)
     weights = naive.rebuild_weights(
         start.reshape(2, m, -1), ds.signal_coef.values, ds.noise_coef.values, rows[0], rows[1:], 3

@@ -10,13 +10,12 @@ import pytest
 from scipy import stats
 
 import simdyn
-from simdyn.kernels.network import LOGISTIC, RELU, Model
+from simdyn.bridge import kernel_setting
 from simdyn.kernels.random import Stream
-from simdyn.kernels.sampling import Setting, draw_problem
+from simdyn.kernels.sampling import draw_problem
 
 compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 
-PAPER = Model(RELU, 0.0, LOGISTIC, 1.0, 0)
 FOUR_SIGMA = 2.0 * stats.norm.sf(4.0)
 DRAWS = 4_000
 
@@ -46,23 +45,37 @@ class Drawn(NamedTuple):
         return everything @ everything.T
 
 
-def setting(**changes: object) -> Setting:
-    usual = Setting(
-        n_samples=3, dimension=40, signal_norm=1.7, noise_std=0.8, n_patches=2, label_flip=0.0,
-        orthogonal=False, n_filters=1, init_std=0.3, model=PAPER,
-    )  # fmt: skip
-    return usual._replace(**changes)
+class Law(NamedTuple):
+    """The paper's law of data and weights."""
+
+    n_samples: int = 3
+    dimension: int = 40
+    signal_norm: float = 1.7
+    noise_std: float = 0.8
+    n_patches: int = 2
+    label_flip: float = 0.0
+    orthogonal: bool = False
+    n_filters: int = 1
+    init_std: float = 0.3
 
 
-def draw(law: Setting, seed: int = 0, replicate: int = 0) -> Drawn:
-    return Drawn(*_draw(law, seed, replicate))
+def setting(**changes: object) -> Law:
+    return Law()._replace(**changes)
 
 
-def drawn_inner(law: Setting, draws: int) -> np.ndarray:
+def draw(law: Law, seed: int = 0, replicate: int = 0) -> Drawn:
+    fields = law._asdict()
+    net = simdyn.TwoLayerCNN(n_filters=fields.pop("n_filters"), init_std=fields.pop("init_std"))
+    noise = "orthogonal" if fields.pop("orthogonal") else "isotropic"
+    data = simdyn.SignalNoiseData(**fields, noise=noise)
+    return Drawn(*_draw(kernel_setting(data, net), seed, replicate))
+
+
+def drawn_inner(law: Law, draws: int) -> np.ndarray:
     return np.array([draw(law, 1, k).inner for k in range(draws)])
 
 
-def plain_inner(law: Setting, draws: int) -> np.ndarray:
+def plain_inner(law: Law, draws: int) -> np.ndarray:
     """The same inner products from d-vectors."""
     rng = np.random.default_rng(law.dimension)
     noise = "orthogonal" if law.orthogonal else "isotropic"

@@ -371,6 +371,21 @@ def test_fingerprint__all_different() -> None:
     assert len(set(every)) == len(every)
 
 
+def test_fingerprint__does_not_know_fields_at_their_defaults() -> None:
+    """A field that simdyn gains later must leave the stores of before as they are."""
+    bare = study("data/noise", "isotropic")
+    told = bare._physics("essential", bare.record.model_dump(exclude_defaults=True))
+    assert "noise" not in told["data"]
+    assert bare.physics["data"]["noise"] == "isotropic"
+    assert study("data/noise", "orthogonal").fingerprint != bare.fingerprint
+    assert study().fingerprint == bare.fingerprint
+
+
+def test_fingerprint__is_pinned() -> None:
+    """Whatever changes it refuses every store there is."""
+    assert load_study(FILE).fingerprint.startswith("693db37c07114ada")
+
+
 def test_fingerprint__changes_with_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
     before = study().fingerprint
     monkeypatch.setattr("simdyn.study.NUMERICS_VERSION", 10**6)

@@ -9,6 +9,7 @@ from simdyn.theory import (
     conditions,
     critical_signal_norm,
     critical_signal_norm_power,
+    critical_signal_norm_xor,
     deactivation_probability,
     gradient_norm_bound,
     initial_gradient_norm,
@@ -107,5 +108,11 @@ def test_critical_signal_norm_power__is_the_signal_to_noise_ratio_of_the_theorem
     """On the line n·SNR^q is the same for any n, d and noise."""
     for n, d, patches, std in ((20, 1000, 2, 1.0), (80, 10**6, 4, 0.3)):
         norm = critical_signal_norm_power(d, n, patches, std, 3.0)
-        ratio = norm / ((patches - 1) * std * np.sqrt(d))
+        ratio = norm / ((patches - 1) ** (1 / 3) * std * np.sqrt(d))  # P − 1 copies: σ(cz) = c³σ(z)
         assert n * ratio**3 == pytest.approx(1.0)
+
+
+def test_critical_signal_norm_xor__grows_as_the_signals_close_in() -> None:
+    right = critical_signal_norm_xor(5000, 40, 3, 0.5, 90.0)
+    assert right == pytest.approx(critical_signal_norm(5000, 40, 3, 0.5))
+    assert critical_signal_norm_xor(5000, 40, 3, 0.5, 60.0) == pytest.approx(2**0.5 * right)

@@ -78,9 +78,9 @@ def _keep(
 ) -> list[Path]:
     """The table as a dataset where it is whole, and a figure for every fitted law."""
     from simdyn import claims
+    from simdyn.bridge import provenance
     from simdyn.inputs import InputError
     from simdyn.plot import draw_laws, save
-    from simdyn.simulation import provenance
     from simdyn.store import write_dataset
 
     made: list[Path] = []

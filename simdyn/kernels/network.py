@@ -2,7 +2,7 @@
 
 An activation is a code, its value σ and its slope σ'; a loss a code, its value ℓ and its slope ℓ'
 as functions of the margin y f. A new one is a branch in each of two functions here and a name in
-`simdyn.params.model`.
+`simdyn.params.network`.
 """
 
 import math

@@ -57,7 +57,7 @@ def observe(
     problem,
     stream,
     test_set,
-    fresh_noise,
+    fresh,
     test,
     estimate,
     probe,
@@ -77,6 +77,7 @@ def observe(
     that is probed. Returns DONE, NON_FINITE or STOPPED.
     """
     n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
+    first = problem.n_signals  # row of the first noise
     scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
     # An overlap of −∞ is inactive and does not show in any output.
     if not finite or not (all_finite(overlaps) and all_finite(moved)):
@@ -106,7 +107,7 @@ def observe(
             traces.sharpness[state] = work.found[2]
     if traces.active_count.shape[0] > 0:
         for i in range(n):
-            count_active(overlaps[1 + i, :banks], traces.active_count[state, :, i])
+            count_active(overlaps[first + i, :banks], traces.active_count[state, :, i])
     if traces.initial_share.shape[0] > 0:
         traces.initial_share[state] = initial
     if traces.coef.shape[0] > 0:
@@ -120,17 +121,17 @@ def observe(
             traces.signal_coef[state, f] = sign * square * moved[0, f]
     if traces.noise_coef.shape[0] > 0:
         for i in range(n):
-            square = fresh_noise.copies * squared_norm(problem.dictionary, 1 + i)
+            square = fresh.noise_copies * squared_norm(problem.dictionary, first + i)
             for f in range(banks):
-                traces.noise_coef[state, f, i] = square * moved[1 + i, f]
-    if fresh_noise.method != codes.NO_TEST:
-        test(problem, stream, test_set, fresh_noise, estimate, overlaps, moved, initial, work, stop)
+                traces.noise_coef[state, f, i] = square * moved[first + i, f]
+    if fresh.method != codes.NO_TEST:
+        test(problem, stream, test_set, fresh, estimate, overlaps, moved, initial, work, stop)
         error, deviation, effective = work.found[0], work.found[1], work.found[2]
         traces.test_error[state], traces.test_error_se[state] = error, deviation
-        if fresh_noise.method != codes.TEST_SET:  # on true labels
-            shrink = 1.0 - 2.0 * fresh_noise.label_flip
+        if fresh.method != codes.TEST_SET:  # on true labels
+            shrink = 1.0 - 2.0 * fresh.label_flip
             traces.clean_test_error[state] = error
-            traces.test_error[state] = fresh_noise.label_flip + shrink * error
+            traces.test_error[state] = fresh.label_flip + shrink * error
             traces.test_error_se[state] = abs(shrink) * deviation
             traces.test_error_ess[state] = effective
     return codes.STOPPED if stopped(stop) else codes.DONE

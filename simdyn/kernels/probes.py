@@ -37,8 +37,8 @@ from simdyn.kernels.problem import Indices, Matrix, Problem, Vector
 def sam_probe(problem, overlaps, radius, size, drawn, work):
     """SAM gap and deactivated fraction for batches of `size` samples.
 
-    A last batch that is smaller counts like the others. `drawn`: row 1 + k is the noise ξ_k, else
-    there is no deactivated fraction and it is 0.
+    A last batch that is smaller counts like the others. `drawn`: the rows after the signals are
+    the noises ξ_k, else there is no deactivated fraction and it is 0.
     """
     n, banks = problem.labels.size, problem.overlaps.shape[1]
     gap, batches, matching, off = 0.0, 0, 0, 0
@@ -63,11 +63,11 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
             gap += change / (1 if problem.model.summed > 0 else samples.size)
         if drawn:
             for k in samples:
-                first = 0 if problem.labels[k] > 0.0 else banks // 2
+                row, first = problem.n_signals + k, 0 if problem.labels[k] > 0.0 else banks // 2
                 for f in range(first, first + banks // 2):
-                    if overlaps[1 + k, f] > 0.0:
+                    if overlaps[row, f] > 0.0:
                         matching += 1
-                        if moves and not work.perturbed[1 + k, f] > 0.0:
+                        if moves and not work.perturbed[row, f] > 0.0:
                             off += 1
     return gap / batches, off / max(matching, 1)
 

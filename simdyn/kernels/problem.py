@@ -50,6 +50,7 @@ class Problem(NamedTuple):
     table: Table
     labels: Vector  # observed labels y, (n,), ±1
     true_labels: Vector  # ŷ, (n,), ±1
+    n_signals: int  # rows of the dictionary that are signals, the first ones; then noise
     model: Model
 
 
@@ -62,15 +63,25 @@ class TestSet(NamedTuple):
     labels: Vector
 
 
-class FreshNoise(NamedTuple):
-    """The law of a fresh sample: patch ŷμ once and one Gaussian noise vector `copies` times."""
+class Views(NamedTuple):
+    """What samples may show of the s signals, the first s rows of the dictionary."""
+
+    share: Vector  # how often each view occurs, (views,)
+    shown: Cube  # signs of the signals for label +1 and −1, 0: not shown, (views, 2, s)
+
+
+class FreshSamples(NamedTuple):
+    """The law of fresh samples: a view of the signals, and Gaussian noise."""
 
     method: int  # NO_TEST, LINE, COUNTED, RADIAL or TEST_SET
     draws: int
     noise_std: float
-    copies: float  # P − 1
-    first_coordinate: int  # 1 where the noise has no component along coordinate 0, else 0
+    noise_vectors: int  # independent noise vectors of a sample
+    noise_copies: float  # patches that show each of them
+    added: int  # 1 where signals and noise are added up in one patch, else 0
+    bare: int  # coordinates, the first ones, along which the noise has no component
     label_flip: float
+    views: Views
 
 
 class Schedule(NamedTuple):

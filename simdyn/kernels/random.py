@@ -27,6 +27,7 @@ PARTITION = np.uint64(10)
 TEST_POINT = np.uint64(11)
 TEST_LABEL = np.uint64(12)
 LABEL_NOISE = np.uint64(13)
+VIEW = np.uint64(14)
 
 _ZERO = np.uint64(0)
 _WORD = np.uint64(64)

@@ -5,7 +5,9 @@ the true label ŷ, the network errs where
 
     φ(u) = s_ŷ + ŷ g(M u) < 0,   s_ŷ = ŷ f(ŷμ),   g(z) = ((P−1)/m) Σ_{j,r} j σ(z_{j,r}),
 
-and half-errs where φ = 0. Three estimators of the mean over both ŷ:
+and half-errs where φ = 0. Several independent noise vectors have a block of M each. Where signals
+are added to the noise, φ(u) = ŷ g(a_ŷ + M u), a_ŷ being the filters' overlaps with them. Three
+estimators of the mean over both ŷ:
 
 - line: along each line ω + tα the set φ < 0 is a few intervals of t, whose Gaussian mass is exact
   (tail-side error functions). α points at the nearest failure; where several failures compete,
@@ -20,13 +22,14 @@ import math
 import numpy as np
 
 from simdyn.kernels import random
-from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, stopped
+from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, part, stopped
 from simdyn.kernels.failures import failure_directions
 from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
 from simdyn.kernels.network import POWER_RELU, activate
 from simdyn.kernels.problem import Indices, Matrix, Vector
 
 POLL = 256  # draws between two looks at the stop flag
+STEPS = 40  # towards the nearest failure of a shifted network
 _ROOT_HALF = math.sqrt(0.5)
 
 
@@ -146,6 +149,42 @@ def _cell_start(along, cosines, k):
     return start
 
 
+@part
+def nearest_failure(pull, factor, shift):
+    """A direction (1, r) towards the nearest u with φ(u) = Σ_f pull_f σ(shift_f + (M u)_f) ≤ 0.
+
+    By steps to the nearest zero of φ as linearised at hand (Hasofer and Lind, 1974), shorter as
+    they go on. Where it ends short of that it costs variance, never bias.
+    """
+    filters, size = factor.shape
+    point, slope, directions = np.zeros(size), np.empty(size), np.zeros((1, size))
+    for count in range(STEPS):
+        value = 0.0
+        for c in range(size):
+            slope[c] = 0.0
+        for f in range(filters):
+            known = min(f + 1, size)
+            along = shift[f] + dot(factor[f, :known], point[:known])
+            if along > 0.0:
+                value += pull[f] * along
+                for c in range(known):
+                    slope[c] += pull[f] * factor[f, c]
+        steepness = dot(slope, slope)
+        if steepness == 0.0:
+            break
+        reach = (dot(slope, point) - value) / steepness
+        part_of_step = 1.0 if count < STEPS // 2 else 0.3
+        for c in range(size):
+            point[c] += part_of_step * (reach * slope[c] - point[c])
+            directions[0, c] = -slope[c]
+    if dot(point, point) > 0.0:
+        for c in range(size):
+            directions[0, c] = point[c]
+    if normalise(directions[0]) == 0.0:
+        directions[0, 0] = 1.0
+    return directions
+
+
 @Pointed
 def line_estimate(
     activation: int,
@@ -154,6 +193,8 @@ def line_estimate(
     slopes: Vector,
     offset_up: float,
     offset_down: float,
+    shift_up: Vector,
+    shift_down: Vector,
     stream: random.Stream,
     stop: Indices,
     values: Vector,
@@ -172,6 +213,8 @@ def line_estimate(
         j (P−1)/m of each filter.
     offset_up, offset_down : float
         s_ŷ for ŷ = +1 and −1.
+    shift_up, shift_down : (2m,), or (0,)
+        a_ŷ where signals are added to the noise: φ(u) = ŷ g(a_ŷ + M u).
     values : (⌈draws/2⌉,), or (draws,) for the other estimates
     """
     filters, size = factor.shape
@@ -179,9 +222,13 @@ def line_estimate(
     kinks, order, pull = np.empty(filters), np.empty(filters, np.int64), np.empty(filters)
     for label in (1.0, -1.0):
         offset = offset_up if label > 0.0 else offset_down
+        shift = shift_up if label > 0.0 else shift_down
         for f in range(filters):
             pull[f] = label * slopes[f]
-        directions = failure_directions(offset, pull, factor)
+        if shift.size > 0:
+            directions = nearest_failure(pull, factor, shift)
+        else:
+            directions = failure_directions(offset, pull, factor)
         cosines = inner_products(directions, directions)
         images = inner_products(directions, factor)
         along = np.empty(directions.shape[0])
@@ -197,6 +244,7 @@ def line_estimate(
                     start = _cell_start(along, cosines, k)
                     for f in range(filters):
                         base[f] = sign * image[f] - along[k] * images[k, f]
+                        base[f] += shift[f] if shift.size > 0 else 0.0
                     values[i] += 0.25 * failing_mass(
                         offset, pull, base, images[k], start, kinks, order
                     )
@@ -210,6 +258,8 @@ def counted_estimate(
     slopes: Vector,
     offset_up: float,
     offset_down: float,
+    shift_up: Vector,
+    shift_down: Vector,
     stream: random.Stream,
     stop: Indices,
     values: Vector,
@@ -222,10 +272,11 @@ def counted_estimate(
             break
         random.fill_normals(stream, random.TEST_POINT, i, point)
         apply_lower(factor, point, image)
-        swing = 0.0
-        for f in range(filters):
-            swing += slopes[f] * activate(activation, shape, image[f])
         up = random.uniform(stream, random.TEST_LABEL, i, 0) < 0.5
+        shift, swing = shift_up if up else shift_down, 0.0
+        for f in range(filters):
+            along = image[f] + (shift[f] if shift.size > 0 else 0.0)
+            swing += slopes[f] * activate(activation, shape, along)
         value = offset_up + swing if up else offset_down - swing
         values[i] = 1.0 if value < 0.0 else (0.5 if value == 0.0 else 0.0)
 
@@ -268,6 +319,8 @@ def radial_estimate(
     slopes: Vector,
     offset_up: float,
     offset_down: float,
+    shift_up: Vector,
+    shift_down: Vector,
     stream: random.Stream,
     stop: Indices,
     values: Vector,
@@ -299,6 +352,8 @@ def no_estimate(
     slopes: Vector,
     offset_up: float,
     offset_down: float,
+    shift_up: Vector,
+    shift_down: Vector,
     stream: random.Stream,
     stop: Indices,
     values: Vector,

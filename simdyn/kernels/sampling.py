@@ -1,10 +1,10 @@
 """Gaussian data and weights of any dimension d without ever forming a d-vector.
 
-All Gaussian vectors (n noises, 2m filters) split into a component along μ/‖μ‖ and a remainder
-in R^{d−1}. Up to a rotation, the k = n + 2m remainders are the rows of the Bartlett factor L:
-L_ii = χ_{d−1−i} (i = 0, 1, …) and standard normals below the diagonal, full normal rows once
-i ≥ d − 1. Coordinate 0 is the component along μ/‖μ‖, the rest are the columns of L: an isometric
-picture in D = 1 + min(k, d − 1) coordinates.
+The s signals lie in the first s of d orthonormal coordinates. All Gaussian vectors (noises,
+2m filters) split into their components there and a remainder in R^{d−s}. Up to a rotation, the k
+remainders are the rows of the Bartlett factor L: L_ii = χ_{d−s−i} (i = 0, 1, …) and standard
+normals below the diagonal, full normal rows once i ≥ d − s. The columns of L stand after the
+s coordinates: an isometric picture in D = s + min(k, d − s) coordinates.
 
 Filters stand in the order (r = 0, +1), (r = 0, −1), (r = 1, +1), … so that a wider network
 extends a narrower one.
@@ -18,7 +18,7 @@ from simdyn.kernels import random
 from simdyn.kernels.compiled import part
 from simdyn.kernels.linear import inner_products
 from simdyn.kernels.network import Model
-from simdyn.kernels.problem import Dictionary, Problem, Table
+from simdyn.kernels.problem import Dictionary, Matrix, Problem, Table, Views
 
 
 class Setting(NamedTuple):
@@ -26,11 +26,14 @@ class Setting(NamedTuple):
 
     n_samples: int  # n
     dimension: int  # d
-    signal_norm: float  # ‖μ‖
+    signals: Matrix  # in the first s coordinates, (s, s); the paper's is ‖μ‖
+    views: Views  # what a sample shows of them
     noise_std: float  # σ_p
-    n_patches: int  # P
+    noise_vectors: int  # independent noise vectors of a sample
+    noise_copies: float  # patches that show each of them; P − 1 in the paper
+    added: int  # 1 where signals and noise are added up in one patch, else 0
     label_flip: float  # p
-    orthogonal: bool  # noise orthogonal to μ
+    orthogonal: int  # 1 where noise has no component along the signals, else 0
     n_filters: int  # m
     init_std: float  # σ_0
     model: Model
@@ -50,62 +53,103 @@ def draw_labels(setting, stream):
 
 
 @part
+def draw_shown(setting, true_labels, stream):
+    """With what sign each sample shows each signal, (n, s); 0 where it does not."""
+    share, shown = setting.views.share, setting.views.shown
+    out = np.zeros((true_labels.size, shown.shape[2]))
+    for i in range(true_labels.size):
+        view, left = 0, 0.0
+        if share.size > 1:
+            left = random.uniform(stream, random.VIEW, i, 0) - share[0]
+            while left >= 0.0 and view + 1 < share.size:
+                view += 1
+                left -= share[view]
+        label = 0 if true_labels[i] > 0.0 else 1
+        for k in range(out.shape[1]):
+            out[i, k] = shown[view, label, k]
+    return out
+
+
+@part
 def draw_unit_vectors(setting, stream):
-    """Noises (n, D) and filters (2m, D) with unit standard deviation, in picture coordinates."""
-    n, banks = setting.n_samples, 2 * setting.n_filters
-    remainder = setting.dimension - 1
+    """Noises (k, D) and filters (2m, D) with unit standard deviation, in picture coordinates."""
+    n, banks = setting.n_samples * setting.noise_vectors, 2 * setting.n_filters
+    known = setting.signals.shape[0]
+    remainder = setting.dimension - known
     width = min(n + banks, remainder)
-    noises = np.zeros((n, 1 + width))
-    filters = np.zeros((banks, 1 + width))
+    noises = np.zeros((n, known + width))
+    filters = np.zeros((banks, known + width))
     for i in range(n):
         if not setting.orthogonal:
-            noises[i, 0] = random.normal(stream, random.NOISE_ALONG_SIGNAL, i, 0)
-        random.fill_normals(stream, random.NOISE_ROW, i, noises[i, 1 : 1 + min(i, width)])
+            for c in range(known):
+                noises[i, c] = random.normal(stream, random.NOISE_ALONG_SIGNAL, i, c)
+        row = noises[i, known:]
+        random.fill_normals(stream, random.NOISE_ROW, i, row[: min(i, width)])
         if i < width:
-            noises[i, 1 + i] = random.chi(stream, random.NOISE_RADIUS, i, float(remainder - i))
+            row[i] = random.chi(stream, random.NOISE_RADIUS, i, float(remainder - i))
     for order in range(banks):
         r, negative = order // 2, order % 2
-        row = filters[r + negative * setting.n_filters]
-        row[0] = random.normal(stream, random.WEIGHT_ALONG_SIGNAL, order, 0)
-        random.fill_normals(stream, random.WEIGHT_ON_NOISE, order, row[1 : 1 + min(n, width)])
+        whole = filters[r + negative * setting.n_filters]
+        for c in range(known):
+            whole[c] = random.normal(stream, random.WEIGHT_ALONG_SIGNAL, order, c)
+        row = whole[known:]
+        random.fill_normals(stream, random.WEIGHT_ON_NOISE, order, row[: min(n, width)])
         i = n + order
-        random.fill_normals(stream, random.WEIGHT_ROW, order, row[1 + n : 1 + min(i, width)])
+        random.fill_normals(stream, random.WEIGHT_ROW, order, row[n : min(i, width)])
         if i < width:
-            row[1 + i] = random.chi(stream, random.WEIGHT_RADIUS, order, float(remainder - i))
+            row[i] = random.chi(stream, random.WEIGHT_RADIUS, order, float(remainder - i))
     return noises, filters
 
 
 @part
-def signal_noise_table(true_labels, copies):
-    """The table of signal + shared noise: row 0 is μ, row 1 + i is ξ_i.
+def sample_table(setting, shown):
+    """The table of samples that show signals, and noises in patches of their own.
 
-    Patches 0 and 1 are μ and −μ, patch 2 + i is ξ_i.
+    Patches 2k and 2k + 1 are signal k and its negative, patch 2s + i is noise i. Where signals and
+    noise are added up, the latter already is the sum.
     """
-    n = true_labels.size
-    start = np.empty(n + 1, np.int64)
-    patch, multiplicity = np.empty(2 * n, np.int64), np.empty(2 * n)
-    row, sign = np.empty(n + 2, np.int64), np.empty(n + 2)
-    row[0], sign[0], row[1], sign[1] = 0, 1.0, 0, -1.0
-    start[0] = 0
+    n, known = shown.shape
+    noises = n * setting.noise_vectors
+    start = np.zeros(n + 1, np.int64)
+    patch, multiplicity = np.empty(n * known + noises, np.int64), np.empty(n * known + noises)
+    row, sign = np.empty(2 * known + noises, np.int64), np.empty(2 * known + noises)
+    for k in range(known):
+        row[2 * k], sign[2 * k], row[2 * k + 1], sign[2 * k + 1] = k, 1.0, k, -1.0
+    entries = 0
     for i in range(n):
-        start[i + 1] = 2 * (i + 1)
-        patch[2 * i], multiplicity[2 * i] = (0 if true_labels[i] > 0.0 else 1), 1.0
-        patch[2 * i + 1], multiplicity[2 * i + 1] = 2 + i, copies
-        row[2 + i], sign[2 + i] = 1 + i, 1.0
-    return Table(start, patch, multiplicity, row, sign)
+        for k in range(known):
+            if shown[i, k] != 0.0 and not setting.added:
+                patch[entries], multiplicity[entries] = 2 * k + (1 if shown[i, k] < 0.0 else 0), 1.0
+                entries += 1
+        for v in range(setting.noise_vectors):
+            number = i * setting.noise_vectors + v
+            row[2 * known + number], sign[2 * known + number] = known + number, 1.0
+            patch[entries], multiplicity[entries] = 2 * known + number, setting.noise_copies
+            entries += 1
+        start[i + 1] = entries
+    return Table(start, patch[:entries], multiplicity[:entries], row, sign)
 
 
 @part
 def draw_problem(setting, stream):
-    """Data and initial weights of one replicate as a `Problem` with q = n + 1, row 0 being μ."""
+    """Data and initial weights of one replicate: the dictionary holds the signals, then noises."""
     true_labels, labels = draw_labels(setting, stream)
+    shown = draw_shown(setting, true_labels, stream)
     noises, filters = draw_unit_vectors(setting, stream)
-    q, width = setting.n_samples + 1, noises.shape[1]
+    known, width = setting.signals.shape[0], noises.shape[1]
+    q = known + noises.shape[0]
     rows = np.zeros((q, width))
-    rows[0, 0] = setting.signal_norm
-    for i in range(setting.n_samples):
+    for k in range(known):
+        for c in range(known):
+            rows[k, c] = setting.signals[k, c]
+    for i in range(noises.shape[0]):
         for c in range(width):
-            rows[1 + i, c] = setting.noise_std * noises[i, c]
+            rows[known + i, c] = setting.noise_std * noises[i, c]
+    if setting.added:
+        for i in range(noises.shape[0]):
+            for k in range(known):
+                for c in range(known):
+                    rows[known + i, c] += shown[i, k] * setting.signals[k, c]
     for f in range(filters.shape[0]):
         for c in range(width):
             filters[f, c] *= setting.init_std
@@ -115,8 +159,9 @@ def draw_problem(setting, stream):
         Dictionary(gram, rows),
         inner_products(rows, filters),
         filters,
-        signal_noise_table(true_labels, setting.n_patches - 1.0),
+        sample_table(setting, shown),
         labels,
         true_labels,
+        known,
         setting.model,
     )

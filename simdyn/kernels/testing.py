@@ -7,11 +7,11 @@ import numpy as np
 
 from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
-from simdyn.kernels.compiled import Pointed, inlined, part
+from simdyn.kernels.compiled import Pointed, borrowing, inlined, part
 from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padded_copy
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.network import LEAKY_RELU, activate, half_error
-from simdyn.kernels.problem import FreshNoise, Indices, Matrix, Problem, TestSet
+from simdyn.kernels.problem import FreshSamples, Indices, Matrix, Problem, TestSet
 from simdyn.kernels.random import Stream
 from simdyn.kernels.simd import product
 
@@ -29,40 +29,92 @@ def weights_now(problem, moved, initial):
 
 
 @inlined
-def clean_error(problem, stream, fresh_noise, estimate, overlaps, moved, initial, stop):
+def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
-    banks, model = problem.overlaps.shape[1], problem.model
+    banks, model, views = problem.overlaps.shape[1], problem.model, fresh.views
     weights = weights_now(problem, moved, initial)
-    if fresh_noise.first_coordinate > 0:
-        for f in range(banks):
-            weights[f, 0] = 0.0
     for f in range(banks):
+        for c in range(fresh.bare):
+            weights[f, c] = 0.0
         for c in range(weights.shape[1]):
-            weights[f, c] *= fresh_noise.noise_std
+            weights[f, c] *= fresh.noise_std
     factor = lower_factor(weights)
     slopes = np.empty(banks)
-    plus, minus = 0.0, 0.0
     for f in range(banks):
-        sign, along = 1.0 if 2 * f < banks else -1.0, overlaps[0, f]
-        slopes[f] = sign * fresh_noise.copies / model.divisor
-        plus += sign * activate(model.activation, model.shape, along) / model.divisor
-        minus -= sign * activate(model.activation, model.shape, -along) / model.divisor
-    lines = fresh_noise.method == codes.LINE
-    if lines and model.activation == LEAKY_RELU:
+        sign = 1.0 if 2 * f < banks else -1.0
+        slopes[f] = sign * fresh.noise_copies / model.divisor
+    if fresh.noise_vectors > 1:
+        factor, slopes = repeated(factor, slopes, fresh.noise_vectors)
+    lines = fresh.method == codes.LINE
+    paired = lines and model.activation == LEAKY_RELU
+    if paired:
         factor, slopes = rectified_pair(factor, slopes, model.shape)
-    values = np.zeros((fresh_noise.draws + 1) // 2 if lines else fresh_noise.draws)
-    estimate(
-        model.activation,
-        model.shape,
-        factor,
-        slopes,
-        plus,
-        minus,
-        stream,
-        stop,
-        values,
-    )
+    draws = (fresh.draws + 1) // 2 if lines else fresh.draws
+    values, levels = np.zeros(draws), np.zeros(2)
+    shifts = np.zeros((2, slopes.size if fresh.added else 0))
+    for view in range(views.share.size):
+        if views.share[view] > 0.0:
+            for label in range(2):
+                shown = views.shown[view, label]
+                if fresh.added:
+                    shift_along(overlaps, shown, banks, paired, shifts[label])
+                else:
+                    level = signal_output(model, overlaps, shown, banks)
+                    levels[label] = level if label == 0 else -level
+            found = np.zeros(draws)
+            estimate(
+                model.activation,
+                model.shape,
+                factor,
+                slopes,
+                levels[0],
+                levels[1],
+                shifts[0],
+                shifts[1],
+                stream,
+                stop,
+                found,
+            )
+            for k in range(draws):  # the same draws for each view
+                values[k] += views.share[view] * found[k]
     return risk.summarise(values)
+
+
+@borrowing
+def signal_output(model, overlaps, shown, banks):
+    """What the signals a sample shows contribute to its output."""
+    level = 0.0
+    for f in range(banks):
+        sign = 1.0 if 2 * f < banks else -1.0
+        for k in range(shown.size):
+            if shown[k] != 0.0:
+                along = shown[k] * overlaps[k, f]
+                level += sign * activate(model.activation, model.shape, along) / model.divisor
+    return level
+
+
+@borrowing
+def shift_along(overlaps, shown, banks, paired, out):
+    """Overlaps of each filter with the signals that are added to a sample's noise."""
+    for f in range(banks):
+        out[f] = 0.0
+        for k in range(shown.size):
+            out[f] += shown[k] * overlaps[k, f]
+        if paired:
+            out[banks + f] = -out[f]
+
+
+@part
+def repeated(factor, slopes, times):
+    """M and slopes for several independent noise vectors: blocks along the diagonal."""
+    filters, size = factor.shape
+    blocks, all_slopes = np.zeros((times * filters, times * size)), np.empty(times * filters)
+    for t in range(times):
+        for f in range(filters):
+            all_slopes[t * filters + f] = slopes[f]
+            for c in range(size):
+                blocks[t * filters + f, t * size + c] = factor[f, c]
+    return blocks, all_slopes
 
 
 @part
@@ -104,7 +156,7 @@ def test(
     problem: Problem,
     stream: Stream,
     test_set: TestSet,
-    fresh_noise: FreshNoise,
+    fresh: FreshSamples,
     estimate: Annotated[Any, risk.line_estimate],
     overlaps: Matrix,
     moved: Matrix,
@@ -116,11 +168,11 @@ def test(
 
     On fresh samples it is that on true labels. `initial` is the share of W(0) in W.
     """
-    if fresh_noise.method == codes.TEST_SET:
+    if fresh.method == codes.TEST_SET:
         error, deviation = error_on(problem.model, test_set, moved, initial, work.bank)
         work.found[0], work.found[1], work.found[2] = error, deviation, 0.0
     else:
         clean, deviation, effective = clean_error(
-            problem, stream, fresh_noise, estimate, overlaps, moved, initial, stop
+            problem, stream, fresh, estimate, overlaps, moved, initial, stop
         )
         work.found[0], work.found[1], work.found[2] = clean, deviation, effective

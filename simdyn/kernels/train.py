@@ -30,7 +30,7 @@ from simdyn.kernels.gradient import (
 from simdyn.kernels.linear import all_finite, copy, fill
 from simdyn.kernels.observe import Traces, observe
 from simdyn.kernels.problem import (
-    FreshNoise,
+    FreshSamples,
     Indices,
     Matrix,
     Problem,
@@ -249,7 +249,7 @@ def train(
     schedule: Schedule,
     stream: random.Stream,
     test_set: TestSet,
-    fresh_noise: FreshNoise,
+    fresh: FreshSamples,
     test: Annotated[Any, testing.test],
     estimate: Annotated[Any, risk.line_estimate],
     probe: Annotated[Any, probes.probe],
@@ -295,7 +295,7 @@ def train(
                 problem,
                 stream,
                 test_set,
-                fresh_noise,
+                fresh,
                 test,
                 estimate,
                 probe,

@@ -15,13 +15,14 @@ from matplotlib.patches import Patch
 
 from simdyn import analysis, theory
 from simdyn.inputs import InputError, nearest
-from simdyn.params import PhaseDiagram
+from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import artists, page, words
 
-# The critical line of each activation for which there is a theory: as mathtext, and its slope in d.
+# The critical lines for which there is a theory: as mathtext, and the slope in d.
 LAWS = {
     "relu": (r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}", "slope ¼"),
-    "relu_power": (r"c\,(P-1)\,\sigma_p\,d^{1/2}n^{-1/q}", "slope ½"),
+    "relu_power": (r"c\,(P-1)^{1/q}\sigma_p\,d^{1/2}n^{-1/q}", "slope ½"),
+    "xor": (r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}(1-\cos\theta)^{-1/2}", "slope ¼"),
 }
 DEFAULT_POWER = 3.0  # of relu_power where the study names none
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
@@ -46,7 +47,7 @@ class Content:
     error: xr.DataArray | None
     law: xr.DataArray | None  # (x); None where it cannot be fitted or has no place on these axes
     fit: analysis.ConstantFit | None
-    activation: str
+    law_name: str  # one of LAWS, or nothing
 
     @property
     def names(self) -> list[str]:
@@ -90,11 +91,14 @@ def _methods(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, ...]:
     return figure.compare or tuple(present[:2])
 
 
-def _activation(ds: xr.Dataset) -> str:
-    """The study's activation; nothing where it is swept."""
-    if "activation" not in ds:
-        return "relu"
-    return str(ds["activation"].item()) if ds["activation"].ndim == 0 else ""
+def _law_name(ds: xr.Dataset) -> str:
+    """Which law holds for the study's data and activation; nothing where none is known."""
+    model, activation = words.data_model(ds), "relu"
+    if "activation" in ds:
+        activation = str(ds["activation"].item()) if ds["activation"].ndim == 0 else ""
+    if model == SignalNoiseData.model:
+        return activation if activation in LAWS else ""
+    return model if model in LAWS and activation == "relu" else ""
 
 
 def _law(
@@ -102,14 +106,16 @@ def _law(
 ) -> tuple[xr.DataArray | None, analysis.ConstantFit | None]:
     """SGD's critical line with its constant fitted, where axes and parameters allow it."""
     needed = ("dimension", "n_samples", "n_patches", "noise_std")
-    activation = _activation(ds)
+    name = _law_name(ds)
     if (figure.x, figure.y) != ("dimension", "signal_norm") or not all(n in ds for n in needed):
         return None, None
-    if activation not in LAWS:
+    if not name:
         return None, None
-    d, n, patches, std = (ds[name] for name in needed)
-    if activation == "relu":
+    d, n, patches, std = (ds[field] for field in needed)
+    if name == "relu":
         scale = theory.critical_signal_norm(d, n, patches, std)
+    elif name == "xor":
+        scale = theory.critical_signal_norm_xor(d, n, patches, std, ds["angle"])
     else:
         power = float(ds.get("activation_shape", DEFAULT_POWER))
         scale = theory.critical_signal_norm_power(d, n, patches, std, power)
@@ -144,7 +150,7 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     hatched = mean("train_loss") >= figure.hatch_loss if "train_loss" in ds else None
     law, fit = _law(ds, figure, contours[0])
     return Content(figure, methods, means, contours, hatched, difference, error, law, fit,
-                   _activation(ds))  # fmt: skip
+                   _law_name(ds))  # fmt: skip
 
 
 # -- words ---------------------------------------------------------------------------------------
@@ -164,11 +170,11 @@ def _about_lines(content: Content) -> list[str]:
     fit = content.fit
     if fit is not None and fit.points:
         spread = f", residuals {fit.spread:.1%}" if fit.points > 1 else ""
-        law, points = LAWS[content.activation][0], words.count(fit.points, "point")
+        law, points = LAWS[content.law_name][0], words.count(fit.points, "point")
         said.append(f"Pale band: ${law}$, $c={fit.constant:.3g}$ fitted to the contour of "
                     f"{content.names[0]} ({points}{spread}).")  # fmt: skip
     elif fit is not None:
-        law = LAWS[content.activation][0]
+        law = LAWS[content.law_name][0]
         said.append(f"Without that contour $c$ of ${law}$ cannot be fitted.")
     return said
 
@@ -279,7 +285,7 @@ def _legend(content: Content) -> list[Artist]:
                 Line2D([], [], color="black", lw=1.2, linestyle=style, label=f"{name}: {level}")
             )
     if content.law is not None:
-        law, slope = LAWS[content.activation]
+        law, slope = LAWS[content.law_name]
         handles.append(Patch(**box, label=f"${law}$, {slope}: theory, height: fitted"))
     if content.hatched is not None and content.hatched.any():
         loss = f"mean training loss ≥ {figure.hatch_loss:g}"

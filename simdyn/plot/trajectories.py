@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from simdyn import analysis, theory
 from simdyn.inputs import InputError, nearest
-from simdyn.params import Phase, Trajectories
+from simdyn.params import Phase, SignalNoiseData, Trajectories
 from simdyn.plot import artists, page, words
 from simdyn.space import Space
 
@@ -102,8 +102,10 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
 
 
 def _as_derived(course: Course, phase: Phase) -> bool:
-    """Is the network the paper's, and the phase one that the predictions are derived for?"""
+    """Are data and network the paper's, and the phase one that the predictions are derived for?"""
     usual = {"activation": "relu", "output": "mean", "loss": "logistic", "reduction": "mean"}
+    if words.data_model(course.ds) != SignalNoiseData.model:
+        return False
     paper = all(str(course.ds[name].item()) == value for name, value in usual.items())
     plain = phase.momentum == phase.weight_decay == phase.label_noise == 0.0
     whole = phase.perturbs_by_norm and not phase.perturbed_together

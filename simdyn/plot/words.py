@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.params import OPTIMISERS
+from simdyn.params import OPTIMISERS, SignalNoiseData
 from simdyn.plot import artists
 
 ACRONYMS = {"sgd": "SGD", "sam": "SAM", "gd": "GD"}
 NBSP = "\u00a0"
+MODEL_WORDS = {"xor": "XOR", "independent_noise": "independent noise", "multi_view": "multi-view"}
 
 
 def spoken(method: str) -> str:
@@ -22,6 +23,18 @@ def spoken(method: str) -> str:
 def count(number: int, what: str) -> str:
     """A number of things, in the plural where due."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def data_model(ds: xr.Dataset) -> str:
+    """The law of the data by its name in study files; the paper's where the results do not tell."""
+    told = json.loads(ds.attrs.get("study", "{}")).get("data", {})
+    return str(told.get("model", SignalNoiseData.model))
+
+
+def data(ds: xr.Dataset) -> str:
+    """The law of the data where it is not the paper's."""
+    model = data_model(ds)
+    return "" if model == SignalNoiseData.model else f"{MODEL_WORDS.get(model, model)} data"
 
 
 def held(ds: xr.Dataset) -> str:
@@ -85,7 +98,7 @@ def network(ds: xr.Dataset) -> str:
 
 def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
     """Sentences: what was held, and how each method trains."""
-    about = ", ".join(filter(None, (held(ds), network(ds))))
+    about = ", ".join(filter(None, (data(ds), held(ds), network(ds))))
     return [f"{sentence}." for sentence in (about, plans(ds, methods)) if sentence]
 
 

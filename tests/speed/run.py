@@ -28,8 +28,7 @@ from rivals import (
 )
 
 import simdyn
-from simdyn import simulation
-from simdyn.kernels import problem as codes
+from simdyn import bridge
 from simdyn.kernels.point import run_problem
 
 Entry = Callable[[Runs, float, float, int], Timed]
@@ -61,17 +60,17 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
         for x, y, w, mu, truth in zip(*arrays, strict=True)
     ]
     n = runs.labels.shape[1]
-    schedule, _ = simulation.kernel_schedules([(phase,)], n)
+    schedule, _ = bridge.kernel_schedules([(phase,)], n)
     record_at, stop = np.array([n_steps]), np.zeros(1, np.int64)
-    no_test = codes.FreshNoise(codes.NO_TEST, 0, 0.0, 1.0, 0, 0.0)
+    no_test = bridge.NO_FRESH_SAMPLES
     margins = np.empty((len(problems), n))
-    pointers = simulation.pointers_for(simdyn.Record(), "relu", ("margin",))
+    pointers = bridge.pointers_for(simdyn.Record(), "relu", ("margin",))
 
     def go() -> None:
         for problem, margin in zip(problems, margins, strict=True):
             q, banks = problem.overlaps.shape
-            traces = simulation.empty_traces((), ["margin"], 1, banks // 2, n, q)
-            no_tests = simulation.NO_TEST_SET
+            traces = bridge.empty_traces((), ["margin"], 1, banks // 2, n, q)
+            no_tests = bridge.NO_TEST_SET
             run_problem(
                 problem,
                 schedule,

@@ -1,0 +1,264 @@
+"""The one bridge: parameters → what kernels take → arrays by name."""
+
+import functools
+import gc
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from simdyn import version
+from simdyn.inputs import InputError
+from simdyn.kernels import NUMERICS_VERSION, network
+from simdyn.kernels import problem as codes
+from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside, kernels_kept
+from simdyn.kernels.observe import Traces
+from simdyn.kernels.point import run_point
+from simdyn.kernels.probes import no_probe, probe
+from simdyn.kernels.risk import counted_estimate, line_estimate, no_estimate, radial_estimate
+from simdyn.kernels.sampling import Setting
+from simdyn.kernels.testing import test
+from simdyn.kernels.train import train
+from simdyn.params import (
+    SGD,
+    DrawnData,
+    Parameters,
+    Phase,
+    Record,
+    SignalNoiseData,
+    TwoLayerCNN,
+    View,
+)
+from simdyn.schema import (
+    ALWAYS,
+    VARIABLES,
+    as_json,
+)
+from simdyn.threads import available_threads
+
+ACTIVATIONS = {
+    "relu": network.RELU, "leaky_relu": network.LEAKY_RELU, "relu_power": network.POWER_RELU,
+    "huber_relu": network.HUBER_RELU,
+}  # fmt: skip
+LOSSES = {"logistic": network.LOGISTIC, "hinge": network.HINGE}
+ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
+ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radial_estimate}
+
+# -- parameters → kernel arguments ---------------------------------------------------------------
+
+
+def kernel_model(net: TwoLayerCNN) -> network.Model:
+    """Activation, loss and scales of a network."""
+    return network.Model(
+        ACTIVATIONS[net.activation], float(net.shape), LOSSES[net.loss],
+        float(net.n_filters) if net.output == "mean" else 1.0, int(net.reduction == "sum"),
+    )  # fmt: skip
+
+
+def kernel_schedules(
+    plans: Sequence[Sequence[Phase]], n_samples: int
+) -> tuple[codes.Schedule, np.ndarray]:
+    """The phases of all methods, one after the other, and where each method's begin."""
+    phases = [phase for plan in plans for phase in plan]
+    schedule = codes.Schedule(
+        np.array([phase.perturbation for phase in phases], dtype=np.float64),
+        np.array([phase.perturbs_by_norm for phase in phases], dtype=np.int64),
+        np.array([phase.perturbed_together for phase in phases], dtype=np.int64),
+        np.array([phase.learning_rate for phase in phases], dtype=np.float64),
+        np.array([phase.epochs for phase in phases], dtype=np.int64),
+        np.array([phase.batch_size or n_samples for phase in phases], dtype=np.int64),
+        np.array([phase.last_batch == "keep" for phase in phases], dtype=np.int64),
+        np.array([phase.momentum for phase in phases], dtype=np.float64),
+        np.array([phase.weight_decay for phase in phases], dtype=np.float64),
+        np.array([phase.label_noise for phase in phases], dtype=np.float64),
+    )
+    return schedule, np.cumsum([0, *map(len, plans)]).astype(np.int64)
+
+
+def empty_traces(
+    outer: tuple[int, ...], names: Sequence[str], steps: int, filters: int, samples: int,
+    vectors: int,
+) -> Traces:  # fmt: skip
+    """Arrays of NaN for the kernel to fill; those not among `names` have no states."""
+    inner = {
+        "margin": (samples,),
+        "signal_coef": (2 * filters,),
+        "noise_coef": (2 * filters, samples),
+        "coef": (2 * filters, vectors),
+        "active_count": (2, samples),
+    }
+    # A test error comes with its error and both kinds of label, whichever of them is kept.
+    tested = any("test_error" in name for name in names)
+
+    def trace(name: str) -> np.ndarray:
+        wanted = tested if "test_error" in name else name in names
+        return np.full((*outer, steps if wanted else 0, *inner.get(name, ())), np.nan)
+
+    return Traces(*map(trace, Traces._fields))
+
+
+def labelled(traces: Traces, names: Sequence[str], filters: int) -> dict[str, np.ndarray]:
+    """Traces by name, with the filters of both banks split into (sign, filter)."""
+    arrays = {}
+    for name in names:
+        if name in ALWAYS or name == "weights":
+            continue
+        array = getattr(traces, name)
+        if "filter" in VARIABLES[name].dims:
+            at = array.ndim - (1 if name == "signal_coef" else 2)
+            array = array.reshape(*array.shape[:at], 2, filters, *array.shape[at + 1 :])
+        arrays[name] = array
+    return arrays
+
+
+NO_TEST_SET = codes.TestSet(
+    np.zeros((0, 0)),
+    np.zeros((0, 0)),
+    codes.Table(
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+    ),
+    np.zeros(0),
+)
+
+
+NO_FRESH_SAMPLES = codes.FreshSamples(  # one signal, shared noise, and no test
+    codes.NO_TEST, 0, 0.0, 1, 1.0, 0, 0, 0.0,
+    codes.Views(np.ones(1), np.array([[[1.0], [-1.0]]])),
+)  # fmt: skip
+
+
+def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
+    """The kernels behind pointers that a run with these variables needs."""
+    tested = any("test_error" in name for name in names)
+    probed = {"sam_gap", "deactivated_fraction", "sharpness"} & set(names)
+    estimate = ESTIMATES[record.estimator(activation)] if tested else no_estimate
+    return train, test, estimate, probe if probed else no_probe
+
+
+def kernel_views(views: Sequence[View]) -> codes.Views:
+    """Views as arrays."""
+    return codes.Views(
+        np.array([view.share for view in views], dtype=np.float64),
+        np.array([[view.positive, view.negative] for view in views], dtype=np.float64),
+    )
+
+
+def kernel_setting(data: DrawnData, net: TwoLayerCNN) -> Setting:
+    """The law of data and initial weights."""
+    return Setting(
+        data.n_samples, data.dimension, np.array(data.signals, dtype=np.float64),
+        kernel_views(data.views), float(data.noise_scale), data.noise_vectors,
+        float(data.noise_copies), int(data.added), float(data.label_flip),
+        int(data.noise == "orthogonal"), net.n_filters, float(net.init_std), kernel_model(net),
+    )  # fmt: skip
+
+
+def kernel_fresh(data: DrawnData, method: int, draws: int) -> codes.FreshSamples:
+    """The law of fresh samples, and how their error is estimated."""
+    return codes.FreshSamples(
+        method, draws, float(data.noise_scale), data.noise_vectors, float(data.noise_copies),
+        int(data.added), len(data.signals) if data.noise == "orthogonal" else 0,
+        float(data.label_flip), kernel_views(data.fresh_views),
+    )  # fmt: skip
+
+
+def point_arguments(
+    data: DrawnData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
+    replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
+    pointers: Sequence[Any],
+) -> tuple[Any, ...]:  # fmt: skip
+    """What `run_point` takes to run every method on every replicate of one point."""
+    schedules, phase_start = kernel_schedules(plans, data.n_samples)
+    record_at = np.array([record.updates(plan, data.n_samples, default) for plan in plans])
+    outer = (len(plans), len(replicates))
+    size = (record_at.shape[1], net.n_filters, data.n_samples, data.dictionary_size)
+    traces = empty_traces(outer, names, *size)
+    status, status_step = np.zeros(outer, np.int64), np.zeros(outer, np.int64)
+    tested = traces.test_error.size > 0
+    method = ESTIMATORS[record.estimator(net.activation)] if tested else codes.NO_TEST
+    return (
+        kernel_setting(data, net), schedules, phase_start, np.uint64(seed), replicates.start,
+        NO_TEST_SET, kernel_fresh(data, method, record.draws(net.activation)), *pointers,
+        record.probed, record_at, stop, traces, status, status_step,
+    )  # fmt: skip
+
+
+def run_drawn(
+    data: DrawnData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
+    replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:  # fmt: skip
+    """Run every method on every replicate of one point.
+
+    Returns
+    -------
+    dict of str to ndarray, or None
+        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+    """
+    pointers = [pointer() for pointer in pointers_for(record, net.activation, names)]
+    arguments = point_arguments(
+        data, net, plans, seed, replicates, record, default, names, stop, pointers
+    )
+    if not run_point(*arguments):
+        return None
+    *_, traces, status, status_step = arguments
+    arrays = labelled(traces, names, net.n_filters)
+    return {**arrays, "status": status.astype(np.int8), "status_step": status_step}
+
+
+@functools.cache
+def prepare(pointers: tuple[Pointed, ...]) -> float:
+    """Compile kernels, or load them from the cache, once; returns the seconds it took.
+
+    Parameters
+    ----------
+    pointers : tuple of Pointed
+        Those of `pointers_for`. What is not compiled here is when it is first called.
+    """
+    began = time.perf_counter()
+    point: dict[str, Any] = {
+        "data": SignalNoiseData(n_samples=1, dimension=1, signal_norm=0.0),
+        "net": TwoLayerCNN(n_filters=1, init_std=0.0),
+        "plans": [[SGD(learning_rate=1.0, epochs=0)]],
+        "seed": 0, "replicates": range(1), "record": Record(), "default": "last", "names": ALWAYS,
+        "stop": np.zeros(1, np.int64),
+    }  # fmt: skip
+    collecting = gc.isenabled()
+    gc.disable()  # it would walk the compiler's many objects again and again
+    try:
+        if not kernels_kept() and available_threads() > 1:
+            with compiled_beside(*pointers[2:]):  # the two processes have about equal shares
+                train()
+                test()
+                compile_for(run_point, *point_arguments(**point, pointers=pointers))
+        for pointer in pointers:
+            pointer()
+        run_drawn(**point)
+    finally:
+        if collecting:
+            gc.enable()
+    return time.perf_counter() - began
+
+
+def provenance(call: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataset carries so that the call can be made again."""
+    import numba
+
+    return {
+        "call": as_json(call),
+        "simdyn_version": version.VERSION,
+        "simdyn_commit": version.COMMIT,
+        "numerics_version": NUMERICS_VERSION,
+        "numpy_version": np.__version__,
+        "numba_version": numba.__version__,
+    }
+
+
+def check_kind(name: str, value: Any, kind: type[Parameters]) -> None:
+    """An argument must be of its parameter class."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} = {value!r}: allowed is a {kind.__name__}(…)")

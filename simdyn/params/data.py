@@ -1,0 +1,359 @@
+"""Laws of the data: the signals a sample shows, and its noise.
+
+A law of drawn data is data itself: fixed signal vectors, the views a sample may have of them, and
+how its noise is laid out. The sampler and the test error read these and know no model by name, so
+one more model is one more class here.
+"""
+
+import math
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import model_validator
+
+from simdyn.inputs import InputError, nearest, shown
+from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described, required
+
+
+class View(NamedTuple):
+    """What a sample shows of the signals: the sign of each, 0 where it is not shown."""
+
+    share: float  # of the samples
+    positive: tuple[float, ...]  # where the true label is +1
+    negative: tuple[float, ...]  # where it is −1
+
+
+BOTH_SIGNS = (View(1.0, (1.0,), (-1.0,)),)
+
+
+class DrawnData(Parameters):
+    """Fixed signals and Gaussian noise, drawn without ever forming a d-vector."""
+
+    model: ClassVar[str]  # its name in study files
+    one_signal: ClassVar[bool] = False  # one signal, in a patch of its own: there is a γ
+    one_noise: ClassVar[bool] = False  # one noise vector a sample, in patches of its own: a ρ
+    added: ClassVar[bool] = False  # signal and noise are added up in one patch
+
+    n_samples: Whole = required(
+        "n", "training samples", "an integer from 1 to 2**31", ge=1, le=2**31
+    )
+    dimension: Whole = required(
+        "d", "dimension of a patch", "an integer from 1 to 2**53", ge=1, le=MAX_DIMENSION
+    )
+    signal_norm: Real = required("‖μ‖", "signal norm", "a finite number ≥ 0", ge=0)
+    noise_std: Real = described(1.0, "σ_p", "noise standard deviation", "a finite number ≥ 0", ge=0)
+    label_flip: Real = described(
+        0.0, "p", "label flip probability", "a number from 0 to below 0.5", ge=0, lt=0.5
+    )
+    noise: Literal["isotropic", "orthogonal"] = described(
+        "isotropic", "", "law of the noise", '"isotropic" or "orthogonal"'
+    )
+
+    @property
+    def signals(self) -> tuple[tuple[float, ...], ...]:
+        """The signals in s orthonormal coordinates, (s, s)."""
+        return ((self.signal_norm,),)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What training samples show."""
+        return BOTH_SIGNS
+
+    @property
+    def fresh_views(self) -> tuple[View, ...]:
+        """What test samples show."""
+        return self.views
+
+    @property
+    def noise_vectors(self) -> int:
+        """Independent noise vectors of a sample."""
+        return 1
+
+    @property
+    def noise_copies(self) -> int:
+        """How many patches show each of them."""
+        return 1
+
+    @property
+    def noise_scale(self) -> float:
+        """Standard deviation of each coordinate of a noise vector."""
+        return self.noise_std
+
+    @property
+    def dictionary_size(self) -> int:
+        """Signals and noise vectors in all, q."""
+        return len(self.signals) + self.n_samples * self.noise_vectors
+
+    @model_validator(mode="after")
+    def _check_room(self) -> Self:
+        if self.dimension < len(self.signals):
+            raise ValueError(
+                f"dimension = {self.dimension}: allowed is an integer from {len(self.signals)} to "
+                "2**53, one for each signal"
+            )
+        return self
+
+
+class SignalNoiseData(DrawnData):
+    """Patches of signal and noise: one patch ŷμ and P − 1 copies of a noise vector ξ.
+
+    Parameters
+    ----------
+    n_samples : int ≥ 1
+        Training samples n.
+    dimension : int, 1 … 2⁵³
+        Dimension d of a patch. No array of that size is ever formed.
+    signal_norm : float ≥ 0
+        Length ‖μ‖ of the signal.
+    noise_std : float ≥ 0
+        Standard deviation σ_p of each noise coordinate.
+    label_flip : float, 0 ≤ p < 1/2
+        Probability that the observed label is not the true one.
+    noise : {"isotropic", "orthogonal"}
+        ξ ~ N(0, σ_p² I), or N(0, σ_p² (I − μμᵀ/‖μ‖²)), which has no component along the signal.
+    n_patches : int ≥ 2
+        Patches P of a sample.
+
+    Notes
+    -----
+    The data model of Chen et al., NeurIPS 2023 (arXiv 2310.07269), as recalled.
+    """
+
+    model: ClassVar[str] = "signal_noise"
+    one_signal: ClassVar[bool] = True
+    one_noise: ClassVar[bool] = True
+
+    n_patches: Whole = described(
+        2, "P", "patches of a sample", "an integer from 2 to 2**31", ge=2, le=2**31
+    )
+
+    @property
+    def noise_copies(self) -> int:
+        """All patches but one show the noise."""
+        return self.n_patches - 1
+
+
+class IndependentNoiseData(DrawnData):
+    """One patch ŷμ and P − 1 patches of independent noise, ξ_1 … ξ_{P−1}.
+
+    Parameters
+    ----------
+    n_samples, dimension, signal_norm, noise_std, label_flip, noise
+        As for `SignalNoiseData`.
+    n_patches : int, 2 … 1025
+        Patches P of a sample.
+    """
+
+    model: ClassVar[str] = "independent_noise"
+    one_signal: ClassVar[bool] = True
+
+    n_patches: Whole = described(
+        2, "P", "patches of a sample", "an integer from 2 to 1025", ge=2, le=1025
+    )
+
+    @property
+    def noise_vectors(self) -> int:
+        """All patches but one show a noise of their own."""
+        return self.n_patches - 1
+
+
+class XORData(DrawnData):
+    """Two signals at an angle: label +1 shows ±u, label −1 shows ±v, both signs as often.
+
+    No linear network tells the labels apart. The other P − 1 patches are copies of a noise vector.
+
+    Parameters
+    ----------
+    n_samples, dimension (≥ 2), noise_std, label_flip, n_patches
+        As for `SignalNoiseData`.
+    signal_norm : float ≥ 0
+        Length ‖u‖ = ‖v‖.
+    angle : float, 0 < θ < 180
+        Between u and v, in degrees.
+    noise : {"isotropic", "orthogonal"}
+        "orthogonal" has no component along u and v.
+
+    Notes
+    -----
+    The data of Meng, Zou and Cao, "Benign overfitting in two-layer ReLU convolutional neural
+    networks for XOR data", ICML 2024, as recalled; there u = a + b, v = a − b with a ⟂ b.
+    """
+
+    model: ClassVar[str] = "xor"
+    one_noise: ClassVar[bool] = True
+
+    angle: Real = described(
+        90.0, "θ", "angle between the signals in degrees", "a number between 0 and 180", gt=0,
+        lt=180,
+    )  # fmt: skip
+    n_patches: Whole = described(
+        2, "P", "patches of a sample", "an integer from 2 to 2**31", ge=2, le=2**31
+    )
+
+    @property
+    def signals(self) -> tuple[tuple[float, ...], ...]:
+        """The signals u and v on either side of the first coordinate."""
+        half = math.radians(self.angle) / 2.0
+        along, beside = self.signal_norm * math.cos(half), self.signal_norm * math.sin(half)
+        return ((along, beside), (along, -beside))
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The sign of the signal is no matter of the label."""
+        return (View(0.5, (1.0, 0.0), (0.0, 1.0)), View(0.5, (-1.0, 0.0), (0.0, -1.0)))
+
+    @property
+    def noise_copies(self) -> int:
+        """All patches but one show the noise."""
+        return self.n_patches - 1
+
+
+class MultiViewData(DrawnData):
+    """Two views of a label: a strong signal ŷμ and a weak one ŷν, orthogonal, and noise.
+
+    A sample shows both, each in a patch of its own, or one of them, the other's patch being empty;
+    the other P − 2 patches are copies of a noise vector.
+
+    Parameters
+    ----------
+    n_samples, dimension (≥ 2), noise_std, label_flip, noise
+        As for `SignalNoiseData`; "orthogonal" noise has no component along both signals.
+    signal_norm : float ≥ 0
+        Length ‖μ‖ of the strong signal.
+    weak_norm : float ≥ 0
+        Length ‖ν‖ of the weak one.
+    strong_only, weak_only : float, 0 … 1
+        How often a training sample shows that view alone; together at most 1.
+    test_strong_only, test_weak_only : float, optional
+        The same for test samples; as in training where absent. With test_weak_only = 1 the test
+        error tells whether the weak signal was learned.
+    n_patches : int ≥ 3
+        Patches P of a sample.
+
+    Notes
+    -----
+    A linear, two-view form of the multi-view data of Allen-Zhu and Li (ICLR 2023).
+    """
+
+    model: ClassVar[str] = "multi_view"
+    one_noise: ClassVar[bool] = True
+
+    weak_norm: Real = required("‖ν‖", "norm of the weak signal", "a finite number ≥ 0", ge=0)
+    strong_only: Real = described(
+        0.0, "", "share of samples with the strong view alone", "a number from 0 to 1", ge=0, le=1
+    )
+    weak_only: Real = described(
+        0.0, "", "share of samples with the weak view alone", "a number from 0 to 1", ge=0, le=1
+    )
+    test_strong_only: Real | None = described(
+        None, "", "share of test samples with the strong view alone", "a number from 0 to 1",
+        ge=0, le=1,
+    )  # fmt: skip
+    test_weak_only: Real | None = described(
+        None, "", "share of test samples with the weak view alone", "a number from 0 to 1",
+        ge=0, le=1,
+    )  # fmt: skip
+    n_patches: Whole = described(
+        3, "P", "patches of a sample", "an integer from 3 to 2**31", ge=3, le=2**31
+    )
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        for before, (strong, weak) in {"": self._train_shares, "test_": self._test_shares}.items():
+            if strong + weak > 1.0:
+                raise ValueError(
+                    f"{before}weak_only = {weak:g}: allowed is up to 1 together with "
+                    f"{before}strong_only = {strong:g}"
+                )
+        return self
+
+    @property
+    def _train_shares(self) -> tuple[float, float]:
+        return self.strong_only, self.weak_only
+
+    @property
+    def _test_shares(self) -> tuple[float, float]:
+        strong, weak = self.test_strong_only, self.test_weak_only
+        return (
+            self.strong_only if strong is None else strong,
+            self.weak_only if weak is None else weak,
+        )
+
+    @property
+    def signals(self) -> tuple[tuple[float, ...], ...]:
+        """Strong, then weak."""
+        return ((self.signal_norm, 0.0), (0.0, self.weak_norm))
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Both, strong alone, weak alone."""
+        return _two_views(*self._train_shares)
+
+    @property
+    def fresh_views(self) -> tuple[View, ...]:
+        """Those of test samples."""
+        return _two_views(*self._test_shares)
+
+    @property
+    def noise_copies(self) -> int:
+        """All patches but two show the noise."""
+        return self.n_patches - 2
+
+
+def _two_views(strong_only: float, weak_only: float) -> tuple[View, ...]:
+    both = max(0.0, 1.0 - strong_only - weak_only)
+    return (
+        View(both, (1.0, 1.0), (-1.0, -1.0)),
+        View(strong_only, (1.0, 0.0), (-1.0, 0.0)),
+        View(weak_only, (0.0, 1.0), (0.0, -1.0)),
+    )
+
+
+class ClusterData(DrawnData):
+    """Two Gaussian clusters of single patches: x = √γ ŷ v + √(1 − γ) ξ, ξ ~ N(0, σ_p² I).
+
+    Parameters
+    ----------
+    n_samples, dimension, noise_std, label_flip, noise
+        As for `SignalNoiseData`.
+    signal_norm : float ≥ 0
+        Length ‖v‖.
+    signal_share : float, 0 … 1
+        γ, the signal's share.
+    """
+
+    model: ClassVar[str] = "cluster"
+    added: ClassVar[bool] = True
+
+    signal_share: Real = described(
+        0.5, "γ", "share of the signal", "a number from 0 to 1", ge=0, le=1
+    )
+
+    @property
+    def signals(self) -> tuple[tuple[float, ...], ...]:
+        """The part of a sample along v."""
+        return ((math.sqrt(self.signal_share) * self.signal_norm,),)
+
+    @property
+    def noise_scale(self) -> float:
+        """The part of a sample that is noise."""
+        return math.sqrt(1.0 - self.signal_share) * self.noise_std
+
+
+MODELS: dict[str, type[DrawnData]] = {
+    owner.model: owner
+    for owner in (SignalNoiseData, IndependentNoiseData, XORData, MultiViewData, ClusterData)
+}
+
+
+def check_model(where: str, name: Any) -> type[DrawnData]:
+    """The class of a data model by its name in study files.
+
+    Raises
+    ------
+    InputError
+        For any other name.
+    """
+    if not isinstance(name, str) or name not in MODELS:
+        hint = nearest(name, MODELS) if isinstance(name, str) else f"allowed: {', '.join(MODELS)}"
+        raise InputError(f"{where} = {shown(name)}: {hint}")
+    return MODELS[name]
