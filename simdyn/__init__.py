@@ -8,12 +8,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simdyn.explicit import Problem, train
+    from simdyn.explicit import Problem, initial_weights
     from simdyn.inputs import InputError
     from simdyn.params import (
         SAM,
         SGD,
         ClusterData,
+        ImageData,
         IndependentNoiseData,
         MultiViewData,
         Record,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from simdyn.simulation import simulate
     from simdyn.store import open_results
     from simdyn.study import Study, load_study
+    from simdyn.training import train
 
 _HOME = {
     "SignalNoiseData": "params",
@@ -31,6 +33,7 @@ _HOME = {
     "XORData": "params",
     "MultiViewData": "params",
     "ClusterData": "params",
+    "ImageData": "params",
     "TwoLayerCNN": "params",
     "SGD": "params",
     "SAM": "params",
@@ -38,16 +41,17 @@ _HOME = {
     "InputError": "inputs",
     "simulate": "simulation",
     "Problem": "explicit",
-    "train": "explicit",
+    "initial_weights": "explicit",
+    "train": "training",
     "Study": "study",
     "load_study": "study",
     "open_results": "store",
 }
 
 __all__ = [
-    "SAM", "SGD", "ClusterData", "IndependentNoiseData", "InputError", "MultiViewData", "Problem",
-    "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData", "load_study", "open_results",
-    "simulate", "train",
+    "SAM", "SGD", "ClusterData", "ImageData", "IndependentNoiseData", "InputError",
+    "MultiViewData", "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData",
+    "initial_weights", "load_study", "open_results", "simulate", "train",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from simdyn.kernels import LANCZOS_STEPS
-from simdyn.params import Record
+from simdyn.params import Data, DrawnData, ImageData, Record
 from simdyn.space import Point
 
 # Nominal seconds on one core, as `tests/speed` measured them. They shape blocks, and blocks shape
@@ -42,11 +42,21 @@ class Block:
             yield tuple(s + i for s, i in zip(starts, local, strict=True)), local
 
 
+def _sizes(data: Data) -> tuple[int, int, int]:
+    """Dictionary vectors, their dimension, and noise vectors of a sample."""
+    if isinstance(data, DrawnData):
+        return data.dictionary_size, data.dimension, data.noise_vectors
+    from simdyn.images import sizes
+
+    assert isinstance(data, ImageData)
+    return *sizes(data), 1
+
+
 def seconds(point: Point, record: Record, states: int) -> float:
     """Nominal seconds of one replicate of a point, all methods, on one core."""
     n, m = point.data.n_samples, point.net.n_filters
-    q = point.data.dictionary_size
-    width = min(q + 2 * m, point.data.dimension)
+    q, dimension, vectors = _sizes(point.data)
+    width = min(q + 2 * m, dimension)
     product = 2 * m * min(q * q, 2 * q * width) * PRODUCT_SECONDS
     names = record.variables or ()
     probing = 2 if {"sam_gap", "deactivated_fraction"} & set(names) else 0
@@ -58,7 +68,7 @@ def seconds(point: Point, record: Record, states: int) -> float:
             passes = 2 * groups if phase.perturbation > 0 else 1
             total += phase.epochs * phase.updates_per_epoch(n) * passes * product
         lines = states * record.draws(point.net.activation)
-        total += lines * 2 * m * point.data.noise_vectors * LINE_SECONDS
+        total += lines * 2 * m * vectors * LINE_SECONDS
         total += states * probing * product
     return total
 

@@ -211,13 +211,15 @@ def run_drawn(
 
 
 @functools.cache
-def prepare(pointers: tuple[Pointed, ...]) -> float:
+def prepare(pointers: tuple[Pointed, ...], drawn: bool = True) -> float:
     """Compile kernels, or load them from the cache, once; returns the seconds it took.
 
     Parameters
     ----------
     pointers : tuple of Pointed
-        Those of `pointers_for`. What is not compiled here is when it is first called.
+        Those of `pointers_for`.
+    drawn : bool
+        For drawn data. For explicit problems the driver is compiled when it is first called.
     """
     began = time.perf_counter()
     point: dict[str, Any] = {
@@ -234,10 +236,12 @@ def prepare(pointers: tuple[Pointed, ...]) -> float:
             with compiled_beside(*pointers[2:]):  # the two processes have about equal shares
                 train()
                 test()
-                compile_for(run_point, *point_arguments(**point, pointers=pointers))
+                if drawn:
+                    compile_for(run_point, *point_arguments(**point, pointers=pointers))
         for pointer in pointers:
             pointer()
-        run_drawn(**point)
+        if drawn:
+            run_drawn(**point)
     finally:
         if collecting:
             gc.enable()

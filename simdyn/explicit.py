@@ -1,4 +1,4 @@
-"""Training on explicit patches: any data whose d-vectors you hold, in the span of its patches."""
+"""Problems of explicit patches: any data whose d-vectors you hold, seen from their span."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any, Self
@@ -7,37 +7,22 @@ import numpy as np
 import numpy.typing as npt
 
 from simdyn.bridge import (
-    ESTIMATORS,
     NO_FRESH_SAMPLES,
     NO_TEST_SET,
-    check_kind,
-    empty_traces,
     kernel_model,
-    kernel_schedules,
-    labelled,
-    pointers_for,
-    provenance,
 )
 from simdyn.inputs import InputError, check_seed, is_plain_number, shown
 from simdyn.kernels import problem as codes
 from simdyn.kernels.linear import inner_products, lower_factor
 from simdyn.kernels.network import Model
-from simdyn.kernels.point import run_problem
-from simdyn.params import Plan, Record, TwoLayerCNN, as_plan, made
+from simdyn.params import TwoLayerCNN, made
 from simdyn.schema import (
     PROBES,
     SCALARS,
-    UPDATE_ATTRS,
-    Coordinate,
-    Layout,
-    axis_coordinates,
-    by_default,
-    choose_variables,
 )
-from simdyn.threads import side_by_side
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
 
 Floats = npt.NDArray[np.float64]
 INTERVAL = ("test_error_low", "test_error_high")
@@ -70,6 +55,42 @@ def _labels(name: str, value: Any, n: int) -> Floats:
         if abs(label) != 1.0:
             raise InputError(f"{name}[{i}] = {label:g}: allowed are +1 and -1")
     return labels
+
+
+def generator(seed: int, replicate: int, purpose: str) -> np.random.Generator:
+    """Random numbers of one purpose in one replicate."""
+    words = [seed, replicate, *purpose.encode()]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
+
+
+def initial_weights(
+    net: TwoLayerCNN, dimension: int, *, seed: int = 0, replicate: int = 0
+) -> Floats:
+    """Initial filters of a network, by its own law.
+
+    Parameters
+    ----------
+    net : TwoLayerCNN
+        Its `init` says which law, its `init_std` the standard deviation of each entry.
+    dimension : int ≥ 1
+        Entries d of a filter.
+    seed : int, 0 … 2⁶³ − 1
+    replicate : int ≥ 0
+
+    Returns
+    -------
+    (2, m, d) array
+        First the bank of sign +1. A wider network has the filters of a narrower one.
+    """
+    if not is_plain_number(dimension) or dimension != int(dimension) or dimension < 1:
+        raise InputError(f"dimension = {shown(dimension)}: allowed is an integer ≥ 1")
+    rng = generator(check_seed(seed), replicate, "weights")
+    shape = (net.n_filters, 2, int(dimension))
+    if net.init == "uniform":
+        unit = rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), shape)
+    else:
+        unit = rng.standard_normal(shape)
+    return np.ascontiguousarray(net.init_std * unit.swapaxes(0, 1))
 
 
 class _Vectors:
@@ -330,97 +351,3 @@ class Problem:
             probes = tuple(name for name in probes if name != "sharpness")
         interval = INTERVAL if self.fresh_samples.method == codes.TEST_SET else ()
         return (*scalars, *interval, *probes, "margin", *named, "initial_share")
-
-
-def _binomial_interval(error: Floats, count: int) -> tuple[Floats, Floats]:
-    """The 95 % interval of Clopper and Pearson for errors out of `count`; halves are allowed."""
-    from scipy.stats import beta
-
-    wrong = error * count
-    low = np.where(wrong > 0, beta.ppf(0.025, wrong, count - wrong + 1), 0.0)
-    high = np.where(wrong < count, beta.ppf(0.975, wrong + 1, count - wrong), 1.0)
-    return np.where(np.isnan(error), np.nan, low), np.where(np.isnan(error), np.nan, high)
-
-
-def train(
-    problem: Problem, plan: Plan, *, seed: int = 0, record: Record | None = None
-) -> "xr.Dataset":
-    """Train an explicit problem, in the span of its patches.
-
-    Parameters
-    ----------
-    problem : Problem
-    plan : Phase or list of Phase
-    seed : int, 0 … 2⁶³ − 1
-        Decides the partitions into batches and the draws of the test error.
-    record : Record, optional
-        What to record, and when; every epoch from 0 where not told otherwise. With
-        ``weights=True`` the weights (step, sign, filter, feature) are among it.
-
-    Returns
-    -------
-    xarray.Dataset
-        Dims (step, sign, filter, sample), or `vector` where no signal is named.
-
-    Raises
-    ------
-    InputError
-        One line that names the field, the value and what is allowed.
-    """
-    if not isinstance(problem, Problem):
-        raise InputError("problem: allowed is a simdyn.Problem; make one with from_patches")
-    plan, record, seed = as_plan(plan), record or Record(), check_seed(seed)
-    check_kind("record", record, Record)
-    n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
-    names = choose_variables(record.variables, by_default(problem.variables), problem.variables)
-    schedule, _ = kernel_schedules([plan], n)
-    updates = record.updates(plan, n, "epoch")
-    filters = banks // 2
-    traced = (*names, "coef", "initial_share") if record.weights else names
-    traces = empty_traces((), traced, updates.size, filters, n, q)
-    activation = problem.net.activation
-    fresh_samples = problem.fresh_samples._replace(draws=record.draws(activation))
-    if not traces.test_error.size:
-        fresh_samples = fresh_samples._replace(method=codes.NO_TEST)
-    elif fresh_samples.method == codes.LINE:
-        fresh_samples = fresh_samples._replace(method=ESTIMATORS[record.estimator(activation)])
-
-    fresh = fresh_samples.method not in (codes.NO_TEST, codes.TEST_SET)
-    needed = [name for name in traced if fresh or "test_error" not in name]
-    pointers = [pointer() for pointer in pointers_for(record, activation, needed)]
-
-    def work(_: int, stop: np.ndarray) -> tuple[int, int]:
-        outcome: tuple[int, int] = run_problem(
-            problem.arrays,
-            schedule,
-            np.uint64(seed),
-            problem.test_set,
-            fresh_samples,
-            *pointers,
-            record.probed,
-            updates,
-            stop,
-            traces,
-        )
-        return outcome
-
-    # On a thread of its own, so that an interrupt is heard while the kernel runs.
-    ((_, (status, status_step)),) = side_by_side(work, [0], threads=1)
-    tested_on_samples = problem.fresh_samples.method == codes.TEST_SET
-    arrays = labelled(traces, [name for name in names if name not in INTERVAL], filters)
-    if tested_on_samples and set(INTERVAL) & set(names):
-        ends = _binomial_interval(traces.test_error, problem.test_set.labels.size)
-        arrays |= {name: end for name, end in zip(INTERVAL, ends, strict=True) if name in names}
-    arrays |= {"status": np.array(status, np.int8), "status_step": np.array(status_step)}
-    coords = axis_coordinates(None, 1, updates.size, filters, n, 0 if problem.named_signal else q)
-    del coords["replicate"]
-    coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)
-    if record.weights:
-        coef = labelled(traces, ["coef"], filters)["coef"]
-        with np.errstate(invalid="ignore", over="ignore"):  # status tells of overflow
-            share = traces.initial_share[:, None, None, None]
-            arrays["weights"] = share * problem.weights + coef @ problem.vectors
-        features = np.arange(problem.weights.shape[2])
-        coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
-    call = {"train": {"plan": list(plan), "seed": seed, "record": record}}
-    return Layout((), coords, tuple(arrays), provenance(call)).dataset(arrays)

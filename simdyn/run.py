@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from simdyn.blocks import Block
-from simdyn.bridge import pointers_for, prepare, run_drawn
+from simdyn.bridge import pointers_for, prepare
+from simdyn.params import DrawnData
 from simdyn.schema import VARIABLES
+from simdyn.simulation import run_replicates
 from simdyn.study import Study
 from simdyn.threads import check_threads, side_by_side
 
@@ -83,7 +85,7 @@ def run_block(
     for index, local in block.indices():
         try:
             point = study.space.point(index)
-            values = run_drawn(
+            values = run_replicates(
                 point.data, point.net, point.plans, study.seed, block.replicates, study.record,
                 "last", study.variables, stop,
             )  # fmt: skip
@@ -143,8 +145,11 @@ def run_study(
         return arrays, time.perf_counter() - began
 
     if waiting:
+        drawn = issubclass(study.data_law, DrawnData)
+        # The error on given test samples is counted, and needs no estimate.
+        names = [name for name in study.variables if drawn or "test_error" not in name]
         progress.ready(sum(
-            prepare(pointers_for(study.record, activation, study.variables))
+            prepare(pointers_for(study.record, activation, names), drawn=drawn)
             for activation in study.activations
         ))  # fmt: skip
     if store is not None and waiting:

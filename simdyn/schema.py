@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simdyn.inputs import InputError, nearest
-from simdyn.params import PIECEWISE_LINEAR, DrawnData, Parameters, Record
+from simdyn.params import PIECEWISE_LINEAR, Data, DrawnData, Parameters, Record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -173,12 +173,21 @@ PROBES = ("sam_gap", "deactivated_fraction", "sharpness", "active_count")
 ON_REQUEST = ("sharpness", "initial_share")
 
 
-def drawn_variables(owner: type[DrawnData]) -> tuple[str, ...]:
+TESTED_ON_SAMPLES = ("test_error", "test_error_se", "test_error_low", "test_error_high")
+BY_SUMMARY = (*SCALARS, "test_error_low", "test_error_high")  # what a study records by default
+
+
+def recordable(owner: type[Data]) -> tuple[str, ...]:
     """What can be recorded of data with such a law.
 
-    A noise coefficient needs one noise vector a sample, a signal coefficient one signal; where one
-    of them is missing there is `coef`, of every signal and noise vector.
+    Of images, what has one shape whatever the split. Of drawn data: a noise coefficient needs one
+    noise vector a sample, a signal coefficient one signal; where one of them is missing there is
+    `coef`, of every signal and noise vector.
     """
+    if not issubclass(owner, DrawnData):
+        names = {*TESTED_ON_SAMPLES, "train_loss", "train_error", "grad_norm", "sam_gap",
+                 "sharpness", "margin", "initial_share"}  # fmt: skip
+        return tuple(name for name in VARIABLES if name in names)
     noise = ("noise_coef", "deactivated_fraction", "active_count") if owner.one_noise else ()
     signal = ("signal_coef",) if owner.one_signal else ()
     names = {*SCALARS, "sam_gap", "sharpness", "margin", "initial_share", *noise, *signal}
@@ -201,9 +210,19 @@ def check_sharpness(activation: str) -> None:
         )
 
 
-def check_estimator(record: Record, activation: str, law: type[DrawnData]) -> None:
+def check_init(init: str, law: type[Data]) -> None:
+    """Drawn data has no axes, so its weights cannot have a law that singles them out."""
+    if init != "gaussian" and issubclass(law, DrawnData):
+        raise InputError(
+            f"init = {init!r}: allowed for explicit vectors only (ImageData, "
+            "Problem.from_patches); the weights of drawn data are gaussian"
+        )
+
+
+def check_estimator(record: Record, activation: str, law: type[Data]) -> None:
     """The estimator of the test error must know the activation and the data."""
-    if record.estimator(activation) == "radial" and law.added:
+    estimator = record.estimator(activation)
+    if estimator == "radial" and issubclass(law, DrawnData) and law.added:
         raise InputError(
             "Record.test_estimator = 'radial': allowed where signal and noise are in patches of "
             "their own; for this data it is line or counted"

@@ -1,5 +1,6 @@
-"""One setting trained on drawn data: the public `simulate`."""
+"""Replicates of one setting trained: what studies run, and the public `simulate`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,9 @@ from simdyn.bridge import (
     provenance,
     run_drawn,
 )
+from simdyn.images import make_problem, sizes
 from simdyn.inputs import InputError, check_replicates, check_seed
-from simdyn.params import DrawnData, Plan, Record, TwoLayerCNN, as_plan
+from simdyn.params import Data, DrawnData, ImageData, Phase, Plan, Record, TwoLayerCNN, as_plan
 from simdyn.schema import (
     UPDATE_ATTRS,
     Coordinate,
@@ -20,18 +22,46 @@ from simdyn.schema import (
     axis_coordinates,
     by_default,
     check_estimator,
+    check_init,
     check_sharpness,
     choose_variables,
-    drawn_variables,
+    recordable,
 )
 from simdyn.threads import check_threads, side_by_side
+from simdyn.training import run_explicit
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
+def run_replicates(
+    data: Data, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int, replicates: range,
+    record: Record, default: str, names: Sequence[str], stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:  # fmt: skip
+    """Run every method on every replicate of one point, whatever its data.
+
+    Returns
+    -------
+    dict of str to ndarray, or None
+        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+    """
+    if isinstance(data, DrawnData):
+        return run_drawn(data, net, plans, seed, replicates, record, default, names, stop)
+    assert isinstance(data, ImageData)
+    updates = [record.updates(plan, data.n_samples, default) for plan in plans]
+    rows: list[list[dict[str, np.ndarray]]] = [[] for _ in plans]
+    for replicate in replicates:
+        problem = make_problem(data, net, seed, replicate)
+        for row, plan, at in zip(rows, plans, updates, strict=True):
+            values = run_explicit(problem, plan, seed, replicate, record, at, names, stop)
+            if values is None:
+                return None
+            row.append(values)
+    return {name: np.array([[run[name] for run in row] for row in rows]) for name in names}
+
+
 def simulate(
-    data: DrawnData,
+    data: Data,
     net: TwoLayerCNN,
     plan: Plan,
     *,
@@ -40,11 +70,11 @@ def simulate(
     record: Record | None = None,
     threads: int | None = None,
 ) -> "xr.Dataset":
-    """Train on drawn data, in Gram space.
+    """Train on drawn data or on images, in Gram space.
 
     Parameters
     ----------
-    data : SignalNoiseData, or another law of drawn data of `simdyn.params`
+    data : SignalNoiseData, IndependentNoiseData, XORData, MultiViewData, ClusterData or ImageData
     net : TwoLayerCNN
     plan : Phase or list of Phase
         SGD and SAM phases, one after the other.
@@ -67,7 +97,7 @@ def simulate(
     InputError
         One line that names the field, the value and what is allowed.
     """
-    check_kind("data", data, DrawnData)
+    check_kind("data", data, Data)
     check_kind("net", net, TwoLayerCNN)
     plan, record = as_plan(plan), record or Record()
     check_kind("record", record, Record)
@@ -77,13 +107,15 @@ def simulate(
             "Record.weights = True: allowed for explicit data only (simdyn.train); drawn data has "
             "no d-vectors. signal_coef and noise_coef carry the weights"
         )
-    possible = drawn_variables(type(data))
+    possible = recordable(type(data))
     names = choose_variables(record.variables, by_default(possible), possible)
     check_estimator(record, net.activation, type(data))
+    check_init(net.init, type(data))
     if "sharpness" in names:
         check_sharpness(net.activation)
     updates = record.updates(plan, data.n_samples, "epoch")
-    vectors = data.dictionary_size if "coef" in names else 0
+    drawn = data if isinstance(data, DrawnData) else None
+    vectors = drawn.dictionary_size if drawn and "coef" in names else 0
     coords = axis_coordinates(
         None, replicates, updates.size, net.n_filters, data.n_samples, vectors
     )
@@ -93,10 +125,13 @@ def simulate(
     layout = Layout(("replicate",), coords, names, provenance(call))
     arrays = layout.arrays()
     threads = check_threads(threads)
-    prepare(pointers_for(record, net.activation, names))
+    if drawn:
+        prepare(pointers_for(record, net.activation, names))
+    elif isinstance(data, ImageData):
+        sizes(data)  # what is wrong with a file is told before anything runs
 
     def work(part: range, stop: np.ndarray) -> dict[str, np.ndarray] | None:
-        return run_drawn(data, net, [plan], seed, part, record, "epoch", names, stop)
+        return run_replicates(data, net, [plan], seed, part, record, "epoch", names, stop)
 
     share = max(1, -(-replicates // (4 * threads)))
     parts = (range(at, min(at + share, replicates)) for at in range(0, replicates, share))

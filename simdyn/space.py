@@ -12,7 +12,7 @@ from simdyn.axes import as_float, axis_values, whole
 from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
 from simdyn.inputs import InputError, is_plain_number, nearest, shown
 from simdyn.params import (
-    DrawnData,
+    Data,
     Parameters,
     Phase,
     Real,
@@ -107,7 +107,7 @@ class Named(Parameters):
 class Point:
     """The parameters at one place of the space."""
 
-    data: DrawnData
+    data: Data
     net: TwoLayerCNN
     plans: tuple[tuple[Phase, ...], ...]  # one for each method
 
@@ -142,10 +142,10 @@ class Space:
     @staticmethod
     def _data(data: Any) -> Section:
         """The law of the data; a table names its model, the paper's where it does not."""
-        if isinstance(data, DrawnData):
+        if isinstance(data, Data):
             return Section.make("data", type(data), data)
         fields = dict(data) if isinstance(data, Mapping) else data
-        owner: type[DrawnData] = SignalNoiseData
+        owner: type[Data] = SignalNoiseData
         if isinstance(fields, dict) and "model" in fields:
             owner = check_model("data.model", fields.pop("model"))
         return Section.make("data", owner, fields)
@@ -315,7 +315,7 @@ class Space:
             named = {name: swept[name] for name, owners in self.owners.items() if not owners}
             shared = _Scope([self.data, self.net], here, named)
             data = self.data.owner(**shared.values_of(self.data))
-            assert isinstance(data, DrawnData)
+            assert isinstance(data, Data)
             net = TwoLayerCNN(**shared.values_of(self.net))
             plans = tuple(
                 tuple(self._phase(section, here, named) for section in plan)

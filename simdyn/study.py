@@ -17,7 +17,9 @@ from simdyn.blocks import Block
 from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
+    Data,
     DrawnData,
+    ImageData,
     Picture,
     Record,
     TwoLayerCNN,
@@ -25,7 +27,7 @@ from simdyn.params import (
     made_picture,
 )
 from simdyn.schema import (
-    SCALARS,
+    BY_SUMMARY,
     UPDATE_ATTRS,
     VARIABLES,
     Coordinate,
@@ -33,10 +35,11 @@ from simdyn.schema import (
     as_json,
     axis_coordinates,
     check_estimator,
+    check_init,
     check_sharpness,
     choose_variables,
-    drawn_variables,
     parameter_coordinate,
+    recordable,
 )
 from simdyn.space import Point, Section, Space
 
@@ -79,7 +82,7 @@ class Study:
 
     def __init__(
         self,
-        data: DrawnData | Mapping[str, Any],
+        data: Data | Mapping[str, Any],
         net: TwoLayerCNN | Mapping[str, Any],
         methods: Mapping[str, Any],
         space: Mapping[str, Any] | None = None,
@@ -185,7 +188,7 @@ class Study:
     def _choose_variables(self) -> tuple[str, ...]:
         """What is recorded: variables whose shape is the same at every point."""
         varying = self.space.swept_fields | self.space.formula_fields
-        known = drawn_variables(self.data_law)
+        known = recordable(self.data_law)
         bad = {
             ("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector"),
             ("n_patches", "vector"),
@@ -198,14 +201,15 @@ class Study:
                         f"record.variables: '{name}' has a value for each {dim}, and {field} "
                         "varies over the space; allowed are variables without that dim"
                     )
-        self._check_activations()
+        self._check_network()
         possible = [name for name in known if not gone & set(VARIABLES[name].dims)]
-        return choose_variables(self.record.variables, SCALARS, possible, "record")
+        usual = [name for name in BY_SUMMARY if name in possible]
+        return choose_variables(self.record.variables, usual, possible, "record")
 
     @property
-    def data_law(self) -> type[DrawnData]:
+    def data_law(self) -> type[Data]:
         """The class of the study's data."""
-        assert issubclass(self.space.data.owner, DrawnData)
+        assert issubclass(self.space.data.owner, Data)
         return self.space.data.owner
 
     @property
@@ -223,8 +227,10 @@ class Study:
         ((estimator, draws),) = pairs
         return {"test_estimator": estimator, "test_draws": draws}
 
-    def _check_activations(self) -> None:
-        """What is recorded must have a meaning for every activation of the study."""
+    def _check_network(self) -> None:
+        """Weights must be drawable, and what is recorded have a meaning for every activation."""
+        for init in self.space.axes.get("init", [self.space.net.fields["init"]]):
+            check_init(str(init), self.data_law)
         for activation in self.activations:
             check_estimator(self.record, activation, self.data_law)
             if "sharpness" in (self.record.variables or ()):
@@ -261,6 +267,8 @@ class Study:
         counts: dict[int, str] = {}
         for index in self._checked_indices():
             point = self.space.point(index)
+            if isinstance(point.data, ImageData):
+                self._check_images(point.data)
             for method, plan in zip(self.space.methods, point.plans, strict=True):
                 size = self.record.updates(plan, point.data.n_samples, "last").size
                 counts.setdefault(size, f"{size} for {method} at point {index}")
@@ -270,6 +278,13 @@ class Study:
                 "points and methods (record only the last state, or equal numbers of updates)"
             )
         self.states = next(iter(counts))
+
+    @staticmethod
+    def _check_images(data: ImageData) -> None:
+        """What is wrong with a file is told before anything runs."""
+        from simdyn.images import sizes
+
+        sizes(data)
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -284,9 +299,10 @@ class Study:
     def _physics(self, kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """The physics with all `fields`, or the `essential` ones, of each section."""
         space = self.space
+        contents = {"contents": self._contents()} if self.data_law is ImageData else {}
         record = {**record, "variables": list(self.variables), **self._testing}
         return {
-            "data": {"model": self.data_law.model, **getattr(space.data, kind)},
+            "data": {"model": self.data_law.model, **getattr(space.data, kind), **contents},
             "network": getattr(space.net, kind),
             "methods": {
                 name: [{"optimiser": s.owner.__name__, **getattr(s, kind)} for s in plan]
@@ -298,6 +314,15 @@ class Study:
             "record": dict(sorted(record.items())),
             "numerics_version": NUMERICS_VERSION,
         }
+
+    def _contents(self) -> list[str]:
+        """SHA-256 of each source of images."""
+        from simdyn.images import load
+
+        data = self._first_point().data
+        assert isinstance(data, ImageData)
+        sources = map(str, self.space.axes.get("source", [data.source]))
+        return [load(data.replace(source=source)).digest for source in sources]
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -329,7 +354,7 @@ class Study:
             space.methods, self.replicates, self.states,
             fixed.net.n_filters if "filter" in used else 0,
             fixed.data.n_samples if "sample" in used else 0,
-            fixed.data.dictionary_size if "vector" in used else 0, signed="sign" in used,
+            self._vectors(fixed.data) if "vector" in used else 0, signed="sign" in used,
         )  # fmt: skip
         coords["update"] = self._updates()
         for section in (space.data, space.net):
@@ -342,6 +367,11 @@ class Study:
             "numerics_version": NUMERICS_VERSION,
         }
         return Layout((*space.axes, "method", "replicate"), coords, self.variables, attrs)
+
+    @staticmethod
+    def _vectors(data: Data) -> int:
+        assert isinstance(data, DrawnData)  # of others `coef` is not recordable
+        return data.dictionary_size
 
     def _first_point(self) -> Point:
         return self.space.point((0,) * len(self.space.axes))

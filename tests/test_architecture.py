@@ -16,8 +16,8 @@ PACKAGE = ROOT / "simdyn"
 
 # From the ground up: each may import only those before it, and itself.
 ROOMS = (
-    "version", "inputs", "params", "kernels", "schema", "threads", "bridge", "simulation",
-    "explicit", "formula", "axes", "space", "blocks", "study", "store",
+    "version", "inputs", "params", "kernels", "schema", "threads", "bridge", "explicit",
+    "training", "images", "simulation", "formula", "axes", "space", "blocks", "study", "store",
     "run", "theory", "analysis", "claims", "plot", "cli",
 )  # fmt: skip
 
@@ -158,9 +158,9 @@ def test_kernels__no_prange_no_parallel_no_reassociation() -> None:
 
 def test_all__public_names_are_pinned() -> None:
     assert simdyn.__all__ == [
-        "SAM", "SGD", "ClusterData", "IndependentNoiseData", "InputError", "MultiViewData",
-        "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData", "load_study",
-        "open_results", "simulate", "train",
+        "SAM", "SGD", "ClusterData", "ImageData", "IndependentNoiseData", "InputError",
+        "MultiViewData", "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData",
+        "initial_weights", "load_study", "open_results", "simulate", "train",
     ]  # fmt: skip
     for name in simdyn.__all__:
         assert getattr(simdyn, name).__name__ == name
@@ -222,8 +222,13 @@ def test_packaging__core_imports_are_declared() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = {text.split(">")[0] for text in config["project"]["dependencies"]}
     shared = {"llvmlite": "numba", "pydantic_core": "pydantic"}  # come with those
+    assert "scikit-learn" in config["project"]["optional-dependencies"]["data"]
     for path in sources():
         for name in imports(path, everywhere=True):
             library = name.split(".")[0]
+            if library == "sklearn":  # of the extra [data]: never at the top of a file
+                assert path.name == "images.py"
+                assert name not in imports(path)
+                continue
             if library not in sys.stdlib_module_names and library != "simdyn":
                 assert shared.get(library, library) in declared, f"{path.name}: {library}"

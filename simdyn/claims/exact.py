@@ -7,8 +7,9 @@ import numpy as np
 
 from simdyn.claims.claim import EXACT, LEADING, Bench, claim
 from simdyn.claims.verdict import Quantity
-from simdyn.explicit import Problem, train
+from simdyn.explicit import Problem
 from simdyn.params import SAM, SGD, Record
+from simdyn.training import train
 
 SIGNS = np.array([1.0, -1.0])
 

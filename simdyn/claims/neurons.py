@@ -8,8 +8,9 @@ from simdyn import theory
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.exact import drawn, largest
 from simdyn.claims.verdict import Law, Quantity, slope, with_ladder
-from simdyn.explicit import Problem, train
+from simdyn.explicit import Problem
 from simdyn.params import SAM, SGD, Record
+from simdyn.training import train
 
 ORDER_ONE = "order one names no threshold: one of ½ or 2 moves the time by two"
 EXPONENT = "an exponent off by 0.05 is off by 12 % over a decade"

@@ -125,6 +125,7 @@ def run_problem(
     problem,
     schedule,
     seed,
+    replicate,
     test_set,
     fresh,
     train,
@@ -137,7 +138,7 @@ def run_problem(
     traces,
 ):
     """Train one explicit problem; returns status and status step."""
-    stream = Stream(np.uint64(seed), np.uint64(0))
+    stream = Stream(np.uint64(seed), np.uint64(replicate))
     outcome = np.zeros(2, np.int64)
     train(
         problem,

@@ -1,6 +1,6 @@
 """Frozen, validated parameter classes: data, network, phases of training, record and figures."""
 
-from simdyn.params.base import MAX_DIMENSION, Parameters, Real, described, made
+from simdyn.params.base import MAX_DIMENSION, Data, Parameters, Real, described, made
 from simdyn.params.data import (
     MODELS,
     ClusterData,
@@ -12,6 +12,7 @@ from simdyn.params.data import (
     XORData,
     check_model,
 )
+from simdyn.params.images import ImageData
 from simdyn.params.network import PIECEWISE_LINEAR, TwoLayerCNN
 from simdyn.params.picture import Curves, PhaseDiagram, Picture, Trajectories, made_picture
 from simdyn.params.plan import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
@@ -19,8 +20,8 @@ from simdyn.params.record import Record
 
 __all__ = [
     "MAX_DIMENSION", "MODELS", "OPTIMISERS", "PIECEWISE_LINEAR", "SAM", "SGD", "ClusterData",
-    "Curves", "DrawnData", "IndependentNoiseData", "MultiViewData", "Parameters", "Phase",
-    "PhaseDiagram", "Picture", "Plan", "Real", "Record", "SignalNoiseData", "Trajectories",
-    "TwoLayerCNN", "View", "XORData", "as_plan", "check_model", "check_optimiser", "described",
-    "made", "made_picture",
+    "Curves", "Data", "DrawnData", "ImageData", "IndependentNoiseData", "MultiViewData",
+    "Parameters", "Phase", "PhaseDiagram", "Picture", "Plan", "Real", "Record",
+    "SignalNoiseData", "Trajectories", "TwoLayerCNN", "View", "XORData", "as_plan", "check_model",
+    "check_optimiser", "described", "made", "made_picture",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -125,6 +125,20 @@ class Parameters(BaseModel):
     def is_number(cls, name: str) -> bool:
         """Does the field hold numbers?"""
         return bool({int, float} & _types_in(cls.model_fields[name].annotation))
+
+
+class Data(Parameters):
+    """Base of all laws of data."""
+
+    model: ClassVar[str]  # its name in study files
+
+    n_samples: Whole = required(
+        "n", "training samples", "an integer from 1 to 2**31", ge=1, le=2**31
+    )
+    noise_std: Real = described(1.0, "σ_p", "noise standard deviation", "a finite number ≥ 0", ge=0)
+    label_flip: Real = described(
+        0.0, "p", "label flip probability", "a number from 0 to below 0.5", ge=0, lt=0.5
+    )
 
 
 def made(where: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 from pydantic import model_validator
 
 from simdyn.inputs import InputError, nearest, shown
-from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described, required
+from simdyn.params.base import MAX_DIMENSION, Data, Real, Whole, described, required
+from simdyn.params.images import ImageData
 
 
 class View(NamedTuple):
@@ -25,25 +26,17 @@ class View(NamedTuple):
 BOTH_SIGNS = (View(1.0, (1.0,), (-1.0,)),)
 
 
-class DrawnData(Parameters):
+class DrawnData(Data):
     """Fixed signals and Gaussian noise, drawn without ever forming a d-vector."""
 
-    model: ClassVar[str]  # its name in study files
     one_signal: ClassVar[bool] = False  # one signal, in a patch of its own: there is a γ
     one_noise: ClassVar[bool] = False  # one noise vector a sample, in patches of its own: a ρ
     added: ClassVar[bool] = False  # signal and noise are added up in one patch
 
-    n_samples: Whole = required(
-        "n", "training samples", "an integer from 1 to 2**31", ge=1, le=2**31
-    )
     dimension: Whole = required(
         "d", "dimension of a patch", "an integer from 1 to 2**53", ge=1, le=MAX_DIMENSION
     )
     signal_norm: Real = required("‖μ‖", "signal norm", "a finite number ≥ 0", ge=0)
-    noise_std: Real = described(1.0, "σ_p", "noise standard deviation", "a finite number ≥ 0", ge=0)
-    label_flip: Real = described(
-        0.0, "p", "label flip probability", "a number from 0 to below 0.5", ge=0, lt=0.5
-    )
     noise: Literal["isotropic", "orthogonal"] = described(
         "isotropic", "", "law of the noise", '"isotropic" or "orthogonal"'
     )
@@ -339,13 +332,15 @@ class ClusterData(DrawnData):
         return math.sqrt(1.0 - self.signal_share) * self.noise_std
 
 
-MODELS: dict[str, type[DrawnData]] = {
+MODELS: dict[str, type[Data]] = {
     owner.model: owner
-    for owner in (SignalNoiseData, IndependentNoiseData, XORData, MultiViewData, ClusterData)
-}
+    for owner in (
+        SignalNoiseData, IndependentNoiseData, XORData, MultiViewData, ClusterData, ImageData,
+    )
+}  # fmt: skip
 
 
-def check_model(where: str, name: Any) -> type[DrawnData]:
+def check_model(where: str, name: Any) -> type[Data]:
     """The class of a data model by its name in study files.
 
     Raises

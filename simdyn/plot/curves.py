@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from simdyn import analysis
 from simdyn.inputs import InputError, nearest
@@ -23,7 +24,7 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"linestyle": (0, (6, 1, 1, 1, 1, 1)), "marker": "P", "markerfacecolor": "white"},
 )
 
-LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.55, 0.12, 0.24, 1.75, 0.48  # inches
+LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.66, 0.12, 0.24, 1.75, 0.48  # inches
 
 
 def _methods(ds: xr.Dataset, figure: Curves) -> list[str]:
@@ -118,5 +119,6 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
                 ax.set_yscale("log")
             else:
                 ax.set_ylim(bottom=min(0.0, float(values["mean"].min())))
+                ax.yaxis.set_major_locator(MaxNLocator(6))
             ax.set_title(f"({'abc'[index]})", pad=4, loc="left")
     return sheet.figure

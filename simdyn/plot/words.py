@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from simdyn.params import OPTIMISERS, SignalNoiseData
+from simdyn.params import OPTIMISERS, ImageData, SignalNoiseData
 from simdyn.plot import artists
 
 ACRONYMS = {"sgd": "SGD", "sam": "SAM", "gd": "GD"}
@@ -34,6 +35,12 @@ def data_model(ds: xr.Dataset) -> str:
 def data(ds: xr.Dataset) -> str:
     """The law of the data where it is not the paper's."""
     model = data_model(ds)
+    if model == ImageData.model:
+        said = {name: str(ds[name].item()) for name in ("source", "positive", "negative")
+                if name in ds and ds[name].ndim == 0}  # fmt: skip
+        source = Path(said.get("source", "several sources")).stem
+        labels = " against ".join(said[name] for name in ("positive", "negative") if name in said)
+        return f"{source}: {labels}" if labels else source
     return "" if model == SignalNoiseData.model else f"{MODEL_WORDS.get(model, model)} data"
 
 
@@ -79,7 +86,12 @@ def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
     told, said = json.loads(ds.attrs.get("study", "{}")).get("methods", {}), []
     for method in methods:
         if method in told:
-            plan = ", then ".join(map(_phase, told[method]))
+            phases = [
+                {name: value for name, value in fields.items()
+                 if not {name, f"{method}.{k}.{name}"} & set(ds.dims)}
+                for k, fields in enumerate(told[method])
+            ]  # fmt: skip
+            plan = ", then ".join(map(_phase, phases))
             said.append(plan if plan.split()[0] == spoken(method) else f"{spoken(method)}: {plan}")
     return "; ".join(said)
 

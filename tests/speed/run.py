@@ -75,6 +75,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
                 problem,
                 schedule,
                 np.uint64(0),
+                np.uint64(0),
                 no_tests,
                 no_test,
                 *(pointer() for pointer in pointers),
