@@ -12,7 +12,12 @@ from simdyn.inputs import InputError, nearest
 from simdyn.params import (
     SAM,
     SGD,
+    ClusterData,
     Curves,
+    DrawnData,
+    ImageData,
+    IndependentNoiseData,
+    MultiViewData,
     Parameters,
     Phase,
     PhaseDiagram,
@@ -20,11 +25,17 @@ from simdyn.params import (
     SignalNoiseData,
     Trajectories,
     TwoLayerCNN,
+    XORData,
     as_plan,
 )
 
 VALID: dict[type[Parameters], dict[str, Any]] = {
     SignalNoiseData: {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0},
+    IndependentNoiseData: {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0},
+    XORData: {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0},
+    MultiViewData: {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0, "weak_norm": 1.0},
+    ClusterData: {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0},
+    ImageData: {"n_samples": 20},
     TwoLayerCNN: {"n_filters": 10, "init_std": 1e-3},
     SGD: {"learning_rate": 0.1, "epochs": 100},
     SAM: {"radius": 0.03, "learning_rate": 0.1, "epochs": 100},
@@ -52,6 +63,30 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
      "a number from 0 to below 0.5"),
     (SignalNoiseData, "noise", ["isotropic", "orthogonal"], ["Isotropic", "", 1, None, True],
      '"isotropic" or "orthogonal"'),
+    (IndependentNoiseData, "n_patches", [2, 1025], [1, 0, 1026, 2.5, NAN],
+     "an integer from 2 to 1025"),
+    (XORData, "angle", [1e-9, 90, 179.9], [0, 180, -1, NAN, INF], "a number between 0 and 180"),
+    (XORData, "n_patches", [2, 2**31], [1, 2.5, NAN], "an integer from 2 to 2**31"),
+    (MultiViewData, "weak_norm", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
+    (MultiViewData, "strong_only", [0, 1], [-1e-9, 1.1, NAN], "a number from 0 to 1"),
+    (MultiViewData, "weak_only", [0, 1], [-1e-9, 1.1, NAN], "a number from 0 to 1"),
+    (MultiViewData, "test_strong_only", [None, 0, 1], [-1e-9, 1.1, NAN], "a number from 0 to 1"),
+    (MultiViewData, "test_weak_only", [None, 0, 1], [-1e-9, 1.1, NAN], "a number from 0 to 1"),
+    (MultiViewData, "n_patches", [3, 2**31], [2, 3.5, NAN], "an integer from 3 to 2**31"),
+    (ClusterData, "signal_share", [0, 1], [-1e-9, 1.1, NAN], "a number from 0 to 1"),
+    (ImageData, "n_samples", [2, 2**31], [1, 0, 2.5, NAN], "an integer from 2 to 2**31"),
+    (ImageData, "source", ["digits", "x.npz"], [None, 3], '"digits" or the path of an .npz file'),
+    (ImageData, "images", ["x"], [None, 3], "the name of an array"),
+    (ImageData, "labels", ["y"], [None, 3], "the name of an array"),
+    (ImageData, "positive", [0, -5, 2**53], [0.5, NAN, 2**54], "an integer"),
+    (ImageData, "negative", [0, -5, 2**53], [0.5, NAN, 2**54], "an integer"),
+    (ImageData, "patch_size", [1, 2**15], [0, 1.5, NAN], "an integer from 1 to 2**15"),
+    (ImageData, "signal_norm", [1e-300, 5.0], [0, -1, NAN, INF], "a finite number > 0"),
+    (ImageData, "noise_std", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
+    (ImageData, "noise_patches", [0, 2**31], [-1, 0.5, NAN], "an integer from 0 to 2**31"),
+    (ImageData, "label_flip", [0, 0.4999999], [0.5, NAN], "a number from 0 to below 0.5"),
+    (ImageData, "test_samples", [None, 1, 2**31], [0, 1.5, NAN], "an integer from 1 to 2**31"),
+    (TwoLayerCNN, "init", ["gaussian", "uniform"], ["normal", None, 0], '"gaussian" or "uniform"'),
     (TwoLayerCNN, "n_filters", [1, 2**20], [0, -3, 2**20 + 1, 1.01, NAN],
      "an integer from 1 to 2**20"),
     (TwoLayerCNN, "init_std", [0, 5.0], [-1e-9, NAN, INF], "a finite number ≥ 0"),
@@ -133,7 +168,9 @@ def test_parameters__limits_of_each_field(
 
 def test_parameters__every_field_has_limits_tested() -> None:
     tested = {(owner, field) for owner, field, *_ in LIMITS}
+    drawn = [IndependentNoiseData, XORData, MultiViewData, ClusterData]
     inherited = {(SAM, f) for f in Phase.model_fields} | {
+        *((owner, field) for owner in drawn for field in DrawnData.model_fields),
         (PhaseDiagram, "y"),
         (PhaseDiagram, "variable"),
     }
@@ -154,10 +191,12 @@ def test_parameters__refuses_what_is_no_number(owner: type[Parameters]) -> None:
 
 def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
     whole = {"group_size", "n_samples", "dimension", "n_patches", "n_filters", "epochs",
-             "batch_size", "every", "log_spaced", "test_draws"}  # fmt: skip
+             "batch_size", "every", "log_spaced", "test_draws", "positive", "negative",
+             "patch_size", "noise_patches", "test_samples"}  # fmt: skip
     real = {"signal_norm", "noise_std", "label_flip", "init_std", "learning_rate", "radius",
             "level", "hatch_loss", "probe_radius", "activation_shape", "momentum", "weight_decay",
-            "label_noise"}  # fmt: skip
+            "label_noise", "angle", "weak_norm", "strong_only", "weak_only", "test_strong_only",
+            "test_weak_only", "signal_share"}  # fmt: skip
     for owner in VALID:
         for field in owner.model_fields:
             assert owner.is_whole(field) == (field in whole), field

@@ -171,12 +171,12 @@ def test_run_study__threads_that_are_none(tmp_path: Path, threads: Any) -> None:
 def test_run_study__a_point_that_fails_is_marked_and_the_rest_goes_on(
     expected: xr.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: Exception
 ) -> None:
-    def run_drawn(data: Any, *arguments: Any) -> Any:
+    def run_replicates(data: Any, *arguments: Any) -> Any:
         if (data.dimension, data.signal_norm) == (30, 1.0):
             raise problem
-        return simulation.run_drawn(data, *arguments)
+        return simulation.run_replicates(data, *arguments)
 
-    monkeypatch.setattr("simdyn.run.run_drawn", run_drawn)
+    monkeypatch.setattr("simdyn.run.run_replicates", run_replicates)
     heard = Heard()
     results = run_study(study(), tmp_path / "one.zarr", progress=heard)
     bad = {"dimension": 30, "signal_norm": 1.0}
@@ -207,13 +207,13 @@ def test_run_study__an_unexpected_exception_stops_the_kernels_at_once(
         {"sgd": SGD(learning_rate=1e-9, epochs=10**9)}, {"dimension": [20, 30, 50]},
     )  # fmt: skip
 
-    def run_drawn(data: Any, *arguments: Any) -> Any:
+    def run_replicates(data: Any, *arguments: Any) -> Any:
         if data.dimension == 30:
             time.sleep(0.5)
             raise KeyboardInterrupt
-        return simulation.run_drawn(data, *arguments)
+        return simulation.run_replicates(data, *arguments)
 
-    monkeypatch.setattr("simdyn.run.run_drawn", run_drawn)
+    monkeypatch.setattr("simdyn.run.run_replicates", run_replicates)
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         made.run(threads=3)

@@ -574,7 +574,7 @@ def test_layout__held_parameters_are_scalars() -> None:
     coords = study().layout.coords
     held = {"n_samples": 4, "noise_std": 1.0, "n_patches": 2, "label_flip": 0.0,
             "noise": "isotropic", "n_filters": 2, "init_std": 0.01,
-            "activation": "relu", "output": "mean", "loss": "logistic",
+            "init": "gaussian", "activation": "relu", "output": "mean", "loss": "logistic",
             "reduction": "mean"}  # fmt: skip
     for name, value in held.items():
         assert coords[name].dims == ()

@@ -1,0 +1,76 @@
+"""The dictionary's two operators, G C and V (Vᵀ C): chosen by cost, and equal to rounding."""
+
+import numpy as np
+import pytest
+
+import simdyn
+from simdyn.kernels.linear import inner_products
+from simdyn.kernels.problem import Dictionary
+
+
+def problem_of(q: int, d: int, seed: int = 0) -> simdyn.Problem:
+    """A problem of q distinct vectors, two patches a sample."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((q, d)) / np.sqrt(d)
+    patches = vectors.reshape(q // 2, 2, d)
+    labels = rng.choice([-1.0, 1.0], q // 2)
+    return simdyn.Problem.from_patches(patches, labels, 0.1 * rng.standard_normal((2, 2, d)))
+
+
+def is_factored(problem: simdyn.Problem) -> bool:
+    return problem.arrays.dictionary.gram.size == 0
+
+
+def multiply_adds(q: int, d: int) -> dict[bool, int]:
+    """Of one product with a column, for the factored operator and the dense one."""
+    return {True: 2 * q * d, False: q * q}
+
+
+def with_operator(problem: simdyn.Problem, factored: bool) -> simdyn.Problem:
+    """The same problem with the operator told."""
+    vectors = problem.vectors
+    dictionary = (
+        Dictionary(np.zeros((0, 0)), vectors.copy())
+        if factored
+        else Dictionary(inner_products(vectors, vectors), np.zeros((len(vectors), 0)))
+    )
+    arrays = problem.arrays._replace(dictionary=dictionary)
+    object.__setattr__(problem, "arrays", arrays)  # frozen for users
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("q", "d", "factored"), [(20, 10**6, False), (4000, 64, True), (40, 20, False), (44, 20, True)]
+)
+def test_from_patches__takes_the_cheaper_operator(q: int, d: int, factored: bool) -> None:
+    problem = problem_of(q, d)
+    assert problem.vectors.shape == (q, d)
+    assert is_factored(problem) is factored
+    cost = multiply_adds(q, d)
+    assert cost[factored] <= cost[not factored]
+    held = sum(array.nbytes for array in problem.arrays.dictionary)
+    assert held <= 8 * max(q * q, 2 * q * d)
+
+
+@pytest.mark.parametrize(("q", "d"), [(20, 5000), (60, 30), (400, 16)])
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_train__operators_agree_to_rounding(q: int, d: int, batch_size: int | None) -> None:
+    plan = [
+        simdyn.SAM(radius=0.05, learning_rate=0.3, epochs=20, batch_size=batch_size, momentum=0.5),
+        simdyn.SGD(learning_rate=0.3, epochs=20, batch_size=batch_size, weight_decay=0.01),
+    ]
+    record = simdyn.Record(every=1, variables=("margin", "sam_gap", "sharpness", "grad_norm"))
+    dense, factored = (
+        simdyn.train(with_operator(problem_of(q, d), kind), plan, seed=3, record=record)
+        for kind in (False, True)
+    )
+    for name in record.variables or ():
+        scale = np.abs(dense[name].values).max()
+        assert scale > 0.0
+        gap = np.abs(dense[name].values - factored[name].values).max()
+        assert gap < 1e-10 * scale, name
+
+
+def test_with_operator__makes_two_kinds() -> None:
+    assert not is_factored(with_operator(problem_of(44, 20), False))
+    assert is_factored(with_operator(problem_of(40, 20), True))
