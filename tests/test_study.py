@@ -388,7 +388,7 @@ def test_fingerprint__is_pinned() -> None:
 
 def test_fingerprint__changes_with_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
     before = study().fingerprint
-    monkeypatch.setattr("simdyn.study.NUMERICS_VERSION", 10**6)
+    monkeypatch.setattr("simdyn.study.core.NUMERICS_VERSION", 10**6)
     assert study().fingerprint != before
 
 
