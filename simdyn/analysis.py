@@ -155,11 +155,14 @@ def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) ->
     return xr.Dataset({"difference": mean, "standard_error": error, "pairs": pairs})
 
 
-def contour(ds: xr.Dataset, variable: str, level: float, along: str) -> xr.DataArray:
+def contour(
+    ds: xr.Dataset, variable: str, level: float, along: str, *, rising: bool = False
+) -> xr.DataArray:
     """Where the mean of a variable falls to a level as a swept parameter grows.
 
     The mean is taken as linear between grid values. A crossing is a step of the grid that begins
-    above the level and ends at or below it.
+    above the level and ends at or below it; with `rising`, one that begins below and ends at or
+    above it.
 
     Parameters
     ----------
@@ -168,6 +171,8 @@ def contour(ds: xr.Dataset, variable: str, level: float, along: str) -> xr.DataA
     level : float
     along : str
         Swept parameter in which the crossing is sought.
+    rising : bool
+        Look for the first rise to the level instead of the last fall.
 
     Returns
     -------
@@ -184,9 +189,13 @@ def contour(ds: xr.Dataset, variable: str, level: float, along: str) -> xr.DataA
     if grid.size < 2:
         at, crossings = np.full(values.shape[:-1], np.nan), np.zeros(values.shape[:-1], np.int64)
     else:
-        down = (values[..., :-1] > level) & (values[..., 1:] <= level)
-        crossings = down.sum(-1)
-        last = down.shape[-1] - 1 - np.argmax(down[..., ::-1], axis=-1)
+        if rising:
+            steps = (values[..., :-1] < level) & (values[..., 1:] >= level)
+            last = np.argmax(steps, axis=-1)
+        else:
+            steps = (values[..., :-1] > level) & (values[..., 1:] <= level)
+            last = steps.shape[-1] - 1 - np.argmax(steps[..., ::-1], axis=-1)
+        crossings = steps.sum(-1)
         before = np.take_along_axis(values, last[..., None], -1)[..., 0]
         after = np.take_along_axis(values, last[..., None] + 1, -1)[..., 0]
         fall = np.where(crossings > 0, before - after, np.nan)
@@ -200,12 +209,12 @@ def contour(ds: xr.Dataset, variable: str, level: float, along: str) -> xr.DataA
         attrs={
             **source,
             "long_name": f"{source.get('long_name', along)} where "
-            f"{mean.attrs['long_name']} falls to {level:g}",
+            f"{mean.attrs['long_name']} {'rises' if rising else 'falls'} to {level:g}",
             "level": level,
             "without_crossing": int((crossings == 0).sum()),
             "several_crossings": int((crossings > 1).sum()),
-            "comment": f"NaN: the mean does not fall to the level on this grid of {along}; "
-            "of several crossings the last",
+            "comment": f"NaN: the mean does not {'rise' if rising else 'fall'} to the level on "
+            f"this grid of {along}; of several crossings the {'first' if rising else 'last'}",
         },
     )  # fmt: skip
 

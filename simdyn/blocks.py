@@ -68,7 +68,7 @@ def seconds(point: Point, record: Record, states: int) -> float:
             passes = 2 * groups if phase.perturbation > 0 else 1
             total += phase.epochs * phase.updates_per_epoch(n) * passes * product
         lines = states * record.draws(point.net.activation)
-        total += lines * 2 * m * vectors * LINE_SECONDS
+        total += lines * 2 * m * vectors**2 * LINE_SECONDS
         total += states * probing * product
     return total
 

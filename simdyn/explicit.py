@@ -82,8 +82,11 @@ def initial_weights(
     (2, m, d) array
         First the bank of sign +1. A wider network has the filters of a narrower one.
     """
-    if not is_plain_number(dimension) or dimension != int(dimension) or dimension < 1:
-        raise InputError(f"dimension = {shown(dimension)}: allowed is an integer ≥ 1")
+    if not isinstance(net, TwoLayerCNN):
+        raise InputError(f"net = {shown(net)}: allowed is a TwoLayerCNN(…)")
+    for name, value, least in (("dimension", dimension, 1), ("replicate", replicate, 0)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise InputError(f"{name} = {shown(value)}: allowed is an integer ≥ {least}")
     rng = generator(check_seed(seed), replicate, "weights")
     shape = (net.n_filters, 2, int(dimension))
     if net.init == "uniform":

@@ -44,10 +44,10 @@ def load(data: ImageData) -> Source:
         return _digits()
     try:
         stamp = Path(data.source).stat()
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
+        what = getattr(problem, "strerror", None) or problem
         raise InputError(
-            f'source = {data.source!r}: {problem.strerror}; allowed is "digits" or the path of an '
-            ".npz file"
+            f'source = {data.source!r}: {what}; allowed is "digits" or the path of an .npz file'
         ) from None
     return _file(data.source, data.images, data.labels, (stamp.st_mtime_ns, stamp.st_size))
 
@@ -104,6 +104,8 @@ def _source(images: Any, labels: Any, where: str, name: str, label_name: str) ->
         raise InputError(
             f"source = {where}: '{label_name}' are {labels.dtype}; allowed are integers"
         )
+    if labels.dtype.kind == "u" and labels.max() > 2**53:
+        raise InputError(f"source = {where}: '{label_name}' go beyond 2**53")
     labels = labels.astype(np.int64)
     if images.ndim == 3:
         images = images[..., None]
@@ -143,7 +145,7 @@ def classes(data: ImageData) -> tuple[Floats, Floats]:
         chosen = source.images[source.labels == wanted]
         if not len(chosen):
             known = ", ".join(map(str, np.unique(source.labels)[:20]))
-            raise InputError(f"{name} = {wanted}: no image has this label; there are {known}")
+            raise InputError(f"{name} = {wanted}: no image has this label; the labels are {known}")
         found.append(cut(chosen, data.patch_size))
     return found[0], found[1]
 
@@ -159,7 +161,7 @@ def test_sizes(data: ImageData, positives: int, negatives: int) -> tuple[int, in
     train = shares(data.n_samples)
     left = [there - taken for there, taken in zip((positives, negatives), train, strict=True)]
     if min(left) < 1:
-        most = 2 * min(positives, negatives) - 2
+        most = min(2 * positives - 2, 2 * negatives - 1)
         raise InputError(
             f"n_samples = {data.n_samples}: allowed is up to {most}; there are {positives} images "
             f"of class {data.positive} and {negatives} of class {data.negative}"
@@ -168,9 +170,10 @@ def test_sizes(data: ImageData, positives: int, negatives: int) -> tuple[int, in
         return left[0], left[1]
     wanted = shares(data.test_samples)
     if any(want > there for want, there in zip(wanted, left, strict=True)):
+        most = min(2 * left[0], 2 * left[1] + 1)
         raise InputError(
-            f"test_samples = {data.test_samples}: allowed is up to {2 * min(left)} beside "
-            f"n_samples = {data.n_samples}"
+            f"test_samples = {data.test_samples}: allowed is up to {most} beside n_samples = "
+            f"{data.n_samples}"
         )
     return wanted
 
@@ -238,6 +241,9 @@ def make_problem(data: ImageData, net: TwoLayerCNN, seed: int = 0, replicate: in
     unseen, test_labels = _alternate(test_up, test_down)
     mean = samples.mean(axis=0)
     samples, unseen = samples - mean, unseen - mean
+    largest = np.abs(samples).max()
+    if largest > 0.0:  # before squares could overflow or vanish
+        samples, unseen = samples / largest, unseen / largest
     length = np.sqrt((samples**2).sum(axis=(1, 2)).mean())
     if not length > 0.0:
         raise InputError("source: the training images are all alike; allowed are others")

@@ -221,6 +221,13 @@ def check_init(init: str, law: type[Data]) -> None:
 
 def check_estimator(record: Record, activation: str, law: type[Data]) -> None:
     """The estimator of the test error must know the activation and the data."""
+    if not issubclass(law, DrawnData):
+        for name in ("test_estimator", "test_draws"):
+            if getattr(record, name) is not None:
+                raise InputError(
+                    f"Record.{name} = {getattr(record, name)!r}: allowed is none, the error on "
+                    "given test images is counted"
+                )
     estimator = record.estimator(activation)
     if estimator == "radial" and issubclass(law, DrawnData) and law.added:
         raise InputError(

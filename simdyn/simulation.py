@@ -104,8 +104,8 @@ def simulate(
     seed, replicates = check_seed(seed), check_replicates(replicates)
     if record.weights:
         raise InputError(
-            "Record.weights = True: allowed for explicit data only (simdyn.train); drawn data has "
-            "no d-vectors. signal_coef and noise_coef carry the weights"
+            "Record.weights = True: allowed for one explicit problem only (simdyn.train); of drawn "
+            "data the coefficients carry the weights"
         )
     possible = recordable(type(data))
     names = choose_variables(record.variables, by_default(possible), possible)

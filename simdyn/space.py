@@ -294,6 +294,14 @@ class Space:
         """Index of every point, the last axis fastest."""
         return np.ndindex(*self.shape)
 
+    def place(self, index: Sequence[int]) -> str:
+        """Where a point lies, as the end of a message; nothing where nothing is swept."""
+        told = ", ".join(
+            f"{name} = {values[i].item()}"
+            for (name, values), i in zip(self.axes.items(), index, strict=True)
+        )
+        return f" (at {told})" if told else ""
+
     def point(self, index: Sequence[int]) -> Point:
         """The parameters of one point.
 
@@ -325,8 +333,7 @@ class Space:
                 for phase in plan:
                     phase.updates_per_epoch(data.n_samples)
         except InputError as problem:
-            place = ", ".join(f"{name} = {value}" for name, value in swept.items())
-            raise InputError(f"{problem} (at {place})" if place else str(problem)) from None
+            raise InputError(f"{problem}{self.place(index)}") from None
         return Point(data, net, plans)
 
     def _phase(

@@ -300,7 +300,8 @@ def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
         return {path[:-1]: value}
 
     old, new = leaves(json.loads(stored), ""), leaves(json.loads(wanted), "")
-    found = [
+    found = ["the images are others"] if old.pop("contents", 0) != new.pop("contents", 0) else []
+    found += [
         f"{name} is {_short(old.get(name))} there, {_short(new.get(name))} here"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 import simdyn
+from simdyn import analysis, plot
 from simdyn.bridge import kernel_setting
 from simdyn.inputs import InputError
 from simdyn.kernels.random import Stream
@@ -19,6 +20,7 @@ from simdyn.params import (
     DrawnData,
     IndependentNoiseData,
     MultiViewData,
+    PhaseDiagram,
     SignalNoiseData,
     XORData,
 )
@@ -374,6 +376,30 @@ def test_study__bad_models(data: dict[str, object], said: str) -> None:
             {"n_filters": 3, "init_std": 0.01}, {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]},
         )  # fmt: skip
     assert said in str(caught.value)
+
+
+def test_figures__of_another_model_tell_of_it_and_find_rising_contours() -> None:
+    """The error grows with the noise: its contour is where it rises to the level."""
+    study = simdyn.Study(
+        {"model": "multi_view", "n_samples": 10, "weak_norm": 1.0, "dimension": 100,
+         "noise": "orthogonal", "test_weak_only": 1.0},
+        {"n_filters": 4, "init_std": 0.01},
+        {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=50)]},
+        space={"signal_norm": [1.0, 2.0, 4.0], "noise_std": [0.01, 0.1, 0.5, 1.0]},
+        figure=PhaseDiagram(x="signal_norm", y="noise_std"), replicates=2,
+    )  # fmt: skip
+    ds = study.run()
+    line = analysis.contour(ds, "test_error", 0.1, "noise_std", rising=True).sel({"method": "sgd"})
+    mean = ds.test_error.isel(step=-1).sel({"method": "sgd"}).mean("replicate")
+    for norm in (1.0, 2.0, 4.0):
+        at = float(line.sel(signal_norm=norm))
+        interpolated = np.interp(at, mean.noise_std.values, mean.sel(signal_norm=norm).values)
+        assert interpolated == pytest.approx(0.1)
+    figure = plot.draw(ds, study.figure)
+    said = " ".join(text.get_text() for text in figure.texts)
+    for words in ("Multi-view data", "weak view alone 1", "noise orthogonal"):
+        assert words.replace(" ", "") in said.replace(" ", "").replace("\n", "")
+    assert "no contour" not in said
 
 
 def test_study__vectors_that_vary_in_number_are_not_recorded() -> None:

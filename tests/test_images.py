@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 import simdyn
-from simdyn import images
+from simdyn import images, plot
 from simdyn.explicit import initial_weights
 from simdyn.inputs import InputError
-from simdyn.params import ImageData
+from simdyn.params import ImageData, Trajectories
 from simdyn.training import run_explicit
 
 NET = simdyn.TwoLayerCNN(n_filters=3, init_std=0.05)
@@ -238,7 +238,7 @@ def test_study__of_images(tmp_path: Path, archive: Path) -> None:
     np.savez(archive, **changed)
     other = simdyn.Study(fields, NET, methods, {"noise_std": [0.0, 1.0]}, replicates=3)
     assert other.fingerprint != study.fingerprint
-    with pytest.raises(InputError, match="contents"):
+    with pytest.raises(InputError, match="the images are others"):
         other.run(tmp_path / "one.zarr")
 
 
@@ -256,7 +256,7 @@ def test_study__of_images(tmp_path: Path, archive: Path) -> None:
         ({"labels": "short"}, "'short' has shape (29,); allowed is (30,), one for each image"),
         ({"labels": "flat"}, "'flat' has shape (30, 24); allowed is (30,)"),
         ({"labels": "names"}, "'names' are <U1; allowed are integers"),
-        ({"positive": 7}, "positive = 7: no image has this label; there are 0, 1, 2"),
+        ({"positive": 7}, "positive = 7: no image has this label; the labels are 0, 1, 2"),
         ({"negative": 0}, "negative = 0: allowed is another class than positive"),
         ({"patch_size": 4}, "patch_size = 4: allowed is a divisor of 4 and 6"),
         ({"n_samples": 20}, "n_samples = 20: allowed is up to 18; there are 10 images of class 0"),
@@ -297,6 +297,53 @@ def test_uniform_weights__need_explicit_vectors() -> None:
         simdyn.simulate(data, net, plan)
     with pytest.raises(InputError, match="init = 'uniform': allowed for explicit vectors only"):
         simdyn.Study(data, net, {"sgd": [plan]})
+
+
+def test_study__trajectories_of_images_are_drawn() -> None:
+    study = simdyn.Study(
+        digits(), NET.replace(init="uniform"),
+        {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=20)],
+         "sam": [simdyn.SAM(radius=0.1, learning_rate=0.1, epochs=20)]},
+        record=simdyn.Record(log_spaced=6, variables=("train_loss", "test_error", "sam_gap")),
+        figure=Trajectories(),
+    )  # fmt: skip
+    figure = plot.draw(study.run(), Trajectories())
+    said = " ".join(text.get_text() for text in figure.texts)
+    assert "3 against 8" in said.replace("\n", " ")
+    assert "init uniform" in said.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [simdyn.Record(test_estimator="counted"), simdyn.Record(test_draws=10),
+     simdyn.Record(weights=True)],
+)  # fmt: skip
+def test_simulate__refuses_records_that_mean_nothing_for_images(record: simdyn.Record) -> None:
+    with pytest.raises(InputError, match=r"Record\..*: allowed"):
+        simdyn.simulate(digits(), NET, simdyn.SGD(learning_rate=0.1, epochs=1), record=record)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_images__of_any_scale(tmp_path: Path, archive: Path, scale: float) -> None:
+    with np.load(archive) as arrays:
+        found = {name: arrays[name] for name in ("x", "y")}
+    paths = [tmp_path / "one.npz", tmp_path / "other.npz"]
+    for path, factor in zip(paths, (1.0, scale), strict=True):
+        np.savez(path, x=factor * found["x"], y=found["y"])
+    one, other = (images.make_problem(mine(path), NET) for path in paths)
+    assert np.allclose(one.vectors, other.vectors, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((3, 3), "net = 3: allowed is a TwoLayerCNN"), ((NET, 0), "dimension = 0"),
+     ((NET, 2.5), "dimension = 2.5: allowed is an integer ≥ 1"), ((NET, True), "dimension = True")],
+)  # fmt: skip
+def test_initial_weights__bad_input(arguments: tuple[object, ...], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        initial_weights(*arguments)
+    with pytest.raises(InputError, match="replicate = -1: allowed is an integer ≥ 0"):
+        initial_weights(NET, 3, replicate=-1)
 
 
 def test_study__image_source_is_checked_before_anything_runs(tmp_path: Path) -> None:

@@ -132,15 +132,15 @@ class IndependentNoiseData(DrawnData):
     ----------
     n_samples, dimension, signal_norm, noise_std, label_flip, noise
         As for `SignalNoiseData`.
-    n_patches : int, 2 … 1025
-        Patches P of a sample.
+    n_patches : int, 2 … 33
+        Patches P of a sample; the test error's price grows like P³.
     """
 
     model: ClassVar[str] = "independent_noise"
     one_signal: ClassVar[bool] = True
 
     n_patches: Whole = described(
-        2, "P", "patches of a sample", "an integer from 2 to 1025", ge=2, le=1025
+        2, "P", "patches of a sample", "an integer from 2 to 33", ge=2, le=33
     )
 
     @property

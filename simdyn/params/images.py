@@ -19,7 +19,7 @@ class ImageData(Data):
         Training samples n, half of them of each class; the first of a class stay as n grows.
     source : str
         "digits", scikit-learn's 8×8 handwritten digits (extra ``[data]``), or the path of an
-        ``.npz`` file.
+        ``.npz`` file, from the current folder.
     images, labels : str
         Names of the file's arrays: (N, height, width) or (N, height, width, channels) numbers, and
         (N,) integers. Not read for "digits".
@@ -33,7 +33,7 @@ class ImageData(Data):
         and scaled to this. It stands where ‖μ‖ does.
     noise_std : float ≥ 0
         σ_p of each coordinate of the noise.
-    noise_patches : int ≥ 0
+    noise_patches : int, 0 … 64
         Patches that show it.
     label_flip : float, 0 ≤ p < 1/2
         Probability that a training label is flipped. Test labels are the true ones.
@@ -57,7 +57,7 @@ class ImageData(Data):
     signal_norm: Real = described(1.0, "‖x‖", "length of an image", "a finite number > 0", gt=0)
     noise_std: Real = described(0.0, "σ_p", "noise standard deviation", "a finite number ≥ 0", ge=0)
     noise_patches: Whole = described(
-        1, "P_ξ", "noise patches of a sample", "an integer from 0 to 2**31", ge=0, le=2**31
+        1, "P_ξ", "noise patches of a sample", "an integer from 0 to 64", ge=0, le=64
     )
     test_samples: Whole | None = described(
         None, "", "test samples", "an integer from 1 to 2**31", ge=1, le=2**31

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -137,6 +137,10 @@ def scale(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
     axis = ax.xaxis if which == "x" else ax.yaxis
     if is_geometric(values):
         ax.set(**{f"{which}scale": "log"})
+        if values.max() < 100.0 * values.min():  # too short for powers of ten
+            axis.set_major_locator(FixedLocator(values[:: -(-values.size // 5)].tolist()))
+            axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+            axis.set_minor_locator(NullLocator())
     elif values.size <= 3:
         axis.set_major_locator(FixedLocator(values.tolist()))
     else:

@@ -48,6 +48,7 @@ class Content:
     law: xr.DataArray | None  # (x); None where it cannot be fitted or has no place on these axes
     fit: analysis.ConstantFit | None
     law_name: str  # one of LAWS, or nothing
+    rising: bool  # does the variable grow with y?
 
     @property
     def names(self) -> list[str]:
@@ -145,12 +146,14 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
         difference = means[0].drop_vars("method") - means[1].drop_vars("method")
         paired = analysis.paired_difference(ds, figure.variable, *methods)
         error = paired["standard_error"].transpose(*plane)
-    contours = analysis.contour(ds, figure.variable, figure.level, figure.y)
+    ends = means.sortby(figure.y).isel({figure.y: [0, -1]}).mean(["method", figure.x])
+    rising = bool(ends[1] > ends[0])  # up the figure: with the noise, say, not with the signal
+    contours = analysis.contour(ds, figure.variable, figure.level, figure.y, rising=rising)
     contours = contours.sel({"method": list(methods)}).transpose("method", figure.x)
     hatched = mean("train_loss") >= figure.hatch_loss if "train_loss" in ds else None
     law, fit = _law(ds, figure, contours[0])
     return Content(figure, methods, means, contours, hatched, difference, error, law, fit,
-                   _law_name(ds))  # fmt: skip
+                   _law_name(ds), rising)  # fmt: skip
 
 
 # -- words ---------------------------------------------------------------------------------------
@@ -158,15 +161,19 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
 
 def _about_lines(content: Content) -> list[str]:
     level, said = f"{content.figure.level:g}", []
+    verb = "rise" if content.rising else "fall"
     for name, line in zip(content.names, content.contours, strict=True):
         lost, several = int(line.isnull().sum()), int((line["crossings"] > 1).sum())
         if lost == line.size:
-            said.append(f"{name} has no contour: in no column does its mean fall to {level}.")
+            said.append(f"{name} has no contour: in no column does its mean {verb} to {level}.")
         elif lost:
-            said.append(f"In {lost} of {line.size} columns {name}'s mean does not fall to {level}.")
+            said.append(
+                f"In {lost} of {line.size} columns {name}'s mean does not {verb} to {level}."
+            )
         if several:
-            said.append(f"In {words.count(several, 'column')} {name}'s mean falls to {level} more "
-                        "than once, and the last is drawn.")  # fmt: skip
+            drawn = "first" if content.rising else "last"
+            said.append(f"In {words.count(several, 'column')} {name}'s mean {verb}s to {level} "
+                        f"more than once, and the {drawn} is drawn.")  # fmt: skip
     fit = content.fit
     if fit is not None and fit.points:
         spread = f", residuals {fit.spread:.1%}" if fit.points > 1 else ""
@@ -338,7 +345,7 @@ def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure
             title = " − ".join(content.names)
         ax.set_title(f"({'abc'[index]}) {title}", pad=4)
         ax.set_xlabel(artists.label(content.mean[content.figure.x]))
-        ax.tick_params(labelleft=index == 0)
+        ax.tick_params(which="both", labelleft=index == 0)
     axes[0].set_ylabel(artists.label(content.mean[content.figure.y]))
 
     beside = sheet.add_axes(LEFT + panels * (wide + GAP), TOP, 0.11, PANEL)

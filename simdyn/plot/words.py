@@ -14,6 +14,8 @@ from simdyn.plot import artists
 ACRONYMS = {"sgd": "SGD", "sam": "SAM", "gd": "GD"}
 NBSP = "\u00a0"
 MODEL_WORDS = {"xor": "XOR", "independent_noise": "independent noise", "multi_view": "multi-view"}
+CLASSES = ("positive", "negative")
+TOLD_ELSEWHERE = ("activation_shape", *CLASSES)
 
 
 def spoken(method: str) -> str:
@@ -39,8 +41,7 @@ def data(ds: xr.Dataset) -> str:
         said = {name: str(ds[name].item()) for name in ("source", "positive", "negative")
                 if name in ds and ds[name].ndim == 0}  # fmt: skip
         source = Path(said.get("source", "several sources")).stem
-        labels = " against ".join(said[name] for name in ("positive", "negative") if name in said)
-        return f"{source}: {labels}" if labels else source
+        return f"{source}: " + " against ".join(said.get(name, "swept") for name in CLASSES)
     return "" if model == SignalNoiseData.model else f"{MODEL_WORDS.get(model, model)} data"
 
 
@@ -51,10 +52,14 @@ def held(ds: xr.Dataset) -> str:
     items = []
     for name in (*(size for size in sizes if size in ds.coords and size not in ds.dims), *rest):
         symbol = artists.math_symbol(ds[name].attrs.get("symbol", ""))
-        if symbol and np.issubdtype(ds[name].dtype, np.number):
-            low, high = float(ds[name].min()), float(ds[name].max())
-            value = f"{low:g}" if low == high else f"{low:g}…{high:g}"
+        if name in CLASSES or not np.issubdtype(ds[name].dtype, np.number):
+            continue
+        low, high = float(ds[name].min()), float(ds[name].max())
+        value = f"{low:g}" if low == high else f"{low:g}…{high:g}"
+        if symbol:
             items.append(f"{symbol}{NBSP}={NBSP}{value}")
+        elif name not in TOLD_ELSEWHERE and high > 0.0:
+            items.append(f"{ds[name].attrs.get('long_name', name)} {value}")
     return ", ".join(items)
 
 
@@ -98,7 +103,8 @@ def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
 
 def network(ds: xr.Dataset) -> str:
     """What of the network is not the paper's: activation, output, loss, reduction."""
-    usual = {"activation": "relu", "output": "mean", "loss": "logistic", "reduction": "mean"}
+    usual = {"activation": "relu", "output": "mean", "loss": "logistic", "reduction": "mean",
+             "init": "gaussian", "noise": "isotropic"}  # fmt: skip
     said = []
     for name, value in usual.items():
         if name in ds and ds[name].ndim == 0 and str(ds[name].item()) != value:
@@ -111,7 +117,8 @@ def network(ds: xr.Dataset) -> str:
 def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
     """Sentences: what was held, and how each method trains."""
     about = ", ".join(filter(None, (data(ds), held(ds), network(ds))))
-    return [f"{sentence}." for sentence in (about, plans(ds, methods)) if sentence]
+    sentences = filter(None, (about, plans(ds, methods)))
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
 
 
 def origin(ds: xr.Dataset) -> str:

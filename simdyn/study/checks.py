@@ -89,7 +89,7 @@ def check_points(study: "Study") -> int:
     for index in _checked_indices(study):
         point = study.space.point(index)
         if isinstance(point.data, ImageData):
-            _check_images(point.data)
+            _check_images(point.data, study.space.place(index))
         for method, plan in zip(study.space.methods, point.plans, strict=True):
             size = study.record.updates(plan, point.data.n_samples, "last").size
             counts.setdefault(size, f"{size} for {method} at point {index}")
@@ -101,8 +101,11 @@ def check_points(study: "Study") -> int:
     return next(iter(counts))
 
 
-def _check_images(data: ImageData) -> None:
+def _check_images(data: ImageData, place: str) -> None:
     """What is wrong with a file is told before anything runs."""
     from simdyn.images import sizes
 
-    sizes(data)
+    try:
+        sizes(data)
+    except InputError as problem:
+        raise InputError(f"{problem}{place}") from None

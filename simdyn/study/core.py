@@ -187,7 +187,8 @@ class Study:
         contents = {"contents": self._contents()} if self.data_law is ImageData else {}
         record = {**record, "variables": list(self.variables), **self._testing}
         return {
-            "data": {"model": self.data_law.model, **getattr(space.data, kind), **contents},
+            "data": {"model": self.data_law.model, **getattr(space.data, kind)},
+            **contents,
             "network": getattr(space.net, kind),
             "methods": {
                 name: [{"optimiser": s.owner.__name__, **getattr(s, kind)} for s in plan]
