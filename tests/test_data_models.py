@@ -132,13 +132,13 @@ def features(patches: np.ndarray, truth: np.ndarray, filters: np.ndarray) -> np.
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "orthogonal"])
-@pytest.mark.parametrize("dimension", [2, 3, 6, 40])
+@pytest.mark.parametrize("dimension", [2, 6, 40])
 @pytest.mark.parametrize("law", CASES)
 def test_draw__moments_are_those_of_drawn_vectors(
     law: Callable[..., Case], dimension: int, noise: str
 ) -> None:
     case = law(dimension, noise, n=3)
-    net, draws = net_of(1, 0.3), 4000
+    net, draws = net_of(1, 0.3), 1500
     rng = np.random.default_rng(dimension)
     ours, plain = [], []
     for k in range(draws):
@@ -258,7 +258,7 @@ def trained(case: Case, estimator: str, draws: int, **more: object) -> tuple[obj
 def test_simulate__test_error_of_the_final_weights(
     law: Callable[..., Case], estimator: str, noise: str, activation: str
 ) -> None:
-    case, points = law(9, noise, n=6), 200_000
+    case, points = law(9, noise, n=6), 100_000
     if law is cluster and estimator == "radial":
         with pytest.raises(InputError, match="allowed where signal and noise are in patches"):
             trained(case, estimator, 1000)
