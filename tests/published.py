@@ -1,4 +1,4 @@
-"""Published numbers of others, met: python tests/published.py [--replicates 20] [--cells].
+"""Published numbers of others, met: python tests/published.py [--replicates 20] [--only N RATIO].
 
 Karhadkar, George, Murray, Montúfar and Needell, "Benign overfitting in leaky ReLU networks with
 moderate input dimension" (NeurIPS 2024, arXiv 2403.06903), published their code and its results:
@@ -107,12 +107,14 @@ def z_score(published: float, ours: np.ndarray, rng: np.random.Generator) -> flo
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=20, help="trials a cell (20)")
+    parser.add_argument("--only", nargs=2, metavar=("N", "RATIO"), help='one block: "50-80" "6-10"')
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     print(f"{'n':>8} {'d/n':>5} {'published':>10} {'simdyn':>10} {'z':>6}")
     scores, rng = [], np.random.default_rng(chosen.seed)
     with ProcessPoolExecutor(os.cpu_count()) as workers:
-        for block in itertools.product(SAMPLES, RATIOS):
+        every = itertools.product(SAMPLES, RATIOS)
+        for block in [tuple(chosen.only)] if chosen.only else every:
             cells = list(itertools.product(SAMPLES[block[0]], RATIOS[block[1]]))
             tasks = [(chosen.seed, *cell, k) for cell in cells for k in range(chosen.replicates)]
             found = list(workers.map(numbered, tasks, chunksize=5))
