@@ -233,9 +233,8 @@ def prepare(pointers: tuple[Pointed, ...], drawn: bool = True) -> float:
     gc.disable()  # it would walk the compiler's many objects again and again
     try:
         if not kernels_kept() and available_threads() > 1:
-            with compiled_beside(*pointers[2:]):  # the two processes have about equal shares
+            with compiled_beside(*pointers[1:]):  # the two processes have about equal shares
                 train()
-                test()
                 if drawn:
                     compile_for(run_point, *point_arguments(**point, pointers=pointers))
         for pointer in pointers:
