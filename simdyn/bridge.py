@@ -30,11 +30,7 @@ from simdyn.params import (
     TwoLayerCNN,
     View,
 )
-from simdyn.schema import (
-    ALWAYS,
-    VARIABLES,
-    as_json,
-)
+from simdyn.schema import ALWAYS, VARIABLES, as_json
 from simdyn.threads import available_threads
 
 ACTIVATIONS = {

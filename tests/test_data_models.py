@@ -175,8 +175,6 @@ def _by_view(patches: np.ndarray) -> np.ndarray:
 
 def test_draw__how_often_each_view_is_shown() -> None:
     n = 20_000
-    drawn = draw(multi_view(50, n=n).data.replace(n_samples=300), net_of(1, 0.1))
-    assert drawn.labels.size == 300
     data = multi_view(2, n=n).data
     counts = np.diff(draw(data, net_of(1, 0.1)).start)
     assert set(counts) == {2, 3}

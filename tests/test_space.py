@@ -381,7 +381,7 @@ def test_point__formula_at_swept_field_is_overridden() -> None:
 def test_point__formulas_that_fail(data: dict[str, str], words: str) -> None:
     message = refusal(data=data)
     assert words in message
-    assert any(f"data.{field}" in message for field in data) or next(iter(data)) in message
+    assert any(field in message for field in data)
 
 
 def test_point__integer_formula_within_rounding() -> None:
