@@ -125,8 +125,8 @@ def cut(images: Floats, size: int) -> Floats:
     return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(n, -1, size * size * channels)
 
 
-def classes(data: ImageData) -> tuple[Floats, Floats]:
-    """Patches of the images of label +1 and of label −1.
+def members(data: ImageData) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Which images of the source are of label +1, and which of label −1.
 
     Raises
     ------
@@ -142,11 +142,11 @@ def classes(data: ImageData) -> tuple[Floats, Floats]:
         )
     found = []
     for name, wanted in (("positive", data.positive), ("negative", data.negative)):
-        chosen = source.images[source.labels == wanted]
-        if not len(chosen):
+        chosen = np.flatnonzero(source.labels == wanted)
+        if not chosen.size:
             known = ", ".join(map(str, np.unique(source.labels)[:20]))
             raise InputError(f"{name} = {wanted}: no image has this label; the labels are {known}")
-        found.append(cut(chosen, data.patch_size))
+        found.append(chosen)
     return found[0], found[1]
 
 
@@ -185,9 +185,11 @@ def shares(count: int) -> tuple[int, int]:
 
 def sizes(data: ImageData) -> tuple[int, int]:
     """At most how many distinct vectors a training problem has, and their dimension."""
-    positive, negative = classes(data)
+    positive, negative = members(data)
     test_sizes(data, len(positive), len(negative))
-    _, patches, d = positive.shape
+    _, height, width, channels = load(data).images.shape
+    d = data.patch_size**2 * channels
+    patches = height * width * channels // d
     return data.n_samples * (patches + min(1, data.noise_patches)), d
 
 
@@ -227,7 +229,8 @@ def make_problem(data: ImageData, net: TwoLayerCNN, seed: int = 0, replicate: in
     InputError
         One line that names the field, the value and what is allowed.
     """
-    positive, negative = classes(data)
+    images = load(data).images
+    positive, negative = members(data)
     tests = test_sizes(data, len(positive), len(negative))
     taken = []
     for k, (own, training, tested) in enumerate(
@@ -235,7 +238,8 @@ def make_problem(data: ImageData, net: TwoLayerCNN, seed: int = 0, replicate: in
     ):
         order = generator(seed, replicate, f"split {k}").permutation(len(own))
         # Tests are taken from the end, so that more training samples leave those of before.
-        taken.append((own[order[:training]], own[order[::-1][:tested]]))
+        chosen = own[order[:training]], own[order[::-1][:tested]]
+        taken.append(tuple(cut(images[each], data.patch_size) for each in chosen))
     (up, test_up), (down, test_down) = taken
     samples, truth = _alternate(up, down)
     unseen, test_labels = _alternate(test_up, test_down)

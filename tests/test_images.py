@@ -160,7 +160,8 @@ def test_simulate__test_error_on_images_put_together_by_hand() -> None:
     problem = images.make_problem(data, NET)
     trained = simdyn.train(problem, plan, record=simdyn.Record(every=30, weights=True))
     weights = trained.weights.isel(step=-1).values
-    up, down = images.classes(data)
+    everyone = images.load(data).images
+    up, down = (images.cut(everyone[own], 8) for own in images.members(data))
     train = patches_of(problem)[:, 0]
     everything = np.concatenate([up, down])[:, 0]
     truth = np.repeat([1.0, -1.0], [len(up), len(down)])
