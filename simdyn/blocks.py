@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from simdyn.space import Point
 
 # Nominal seconds on one core, as `tests/speed` measured them. They shape blocks, and blocks shape
 # stores, so they are fixed numbers: a store does not depend on the machine that made it.
-BLOCK_SECONDS, BLOCK_BYTES, MIN_BLOCKS = 0.5, 2**25, 32
+BLOCK_SECONDS, BLOCK_BYTES = 0.5, 2**25
+# Enough blocks for many cores; and few enough, in long studies, for a file system to bear.
+MIN_BLOCKS, MAX_BLOCKS = 32, 50_000
 PRODUCT_SECONDS = 2.5e-10  # for each of the 2m·q² products of a gradient
 DRAW_SECONDS = 4.0e-8  # for each coordinate of a drawn vector
 LINE_SECONDS = 1.0e-7  # for each filter of a line
@@ -86,7 +89,7 @@ def block_shape(lengths: Sequence[int], cost: float, size: int) -> tuple[int, ..
         Bytes of everything.
     """
     cells = math.prod(lengths)
-    target = min(BLOCK_SECONDS, cost / MIN_BLOCKS)
+    target = max(min(BLOCK_SECONDS, cost / MIN_BLOCKS), cost / MAX_BLOCKS)
     room = min(target * cells / cost, BLOCK_BYTES * cells / max(size, 1))
     shape = []
     for length in reversed(lengths):
@@ -96,11 +99,55 @@ def block_shape(lengths: Sequence[int], cost: float, size: int) -> tuple[int, ..
     return tuple(reversed(shape))
 
 
-def cut(lengths: Sequence[int], shape: Sequence[int]) -> Iterator[Block]:
-    """All blocks of a shape, numbered in C order; those at the far edges may be smaller."""
-    counts = [-(-n // k) for n, k in zip(lengths, shape, strict=True)]
-    for number, place in enumerate(np.ndindex(*counts)):
+class Blocks(Sequence[Block]):
+    """All blocks of a shape, numbered in C order, made when asked for.
+
+    Those at the far edges may be smaller.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Lengths of the grid dims, then replicates.
+    shape : sequence of int
+        Of a block, along each of them.
+    """
+
+    def __init__(self, lengths: Sequence[int], shape: Sequence[int]) -> None:
+        self.lengths, self.shape = tuple(lengths), tuple(shape)
+        self.counts = tuple(-(-n // k) for n, k in zip(lengths, shape, strict=True))
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    @overload
+    def __getitem__(self, number: int) -> Block: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> tuple[Block, ...]: ...
+
+    def __getitem__(self, number: int | slice) -> Block | tuple[Block, ...]:
+        if isinstance(number, slice):
+            return tuple(self[k] for k in range(*number.indices(len(self))))
+        if not -len(self) <= number < len(self):
+            raise IndexError(number)
+        number %= len(self)
         region = tuple(
-            slice(i * k, min((i + 1) * k, n)) for i, k, n in zip(place, shape, lengths, strict=True)
+            slice(i * k, min((i + 1) * k, n))
+            for i, k, n in zip(self.place(number), self.shape, self.lengths, strict=True)
         )
-        yield Block(number, region)
+        return Block(number, region)
+
+    def place(self, number: int) -> tuple[int, ...]:
+        """Index of a block among the blocks, as chunks of its values are named."""
+        return tuple(int(i) for i in np.unravel_index(number, self.counts))
+
+    def cells(self, numbers: Iterable[int]) -> int:
+        """Points times replicates of some of the blocks."""
+        if isinstance(numbers, range) and numbers == range(len(self)):
+            return math.prod(self.lengths)
+        return sum(self[number].cells for number in numbers)
+
+    def holding(self, cell: Sequence[int]) -> int:
+        """Number of the block that holds a cell (index in the grid, replicate)."""
+        place = tuple(i // k for i, k in zip(cell, self.shape, strict=True))
+        return int(np.ravel_multi_index(place, self.counts))

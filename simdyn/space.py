@@ -294,6 +294,15 @@ class Space:
         """Index of every point, the last axis fastest."""
         return np.ndindex(*self.shape)
 
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Grid dims and the axes along each."""
+        return {name: (name,) for name in self.axes}
+
+    def wanted(self, index: Sequence[int]) -> bool:
+        """Is the point to be computed?"""
+        return True
+
     def place(self, index: Sequence[int]) -> str:
         """Where a point lies, as the end of a message; nothing where nothing is swept."""
         told = ", ".join(

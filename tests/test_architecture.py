@@ -218,6 +218,17 @@ def test_packaging__every_folder_of_code_is_shipped() -> None:
     assert config["project"]["scripts"] == {"simdyn": "simdyn.cli:main"}
 
 
+# Libraries of extras, and the rooms that may ask for them.
+OF_EXTRAS = {
+    "sklearn": ("data", {"images"}), "distributed": ("cluster", {"run", "cli"}),
+    "dask_jobqueue": ("cluster", {"run"}), "h5netcdf": ("netcdf", {"store"}),
+}  # fmt: skip
+
+
+def library_named(module: str) -> str:
+    return {"sklearn": "scikit-learn"}.get(module, module.replace("_", "-"))
+
+
 def test_packaging__core_imports_are_declared() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = {text.split(">")[0] for text in config["project"]["dependencies"]}
@@ -226,8 +237,12 @@ def test_packaging__core_imports_are_declared() -> None:
     for path in sources():
         for name in imports(path, everywhere=True):
             library = name.split(".")[0]
-            if library == "sklearn":  # of the extra [data]: never at the top of a file
-                assert path.name == "images.py"
+            if library in OF_EXTRAS:  # never at the top of a file
+                extra, rooms = OF_EXTRAS[library]
+                assert library_named(library) in " ".join(
+                    config["project"]["optional-dependencies"][extra]
+                )
+                assert room_of(path) in rooms
                 assert name not in imports(path)
                 continue
             if library not in sys.stdlib_module_names and library != "simdyn":

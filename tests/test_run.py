@@ -176,7 +176,7 @@ def test_run_study__a_point_that_fails_is_marked_and_the_rest_goes_on(
             raise problem
         return simulation.run_replicates(data, *arguments)
 
-    monkeypatch.setattr("simdyn.run.run_replicates", run_replicates)
+    monkeypatch.setattr("simdyn.run.block.run_replicates", run_replicates)
     heard = Heard()
     results = run_study(study(), tmp_path / "one.zarr", progress=heard)
     bad = {"dimension": 30, "signal_norm": 1.0}
@@ -213,7 +213,7 @@ def test_run_study__an_unexpected_exception_stops_the_kernels_at_once(
             raise KeyboardInterrupt
         return simulation.run_replicates(data, *arguments)
 
-    monkeypatch.setattr("simdyn.run.run_replicates", run_replicates)
+    monkeypatch.setattr("simdyn.run.block.run_replicates", run_replicates)
     began = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
         made.run(threads=3)

@@ -107,7 +107,7 @@ def test_write__round_trip(tmp_path: Path) -> None:
     written = {}
     for block in made.blocks:
         arrays = written[block.number] = computed(made, block)
-        store.write(block, arrays, 0.5)
+        store.write(block, arrays)
     again = Store(tmp_path / "one.zarr", study())
     for block in made.blocks:
         assert again.is_done(block)
@@ -128,21 +128,20 @@ def test_write__one_chunk_for_each_block_and_variable(finished: Path) -> None:
         inner = made.layout.shape(name)[4:]
         assert meta["chunk_grid"]["configuration"]["chunk_shape"] == [*grid, 2, replicates, *inner]
         assert meta["dimension_names"] == list(made.layout.dims(name))
-    for name in ("sha256", "seconds"):
-        receipts = [path for path in (finished / "receipts" / name / "c").rglob("*")
-                    if path.is_file()]  # fmt: skip
-        assert len(receipts) == len(made.blocks)
+    receipts = [path for path in (finished / "receipts" / "sha256" / "c").rglob("*")
+                if path.is_file()]  # fmt: skip
+    assert len(receipts) == len(made.blocks)
 
 
 def test_write__a_block_touches_its_own_chunks_only(tmp_path: Path) -> None:
     made, path = study(), tmp_path / "one.zarr"
     store = Store(path, made)
     before = files(path)
-    store.write(made.blocks[3], computed(made, made.blocks[3]), 0.5)
+    store.write(made.blocks[3], computed(made, made.blocks[3]))
     after = files(path)
     assert {name: after[name] for name in before} == before
     fresh = sorted(after.keys() - before.keys())
-    assert len(fresh) == len(made.variables) + 2
+    assert len(fresh) == len(made.variables) + 1
     assert {name.split("/")[0] for name in fresh} == {*made.variables, "receipts"}
 
 
@@ -154,7 +153,7 @@ def test_write__empty_chunks_too(tmp_path: Path) -> None:
         for name, values in computed(made, block).items()
     }
     store = Store(path, made)
-    store.write(block, arrays, 0.0)
+    store.write(block, arrays)
     assert store.is_done(block)
     for name in made.variables:
         assert sum(item.is_file() for item in (path / name / "c").rglob("*")) == 1
@@ -182,7 +181,7 @@ def test_store__equal_physics_gives_equal_value_files(finished: Path, tmp_path: 
 
     def kept(folder: Path) -> dict[str, bytes]:
         return {name: content for name, content in files(folder).items()
-                if not name.startswith(("log/", "receipts/seconds/"))}  # fmt: skip
+                if not name.startswith("log/2")}  # fmt: skip
 
     assert kept(tmp_path / "two.zarr") == kept(finished)
 
@@ -287,11 +286,11 @@ def test_is_done__values_without_receipt_and_receipt_without_values(tmp_path: Pa
     assert not store.is_done(block)
     assert not store.has_receipt(block)
     arrays = computed(made, block)
-    store.write(block, arrays, 0.5)
+    store.write(block, arrays)
     shutil.rmtree(tmp_path / "one.zarr" / "receipts" / "sha256" / "c")
     assert not store.is_done(block)
     assert not store.has_receipt(block)
-    store.write(block, arrays, 0.5)
+    store.write(block, arrays)
     shutil.rmtree(tmp_path / "one.zarr" / "margin" / "c")
     assert not store.is_done(block)
     assert store.has_receipt(block)
@@ -302,7 +301,7 @@ def test_is_done__values_without_receipt_and_receipt_without_values(tmp_path: Pa
     [
         lambda path: shutil.rmtree(path / "train_loss"),
         lambda path: shutil.rmtree(path / "receipts"),
-        lambda path: shutil.rmtree(path / "receipts" / "seconds"),
+        lambda path: shutil.rmtree(path / "receipts" / "sha256"),
         lambda path: (path / "train_loss" / "zarr.json").write_text("{"),
         lambda path: (path / "train_loss" / "zarr.json").write_text("{}"),
         lambda path: (path / "zarr.json").write_text("{"),
@@ -318,6 +317,7 @@ def test_store__damaged_structure_is_bad_input(copied: Path, damage: Callable[[P
     before = files(copied)
     message = refusal(lambda: Store(copied, study()))
     assert str(copied) in message
+    assert "`simdyn run STUDY` repairs it" in message
     assert files(copied) == before
 
 
@@ -328,7 +328,7 @@ def test_store__damaged_structure_is_bad_input(copied: Path, damage: Callable[[P
     ("changes", "words"),
     [
         ({"seed": 6}, "seed is 5 there, 6 here"),
-        ({"replicates": 4}, "replicates is 3 there, 4 here"),
+        ({"replicates": 2}, "replicates is 3 there, 2 here"),
         ({"data": {**DATA, "noise_std": 2}}, "data.noise_std is 1.0 there, 2.0 here"),
         ({"record": Record()}, "record."), ({"methods": {"sgd": METHODS["sgd"]}}, "methods.sam"),
         ({"space": {**SPACE, "dimension": [20]}}, "space.dimension is [20,30,40] there, [20] here"),
@@ -359,7 +359,7 @@ def test_store__other_order_of_methods_or_axes_does_not_mix_values(
     first, other = study(), study(**changes)
     store = Store(tmp_path / "one.zarr", first)
     for block in first.blocks[:3]:
-        store.write(block, computed(first, block), 0.0)
+        store.write(block, computed(first, block))
     try:
         mixed = other.run(tmp_path / "one.zarr")
     except InputError:
@@ -413,7 +413,7 @@ def test_store__failure_while_allocating_leaves_nothing(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("simdyn.store.Store._create", staticmethod(full))
+    monkeypatch.setattr("simdyn.store.layout._create", full)
     message = refusal(lambda: Store(tmp_path / "one.zarr", study()))
     assert message.endswith("cannot be written: No space left on device")
     assert list(tmp_path.iterdir()) == []
@@ -425,7 +425,7 @@ def test_store__failure_while_renaming_leaves_nothing(
     def refuse(*_: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("simdyn.store.os.rename", refuse)
+    monkeypatch.setattr("simdyn.store.core.os.rename", refuse)
     assert "Operation not permitted" in refusal(lambda: Store(tmp_path / "one.zarr", study()))
     assert list(tmp_path.iterdir()) == []
 
@@ -450,7 +450,7 @@ def test_write__disk_full_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(store._arrays, "train_loss", Full())
     block = made.blocks[0]
-    message = refusal(lambda: store.write(block, computed(made, block), 0.0))
+    message = refusal(lambda: store.write(block, computed(made, block)))
     assert message == f"{store.path}: cannot be written: No space left on device"
     assert not store.has_receipt(block)
 
@@ -540,7 +540,7 @@ def test_open_results__unfinished_store_shows_what_is_missing(tmp_path: Path) ->
     assert (open_results(path)["status"].values == 0).all()
     assert np.isnan(open_results(path)["train_loss"].values).all()
     for block in made.blocks[::2]:
-        store.write(block, computed(made, block), 0.0)
+        store.write(block, computed(made, block))
     results = open_results(path)
     present = results["status"].values != 0
     assert 0 < present.sum() < present.size
@@ -561,7 +561,7 @@ def test_store__stands_when_block_sizes_of_the_package_change(
     first = small()
     store = Store(path, first)
     for block in first.blocks[:-1]:
-        store.write(block, computed(first, block), 0.0)
+        store.write(block, computed(first, block))
     monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", after)
     other = small()
     assert len(other.blocks) != len(first.blocks)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simdyn import blocks, load_study
-from simdyn.blocks import block_shape, cut
+from simdyn.blocks import Blocks, block_shape
 from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, PhaseDiagram, Record, SignalNoiseData, TwoLayerCNN
 from simdyn.schema import SCALARS
@@ -488,7 +488,7 @@ def test_blocks__cover_every_cell_exactly_once(lengths: list[int], cost: float, 
     assert len(shape) == len(lengths)
     assert all(1 <= k <= n for k, n in zip(shape, lengths, strict=True))
     times = np.zeros(lengths, dtype=int)
-    made = list(cut(lengths, shape))
+    made = list(Blocks(lengths, shape))
     for number, block in enumerate(made):
         assert block.number == number
         # A block is one chunk: it begins at a multiple of the shape and is not larger.
@@ -513,7 +513,8 @@ def test_block_shape__not_longer_and_not_larger_than_meant(
 ) -> None:
     cells, block = math.prod(lengths), math.prod(block_shape(lengths, cost, size))
     if block > 1:
-        assert block * cost / cells <= min(blocks.BLOCK_SECONDS, cost / blocks.MIN_BLOCKS) * 1.0001
+        most = min(blocks.BLOCK_SECONDS, cost / blocks.MIN_BLOCKS)
+        assert block * cost / cells <= max(most, cost / blocks.MAX_BLOCKS) * 1.0001
         assert block * size / cells <= blocks.BLOCK_BYTES * 1.0001
 
 

@@ -6,8 +6,10 @@ import sys
 import typer
 
 from simdyn.cli.claims import check
+from simdyn.cli.plan import plan
 from simdyn.cli.setting import simulate
-from simdyn.cli.studies import plan, plot, run, status, verify
+from simdyn.cli.stores import export, replay, status, verify
+from simdyn.cli.studies import plot, run, worker
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,7 +32,7 @@ Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
 130: interrupted (run the same command to go on).""",
 )
 
-for command in (run, plan, status, verify, plot, check, simulate):
+for command in (run, plan, status, verify, plot, replay, export, worker, check, simulate):
     app.command()(command)
 
 

@@ -21,6 +21,33 @@ Threads = Annotated[
 Smoke = Annotated[
     bool, typer.Option("--smoke", help="The study's small variant; results are named NAME-smoke.")
 ]
+StoreFile = Annotated[
+    Path,
+    typer.Argument(metavar="STUDY|STORE", help="Study file, NAME.toml, or its store, NAME.zarr."),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Run on a Dask cluster: a scheduler's address, or local:N.",
+    ),
+]
+Slurm = Annotated[bool, typer.Option("--slurm", help="On Slurm jobs, by dask-jobqueue.")]
+Pbs = Annotated[bool, typer.Option("--pbs", help="On PBS jobs, by dask-jobqueue.")]
+JobCount = Annotated[int, typer.Option("--jobs", metavar="N", help="Number of jobs.")]
+Cores = Annotated[int, typer.Option("--cores", metavar="N", help="Cores of a job.")]
+Memory = Annotated[str, typer.Option("--memory", metavar="SIZE", help="Memory of a job.")]
+Walltime = Annotated[str, typer.Option("--walltime", metavar="HH:MM:SS", help="Time of a job.")]
+Queue = Annotated[
+    str | None, typer.Option("--queue", metavar="NAME", help="Queue or partition of the jobs.")
+]
+Account = Annotated[
+    str | None, typer.Option("--account", metavar="NAME", help="Account the jobs are charged to.")
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Compute points again that failed.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 

@@ -14,13 +14,16 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+SHOWN_FAILURES = 20
+
+
 class Display:
     """Progress with rate and time left: a bar on a terminal, plain lines otherwise."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.bar: Any = None
-        self.runs = self.done = self.fresh = 0
+        self.runs = self.done = self.fresh = self.failures = 0
         self.compile_seconds = 0.0
         self.began = self.spoke = time.monotonic()
 
@@ -71,7 +74,15 @@ class Display:
 
     def failed(self, place: str, cause: str) -> None:
         """A point failed; the study goes on."""
-        typer.echo(f"  {place} failed: {cause}", err=True)
+        self.failures += 1
+        if self.failures <= SHOWN_FAILURES:
+            typer.echo(f"  {place} failed: {cause}", err=True)
+        if self.failures == SHOWN_FAILURES:
+            typer.echo("  further failures are not shown; `simdyn status` counts them", err=True)
+
+    def note(self, text: str) -> None:
+        """Something else that a user should know."""
+        typer.echo(f"  {text}", err=True)
 
     def close(self) -> None:
         """Leave the terminal clean."""

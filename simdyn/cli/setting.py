@@ -57,20 +57,20 @@ def simulate(
         results = simdyn.simulate(
             data, net, phase, seed=seed, replicates=replicates, record=record, threads=threads
         )
-        _print_course(results, as_json)
+        print_course(results, as_json)
 
 
-def _print_course(results: "xr.Dataset", as_json: bool) -> None:
+def print_course(results: "xr.Dataset", as_json: bool) -> None:
     """One line a recorded state, or one JSON object of lists."""
-    table = {
-        "update": results["update"],
-        "train_loss": results["train_loss"].mean("replicate"),
-        "test_error": results["test_error"].mean("replicate"),
-        "signal_coef": results["signal_coef"].max(("sign", "filter")).mean("replicate"),
-        "noise_coef": abs(results["noise_coef"])
-        .max(("sign", "filter", "sample"))
-        .mean("replicate"),
-    }
+    table = {"update": results["update"]}
+    for name in ("train_loss", "train_error", "test_error"):
+        if name in results and not (name == "train_error" and "signal_coef" in results):
+            table[name] = results[name].mean("replicate")
+    for name in ("signal_coef", "noise_coef", "coef"):
+        if name in results:
+            largest = abs(results[name]) if name != "signal_coef" else results[name]
+            inner = [dim for dim in largest.dims if dim not in ("replicate", "step")]
+            table[name] = largest.max(inner).mean("replicate")
     columns = {name: values.values.tolist() for name, values in table.items()}
     if as_json:
         ends = {name: results[name].values.tolist() for name in ("status", "status_step")}

@@ -1,32 +1,53 @@
-"""Commands about a study file: run, plan, status, verify, plot."""
+"""Commands that compute or draw a study: run, worker, plot."""
 
+import contextlib
 import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simdyn.cli.options import FAILED, Json, Out, Smoke, StudyFile, Threads, guard
-from simdyn.cli.progress import Display, clock
+from simdyn.cli.options import (
+    Account,
+    Cores,
+    Dask,
+    JobCount,
+    Json,
+    Memory,
+    Out,
+    Pbs,
+    Queue,
+    RetryFailed,
+    Slurm,
+    Smoke,
+    StudyFile,
+    Threads,
+    Walltime,
+    guard,
+)
+from simdyn.cli.progress import Display
 
 if TYPE_CHECKING:
     import xarray as xr
+    from distributed import Client
 
-    from simdyn.store import Store
     from simdyn.study import Study
 
 
-def _load(path: Path, smoke: bool) -> "Study":
+def load(path: Path, smoke: bool) -> "Study":
+    """The study of a file, or its small variant."""
     from simdyn.study import load_study
 
     study = load_study(path)
     return study.smoke() if smoke else study
 
 
-def _store_path(study: "Study", out: Path) -> Path:
+def store_path(study: "Study", out: Path) -> Path:
+    """Where a study's results lie."""
     return out / "results" / f"{study.name}.zarr"
 
 
@@ -58,36 +79,85 @@ def _raise_interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
+@contextlib.contextmanager
+def _cluster(
+    dask: str | None, slurm: bool, pbs: bool, threads: int | None, number: int, jobs: dict[str, Any]
+) -> Iterator["Client | None"]:
+    """The cluster that was asked for; none where it was none."""
+    from simdyn.inputs import InputError
+
+    asked = {"--dask": dask is not None, "--slurm": slurm, "--pbs": pbs,
+             "--threads": threads is not None}  # fmt: skip
+    names = [name for name, given in asked.items() if given]
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(names)}: allowed is one of them")
+    if not names or names == ["--threads"]:
+        yield None
+        return
+    from simdyn.run.clusters import Jobs, open_client, open_jobs
+
+    if dask is not None:
+        opened = open_client(dask)
+    else:
+        if number < 1:
+            raise InputError(f"jobs = {number}: allowed is an integer ≥ 1")
+        opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
+    with opened as client:
+        yield client
+
+
 def run(
     study_file: StudyFile,
     out: Out = Path(),
     smoke: Smoke = False,
     threads: Threads = None,
+    dask: Dask = None,
+    slurm: Slurm = False,
+    pbs: Pbs = False,
+    jobs: JobCount = 1,
+    cores: Cores = 8,
+    memory: Memory = "8GB",
+    walltime: Walltime = "01:00:00",
+    queue: Queue = None,
+    account: Account = None,
+    retry_failed: RetryFailed = False,
     as_json: Json = False,
 ) -> None:
     """Simulate every point of a study, keep the results, and draw its figure.
 
     Writes results/NAME.zarr and figures/NAME.png and .pdf. What the store already holds is kept:
-    after Ctrl-C or a crash the same command goes on where it stood, to the same values.
+    after Ctrl-C or a crash the same command goes on where it stood, to the same values, on threads
+    or on any cluster; what is damaged is repaired; where axes, methods or replicates were added,
+    only these are computed.
     """
     with guard():
-        study = _load(study_file, smoke)
+        study = load(study_file, smoke)
         _check_folders(study, out)
         from simdyn.run import run_study
 
         signal.signal(signal.SIGTERM, _raise_interrupt)
-        path, display = _store_path(study, out), Display(study.name)
+        path, display = store_path(study, out), Display(study.name)
+        asked = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,
+                 "account": account}  # fmt: skip
         began = time.monotonic()
-        try:
-            results = run_study(study, path, threads=threads, progress=display)
-        finally:
-            display.close()
+        with _cluster(dask, slurm, pbs, threads, jobs, asked) as client:
+            opened = time.monotonic()
+            try:
+                results = run_study(
+                    study, path, threads=threads, client=client, retry_failed=retry_failed,
+                    progress=display,
+                )  # fmt: skip
+            finally:
+                display.close()
+            ran = time.monotonic()
         figures = _draw(study, results, out)
         seconds = time.monotonic() - began
         if as_json:
             report = {"store": str(path), "figures": list(map(str, figures)), "runs": study.runs,
-                      "computed": display.fresh, "seconds": round(seconds, 3),
-                      "compile_seconds": round(display.compile_seconds, 3)}  # fmt: skip
+                      "computed": display.fresh, "failed": display.failures,
+                      "seconds": round(seconds, 3), "run_seconds": round(ran - opened, 3),
+                      "compile_seconds": round(display.compile_seconds, 3),
+                      "cluster_seconds": round(opened - began, 3)}  # fmt: skip
             typer.echo(json.dumps(report))
             return
         for made in (path, *figures):
@@ -96,113 +166,65 @@ def run(
             typer.echo(f"no figure: {study_file} has no [figure] table", err=True)
 
 
-def plan(
-    study_file: StudyFile, out: Out = Path(), smoke: Smoke = False, as_json: Json = False
+def _shard(text: str) -> tuple[int, int]:
+    """'3/8' as (3, 8)."""
+    from simdyn.inputs import InputError
+
+    part, _, parts = text.partition("/")
+    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) <= 10**6:
+        return int(part), int(parts)
+    raise InputError(f"--shard {text!r}: allowed is I/N with I from 1 to N, '3/8'")
+
+
+def worker(
+    study_file: StudyFile,
+    shard: Annotated[
+        str, typer.Option("--shard", metavar="I/N", help="Which part: the I-th of N, I from 1.")
+    ],
+    out: Out = Path(),
+    smoke: Smoke = False,
+    threads: Threads = None,
+    retry_failed: RetryFailed = False,
 ) -> None:
-    """Say what a study would do: points, runs, blocks, core-hours, bytes. Runs nothing."""
+    """Compute one shard of a study, every N-th of its blocks, as one task of a batch array.
+
+    Shards may run at once, in any order, on any machines that see the folder; each may be run
+    again. `simdyn plan STUDY --sbatch` prints a batch script. When all are done, `simdyn run STUDY`
+    holds every block against its receipt and draws the figure.
+    """
     with guard():
-        study = _load(study_file, smoke)
-        path = _store_path(study, out)
-        done, blocks = 0, len(study.blocks)
-        if path.exists():
-            done, blocks = _done_blocks(study, path)
-        report: dict[str, Any] = {
-            "study": study.name, "fingerprint": study.fingerprint, "points": study.space.size,
-            "axes": dict(zip(study.space.axes, study.space.shape, strict=True)),
-            "methods": list(study.space.methods), "replicates": study.replicates,
-            "runs": study.runs, "blocks": blocks, "blocks_done": done,
-            "core_hours": study.cost / 3600, "bytes": study.bytes, "store": str(path),
-        }  # fmt: skip
-        if as_json:
-            typer.echo(json.dumps(report))
-            return
-        axes = " × ".join(f"{n} {name}" for name, n in report["axes"].items()) or "one point"
-        typer.echo(f"{study.name} ({study.fingerprint[:12]})")
-        typer.echo(f"  {study.space.size:,} points: {axes}")
-        typer.echo(f"  {study.runs:,} runs: × {len(study.space.methods)} methods × "
-                   f"{study.replicates} replicates")  # fmt: skip
-        typer.echo(f"  {blocks:,} blocks, {done:,} done")
-        typer.echo(f"  about {study.cost / 3600:.2g} core-hours ({clock(study.cost)} on one core)")
-        typer.echo(f"  {study.bytes / 1e6:.3g} MB of values, in {path}")
+        from simdyn.run import run_study
 
-
-def _open_store(study: "Study", path: Path) -> "Store":
-    from simdyn.store import Store, open_group
-
-    open_group(path)
-    return Store(path, study)
-
-
-def _done_blocks(study: "Study", path: Path) -> tuple[int, int]:
-    """Blocks with a receipt, and blocks in all."""
-    store = _open_store(study, path)
-    return sum(store.has_receipt(block) for block in store.blocks), len(store.blocks)
-
-
-def status(
-    study_file: StudyFile, out: Out = Path(), smoke: Smoke = False, as_json: Json = False
-) -> None:
-    """Say how far a study is, and how its runs ended."""
-    with guard():
-        from simdyn.schema import STATUS
-        from simdyn.store import open_results
-
-        study = _load(study_file, smoke)
-        path = _store_path(study, out)
-        done, blocks = _done_blocks(study, path)
-        values = open_results(path)["status"].values
-        counts = {code: int((values == code).sum()) for code in STATUS}
-        report = {"study": study.name, "store": str(path), "blocks": blocks, "blocks_done": done,
-                  "runs": {STATUS[c].split(":")[0]: k for c, k in counts.items()}}  # fmt: skip
-        if as_json:
-            typer.echo(json.dumps(report))
-            return
-        typer.echo(f"{study.name}: {done:,} of {blocks:,} blocks done, in {path}")
-        for code, count in counts.items():
-            if count:
-                typer.echo(f"  {count:,} runs {STATUS[code]}")
-
-
-def verify(
-    study_file: StudyFile, out: Out = Path(), smoke: Smoke = False, as_json: Json = False
-) -> None:
-    """Read every block again and hold it against its receipt; exit code 1 where one is damaged."""
-    with guard():
-        study = _load(study_file, smoke)
-        path = _store_path(study, out)
-        store = _open_store(study, path)
-        missing: list[int] = []
-        damaged: list[int] = []
-        for block in store.blocks:
-            if not store.is_done(block):
-                (damaged if store.has_receipt(block) else missing).append(block.number)
-        blocks = len(store.blocks)
-        report = {"store": str(path), "blocks": blocks, "missing": missing, "damaged": damaged}
-        good = blocks - len(missing) - len(damaged)
-        if as_json:
-            typer.echo(json.dumps(report))
-        else:
-            typer.echo(f"{path}: {good:,} blocks good, {len(missing):,} missing, "
-                       f"{len(damaged):,} damaged {damaged or ''}".rstrip())  # fmt: skip
-        if damaged:
-            typer.echo("simdyn: `simdyn run` computes damaged blocks again", err=True)
-            raise typer.Exit(FAILED)
+        part = _shard(shard)
+        study = load(study_file, smoke)
+        _check_folders(study, out)
+        signal.signal(signal.SIGTERM, _raise_interrupt)
+        path, display = store_path(study, out), Display(f"{study.name}, shard {shard}")
+        try:
+            run_study(
+                study, path, threads=threads, shard=part, retry_failed=retry_failed,
+                progress=display,
+            )  # fmt: skip
+        finally:
+            display.close()
+        typer.echo(path)
 
 
 def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None:
     """Draw a study's figure again from its results. Simulates nothing."""
     with guard():
         from simdyn.inputs import InputError
-        from simdyn.store import open_results
+        from simdyn.store import Store, open_group, open_results
 
-        study = _load(study_file, smoke)
+        study = load(study_file, smoke)
         if study.figure is None:
             raise InputError(
                 f'{study_file}: declares no [figure]; [figure] with x = "…" and y = "…", two swept '
                 "fields, makes one"
             )
         _check_folders(study, out)
-        path = _store_path(study, out)
-        _open_store(study, path)
+        path = store_path(study, out)
+        open_group(path)
+        Store(path, study)
         for made in _draw(study, open_results(path), out):
             typer.echo(made)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simdyn import blocks
-from simdyn.blocks import Block
+from simdyn.blocks import Blocks
 from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
@@ -139,6 +139,19 @@ class Study:
         study._source = copy.deepcopy(dict(tables))
         return study
 
+    @classmethod
+    def from_physics(
+        cls, physics: Mapping[str, Any], axes: Mapping[str, Any], name: str
+    ) -> "Study":
+        """The study that has these physics, from the values of its axes; it has no figure."""
+        rules = {key: value for key, value in physics["space"].items() if key not in axes}
+        record = {key: value for key, value in physics["record"].items() if value is not None}
+        return cls(
+            physics["data"], physics["network"], physics["methods"], {**axes, **rules},
+            replicates=physics["replicates"], seed=physics["seed"],
+            record=made("record", Record, record), name=name,
+        )  # fmt: skip
+
     def smoke(self) -> "Study":
         """The small variant of a study from a file: what [smoke] overrides, and 'NAME-smoke'."""
         try:
@@ -190,16 +203,32 @@ class Study:
             "data": {"model": self.data_law.model, **getattr(space.data, kind)},
             **contents,
             "network": getattr(space.net, kind),
-            "methods": {
-                name: [{"optimiser": s.owner.__name__, **getattr(s, kind)} for s in plan]
-                for name, plan in space.phases.items()
-            },
+            "methods": self._plans(kind),
             "space": {name: values.tolist() for name, values in space.axes.items()},
             "replicates": self.replicates,
             "seed": self.seed,
             "record": dict(sorted(record.items())),
             "numerics_version": NUMERICS_VERSION,
         }
+
+    @property
+    def plans(self) -> dict[str, list[dict[str, Any]]]:
+        """The phases of each method, without fields at their defaults."""
+        return self._plans("essential")
+
+    def _plans(self, kind: str) -> dict[str, list[dict[str, Any]]]:
+        return {
+            name: [{"optimiser": s.owner.__name__, **getattr(s, kind)} for s in plan]
+            for name, plan in self.space.phases.items()
+        }
+
+    @property
+    def essence(self) -> dict[str, Any]:
+        """The physics without axes, methods and replicates: what a growing study keeps."""
+        physics = self._essential
+        space = {key: physics["space"].get(key) for key in ("zip", "where")}
+        kept = {k: v for k, v in physics.items() if k not in ("space", "methods", "replicates")}
+        return {**kept, **space}
 
     def _contents(self) -> list[str]:
         """SHA-256 of each source of images."""
@@ -217,9 +246,12 @@ class Study:
         Fields at their defaults are left out, so that a field which simdyn gains later leaves the
         stores of before as they are.
         """
-        record = self.record.model_dump(exclude_defaults=True)
-        physics = self._physics("essential", record)
-        return hashlib.sha256(as_json(physics).encode()).hexdigest()
+        return hashlib.sha256(as_json(self._essential).encode()).hexdigest()
+
+    @functools.cached_property
+    def _essential(self) -> dict[str, Any]:
+        """The physics without fields at their defaults."""
+        return self._physics("essential", self.record.model_dump(exclude_defaults=True))
 
     @property
     def runs(self) -> int:
@@ -265,9 +297,9 @@ class Study:
         return blocks.block_shape(self.lengths, self.cost, self.bytes)
 
     @functools.cached_property
-    def blocks(self) -> tuple[Block, ...]:
-        """All blocks, numbered in C order."""
-        return tuple(blocks.cut(self.lengths, self.block_shape))
+    def blocks(self) -> Blocks:
+        """All blocks, numbered in C order, made when asked for."""
+        return Blocks(self.lengths, self.block_shape)
 
     # -- the door to run -------------------------------------------------------------------------
 

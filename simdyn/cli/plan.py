@@ -1,0 +1,169 @@
+"""The command `plan`: what a study would do, and batch scripts for it."""
+
+import json
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from simdyn.cli.options import (
+    Account,
+    Cores,
+    Json,
+    Memory,
+    Out,
+    Pbs,
+    Queue,
+    Slurm,
+    Smoke,
+    StudyFile,
+    Walltime,
+    guard,
+)
+from simdyn.cli.progress import clock
+from simdyn.cli.studies import load, store_path
+
+if TYPE_CHECKING:
+    from simdyn.run.clusters import Jobs
+    from simdyn.run.price import Price
+    from simdyn.study import Study
+
+Nominal = Annotated[
+    bool, typer.Option("--nominal", help="Price by nominal figures; time no runs here.")
+]
+Sbatch = Annotated[
+    bool, typer.Option("--sbatch", help="Print a Slurm batch script of shards instead.")
+]
+Shards = Annotated[
+    int | None, typer.Option("--shards", metavar="N", help="Shards of the batch script.")
+]
+
+
+def plan(
+    study_file: StudyFile,
+    out: Out = Path(),
+    smoke: Smoke = False,
+    nominal: Nominal = False,
+    sbatch: Sbatch = False,
+    shards: Shards = None,
+    slurm: Slurm = False,
+    pbs: Pbs = False,
+    cores: Cores = 8,
+    memory: Memory = "8GB",
+    walltime: Walltime = "01:00:00",
+    queue: Queue = None,
+    account: Account = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a study would do: points, runs, blocks, core-hours, bytes, what is done and left.
+
+    Times some of its runs for about two seconds to price it on this machine, and writes nothing.
+    With --sbatch, prints a batch script in which each task of an array computes a shard; with
+    --slurm or --pbs, the script of the jobs that `simdyn run` would submit through Dask.
+    """
+    with guard():
+        from simdyn.inputs import InputError
+        from simdyn.run.clusters import Jobs, job_cluster
+
+        study, path = load(study_file, smoke), store_path(load(study_file, smoke), out)
+        asked = Jobs(cores, memory, walltime, queue, account)
+        if sum((sbatch, slurm, pbs)) > 1:
+            raise InputError("--sbatch, --slurm, --pbs: allowed is one of them")
+        if slurm or pbs:
+            with job_cluster("slurm" if slurm else "pbs", asked) as cluster:
+                typer.echo(cluster.job_script(), nl=False)
+            return
+        blocks, there = _done(study, path)
+        from simdyn.run.price import price
+
+        cost = price(study, blocks, there, calibrated=not nominal)
+        if sbatch:
+            count = _shards(shards, cost.left, asked, len(there))
+            typer.echo(_batch_script(study, study_file, out, smoke, asked, count), nl=False)
+            return
+        _report(study, path, there, cost, as_json)
+
+
+def _done(study: "Study", path: Path) -> tuple[Any, np.ndarray]:
+    """The blocks of a study, and which of them are done, as its store has it."""
+    if not path.exists():
+        return study.blocks, np.zeros(len(study.blocks), dtype=bool)
+    from simdyn.store import Store, open_group
+
+    open_group(path)
+    store = Store(path, study)
+    return store.blocks, store.receipts()
+
+
+def _report(study: "Study", path: Path, there: np.ndarray, cost: "Price", as_json: bool) -> None:
+    done = int(there.sum())
+    shape = dict(zip(study.space.dims, study.space.shape, strict=True))
+    report: dict[str, Any] = {
+        "study": study.name, "fingerprint": study.fingerprint, "points": study.space.size,
+        "axes": shape, "methods": list(study.space.methods), "replicates": study.replicates,
+        "runs": study.runs, "blocks": there.size, "blocks_done": done,
+        "core_hours": cost.seconds / 3600, "core_hours_left": cost.left / 3600,
+        "calibration_runs": cost.measured, "bytes": study.bytes, "store": str(path),
+    }  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(report))
+        return
+    axes = " × ".join(f"{n} {name}" for name, n in shape.items()) or "one point"
+    typer.echo(f"{study.name} ({study.fingerprint[:12]})")
+    typer.echo(f"  {study.space.size:,} points: {axes}")
+    typer.echo(f"  {study.runs:,} runs: × {len(study.space.methods)} methods × "
+               f"{study.replicates} replicates")  # fmt: skip
+    typer.echo(f"  {there.size:,} blocks, {done:,} done, {there.size - done:,} left")
+    how = f"timed on {cost.measured:,} runs here" if cost.measured else "nominal"
+    typer.echo(f"  about {cost.seconds / 3600:.2g} core-hours ({clock(cost.seconds)} on one core), "
+               f"{how}")  # fmt: skip
+    if done:
+        typer.echo(f"  about {cost.left / 3600:.2g} of them left ({clock(cost.left)})")
+    typer.echo(f"  {study.bytes / 1e6:.3g} MB of values, in {path}")
+
+
+def _shards(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
+    """So many tasks that each needs about half of its walltime, unless told otherwise."""
+    from simdyn.inputs import InputError
+
+    if wanted is not None:
+        if not 1 <= wanted <= 10**6:
+            raise InputError(f"shards = {wanted}: allowed is an integer from 1 to 10**6")
+        return wanted
+    needed = math.ceil(left / 3600 / (jobs.cores * jobs.hours / 2))
+    return max(1, min(needed, blocks, 1000))
+
+
+def _batch_script(
+    study: "Study", study_file: Path, out: Path, smoke: bool, jobs: "Jobs", count: int
+) -> str:
+    """A Slurm array whose tasks compute a shard each."""
+    from simdyn.run.clusters import LOCAL_CACHE
+
+    def quoted(path: Path) -> str:
+        return shlex.quote(str(path.resolve()))
+
+    options = {
+        "job-name": f"simdyn-{study.name}", "array": f"1-{count}", "cpus-per-task": jobs.cores,
+        "mem": jobs.memory.replace(" ", "").upper().replace("I", "").removesuffix("B"),
+        "time": jobs.walltime, "output": f"simdyn-{study.name}-%A_%a.log",
+        "partition": jobs.queue, "account": jobs.account, "signal": "TERM@60",
+    }  # fmt: skip
+    simdyn = Path(sys.executable).parent / "simdyn"
+    command = [
+        shlex.quote(str(simdyn)), "worker", quoted(study_file), *(["--smoke"] if smoke else []),
+        "--shard", f'"$SLURM_ARRAY_TASK_ID/{count}"', "--threads", str(jobs.cores),
+        "--out", quoted(out),
+    ]  # fmt: skip
+    lines = [
+        "#!/usr/bin/env bash",
+        *(f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None),
+        "# Shards may run at once and again; when all are done, `simdyn run` draws the figure.",
+        LOCAL_CACHE,
+        f"exec {' '.join(command)}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,252 @@
+"""Commands that look at a store: status, verify, export, replay."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from simdyn.cli.options import FAILED, Json, Out, Smoke, StoreFile, Threads, guard
+from simdyn.cli.progress import clock
+from simdyn.cli.setting import print_course
+from simdyn.cli.studies import load, store_path
+
+if TYPE_CHECKING:
+    from simdyn.store import Store
+    from simdyn.study import Study
+
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Say it again and again, with rate and time left.")
+]
+Every = Annotated[float, typer.Option("--every", metavar="SECONDS", help="Between two looks.")]
+
+
+def found(path: Path, out: Path, smoke: bool) -> tuple["Study", Path]:
+    """A study and its store, from the study's file or from the store alone."""
+    from simdyn.store import open_group, open_study
+
+    if path.suffix != ".toml" and path.is_dir():
+        return open_study(path), path
+    study = load(path, smoke)
+    place = store_path(study, out)
+    open_group(place)
+    return study, place
+
+
+class Tally:
+    """How the runs of a store ended, counted block by block as they come."""
+
+    def __init__(self, store: "Store") -> None:
+        from simdyn.schema import STATUS
+
+        self.store = store
+        self.seen = np.zeros(len(store.blocks), dtype=bool)
+        self.counts = dict.fromkeys(STATUS, 0)
+
+    def look(self) -> int:
+        """Count what is new; returns the number of blocks done."""
+        there = self.store.receipts()
+        for number in np.flatnonzero(there & ~self.seen).tolist():
+            try:
+                status = self.store.read_piece(self.store.blocks[number], "status")
+            except Exception:  # damaged: `verify` names it
+                continue
+            for code, count in zip(*np.unique(status, return_counts=True), strict=True):
+                if int(code) in self.counts:
+                    self.counts[int(code)] += int(count)
+        self.seen |= there
+        known = sum(count for code, count in self.counts.items() if code)
+        self.counts[0] = self.store.study.runs - known
+        return int(there.sum())
+
+
+def status(
+    study_or_store: StoreFile,
+    out: Out = Path(),
+    smoke: Smoke = False,
+    watch: Watch = False,
+    every: Every = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Say how far a study is, and how its runs ended; from any machine that sees the store."""
+    with guard():
+        from simdyn.inputs import InputError
+        from simdyn.store import Store
+
+        if not 0.1 <= every <= 86400:
+            raise InputError(f"every = {every}: allowed is a number from 0.1 to 86400 seconds")
+        study, path = found(study_or_store, out, smoke)
+        tally = Tally(Store(path, study))
+        if watch:
+            _watch(study, tally, every)
+            return
+        done, blocks = tally.look(), len(tally.seen)
+        _report(study, path, tally, done, blocks, as_json)
+
+
+def _report(
+    study: "Study", path: Path, tally: Tally, done: int, blocks: int, as_json: bool
+) -> None:
+    from simdyn.schema import STATUS
+    from simdyn.store.log import failures
+
+    causes = failures(path)
+    if as_json:
+        runs = {STATUS[code].split(":")[0]: count for code, count in tally.counts.items()}
+        report = {"study": study.name, "store": str(path), "blocks": blocks, "blocks_done": done,
+                  "runs": runs, "failures": causes}  # fmt: skip
+        typer.echo(json.dumps(report))
+        return
+    typer.echo(f"{study.name}: {done:,} of {blocks:,} blocks done, in {path}")
+    for code, count in tally.counts.items():
+        if count:
+            typer.echo(f"  {count:,} runs {STATUS[code]}")
+    if tally.counts[4]:
+        for place, cause in list(causes.items())[:5]:
+            typer.echo(f"    {place}: {cause}")
+        if len(causes) > 5:
+            typer.echo(f"    and {len(causes) - 5:,} more points (--json names them)")
+
+
+def _watch(study: "Study", tally: Tally, every: float) -> None:
+    """Look again and again until all is done."""
+    began, first = time.monotonic(), None
+    while True:
+        done = tally.look()
+        waiting = tally.counts[0]
+        first = waiting if first is None else first
+        rate = (first - waiting) / max(time.monotonic() - began, 1e-9)
+        line = (f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[4]:,} of them "
+                f"failed, {waiting:,} waiting")  # fmt: skip
+        if waiting and rate > 0:
+            line += f"; {rate:,.0f} runs/s, {clock(waiting / rate)} left"
+        ends = "\x1b[K\r" if sys.stdout.isatty() and done < len(tally.seen) else "\x1b[K\n"
+        typer.echo(line + (ends if sys.stdout.isatty() else "\n"), nl=False)
+        if done == len(tally.seen):
+            return
+        time.sleep(every)
+
+
+def verify(
+    study_or_store: StoreFile, out: Out = Path(), smoke: Smoke = False, as_json: Json = False
+) -> None:
+    """Hold every file and value of a store against what it should be; changes nothing.
+
+    Names each piece that is damaged, missing, swapped or foreign, and its block. Exit code 1 where
+    there is one; `simdyn run` repairs exactly these.
+    """
+    with guard():
+        from simdyn.store.audit import audit
+
+        study, path = _for_audit(study_or_store, out, smoke)
+        found = audit(path, study)
+        if as_json:
+            pieces = [
+                {"piece": f.piece, "trouble": f.trouble, "block": f.block} for f in found.findings
+            ]
+            report = {"store": str(path), "blocks": found.blocks, "missing": found.missing,
+                      "damaged": found.damaged, "findings": pieces,
+                      "leftovers": found.leftovers}  # fmt: skip
+            typer.echo(json.dumps(report))
+        else:
+            typer.echo(f"{path}: {found.good:,} blocks good, {len(found.missing):,} missing, "
+                       f"{len(found.damaged):,} damaged")  # fmt: skip
+            for finding in found.findings:
+                typer.echo(f"  {finding}")
+            if found.leftovers:
+                typer.echo(
+                    f"  {found.leftovers:,} half-written files of killed processes; harmless"
+                )
+        if found.findings:
+            typer.echo("simdyn: `simdyn run STUDY` repairs these", err=True)
+            raise typer.Exit(FAILED)
+
+
+def _for_audit(path: Path, out: Path, smoke: bool) -> tuple["Study", Path]:
+    """As `found`, but of a store whose structure may be damaged."""
+    from simdyn.inputs import InputError
+    from simdyn.store.core import refuse
+    from simdyn.store.files import identities
+
+    if path.suffix != ".toml" and path.is_dir():
+        return found(path, out, smoke)
+    study = load(path, smoke)
+    place = store_path(study, out)
+    said = identities(place)
+    if not said:
+        found(path, out, smoke)
+        raise InputError(f"{place}: not a store of simdyn")
+    if all(given["fingerprint"] != study.fingerprint for given in said):
+        refuse(place, study)
+    return study, place
+
+
+def export(
+    study_or_store: StoreFile,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="NAME.nc beside the store.")
+    ] = None,
+    out: Out = Path(),
+    smoke: Smoke = False,
+) -> None:
+    """Write the results as one NetCDF file, which xarray and most tools of the field open."""
+    with guard():
+        from simdyn.store import export as write_netcdf
+
+        _, path = found(study_or_store, out, smoke)
+        target = to or path.with_suffix(".nc")
+        write_netcdf(path, target)
+        typer.echo(target)
+
+
+def replay(
+    study_or_store: StoreFile,
+    point: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[AXIS=VALUE]...", help="The point: dimension=1000 method=sam."),
+    ] = None,
+    every: Annotated[int, typer.Option("--every", help="Epochs between recorded states.")] = 1,
+    replicates: Annotated[
+        int | None, typer.Option("--replicates", help="The first so many; all where not given.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE.zarr", help="Keep the trajectory there.")
+    ] = None,
+    out: Out = Path(),
+    smoke: Smoke = False,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Train one point of a store again and show its whole course, from the store alone.
+
+    Every value that the store has of it must come out with the same bits.
+    """
+    with guard():
+        from simdyn.inputs import InputError
+        from simdyn.run.replay import replay as play
+        from simdyn.store import write_dataset
+
+        _, path = found(study_or_store, out, smoke)
+        at: dict[str, str] = {}
+        for word in point or []:
+            name, equals, value = word.partition("=")
+            if not equals or not value:
+                raise InputError(f"{word!r}: allowed is AXIS=VALUE, dimension=1000")
+            at[name] = value
+        if every < 1:
+            raise InputError(f"every = {every}: allowed is an integer ≥ 1")
+        method = at.pop("method", None)
+        course = play(path, at, method, every=every, replicates=replicates, threads=threads)
+        print_course(course, as_json)
+        if to is not None:
+            try:
+                write_dataset(course, to)
+            except OSError as problem:
+                raise InputError(f"{to}: cannot be written: {problem.strerror}") from None
+        if not as_json:
+            held = course.attrs["replayed"]
+            typer.echo(f"{held:,} values of the store came out with the same bits" if held else
+                       "the store has no values of this point yet", err=True)  # fmt: skip

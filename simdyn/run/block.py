@@ -1,0 +1,209 @@
+"""One block of work: its values, and where they are kept."""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from simdyn.blocks import Block, Blocks
+from simdyn.bridge import pointers_for, prepare
+from simdyn.params import DrawnData
+from simdyn.schema import VARIABLES
+from simdyn.simulation import run_replicates
+from simdyn.store.growth import Grown
+from simdyn.study import Study
+
+FAILED, MASKED = 4, 5
+_COMPILING = threading.Lock()
+CRASHED = "its process died each time it was computed"
+
+
+class Sink(Protocol):
+    """Where the values of blocks are kept."""
+
+    blocks: Blocks
+
+    def good(self, block: Block) -> dict[str, np.ndarray] | None:
+        """The values of a block that is done."""
+
+    def write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep a block."""
+
+
+class Memory:
+    """Results kept in memory; what `Store` is on disk."""
+
+    def __init__(self, study: Study) -> None:
+        self.blocks = study.blocks
+        self.arrays = study.layout.arrays()
+
+    def good(self, block: Block) -> dict[str, np.ndarray] | None:
+        """Nothing is done before it is computed."""
+        return None
+
+    def write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep a block."""
+        *grid, replicates = block.region
+        for name, values in arrays.items():
+            self.arrays[name][(*grid, slice(None), replicates)] = values
+
+
+@dataclasses.dataclass(frozen=True)
+class Receipt:
+    """What is told of a block that is kept; its values stay where they are.
+
+    Attributes
+    ----------
+    number : int
+    computed : bool
+        False where it was done already.
+    seconds : float
+        That it took.
+    failures : tuple of (str, str)
+        Place and cause of every point that failed.
+    """
+
+    number: int
+    computed: bool
+    seconds: float = 0.0
+    failures: tuple[tuple[str, str], ...] = ()
+
+
+def prepare_kernels(study: Study) -> float:
+    """Compile what a study needs, or load it; returns the seconds it took. Quick when repeated."""
+    drawn = issubclass(study.data_law, DrawnData)
+    # The error on given test samples is counted, and needs no estimate.
+    names = [name for name in study.variables if drawn or "test_error" not in name]
+    with _COMPILING:
+        return sum(
+            prepare(pointers_for(study.record, activation, names), drawn=drawn)
+            for activation in study.activations
+        )
+
+
+def empty_block(study: Study, block: Block) -> dict[str, np.ndarray]:
+    """Arrays of a block, every value missing."""
+    layout = study.layout
+    outer = tuple(part.stop - part.start for part in block.region)
+    outer = (*outer[:-1], len(study.space.methods), outer[-1])
+    arrays = {}
+    for name in study.variables:
+        dtype = VARIABLES[name].dtype
+        inner = layout.shape(name)[len(layout.outer) :]
+        arrays[name] = np.full((*outer, *inner), np.nan if dtype == "float64" else 0, dtype)
+    return arrays
+
+
+def run_block(
+    study: Study, block: Block, stop: np.ndarray, failed: Callable[[str, str], None],
+    grown: Grown | None = None, crashing: Collection[int] = (), only: range | None = None,
+) -> dict[str, np.ndarray] | None:  # fmt: skip
+    """All values of a block, or None where the stop flag was raised.
+
+    A point that cannot be computed gets status 4 (failed) and is reported; the rest goes on.
+
+    Parameters
+    ----------
+    grown : Grown, optional
+        Where values may be taken from instead of computing them.
+    crashing : collection of int
+        Points of the block, by their number in it, that are known to end the process: they are
+        marked as failed and not computed.
+    only : range, optional
+        Points of the block to compute, by their number in it; the others stay missing.
+    """
+    arrays = empty_block(study, block)
+    for number, (index, local) in enumerate(block.indices()):
+        if only is not None and number not in only:
+            continue
+        if not study.space.wanted(index):
+            arrays["status"][local] = MASKED
+            continue
+        place = study.space.place(index).strip(" ()").removeprefix("at ") or "the point"
+        if number in crashing:
+            arrays["status"][local] = FAILED
+            failed(place, CRASHED)
+            continue
+        try:
+            if not _run_point(study, index, block.replicates, local, arrays, stop, grown):
+                return None
+        except Exception as problem:  # a study is never stopped by a point
+            for name, values in arrays.items():
+                values[local] = np.nan if VARIABLES[name].dtype == "float64" else 0
+            arrays["status"][local] = FAILED
+            failed(place, str(problem) or type(problem).__name__)
+    return arrays
+
+
+def _run_point(
+    study: Study, index: tuple[int, ...], replicates: range, local: tuple[int, ...],
+    arrays: dict[str, np.ndarray], stop: np.ndarray, grown: Grown | None,
+) -> bool:  # fmt: skip
+    """Fill in the values of one point; False where the stop flag was raised."""
+    point = study.space.point(index)
+    every = tuple(range(len(point.plans)))
+    parts = [(every, replicates)]
+    if grown is not None and (given := grown.take(index, replicates)) is not None:
+        values, old, count = given
+        for name, value in values.items():
+            arrays[name][local][list(old), :count] = value
+        new = tuple(k for k in every if k not in old)
+        parts = [(old, replicates[count:]), (new, replicates)]
+    for methods, part in parts:
+        if not methods or not part:
+            continue
+        plans = [point.plans[k] for k in methods]
+        computed = run_replicates(
+            point.data, point.net, plans, study.seed, part, study.record, "last",
+            study.variables, stop,
+        )  # fmt: skip
+        if computed is None:
+            return False
+        first = part.start - replicates.start
+        for name, value in computed.items():
+            arrays[name][local][list(methods), first : first + len(part)] = value
+    return True
+
+
+class Worker:
+    """Does blocks of a study one by one and keeps them, in whatever thread or process it is.
+
+    Parameters
+    ----------
+    study : Study
+    sink : Sink
+    grown : Grown, optional
+        Where values may be taken from.
+    retry_failed : bool
+        Compute blocks again in which a point failed.
+    """
+
+    def __init__(
+        self, study: Study, sink: Sink, grown: Grown | None = None, retry_failed: bool = False
+    ) -> None:
+        self.study, self.sink, self.grown, self.retry = study, sink, grown, retry_failed
+
+    def do(self, number: int, stop: np.ndarray, crashing: Collection[int] = ()) -> Receipt | None:
+        """Compute a block and keep it, unless it is done; None where the stop flag was raised."""
+        block = self.sink.blocks[number]
+        kept = self.sink.good(block)
+        if kept is not None and not (self.retry and (kept["status"] == FAILED).any()):
+            return Receipt(number, computed=False)
+        prepare_kernels(self.study)
+        began = time.perf_counter()
+        failures: list[tuple[str, str]] = []
+        arrays = run_block(
+            self.study, block, stop, lambda *what: failures.append(what), self.grown, crashing
+        )
+        if arrays is None:
+            return None
+        self.sink.write(block, arrays)
+        return Receipt(number, True, time.perf_counter() - began, tuple(failures))
+
+    def attempt(self, number: int, points: range) -> None:
+        """Compute some points of a block and keep nothing: does the process live through it?"""
+        block = self.sink.blocks[number]
+        run_block(self.study, block, np.zeros(1, np.int64), lambda *_: None, only=points)

@@ -1,0 +1,144 @@
+"""Dask clusters a study can run on: one that is there, one of this machine, one of batch jobs."""
+
+import contextlib
+import dataclasses
+import logging
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from simdyn.inputs import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+# Compiled code lies on a disk of the node's own: shared file systems bear many small files badly.
+LOCAL_CACHE = 'export NUMBA_CACHE_DIR="${TMPDIR:-/tmp}/simdyn-${USER:-cache}"'
+WALLTIME = re.compile(r"(\d+-)?\d{1,3}:\d{2}(:\d{2})?")
+MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Jobs:
+    """Batch jobs, as their schedulers ask for them.
+
+    Attributes
+    ----------
+    cores : int
+        Of a job; each is a worker process, or a thread of a shard.
+    memory : str
+        Of a job, "8GB".
+    walltime : str
+        "hh:mm:ss".
+    queue, account : str, optional
+        Slurm's partition or PBS's queue, and whom to charge.
+    """
+
+    cores: int = 8
+    memory: str = "8GB"
+    walltime: str = "01:00:00"
+    queue: str | None = None
+    account: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.cores < 1:
+            raise InputError(f"cores = {self.cores}: allowed is an integer ≥ 1")
+        if not WALLTIME.fullmatch(self.walltime):
+            raise InputError(f"walltime = {self.walltime!r}: allowed is hh:mm:ss")
+        if not MEMORY.fullmatch(self.memory):
+            raise InputError(f"memory = {self.memory!r}: allowed is a number and a unit, '8GB'")
+        for name in ("queue", "account"):
+            value = getattr(self, name)
+            if value is not None and not re.fullmatch(r"[\w.@:+-]+", value):
+                raise InputError(f"{name} = {value!r}: allowed are letters, digits and . _ - @ : +")
+
+    @property
+    def hours(self) -> float:
+        """The walltime."""
+        days, _, clock = self.walltime.rpartition("-")
+        parts = [int(part) for part in clock.split(":")]
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+        return 24 * int(days or 0) + hours + minutes / 60 + seconds / 3600
+
+
+def _needed() -> Any:
+    """Dask's distributed, or a line that says how to get it."""
+    try:
+        import distributed
+    except ImportError:
+        raise InputError(
+            "clusters need Dask: install simdyn with its extra [cluster], pip install '.[cluster]'"
+        ) from None
+    return distributed
+
+
+@contextlib.contextmanager
+def open_client(address: str) -> Iterator["Client"]:
+    """A client of a Dask cluster.
+
+    Parameters
+    ----------
+    address : str
+        Of a scheduler, "tcp://host:8786"; or "local:N" for N worker processes of this machine.
+
+    Raises
+    ------
+    InputError
+        Where there is no scheduler, or no Dask.
+    """
+    distributed = _needed()
+    kind, _, number = address.partition(":")
+    if kind == "local":
+        if not re.fullmatch(r"[1-9]\d{0,3}", number):
+            raise InputError(f"dask = {address!r}: allowed is local:N with N from 1 to 9999")
+        cluster = distributed.LocalCluster(
+            n_workers=int(number), threads_per_worker=1, processes=True, dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )  # fmt: skip
+        with cluster, distributed.Client(cluster) as client:
+            yield client
+        return
+    if not re.fullmatch(r"(\w+://)?[\w.:\[\]-]+:\d+", address):
+        raise InputError(
+            f"dask = {address!r}: allowed is a scheduler's address, tcp://host:8786, or local:N"
+        )
+    try:
+        client = distributed.Client(address, timeout=10)
+    except (OSError, ValueError, TimeoutError) as problem:
+        raise InputError(f"dask = {address!r}: no scheduler answers: {problem}") from None
+    with client:
+        yield client
+
+
+def job_cluster(system: str, jobs: Jobs) -> Any:
+    """A cluster of batch jobs, none of them submitted yet.
+
+    Parameters
+    ----------
+    system : {"slurm", "pbs"}
+    jobs : Jobs
+    """
+    _needed()
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise InputError(f"--{system} needs dask-jobqueue: pip install '.[cluster]'") from None
+    classes = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
+    return classes[system](
+        cores=jobs.cores, processes=jobs.cores, memory=jobs.memory, walltime=jobs.walltime,
+        queue=jobs.queue, account=jobs.account, job_name=f"simdyn-{system}",
+        job_script_prologue=[LOCAL_CACHE], scheduler_options={"dashboard_address": None},
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def open_jobs(system: str, jobs: Jobs, number: int) -> Iterator["Client"]:
+    """A client of a cluster of so many batch jobs; they end with it."""
+    distributed = _needed()
+    with job_cluster(system, jobs) as cluster:
+        try:
+            cluster.scale(jobs=number)
+        except (OSError, RuntimeError) as problem:
+            raise InputError(f"--{system}: jobs cannot be submitted here: {problem}") from None
+        with distributed.Client(cluster) as client:
+            yield client

@@ -1,0 +1,136 @@
+"""What a study costs on this machine: nominal prices, set right by a short calibration."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from simdyn.blocks import Block, Blocks, seconds
+from simdyn.inputs import InputError
+from simdyn.run.block import prepare_kernels
+from simdyn.simulation import run_replicates
+from simdyn.space import Point
+from simdyn.study import Study
+
+SPENT = 2.0  # seconds of a calibration, or a little more
+LONGEST = 0.25  # nominal seconds of one point of it: longer trainings are cut short
+SAMPLED = 200  # blocks whose nominal prices stand for those of all
+
+
+@dataclasses.dataclass(frozen=True)
+class Price:
+    """Core-seconds of a study.
+
+    Attributes
+    ----------
+    seconds, left : float
+        Of all of it, and of what is not done.
+    measured : int
+        Runs that were timed; 0 where the price is nominal.
+    compile_seconds : float
+        Of the kernels, before the first run.
+    """
+
+    seconds: float
+    left: float
+    measured: int = 0
+    compile_seconds: float = 0.0
+
+
+def price(study: Study, blocks: Blocks, there: np.ndarray, calibrated: bool = True) -> Price:
+    """Price a study, and what is left of it.
+
+    Parameters
+    ----------
+    blocks : Blocks
+        As its store cuts it.
+    there : ndarray of bool
+        Which of them are done.
+    calibrated : bool
+        Time some runs, for two seconds or so; else the price is the nominal one.
+    """
+    left = _nominal(study, blocks, np.flatnonzero(~there))
+    kept = _nominal(study, blocks, np.flatnonzero(there))
+    if not calibrated:
+        return Price(left + kept, left)
+    compile_seconds = prepare_kernels(study)
+    ratio, measured = _calibrate(study, blocks)
+    return Price(ratio * (left + kept), ratio * left, measured, compile_seconds)
+
+
+def _even(numbers: np.ndarray, most: int) -> np.ndarray:
+    """Some of the numbers, evenly spaced; all where they are few."""
+    if numbers.size <= most:
+        return numbers
+    return numbers[np.linspace(0, numbers.size - 1, most).round().astype(np.int64)]
+
+
+def _a_point(study: Study, block: Block) -> tuple[Point, float] | None:
+    """A point of a block and the nominal seconds of one of its replicates; None if all masked."""
+    for index, _ in block.indices():
+        if study.space.wanted(index):
+            try:
+                point = study.space.point(index)
+            except InputError:  # it fails when its turn comes; here it costs nothing
+                return None
+            return point, seconds(point, study.record, study.states)
+    return None
+
+
+def _nominal(study: Study, blocks: Blocks, numbers: np.ndarray) -> float:
+    """Nominal core-seconds of some blocks."""
+    sample = _even(numbers, SAMPLED)
+    prices = []
+    for number in sample.tolist():
+        found = _a_point(study, blocks[number])
+        prices.append(found[1] * blocks[number].cells if found else 0.0)
+    return float(np.sum(prices)) * numbers.size / max(sample.size, 1)
+
+
+def _cut_short(point: Point, nominal: float) -> Point:
+    """The point with fewer epochs, where it would take too long."""
+    share = min(1.0, LONGEST / nominal)
+    plans = tuple(
+        tuple(
+            phase.replace(epochs=max(min(phase.epochs, 1), int(phase.epochs * share)))
+            for phase in plan
+        )
+        for plan in point.plans
+    )
+    return dataclasses.replace(point, plans=plans)
+
+
+def _samples(study: Study, blocks: Blocks) -> Iterator[tuple[Point, float]]:
+    """Points from all over the study, the whole range again and again in finer steps."""
+    seen: set[int] = set()
+    size = 2
+    while size <= 1024:
+        for number in _even(np.arange(len(blocks)), size).tolist():
+            if number not in seen and (found := _a_point(study, blocks[number])):
+                yield found
+            seen.add(number)
+        size *= 2
+
+
+def _calibrate(study: Study, blocks: Blocks) -> tuple[float, int]:
+    """Seconds of this machine for a nominal one, and the runs that were timed."""
+    began, nominal, spent, runs = time.perf_counter(), 0.0, 0.0, 0
+    stop = np.zeros(1, np.int64)
+    for point, price_of_one in _samples(study, blocks):
+        short = _cut_short(point, price_of_one)
+        of_one = seconds(short, study.record, study.states)
+        if of_one > 4 * LONGEST:  # even an epoch is too long to try
+            continue
+        replicates = range(min(study.replicates, max(1, int(0.1 / of_one))))
+        start = time.perf_counter()
+        run_replicates(
+            short.data, short.net, short.plans, study.seed, replicates, study.record, "last",
+            study.variables, stop,
+        )  # fmt: skip
+        now = time.perf_counter()
+        nominal, spent = nominal + of_one * len(replicates), spent + now - start
+        runs += len(replicates) * len(short.plans)
+        if now - began > SPENT:
+            break
+    return (spent / nominal if nominal else 1.0), runs

@@ -1,0 +1,10 @@
+"""Results on disk: the only room that touches Zarr."""
+
+from simdyn.store.core import Store, open_group, open_study
+from simdyn.store.differences import study_differences
+from simdyn.store.results import export, open_results, write_dataset
+
+__all__ = [
+    "Store", "export", "open_group", "open_results", "open_study", "study_differences",
+    "write_dataset",
+]  # fmt: skip

@@ -1,0 +1,235 @@
+"""Results on disk.
+
+A store is a Zarr v3 group: one array for each variable, chunked so that a block of the study is one
+chunk of each; the coordinates; and two groups beside them, `receipts` and `log`. A block writes
+its chunks (each checksummed, each to a temporary file that is then renamed) and last its receipt:
+a SHA-256 over fingerprint, block number and decoded arrays. A block without a good receipt is not
+done. Any number of processes may write to one store: a block's bytes are the same whoever
+computes it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from simdyn.blocks import Block, Blocks
+from simdyn.inputs import InputError
+from simdyn.schema import VARIABLES
+from simdyn.store.differences import study_differences
+from simdyn.store.files import KIND, META, PARTIAL, RECEIPTS, identities, intact, plainly
+from simdyn.store.layout import lay_out
+from simdyn.store.log import LogEntry
+from simdyn.study import Study
+
+SHA256 = f"{RECEIPTS}/sha256"
+
+
+class Store:
+    """The results of one study in a folder.
+
+    Parameters
+    ----------
+    path : path
+        Made where it does not exist; must hold the same study otherwise.
+    study : Study
+
+    Raises
+    ------
+    InputError
+        Where the folder cannot be written, is not a store, or belongs to another study.
+    """
+
+    def __init__(self, path: str | Path, study: Study) -> None:
+        self.path, self.study = Path(path), study
+        with plainly(self.path, "written"):
+            if not self.path.exists():
+                allocate(self.path, study)
+        # The setting is read as arrays are opened, and not kept with them.
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            group = open_group(self.path, "r+")
+            if group.attrs.get("fingerprint") != study.fingerprint:
+                refuse(self.path, study)
+            with intact(self.path):
+                self._arrays: dict[str, Any] = {n: group[n] for n in study.variables}
+                self._receipts: Any = group[SHA256]
+        # The blocks are the store's: a later version may cut the same study otherwise.
+        *grid, _, replicates = self._arrays["status"].chunks[: len(study.layout.outer)]
+        self.blocks = Blocks(study.lengths, (*grid, replicates))
+
+    # -- a block ---------------------------------------------------------------------------------
+
+    def _place(self, block: Block, name: str) -> tuple[slice, ...]:
+        """Where a block's values of a variable lie."""
+        *grid, replicates = block.region
+        inner = len(self.study.layout.dims(name)) - len(grid) - 2
+        return (*grid, slice(None), replicates, *(slice(None),) * inner)
+
+    def pieces(self, block: Block) -> dict[str, str]:
+        """Names of a block's files: of its chunk of each variable, then of its receipt."""
+        *grid, replicates = self.blocks.place(block.number)
+        chunks = {}
+        for name in self.study.variables:
+            inner = len(self.study.layout.dims(name)) - len(grid) - 2
+            chunks[name] = f"{name}/c/" + "/".join(map(str, (*grid, 0, replicates, *(0,) * inner)))
+        return {**chunks, SHA256: f"{SHA256}/c/{block.number}/0"}
+
+    def receipt(self, block: Block, arrays: Mapping[str, np.ndarray]) -> bytes:
+        """SHA-256 over fingerprint, block number and values."""
+        digest = hashlib.sha256(f"{self.study.fingerprint}/{block.number}".encode())
+        for name in self.study.variables:
+            values = np.ascontiguousarray(arrays[name], dtype=VARIABLES[name].dtype)
+            little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"/{name}/{values.shape}/".encode() + little.tobytes())
+        return digest.digest()
+
+    def write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep a block: its values, then its receipt."""
+        with plainly(self.path, "written"):
+            try:
+                self._write(block, arrays)
+            except FileNotFoundError:  # another run swept a file away before it was in its place
+                self._write(block, arrays)
+
+    def _write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
+        for name in self.study.variables:
+            self._arrays[name][self._place(block, name)] = arrays[name]
+        self._receipts[block.number] = np.frombuffer(self.receipt(block, arrays), np.uint8)
+
+    def read(self, block: Block) -> dict[str, np.ndarray]:
+        """The values of a block as they are on disk."""
+        return {name: self.read_piece(block, name) for name in self.study.variables}
+
+    def read_piece(self, block: Block, name: str) -> np.ndarray:
+        """A block's values of one variable, or its receipt."""
+        if name == SHA256:
+            return np.asarray(self._receipts[block.number])
+        return np.asarray(self._arrays[name][self._place(block, name)])
+
+    def good(self, block: Block) -> dict[str, np.ndarray] | None:
+        """The values of a block whose receipt fits them; None where there are none."""
+        try:
+            kept = np.asarray(self._receipts[block.number]).tobytes()
+            if any(kept):
+                values = self.read(block)
+                return values if kept == self.receipt(block, values) else None
+        except Exception:  # what a damaged chunk raises depends on where it is damaged
+            pass
+        return None
+
+    def is_done(self, block: Block) -> bool:
+        """Does the block's receipt fit its values? Damaged chunks count as not done."""
+        return self.good(block) is not None
+
+    # -- all of them -----------------------------------------------------------------------------
+
+    def receipts(self) -> np.ndarray:
+        """Which blocks have left a receipt, good or not, as booleans: from a listing, quickly."""
+        there = np.zeros(len(self.blocks), dtype=bool)
+        folder = self.path / SHA256 / "c"
+        with contextlib.suppress(OSError), os.scandir(folder) as found:
+            for entry in found:
+                if entry.name.isdecimal() and int(entry.name) < there.size:
+                    there[int(entry.name)] = os.path.exists(f"{entry.path}/0")
+        return there
+
+    def has_receipt(self, block: Block) -> bool:
+        """Has the block left a receipt, good or not?"""
+        return (self.path / self.pieces(block)[SHA256]).exists()
+
+    def open_log(self, **about: Any) -> LogEntry:
+        """Note who computes from now on: versions, CPU, time. No value depends on it."""
+        return LogEntry(self.path, **about)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written, once every block is there."""
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if name.endswith(PARTIAL):
+                    with contextlib.suppress(OSError):
+                        os.unlink(f"{folder}/{name}")
+
+
+def allocate(path: Path, study: Study, before: Path | None = None) -> None:
+    """Lay a whole store out beside its place, then move it there.
+
+    Parameters
+    ----------
+    before : path, optional
+        A store that moves into the new one, which grows it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        lay_out(draft, study, study.block_shape)
+        if before is not None:
+            os.rename(before, draft / "before")
+        try:
+            os.rename(draft, path)
+        except OSError:
+            if not path.is_dir() or before is not None:  # else another process was quicker
+                raise
+    finally:
+        if not (draft / "before").exists():
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def refuse(path: Path, study: Study) -> None:
+    """The store is another study's: say what differs."""
+    stored = [given["study"] for given in identities(path)]
+    with intact(path):
+        differs = "; ".join(study_differences(stored[0], study.layout.attrs["study"]))
+    raise InputError(
+        f"{path}: belongs to another study: {differs}. Move it away, or give another --out"
+    )
+
+
+def open_group(path: str | Path, mode: Any = "r") -> zarr.Group:
+    """The Zarr group of a store.
+
+    Raises
+    ------
+    InputError
+        Where there is no store of simdyn.
+    """
+    path = Path(path)
+    with plainly(path, "read"):
+        if not path.exists():
+            raise InputError(f"{path}: no such results; `simdyn run STUDY` makes them")
+        (path / META).exists()  # a path that cannot be looked at says so here
+    if not identities(path):
+        raise InputError(f"{path}: exists and is not a store of simdyn; give another --out")
+    with intact(path):
+        group = zarr.open_group(path, mode=mode)
+        if group.attrs.get("kind") != KIND:
+            raise ValueError("its root does not say what it is")
+    return group
+
+
+def open_study(path: str | Path) -> Study:
+    """The study of a store, from the store alone; it has no figure.
+
+    Raises
+    ------
+    InputError
+        Where there is no store, or its numbers are another version's.
+    """
+    path = Path(path)
+    group = open_group(path)
+    with intact(path):
+        physics = json.loads(str(group.attrs["study"]))
+        names = [name for name in physics["space"] if name not in ("zip", "where")]
+        axes = {name: np.asarray(group[name]) for name in names}
+        plain = {n: v.tolist() if v.dtype.kind in "OT" else v for n, v in axes.items()}
+    study = Study.from_physics(physics, plain, str(group.attrs["title"]))
+    if study.fingerprint != group.attrs["fingerprint"]:
+        refuse(path, study)
+    return study

@@ -1,0 +1,100 @@
+"""What differs between two studies, and whether one only grows the other."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from simdyn.schema import as_json
+from simdyn.study import Study
+
+ORDERED = ("methods.", "space.")
+
+
+def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
+    """What differs between two studies given as the JSON of their physics, one text a field."""
+
+    def leaves(value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            inner = {k: v for key in value for k, v in leaves(value[key], f"{path}{key}.").items()}
+            return inner | ({f"order of {path[:-1]}": list(value)} if path in ORDERED else {})
+        return {path[:-1]: value}
+
+    old, new = leaves(json.loads(stored), ""), leaves(json.loads(wanted), "")
+    found = ["the images are others"] if old.pop("contents", 0) != new.pop("contents", 0) else []
+    found += [
+        f"{name} is {_short(old.get(name))} there, {_short(new.get(name))} here"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    return found[:most] + ([f"and {len(found) - most} more"] if len(found) > most else [])
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = as_json(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """Where the points, methods and replicates of a smaller study lie in a larger one.
+
+    Attributes
+    ----------
+    places : tuple of ndarray
+        For each grid dim of the larger study, the index there in the smaller one; −1 where new.
+    methods : tuple of int
+        For each method of the smaller study, its index in the larger one.
+    replicates : int
+        Replicates of the smaller study.
+    """
+
+    places: tuple[np.ndarray, ...]
+    methods: tuple[int, ...]
+    replicates: int
+
+    def old_index(self, index: Sequence[int]) -> tuple[int, ...] | None:
+        """The index of a point in the smaller study; None where it has none."""
+        old = tuple(int(place[i]) for place, i in zip(self.places, index, strict=True))
+        return None if min(old, default=0) < 0 else old
+
+
+def growth(old: Study, new: Study) -> Growth | None:
+    """How `new` grows `old`: longer axes, more methods or replicates, and nothing else.
+
+    Replicate k is one set of unit draws whatever the grid, so what is done stays as it is.
+    """
+    if old.essence != new.essence or old.variables != new.variables or old.states != new.states:
+        return None
+    if old.replicates > new.replicates or tuple(old.space.axes) != tuple(new.space.axes):
+        return None
+    if not _methods(old).items() <= _methods(new).items():
+        return None
+    places = []
+    for name in old.space.dims:
+        place = _places(_labels(old, name), _labels(new, name))
+        if place is None:
+            return None
+        places.append(place)
+    order = list(new.space.methods)
+    return Growth(tuple(places), tuple(map(order.index, old.space.methods)), old.replicates)
+
+
+def _methods(study: Study) -> Mapping[str, str]:
+    """Every method's phases as text."""
+    return {name: as_json(plan) for name, plan in study.plans.items()}
+
+
+def _labels(study: Study, dim: str) -> list[Any]:
+    """What stands at each place of a dim: the values of all axes that go along it."""
+    columns = [study.space.axes[name].tolist() for name in study.space.dims[dim]]
+    return list(zip(*columns, strict=True))
+
+
+def _places(old: Sequence[Any], new: Sequence[Any]) -> np.ndarray | None:
+    """For each new label its place among the old ones, or −1; None where an old one is gone."""
+    known = {label: k for k, label in enumerate(old)}
+    found = np.array([known.get(label, -1) for label in new], dtype=np.int64)
+    return found if (found >= 0).sum() == len(old) else None

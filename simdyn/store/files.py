@@ -1,0 +1,93 @@
+"""The folder of a store: its names, its identity, its errors in one line, its lock."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simdyn.inputs import InputError
+
+KIND = "simdyn results"
+RECEIPTS, BEFORE, LOG = "receipts", "before", "log"
+META = "zarr.json"
+PARTIAL = ".partial"  # how names of files end that are not yet in their place
+# What a store says of itself, beside what a dataset carries; kept twice, at its root and with the
+# receipts, so that damage to one of them leaves the other.
+OWN_ATTRS = ("kind", "block_shape")
+
+
+@contextlib.contextmanager
+def plainly(path: Path, action: str) -> Iterator[None]:
+    """Turn a file system error into one line."""
+    try:
+        yield
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be {action}: {problem.strerror or problem}") from None
+
+
+@contextlib.contextmanager
+def intact(path: Path) -> Iterator[None]:
+    """Turn whatever a store with missing or broken parts raises into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as problem:
+        name = type(problem).__name__
+        raise InputError(
+            f"{path}: damaged beyond its chunks ({name}: {problem}); `simdyn run STUDY` repairs it"
+        ) from None
+
+
+def attributes(folder: Path) -> dict[str, Any]:
+    """Attributes of a Zarr group, read without Zarr; nothing where they cannot be read."""
+    try:
+        found = json.loads((folder / META).read_bytes())["attributes"]
+        return dict(found)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def identities(path: Path) -> list[dict[str, Any]]:
+    """What a store says it holds, at each of the places where it says so."""
+    found = [attributes(path), attributes(path / RECEIPTS)]
+    return [
+        given for given in found
+        if given.get("kind") == KIND and isinstance(given.get("fingerprint"), str)
+        and isinstance(given.get("study"), str)
+    ]  # fmt: skip
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time makes, grows or repairs stores in a folder.
+
+    The lock is the operating system's and goes with its process. Where a file system has none,
+    nothing is locked: makers then meet in `os.rename`, and one of them wins.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def stored_files(path: Path, below: str = "") -> Iterator[str]:
+    """Every file of a store, as 'train_loss/c/0/0/0/0'; not those of what it has grown from."""
+    with os.scandir(path / below) as entries:
+        for entry in entries:
+            name = f"{below}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                if name != BEFORE:
+                    yield from stored_files(path, f"{name}/")
+            else:
+                yield name

@@ -1,0 +1,112 @@
+"""Results opened, exported, or written whole: datasets in and out of files."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Hashable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from simdyn.inputs import InputError
+from simdyn.params import MODELS, TwoLayerCNN
+from simdyn.schema import INNER, OUTER, VARIABLES
+from simdyn.store.core import open_group
+from simdyn.store.files import OWN_ATTRS, intact, plainly
+from simdyn.store.layout import with_plain_texts
+
+
+def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
+    """Write a small dataset whole: beside its place first, then moved into it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+    path : path
+        What stands there is replaced. Opens with ``xarray.open_zarr``.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    try:
+        with_plain_texts(ds).to_zarr(fresh, mode="w", consolidated=False, zarr_format=3)
+        if path.exists():
+            path.replace(old)
+        fresh.replace(path)
+    finally:
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def open_results(path: str | Path) -> xr.Dataset:
+    """Results of a study as a plain, lazy dataset; values are read when they are used.
+
+    Parameters
+    ----------
+    path : path
+        A store that `simdyn run` or `Study.run` wrote, whole or unfinished; what is missing has
+        status 0.
+
+    Raises
+    ------
+    InputError
+        Where there is no store.
+    """
+    open_group(path)
+    with intact(Path(path)):
+        results = xr.open_zarr(path, chunks=None, consolidated=False)
+    for name in OWN_ATTRS:
+        results.attrs.pop(name, None)
+    # A folder is listed in no order, and texts come back as objects: put both right.
+    laws = [name for owner in MODELS.values() for name in owner.model_fields]
+    known = [*OUTER, *INNER, "update", *laws, *TwoLayerCNN.model_fields]
+    names = [*results["status"].dims, *known, *sorted(map(str, results.coords))]
+    coords: dict[Hashable, xr.Variable] = {}
+    for name in dict.fromkeys(names):
+        if name in results.coords:
+            at = results.coords[name].variable
+            if at.dtype.kind in "OT":
+                at = xr.Variable(at.dims, np.array(at.values.tolist()), at.attrs)
+            coords[name] = at
+    variables = {name: results[name].variable for name in VARIABLES if name in results}
+    return xr.Dataset(variables, coords, results.attrs)
+
+
+def export(path: str | Path, target: str | Path) -> None:
+    """Write the results of a study to one NetCDF file, which ``xarray.open_dataset`` opens.
+
+    Parameters
+    ----------
+    path : path
+        A store.
+    target : path
+        Replaced where it exists, once the new file is whole.
+
+    Raises
+    ------
+    InputError
+        Where there is no store, no h5netcdf, or no place to write.
+    """
+    results, target = open_results(path), Path(target)
+    try:
+        import h5netcdf  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "export needs h5netcdf: install it, or simdyn with its extra [netcdf]"
+        ) from None
+    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    squeeze = {
+        name: {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
+        for name, array in results.data_vars.items()
+        if array.ndim
+    }
+    with plainly(target, "written"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
+            os.replace(fresh, target)
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
