@@ -87,6 +87,7 @@ class DaskBlocks:
         self.running: dict[str, tuple[Future, int, range | None]] = {}
         self.suspects: dict[int, _Suspect] = {}
         self.undone: dict[int, str] = {}
+        self.alone = False
 
     def run(self, numbers: Iterator[int]) -> Iterator[Receipt]:
         """Yield the receipt of each block as it is kept.
@@ -124,11 +125,16 @@ class DaskBlocks:
             )
 
     def _width(self) -> int:
+        """Tasks to have in flight, by the workers there are now."""
         self._check_client()
         try:
             threads = int(sum(self.client.nthreads().values()))
-        except Exception:  # between two breaths of a scheduler nothing need be known
+            _replace_lost(self.client)
+        except Exception:  # a scheduler that does not answer now may answer later
             threads = 0
+        if threads == 0 and not self.alone:
+            self.progress.note("no worker is there; waiting for one")
+        self.alone = threads == 0
         return max(2, WINDOW * threads)
 
     def _check_client(self) -> None:
@@ -226,6 +232,21 @@ class DaskBlocks:
         suspect.waiting -= 1
         if suspect.waiting == 0:
             self._submit(number)
+
+
+def _replace_lost(client: "Client") -> None:
+    """Start workers or jobs anew that are gone for good: killed, or at the end of their walltime.
+
+    Only where the client made its cluster; one that is somebody else's is theirs to keep up.
+    """
+    cluster = getattr(client, "cluster", None)
+    wanted = getattr(cluster, "worker_spec", None)
+    if cluster is None or not wanted or not set(wanted) - set(cluster.workers):
+        return
+    if hasattr(cluster, "job_script"):
+        cluster.scale(jobs=len(wanted))
+    else:
+        cluster.scale(len(wanted))
 
 
 def describe(client: "Client") -> dict[str, Any]:

@@ -1,0 +1,373 @@
+"""One block of work, three ways to run it: threads, Dask, shards. Equal bits, equal files."""
+
+import hashlib
+import itertools
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+from chaos import command, free_port, write_study
+
+from simdyn import open_results
+from simdyn.inputs import InputError
+from simdyn.params import SAM, SGD, Record
+from simdyn.run import FAILED, Silent, run_study
+from simdyn.run.block import CRASHED
+from simdyn.run.clusters import Jobs, job_cluster, open_client
+from simdyn.run.dask import WINDOW, DaskBlocks
+from simdyn.schema import SCALARS
+from simdyn.store import Store
+from simdyn.study import Study, load_study
+
+pytestmark = pytest.mark.filterwarnings("default")  # of Dask's own
+
+
+def study(**changes: Any) -> Study:
+    options: dict[str, Any] = {
+        "replicates": 4, "seed": 7,
+        "record": Record(every=2, variables=(*SCALARS, "margin", "signal_coef", "noise_coef")),
+        **changes,
+    }  # fmt: skip
+    methods = {
+        "sgd": [SGD(learning_rate=0.1, epochs=4)],
+        "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=2), SGD(learning_rate=0.5, epochs=2)],
+    }
+    space = {"dimension": [20, 30, 50, 80], "signal_norm": [0.0, 1.0, 2.0]}
+    return Study({"n_samples": 6}, {"n_filters": 3, "init_std": 0.01}, methods, space, **options)
+
+
+def sha(path: Path) -> str:
+    """SHA-256 of all decoded results."""
+    digest = hashlib.sha256()
+    with open_results(path) as results:
+        for name in sorted(map(str, results.variables)):
+            values = results[name].values
+            plain = str(values.tolist()).encode() if values.dtype.kind == "U" else values.tobytes()
+            digest.update(f"{name}{values.shape}".encode() + plain)
+    return digest.hexdigest()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All files of a store but the entries of its log."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.parent.name != "log"
+    }
+
+
+class Heard(Silent):
+    """What a run says of itself."""
+
+    def __init__(self, interrupt_after: int = 0) -> None:
+        self.fresh = self.blocks = 0
+        self.interrupt_after = interrupt_after
+        self.failures: list[tuple[str, str]] = []
+        self.notes: list[str] = []
+
+    def advance(self, runs: int) -> None:
+        self.fresh += runs
+        self.blocks += 1
+        if self.blocks == self.interrupt_after:
+            raise KeyboardInterrupt
+
+    def failed(self, place: str, cause: str) -> None:
+        self.failures.append((place, cause))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    with open_client("local:2") as made:
+        yield made
+
+
+# -- equal bits ----------------------------------------------------------------------------------
+
+
+def run_somehow(
+    made: Study, path: Path, how: str, rng: random.Random, client: Any, interrupts: int
+) -> None:
+    """Run a study to its end, in the given way, interrupted so many times at random."""
+    for left in range(interrupts, -1, -1):
+        heard = Heard(rng.randint(1, 4) if left else 0)
+        try:
+            if how == "dask":
+                run_study(made, path, client=client, progress=heard)
+            elif how == "shards":
+                parts = rng.randint(1, 5)
+                for part in rng.sample(range(1, parts + 1), parts):
+                    run_study(made, path, shard=(part, parts), progress=heard)
+            else:
+                run_study(made, path, threads=int(how), progress=heard)
+        except KeyboardInterrupt:
+            continue
+
+
+@pytest.mark.parametrize("how", ["1", "2", "4", "dask", "shards"])
+def test_run_study__equal_files_however_it_is_run(tmp_path: Path, client: Any, how: str) -> None:
+    made = study()
+    run_study(made, tmp_path / "one.zarr", threads=1)
+    run_somehow(made, tmp_path / "two.zarr", how, random.Random(how), client, interrupts=1)
+    assert files(tmp_path / "two.zarr") == files(tmp_path / "one.zarr")
+    assert sha(tmp_path / "two.zarr") == sha(tmp_path / "one.zarr")
+
+
+def test_run_study__executors_change_in_the_middle(tmp_path: Path, client: Any) -> None:
+    made, path = study(), tmp_path / "mixed.zarr"
+    run_study(made, tmp_path / "one.zarr", threads=1)
+    blocks = len(made.blocks)
+    heard = Heard()
+    run_study(made, path, shard=(2, 3), progress=heard)
+    assert heard.blocks == len(range(1, blocks, 3))
+    with pytest.raises(KeyboardInterrupt):
+        run_study(made, path, client=client, progress=(heard := Heard(3)))
+    before = int(Store(path, study()).receipts().sum())
+    run_study(made, path, threads=2, progress=(heard := Heard()))
+    assert heard.blocks <= blocks - before
+    assert files(path) == files(tmp_path / "one.zarr")
+    run_study(made, path, client=client, progress=(heard := Heard()))
+    assert heard.blocks == 0
+
+
+@pytest.mark.campaign
+def test_run_study__equality_campaign(
+    tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, sums, count = random.Random(0), set(), 0
+    of_size: dict[int, dict[str, bytes]] = {}
+    for how, least, interrupts, order in itertools.product(
+        ("1", "2", "4", "dask", "shards"), (1, 2, 7, 32), (0, 1, 3), range(3)
+    ):
+        monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", least)
+        made, path = study(), tmp_path / f"{how}-{least}-{interrupts}-{order}.zarr"
+        if order:  # some blocks first, at random
+            store = Store(path, made)
+            parts = rng.sample(range(1, len(store.blocks) + 1), min(order, len(store.blocks)))
+            for part in parts:
+                run_study(made, path, shard=(part, len(store.blocks)))
+        run_somehow(made, path, how, rng, client, interrupts)
+        sums.add(sha(path))
+        kept = of_size.setdefault(len(made.blocks), files(path))
+        assert files(path) == kept
+        count += 1
+    print(
+        f"\n{count} runs over executor × block size × interruption × order: "
+        f"{len(sums)} different SHA-256, files equal at each of {len(of_size)} block sizes"
+    )
+    assert len(sums) == 1
+
+
+# -- Dask ----------------------------------------------------------------------------------------
+
+
+def test_dask__window_and_receipts(tmp_path: Path, client: Any) -> None:
+    store = Store(tmp_path / "one.zarr", study())
+    blocks = DaskBlocks(client, store, Silent())
+    widest, receipts = 0, []
+    for receipt in blocks.run(iter(range(len(store.blocks)))):
+        widest = max(widest, len(blocks.running) + 1)
+        receipts.append(receipt)
+    assert widest <= WINDOW * 2
+    assert sorted(receipt.number for receipt in receipts) == list(range(len(store.blocks)))
+    assert all(store.is_done(block) for block in store.blocks)
+
+
+CRASH = """
+import os, simdyn.run.block as block
+real = block.real = getattr(block, "real", block.run_replicates)
+def run_replicates(data, *rest):
+    if (data.dimension, data.signal_norm) in {(30, 1.0), (80, 2.0)}:
+        os.kill(os.getpid(), 9)
+    return real(data, *rest)
+block.run_replicates = run_replicates
+"""
+
+
+def test_dask__points_that_kill_their_workers_are_found_and_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", 3)
+    (tmp_path / "crash.py").write_text(CRASH)
+    heard, made, path = Heard(), study(), tmp_path / "one.zarr"
+    settings = {"distributed.worker.preload": [str(tmp_path / "crash.py")],
+                "distributed.scheduler.allowed-failures": 0}  # fmt: skip
+    with dask.config.set(settings), open_client("local:2") as crashing:
+        results = run_study(made, path, client=crashing, progress=heard)
+    expected = run_study(study(), threads=1)
+    status = results["status"].values
+    bad = np.zeros(status.shape, dtype=bool)
+    bad[1, 1] = bad[3, 2] = True
+    assert (status[bad] == FAILED).all()
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(results[name].values[~bad], expected[name].values[~bad])
+        if expected[name].dtype == np.float64:
+            assert np.isnan(results[name].values[bad]).all()
+    assert sorted(heard.failures) == [("dimension = 30, signal_norm = 1.0", CRASHED),
+                                      ("dimension = 80, signal_norm = 2.0", CRASHED)]  # fmt: skip
+    assert any("looking for the points to blame" in note for note in heard.notes)
+    run_study(study(), path, threads=1, progress=(again := Heard()))
+    assert again.fresh == 0  # a failed point is done
+    retried = run_study(study(), path, threads=1, retry_failed=True, progress=(again := Heard()))
+    assert again.fresh > 0
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(retried[name].values, expected[name].values)
+
+
+def test_dask__a_scheduler_that_is_not_there(tmp_path: Path) -> None:
+    file = write_study(tmp_path, 10)
+    process = command("run", file, "--dask", f"tcp://127.0.0.1:{free_port()}", cwd=tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "no scheduler answers" in errors
+    assert len(errors.splitlines()) == 1
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["killed.toml"]
+
+
+def test_dask__workers_that_do_not_see_the_store(
+    tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "one.zarr", study())
+    blocks = DaskBlocks(client, store, Silent())
+    blocks.call = (str(tmp_path / "elsewhere.zarr"), study().fingerprint)
+    with pytest.raises(InputError, match=r"elsewhere\.zarr: no such results"):
+        list(blocks.run(iter(range(3))))
+
+
+# -- shards --------------------------------------------------------------------------------------
+
+
+def test_worker__two_shards_at_once_then_run_draws(tmp_path: Path) -> None:
+    file = write_study(tmp_path, 100)
+    shards = [command("worker", file, "--shard", f"{k}/2", "--threads", 1, cwd=tmp_path)
+              for k in (1, 2)]  # fmt: skip
+    for shard in shards:
+        out, errors = shard.communicate(timeout=120)
+        assert shard.returncode == 0, errors
+        assert out == "results/killed.zarr\n"
+    process = command("run", file, cwd=tmp_path)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "96 runs, 96 already done" in errors
+    run_study(load_study(file), tmp_path / "one.zarr")
+    assert files(tmp_path / "results" / "killed.zarr") == files(tmp_path / "one.zarr")
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+def test_worker__shards_that_are_none(tmp_path: Path, shard: str) -> None:
+    file = write_study(tmp_path, 10)
+    process = command("worker", file, f"--shard={shard}", cwd=tmp_path)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, len(errors.splitlines())) == (2, 1)
+    assert "allowed is I/N with I from 1 to N" in errors
+    assert not (tmp_path / "results").exists()
+
+
+def test_run__two_at_once_both_finish(tmp_path: Path) -> None:
+    file = write_study(tmp_path, 1500)
+    both = [command("run", file, "--threads", 1, cwd=tmp_path) for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    run_study(load_study(file), tmp_path / "one.zarr")
+    assert files(tmp_path / "results" / "killed.zarr") == files(tmp_path / "one.zarr")
+
+
+# -- batch scripts -------------------------------------------------------------------------------
+
+
+def script(tmp_path: Path, *words: object) -> str:
+    process = command("plan", write_study(tmp_path, 10), "--nominal", *words, cwd=tmp_path)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return out
+
+
+def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
+    text = script(tmp_path, "--sbatch", "--shards", 3, "--cores", 2, "--queue", "short",
+                  "--account", "theory", "--walltime", "00:10:00", "--memory", "4GB")  # fmt: skip
+    for line in ("--array=1-3", "--cpus-per-task=2", "--partition=short", "--account=theory",
+                 "--time=00:10:00", "--mem=4G"):  # fmt: skip
+        assert f"#SBATCH {line}\n" in text
+    (tmp_path / "job.sh").write_text(text)
+    for task in ("2", "1", "3"):
+        done = subprocess.run(
+            ["bash", "job.sh"], cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={"SLURM_ARRAY_TASK_ID": task, "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path),
+                 "NUMBA_CACHE_DIR": ""},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    made = load_study(tmp_path / "killed.toml")
+    store = Store(tmp_path / "results" / "killed.zarr", made)
+    assert all(store.is_done(block) for block in store.blocks)
+
+
+def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
+    words = ("--cores", 4, "--queue", "short", "--account", "theory", "--walltime", "02:00:00")
+    slurm, pbs = script(tmp_path, "--slurm", *words), script(tmp_path, "--pbs", *words)
+    for line in ("#SBATCH -p short", "#SBATCH -A theory", "#SBATCH --cpus-per-task=4",
+                 "#SBATCH -t 02:00:00"):  # fmt: skip
+        assert line in slurm
+    for line in ("#PBS -q short", "#PBS -A theory", "walltime=02:00:00", "ncpus=4"):
+        assert line in pbs
+    for text in (slurm, pbs):
+        assert "--nworkers 4 --nthreads 1" in text
+        assert "export NUMBA_CACHE_DIR=" in text
+        assert sys.executable in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--walltime", "soon"), "walltime = 'soon': allowed is hh:mm:ss"),
+        (("--memory", "much"), "memory = 'much': allowed is a number and a unit, '8GB'"),
+        (("--cores", 0), "cores = 0: allowed is an integer ≥ 1"),
+        (("--queue", "a b; rm"), "queue = 'a b; rm': allowed are letters"),
+        (("--slurm", "--pbs"), "allowed is one of them"),
+        (("--sbatch", "--shards", 0), "shards = 0: allowed is an integer from 1"),
+    ],
+)
+def test_plan__jobs_that_are_none(tmp_path: Path, words: tuple[object, ...], message: str) -> None:
+    process = command("plan", write_study(tmp_path, 10), "--nominal", *words, cwd=tmp_path)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, len(errors.splitlines())) == (2, "", 1)
+    assert message in errors
+
+
+def test_jobs__hours() -> None:
+    assert Jobs(walltime="01:30:00").hours == 1.5
+    assert Jobs(walltime="2-12:00:00").hours == 60.0
+    assert Jobs(walltime="10:30").hours == 10.5
+
+
+def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:
+    # The same script that Slurm would get, run by the shell: dask-jobqueue's own local cluster.
+    import dask_jobqueue
+    from distributed import Client
+
+    script_of = job_cluster("slurm", Jobs(cores=1, memory="2GB"))
+    try:
+        wanted = script_of.job_script()
+    finally:
+        script_of.close()
+    with dask_jobqueue.local.LocalCluster(
+        cores=1, processes=1, memory="2GB", shebang="#!/usr/bin/env bash",
+        scheduler_options={"dashboard_address": None},
+    ) as cluster:  # fmt: skip
+        assert (
+            cluster.job_script().splitlines()[-1].split(" tcp://")[0]
+            == (wanted.splitlines()[-1].split(" tcp://")[0])
+        )
+        cluster.scale(jobs=2)
+        with Client(cluster) as made:
+            run_study(study(), tmp_path / "jobs.zarr", client=made)
+    run_study(study(), tmp_path / "one.zarr", threads=1)
+    assert files(tmp_path / "jobs.zarr") == files(tmp_path / "one.zarr")

@@ -1,0 +1,147 @@
+"""Processes killed at any moment, on threads and on Dask: no value is lost, none is wrong."""
+
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from chaos import Cluster, command, run_through_chaos, write_study
+
+from simdyn import open_results
+from simdyn.store import Store
+from simdyn.store.audit import audit
+from simdyn.study import load_study
+
+pytestmark = pytest.mark.filterwarnings("default")  # of Dask's own
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of about two seconds."""
+    return write_study(tmp_path_factory.mktemp("study"), 3000)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(file: Path) -> xr.Dataset:
+    return load_study(file).run()
+
+
+def same(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Equal labels and, bit for bit, equal values."""
+    assert list(one.data_vars) == list(other.data_vars)
+    for name in other.variables:
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
+
+
+def whole(file: Path, store: Path) -> None:
+    """Nothing is damaged or missing, and nothing is left over."""
+    found = audit(store, load_study(file))
+    assert (found.good, found.findings, found.leftovers) == (found.blocks, (), 0)
+
+
+def kill_until_done(file: Path, folder: Path, kills: int, rng: random.Random) -> int:
+    """Start, kill at a random moment, start again; returns kills that met an unfinished store."""
+    met, store = 0, folder / "results" / "killed.zarr"
+    for _ in range(kills):
+        kept = int(Store(store, load_study(file)).receipts().sum()) if store.exists() else 0
+        process = command("run", file, "--threads", 2, "--out", folder, cwd=folder)
+        try:
+            if rng.random() < 0.7:  # from its first moment on disk
+                while process.poll() is None and not store.exists():
+                    if rng.random() < 0.001:
+                        break
+                    time.sleep(0.002)
+                process.wait(timeout=rng.uniform(0.0, 1.0))
+            else:
+                process.wait(timeout=rng.uniform(0.0, 4.0))
+        except subprocess.TimeoutExpired:
+            pass
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            met += 1
+        _, errors = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), errors
+        if store.exists():
+            results = open_results(store)  # an unfinished store opens
+            assert np.isin(results["status"].values, (0, 1, 2)).all()
+            if "already done" in errors:  # all that had a receipt is kept: no block is redone
+                runs = sum(Store(store, load_study(file)).blocks[k].cells * 2 for k in range(kept))
+                assert runs <= results["status"].size
+                said = int(errors.split(" runs, ")[1].split(" already")[0].replace(",", ""))
+                assert said >= kept
+        if process.returncode == 0:
+            break
+    return met
+
+
+def test_threads__killed_and_resumed_equals_undisturbed(
+    file: Path, undisturbed: xr.Dataset, tmp_path: Path
+) -> None:
+    assert kill_until_done(file, tmp_path, 4, random.Random(1)) > 0
+    store = tmp_path / "results" / "killed.zarr"
+    same(load_study(file).run(store), undisturbed)
+    whole(file, store)
+
+
+@pytest.mark.parametrize("victims", [("worker",), ("client", "scheduler")])
+def test_dask__killed_and_resumed_equals_undisturbed(
+    undisturbed: xr.Dataset, tmp_path: Path, victims: tuple[str, ...]
+) -> None:
+    kills, _ = chaos(tmp_path, 3000, random.Random(3), victims, undisturbed, 0.5)
+    assert sum(kills.values()) > 0
+
+
+def chaos(
+    folder: Path, epochs: int, rng: random.Random, victims: tuple[str, ...],
+    undisturbed: xr.Dataset, pause: float,
+) -> tuple[Counter[str], int]:  # fmt: skip
+    """One study through chaos; returns the kills and the blocks that were done twice."""
+    file = write_study(folder, epochs)
+    cluster = Cluster(folder)
+    try:
+        kills = run_through_chaos(file, cluster, rng, victims, pause)
+    finally:
+        cluster.stop()
+    store = folder / "results" / "killed.zarr"
+    same(open_results(store), undisturbed)
+    whole(file, store)
+    twice = cluster.blocks_begun() - len(Store(store, load_study(file)).blocks)
+    # A worker has one block in hand when it is killed; a client or a scheduler that goes may have
+    # that of every worker done twice.
+    assert 0 <= twice <= kills["worker"] + cluster.workers * (kills["client"] + kills["scheduler"])
+    return kills, twice
+
+
+@pytest.mark.campaign
+def test_threads__killed_two_hundred_times_campaign(
+    file: Path, undisturbed: xr.Dataset, tmp_path: Path
+) -> None:
+    rng, kills, stores = random.Random(2), 0, 0
+    while kills < 200:
+        folder = tmp_path / str(stores)
+        folder.mkdir()
+        kills += kill_until_done(file, folder, 12, rng)
+        store = folder / "results" / "killed.zarr"
+        same(load_study(file).run(store), undisturbed)
+        whole(file, store)
+        stores += 1
+    print(f"\n{kills} kills of local runs, {stores} stores, all equal to an undisturbed run")
+
+
+@pytest.mark.campaign
+def test_dask__killed_two_hundred_times_campaign(tmp_path: Path) -> None:
+    epochs, rng, kills, stores, twice = 20_000, random.Random(4), Counter[str](), 0, 0
+    undisturbed = load_study(write_study(tmp_path, epochs)).run()
+    wanted = {"worker": 100, "client": 60, "scheduler": 40}
+    while left := tuple(name for name, count in wanted.items() if kills[name] < count):
+        folder = tmp_path / str(stores)
+        folder.mkdir()
+        more, again = chaos(folder, epochs, rng, left, undisturbed, 1.5)
+        kills, twice, stores = kills + more, twice + again, stores + 1
+    print(f"\nkills {dict(kills)}, {stores} stores, all equal to an undisturbed run; blocks done "
+          f"twice: {twice}")  # fmt: skip
