@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from simdyn.axes import as_float, axis_values, whole
-from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
-from simdyn.inputs import InputError, is_plain_number, nearest, shown
+from simdyn.axes import axis_values
+from simdyn.formula import CONSTANTS, FUNCTIONS, names_in
+from simdyn.inputs import InputError, nearest, shown
 from simdyn.params import (
     Data,
     Parameters,
@@ -23,78 +23,10 @@ from simdyn.params import (
     described,
 )
 from simdyn.schema import VARIABLES
+from simdyn.scope import Scope
+from simdyn.section import Section
 
-Fields = dict[str, Any]
 RESERVED = ("method", "replicate", "step", "sign", "filter", "sample", "vector", "update")
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """Fields of one parameter class as they stand in a study: constants and formulas."""
-
-    where: str  # "data", "network" or "methods.NAME.K"
-    owner: type[Parameters]
-    fields: Fields
-
-    @classmethod
-    def make(cls, where: str, owner: type[Parameters], fields: Any) -> "Section":
-        """Check names, and bring constants to one form: int where integers are due, else float."""
-        if isinstance(fields, Parameters):
-            if not isinstance(fields, owner):
-                raise InputError(f"{where} = {shown(fields)}: allowed is {owner.__name__}(…)")
-            fields = fields.model_dump()
-        if not isinstance(fields, Mapping):
-            raise InputError(
-                f"{where} = {shown(fields)}: allowed is a table of {owner.__name__} fields"
-            )
-        for name, value in fields.items():
-            if name not in owner.model_fields:
-                hint = nearest(str(name), owner.model_fields)
-                raise InputError(f"{where}.{name} = {shown(value)}: no such field; {hint}")
-        given = {
-            name: fields.get(name, info.default)
-            for name, info in owner.model_fields.items()
-            if name in fields or not info.is_required()
-        }
-        return cls(where, owner, {n: cls._plain(where, owner, n, v) for n, v in given.items()})
-
-    @staticmethod
-    def _plain(where: str, owner: type[Parameters], name: str, value: Any) -> Any:
-        """A constant in its one form, or a formula."""
-        if isinstance(value, np.generic):
-            value = value.item()
-        if isinstance(value, str) and owner.is_number(name):
-            try:
-                names_in(value)
-            except InputError as problem:
-                raise InputError(f"{where}.{name} = {problem}") from None
-            return value
-        if is_plain_number(value) and owner.is_number(name):
-            number = as_float(value)
-            if not math.isfinite(number):
-                raise InputError(
-                    f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}"
-                )
-            return whole(value) if owner.is_whole(name) else number + 0.0
-        if not isinstance(value, str | bool | int | float) and not (
-            value is None and owner.is_optional(name)
-        ):
-            raise InputError(f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}")
-        return value
-
-    @property
-    def essential(self) -> Fields:
-        """The fields that do not have their defaults, sorted by name."""
-        known = self.owner.model_fields
-        return {
-            name: value
-            for name, value in sorted(self.fields.items())
-            if known[name].is_required() or value != known[name].default
-        }
-
-    def label(self, name: str) -> str:
-        """The field's full name, as messages and axes give it."""
-        return f"{self.where.removeprefix('methods.')}.{name}"
 
 
 class Named(Parameters):
@@ -321,7 +253,7 @@ class Space:
         }
         try:
             named = {name: swept[name] for name, owners in self.owners.items() if not owners}
-            shared = _Scope([self.data, self.net], here, named)
+            shared = Scope([self.data, self.net], here, named)
             data = self.data.owner(**shared.values_of(self.data))
             assert isinstance(data, Data)
             net = TwoLayerCNN(**shared.values_of(self.net))
@@ -339,79 +271,7 @@ class Space:
     def _phase(
         self, section: Section, here: Mapping[tuple[str, str], Any], named: Mapping[str, float]
     ) -> Phase:
-        scope = _Scope([self.data, self.net, section], here, named)
+        scope = Scope([self.data, self.net, section], here, named)
         phase = section.owner(**scope.values_of(section))
         assert isinstance(phase, Phase)
         return phase
-
-
-class _LocatedError(InputError):
-    """An error that already names its field."""
-
-
-class _Scope(Mapping[str, float]):
-    """Field names of some sections as numbers, formulas evaluated when they are read."""
-
-    def __init__(
-        self, sections: list[Section], here: Mapping[tuple[str, str], Any],
-        named: Mapping[str, float],
-    ) -> None:  # fmt: skip
-        self.named = named
-        self.fields: Fields = {}
-        self.home: dict[str, Section] = {}
-        for section in sections:
-            for name in section.owner.model_fields:
-                value = here.get((section.where, name), section.fields.get(name))
-                if value is not None or name == "batch_size":
-                    self.fields[name], self.home[name] = value, section
-        self.busy: list[str] = []
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.named
-        yield from (name for name in self.fields if self.home[name].owner.is_number(name))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __contains__(self, name: object) -> bool:
-        if name in self.named:
-            return True
-        return name in self.fields and self.home[str(name)].owner.is_number(str(name))
-
-    def __getitem__(self, name: str) -> float:
-        if name in self.named:
-            return self.named[name]
-        value = self.resolve(name)
-        if value is None and name == "batch_size":
-            return self["n_samples"]
-        return float(value)
-
-    def resolve(self, name: str) -> Any:
-        """The value of a field, its formula evaluated."""
-        value, section = self.fields[name], self.home[name]
-        if not isinstance(value, str) or not section.owner.is_number(name):
-            return value
-        where = f"{section.where}.{name}"
-        if name in self.busy:
-            raise _LocatedError(f"{where} = {value!r}: the formula needs its own value")
-        self.busy.append(name)
-        try:
-            result = evaluate(value, self)
-        except _LocatedError:
-            raise
-        except InputError as problem:
-            raise _LocatedError(f"{where} = {problem}") from None
-        finally:
-            self.busy.pop()
-        if not section.owner.is_whole(name):
-            return result
-        if abs(result - round(result)) > 1e-9 * max(1.0, abs(result)):
-            raise InputError(
-                f"{where} = {value!r} gives {result!r}: allowed is an integer; use round(), "
-                "floor() or ceil()"
-            )
-        return round(result)
-
-    def values_of(self, section: Section) -> Fields:
-        """All fields of one section, as its parameter class takes them."""
-        return {name: self.resolve(name) for name, home in self.home.items() if home is section}

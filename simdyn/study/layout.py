@@ -15,7 +15,7 @@ from simdyn.schema import (
     axis_coordinates,
     parameter_coordinate,
 )
-from simdyn.space import Section
+from simdyn.section import Section
 
 if TYPE_CHECKING:
     from simdyn.study.core import Study
