@@ -1,8 +1,10 @@
 """Fields of one parameter class as a study gives them: constants and formulas."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,28 @@ import numpy as np
 from simdyn.axes import as_float, whole
 from simdyn.formula import names_in
 from simdyn.inputs import InputError, is_plain_number, nearest, shown
-from simdyn.params import Parameters
+from simdyn.params import (
+    Data,
+    Parameters,
+    Phase,
+    SignalNoiseData,
+    check_model,
+    check_optimiser,
+)
 
 Fields = dict[str, Any]
+
+
+@functools.cache
+def numbers_of(owner: type[Parameters]) -> frozenset[str]:
+    """Fields that hold numbers. To ask a class is slow, and each point asks."""
+    return frozenset(filter(owner.is_number, owner.model_fields))
+
+
+@functools.cache
+def wholes_of(owner: type[Parameters]) -> frozenset[str]:
+    """Fields that hold integers."""
+    return frozenset(filter(owner.is_whole, owner.model_fields))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +91,25 @@ class Section:
         return value
 
     @property
+    def numbers(self) -> frozenset[str]:
+        """Fields that hold numbers."""
+        return numbers_of(self.owner)
+
+    @property
+    def wholes(self) -> frozenset[str]:
+        """Fields that hold integers."""
+        return wholes_of(self.owner)
+
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Fields that a formula gives."""
+        return {
+            name: value
+            for name, value in self.fields.items()
+            if isinstance(value, str) and name in self.numbers
+        }
+
+    @property
     def essential(self) -> Fields:
         """The fields that do not have their defaults, sorted by name."""
         known = self.owner.model_fields
@@ -82,3 +122,40 @@ class Section:
     def label(self, name: str) -> str:
         """The field's full name, as messages and axes give it."""
         return f"{self.where.removeprefix('methods.')}.{name}"
+
+
+def data_section(data: Any) -> Section:
+    """The law of the data; a table names its model, the paper's where it does not."""
+    if isinstance(data, Data):
+        return Section.make("data", type(data), data)
+    fields = dict(data) if isinstance(data, Mapping) else data
+    owner: type[Data] = SignalNoiseData
+    if isinstance(fields, dict) and "model" in fields:
+        owner = check_model("data.model", fields.pop("model"))
+    return Section.make("data", owner, fields)
+
+
+def phase_sections(method: str, plan: Any) -> list[Section]:
+    """The phases of one method; one phase stands for a list of one."""
+    if not isinstance(method, str) or not re.fullmatch(r"\w[\w +.-]*", method):
+        raise InputError(
+            f"methods: the name {shown(method)}: allowed are letters, digits, '_', '+', '-', "
+            "'.' and blanks, a letter or digit first"
+        )
+    where = f"methods.{method}"
+    if isinstance(plan, Phase | Mapping):
+        plan = [plan]
+    if isinstance(plan, str) or not isinstance(plan, Sequence) or not plan:
+        raise InputError(f"{where} = {shown(plan)}: allowed is a non-empty list of phases")
+    sections = []
+    for k, phase in enumerate(plan):
+        if isinstance(phase, Phase):
+            sections.append(Section.make(f"{where}.{k}", type(phase), phase))
+            continue
+        if not isinstance(phase, Mapping):
+            raise InputError(f"{where}.{k} = {shown(phase)}: allowed is a table with `optimiser`")
+        fields = dict(phase)
+        optimiser = fields.pop("optimiser", None)
+        owner = check_optimiser(f"{where}.{k}.optimiser", optimiser)
+        sections.append(Section.make(f"{where}.{k}", owner, fields))
+    return sections
