@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,15 @@ ROUNDING = 1e-9  # how far a formula for an integer may lie beside it, relativel
 
 class LocatedError(InputError):
     """An error that already names its field."""
+
+
+class Parts(NamedTuple):
+    """What makes the parameters of one section."""
+
+    fixed: Fields  # constants
+    swept: dict[str, str]  # field: axis
+    formulas: list[str]  # fields that a formula gives
+    behind: list[str]  # all axes that any field depends on
 
 
 class Frame:
@@ -57,12 +66,15 @@ class Frame:
                     self.fixed[name] = value
         self.numbers = {name: None for name, at in self.home.items() if name in at.numbers}
 
-    def of(self, section: Section) -> tuple[Fields, dict[str, str], list[str]]:
-        """Constants of one section, axes that set its fields, and fields with formulas."""
-        return (
-            {name: value for name, value in self.fixed.items() if self.home[name] is section},
-            {name: axis for name, axis in self.swept.items() if self.home[name] is section},
-            [name for name in self.formulas if self.home[name] is section],
+    def of(self, section: Section) -> Parts:
+        """What makes the parameters of one section."""
+        here = [name for name, home in self.home.items() if home is section]
+        behind = set().union(*map(self.behind, here))
+        return Parts(
+            {name: self.fixed[name] for name in here if name in self.fixed},
+            {name: self.swept[name] for name in here if name in self.swept},
+            [name for name in here if name in self.formulas],
+            sorted(behind),
         )
 
     def behind(self, name: str, seen: frozenset[str] = frozenset()) -> set[str]:

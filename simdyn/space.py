@@ -107,7 +107,7 @@ class Space:
             for section in plan
         }
         self._parts = {s.where: self._frame[s.where].of(s) for s in self.sections}
-        self._constant: dict[str, Parameters] = {}
+        self._last: dict[str, tuple[list[Any], Parameters]] = {}
         if self.where is None:
             return
         readable = [
@@ -260,7 +260,7 @@ class Space:
             data = self._made(self.data, shared)
             net = self._made(self.net, shared)
             plans = tuple(
-                tuple(self._made(s, Scope(self._frame[s.where], swept, shared)) for s in plan)
+                tuple(self._made(section, shared) for section in plan)
                 for plan in self.phases.values()
             )
             for plan in plans:
@@ -270,15 +270,19 @@ class Space:
             raise InputError(f"{problem}{self.place(index)}") from None
         return Point(data, net, plans)
 
-    def _made(self, section: Section, scope: Scope) -> Any:
-        """The parameters of one section; one object for all points where nothing in it varies."""
-        if section.where in self._constant:
-            return self._constant[section.where]
-        fixed, axes, formulas = self._parts[section.where]
-        fields = {name: scope.swept[axis] for name, axis in axes.items()}
+    def _made(self, section: Section, shared: Scope) -> Any:
+        """The parameters of one section; those made last where nothing in it has changed."""
+        fixed, axes, formulas, behind = self._parts[section.where]
+        swept = shared.swept
+        key = [swept[axis] for axis in behind]
+        last, made = self._last.get(section.where, (None, None))
+        if last == key:
+            return made
+        frame = self._frame[section.where]
+        scope = shared if frame is self._shared else Scope(frame, swept, shared)
+        fields = {name: swept[axis] for name, axis in axes.items()}
         made = section.owner(**fixed, **fields, **{name: scope.resolve(name) for name in formulas})
-        if not axes and not formulas:
-            self._constant[section.where] = made
+        self._last[section.where] = (key, made)
         return made
 
     # -- which points are wanted -----------------------------------------------------------------
