@@ -79,6 +79,10 @@ class Space:
     ) -> None:
         axes = dict(axes)
         together, self.where = axes.pop("zip", None), axes.pop("where", None)
+        if self.where is not None and not isinstance(self.where, str):
+            raise InputError(
+                f"space.where = {shown(self.where)}: allowed is a formula that is true or false"
+            )
         self.data = data_section(data)
         self.net = Section.make("network", TwoLayerCNN, net)
         self.phases = {name: phase_sections(name, plan) for name, plan in methods.items()}
@@ -116,10 +120,6 @@ class Space:
             if name.isidentifier() and np.issubdtype(values.dtype, np.number)
         ]
         self._mask = Frame([], {}, readable, self._shared)
-        if not isinstance(self.where, str):
-            raise InputError(
-                f"space.where = {shown(self.where)}: allowed is a formula that is true or false"
-            )
         known = sorted({*self._numeric_names(self.data), *readable})
         try:
             used = sorted(names_in(self.where, truth=True))
