@@ -45,6 +45,10 @@ def _generated(where: str, given: Mapping[str, Any]) -> np.ndarray:
         if not math.isfinite(number) or ("log" in numbers and number <= 0):
             wanted = "finite numbers > 0" if "log" in numbers else "finite numbers"
             raise InputError(f"{where} = {shown(given)}: allowed as ends are {wanted}")
+    if not math.isfinite(float(ends[1]) - float(ends[0])):
+        raise InputError(
+            f"{where} = {shown(given)}: allowed are ends whose difference is a finite number"
+        )
     space = np.geomspace if "log" in numbers else np.linspace
     return space(float(ends[0]), float(ends[1]), num)
 
@@ -75,6 +79,8 @@ def _listed(where: str, given: Any, owner: type[Parameters], field: str) -> np.n
         raise InputError(f"{where} = {shown(given)}: allowed is {AXIS_FORM}")
     if len(given) > MAX_AXIS:
         raise InputError(f"{where} has {len(given)} values: allowed are up to 10**7")
+    if isinstance(given, range) and max(abs(given.start), abs(given.stop)) <= MAX_DIMENSION:
+        given = np.arange(given.start, given.stop, given.step)  # without an object for each value
     values = _array(given) if numeric else None
     if values is None:
         items = [v.item() if isinstance(v, np.generic) else v for v in given]
