@@ -45,6 +45,10 @@ def _generated(where: str, given: Mapping[str, Any]) -> np.ndarray:
         if not math.isfinite(number) or ("log" in numbers and number <= 0):
             wanted = "finite numbers > 0" if "log" in numbers else "finite numbers"
             raise InputError(f"{where} = {shown(given)}: allowed as ends are {wanted}")
+    if not math.isfinite(float(ends[1]) - float(ends[0])):
+        raise InputError(
+            f"{where} = {shown(given)}: allowed are ends whose difference is a finite number"
+        )
     space = np.geomspace if "log" in numbers else np.linspace
     return space(float(ends[0]), float(ends[1]), num)
 
@@ -53,43 +57,79 @@ def _bad_value(where: str, value: Any, owner: type[Parameters], field: str) -> I
     return InputError(f"{where}: the value {shown(value)}: allowed is {owner.allowed(field)}")
 
 
-def axis_values(name: str, given: Any, owner: type[Parameters], field: str) -> np.ndarray:
-    """Values of an axis from a list, {start, stop, num} or {log = [low, high], num}.
+def _array(items: Any) -> np.ndarray | None:
+    """Finite numbers as float64; None where there is anything else among them."""
+    if isinstance(items, np.ndarray):
+        if items.dtype.kind not in "iuf" or items.dtype.itemsize > 8:
+            return None
+    elif not set(map(type, items)) <= {int, float}:
+        return None
+    try:
+        values = np.array(items, dtype=np.float64)
+    except OverflowError:
+        return None
+    return values if np.isfinite(values).all() else None
 
-    Raises
-    ------
-    InputError
-        For any other form, an empty axis, or a value that occurs twice.
-    """
-    where, numeric = f"space.{name}", owner.is_number(field)
-    if isinstance(given, Mapping):
-        values = _generated(where, given)
-        if owner.is_whole(field):
-            values = values.round()
-    else:
-        flat = isinstance(given, np.ndarray) and given.ndim == 1
-        if not flat and not isinstance(given, list | tuple | range):
-            raise InputError(f"{where} = {shown(given)}: allowed is {AXIS_FORM}")
+
+def _listed(where: str, given: Any, owner: type[Parameters], field: str) -> np.ndarray:
+    """Values of an axis given one by one."""
+    numeric = owner.is_number(field)
+    flat = isinstance(given, np.ndarray) and given.ndim == 1
+    if not flat and not isinstance(given, list | tuple | range):
+        raise InputError(f"{where} = {shown(given)}: allowed is {AXIS_FORM}")
+    if len(given) > MAX_AXIS:
+        raise InputError(f"{where} has {len(given)} values: allowed are up to 10**7")
+    if isinstance(given, range) and max(abs(given.start), abs(given.stop)) <= MAX_DIMENSION:
+        given = np.arange(given.start, given.stop, given.step)  # without an object for each value
+    values = _array(given) if numeric else None
+    if values is None:
         items = [v.item() if isinstance(v, np.generic) else v for v in given]
-        if len(items) > MAX_AXIS:
-            raise InputError(f"{where} has {len(items)} values: allowed are up to 10**7")
         for item in items:
             fits = is_plain_number(item) if numeric else isinstance(item, str)
             if not fits or (numeric and not math.isfinite(as_float(item))):
                 raise _bad_value(where, item, owner, field)
         values = np.array(items, dtype=np.float64 if numeric else str)
-        if owner.is_whole(field) and (bad := values[values != np.round(values)]).size:
-            raise _bad_value(where, float(bad[0]), owner, field)
+    if owner.is_whole(field) and (bad := values[values != np.round(values)]).size:
+        raise _bad_value(where, float(bad[0]), owner, field)
+    return values
+
+
+def _check_distinct(where: str, values: np.ndarray) -> None:
+    rising = values[1:] > values[:-1]
+    if rising.all() or (not rising.any() and (values[1:] != values[:-1]).all()):
+        return  # in order, as nearly all long axes are: nothing to sort
+    ordered = np.sort(values)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if twice.size:
+        raise InputError(f"{where}: the value {twice[0]} occurs twice; allowed are distinct ones")
+
+
+def axis_values(
+    name: str, given: Any, owner: type[Parameters], field: str, distinct: bool = True
+) -> np.ndarray:
+    """Values of an axis from a list, {start, stop, num} or {log = [low, high], num}.
+
+    Raises
+    ------
+    InputError
+        For any other form, an empty axis, or a value that occurs twice where they are `distinct`.
+    """
+    where = f"space.{name}"
+    if isinstance(given, Mapping):
+        values = _generated(where, given)
+        if owner.is_whole(field):
+            np.round(values, out=values)
+    else:
+        values = _listed(where, given, owner, field)
     if values.size == 0:
         raise InputError(f"{where} is empty: allowed is {AXIS_FORM}")
     if owner.is_whole(field):
-        if (large := values[abs(values) > MAX_DIMENSION]).size:
+        if values.max() > MAX_DIMENSION or values.min() < -MAX_DIMENSION:
+            large = values[abs(values) > MAX_DIMENSION]
             raise _bad_value(where, float(large[0]), owner, field)
         values = values.astype(np.int64)
-    elif numeric:
-        values = values + 0.0  # −0.0 is 0.0
-    distinct, counts = np.unique(values, return_counts=True)
-    if (counts > 1).any():
-        twice = distinct[counts > 1][0]
-        raise InputError(f"{where}: the value {twice} occurs twice; allowed are distinct ones")
+    elif owner.is_number(field):
+        values += 0.0  # −0.0 is 0.0
+    if distinct:
+        _check_distinct(where, values)
     return values

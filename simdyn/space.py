@@ -1,100 +1,34 @@
 """The space of a study: axes of swept fields, and the parameters at each of its points."""
 
 import dataclasses
+import functools
+import hashlib
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from simdyn.axes import as_float, axis_values, whole
-from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
-from simdyn.inputs import InputError, is_plain_number, nearest, shown
+from simdyn.axes import axis_values
+from simdyn.columns import Column, column, evaluate_column
+from simdyn.formula import CONSTANTS, FUNCTIONS, holds, names_in
+from simdyn.grid import dims_of, groups_of
+from simdyn.inputs import InputError, nearest, shown
 from simdyn.params import (
     Data,
     Parameters,
     Phase,
     Real,
-    SignalNoiseData,
     TwoLayerCNN,
-    check_model,
-    check_optimiser,
     described,
 )
 from simdyn.schema import VARIABLES
+from simdyn.scope import Columns, Frame, LocatedError, Scope
+from simdyn.section import Section, data_section, phase_sections
 
-Fields = dict[str, Any]
 RESERVED = ("method", "replicate", "step", "sign", "filter", "sample", "vector", "update")
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """Fields of one parameter class as they stand in a study: constants and formulas."""
-
-    where: str  # "data", "network" or "methods.NAME.K"
-    owner: type[Parameters]
-    fields: Fields
-
-    @classmethod
-    def make(cls, where: str, owner: type[Parameters], fields: Any) -> "Section":
-        """Check names, and bring constants to one form: int where integers are due, else float."""
-        if isinstance(fields, Parameters):
-            if not isinstance(fields, owner):
-                raise InputError(f"{where} = {shown(fields)}: allowed is {owner.__name__}(…)")
-            fields = fields.model_dump()
-        if not isinstance(fields, Mapping):
-            raise InputError(
-                f"{where} = {shown(fields)}: allowed is a table of {owner.__name__} fields"
-            )
-        for name, value in fields.items():
-            if name not in owner.model_fields:
-                hint = nearest(str(name), owner.model_fields)
-                raise InputError(f"{where}.{name} = {shown(value)}: no such field; {hint}")
-        given = {
-            name: fields.get(name, info.default)
-            for name, info in owner.model_fields.items()
-            if name in fields or not info.is_required()
-        }
-        return cls(where, owner, {n: cls._plain(where, owner, n, v) for n, v in given.items()})
-
-    @staticmethod
-    def _plain(where: str, owner: type[Parameters], name: str, value: Any) -> Any:
-        """A constant in its one form, or a formula."""
-        if isinstance(value, np.generic):
-            value = value.item()
-        if isinstance(value, str) and owner.is_number(name):
-            try:
-                names_in(value)
-            except InputError as problem:
-                raise InputError(f"{where}.{name} = {problem}") from None
-            return value
-        if is_plain_number(value) and owner.is_number(name):
-            number = as_float(value)
-            if not math.isfinite(number):
-                raise InputError(
-                    f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}"
-                )
-            return whole(value) if owner.is_whole(name) else number + 0.0
-        if not isinstance(value, str | bool | int | float) and not (
-            value is None and owner.is_optional(name)
-        ):
-            raise InputError(f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}")
-        return value
-
-    @property
-    def essential(self) -> Fields:
-        """The fields that do not have their defaults, sorted by name."""
-        known = self.owner.model_fields
-        return {
-            name: value
-            for name, value in sorted(self.fields.items())
-            if known[name].is_required() or value != known[name].default
-        }
-
-    def label(self, name: str) -> str:
-        """The field's full name, as messages and axes give it."""
-        return f"{self.where.removeprefix('methods.')}.{name}"
+AT_ONCE = 2**16  # points whose mask is evaluated together
+TOLD_WHOLE = 10_000  # values of an axis that the fingerprint holds one by one
 
 
 class Named(Parameters):
@@ -116,66 +50,86 @@ class Space:
     """All points of a study, made one by one when asked for.
 
     An axis bears the name of a field, which it sets wherever that occurs; or another name that
-    formulas read.
+    formulas read. Two words are no axes: `zip`, a list of axes that go together, or several such
+    lists; and `where`, a formula that is true at the points which are wanted. It reads numbers of
+    data and network, and swept ones. What is not wanted is masked; it need not be allowed.
+
+    Parameters
+    ----------
+    data, net, methods
+        As for `Study`.
+    axes : mapping
+        Values of each axis, `zip` and `where`.
 
     Attributes
     ----------
     axes : dict of str to ndarray
-        Swept values by name; the names are the dims of the grid, in this order.
+        Swept values by name.
+    dims : dict of str to tuple of str
+        Dims of the grid, in the order of the axes they are named after, with the axes along each:
+        its own first, whose values are distinct, then those zipped with it.
+    groups : tuple of tuple of str
+        Axes that go together.
+    where : str or None
     methods : tuple of str
     """
 
     def __init__(
         self, data: Any, net: Any, methods: Mapping[str, Sequence[Any]], axes: Mapping[str, Any]
     ) -> None:
-        self.data = self._data(data)
+        axes = dict(axes)
+        together, self.where = axes.pop("zip", None), axes.pop("where", None)
+        if self.where is not None and not isinstance(self.where, str):
+            raise InputError(
+                f"space.where = {shown(self.where)}: allowed is a formula that is true or false"
+            )
+        self.data = data_section(data)
         self.net = Section.make("network", TwoLayerCNN, net)
-        self.phases = {name: self._phases(name, plan) for name, plan in methods.items()}
+        self.phases = {name: phase_sections(name, plan) for name, plan in methods.items()}
         self.methods = tuple(self.phases)
         self.owners = {name: self._owners(name) for name in axes}
-        self._check_overlap()
+        self.set_by = self._set_by()
+        self.groups = groups_of(together, tuple(axes))
+        repeating = {name for group in self.groups for name in group[1:]}
         self.axes = {
-            name: axis_values(name, given, *self.kind(name)) for name, given in axes.items()
+            name: axis_values(name, given, *self.kind(name), distinct=name not in repeating)
+            for name, given in axes.items()
         }
+        self.dims = dims_of(self.groups, {name: at.size for name, at in self.axes.items()})
+        self.dim_of = {name: dim for dim, names in self.dims.items() for name in names}
         self._check_names()
+        self._frames()
 
-    @staticmethod
-    def _data(data: Any) -> Section:
-        """The law of the data; a table names its model, the paper's where it does not."""
-        if isinstance(data, Data):
-            return Section.make("data", type(data), data)
-        fields = dict(data) if isinstance(data, Mapping) else data
-        owner: type[Data] = SignalNoiseData
-        if isinstance(fields, dict) and "model" in fields:
-            owner = check_model("data.model", fields.pop("model"))
-        return Section.make("data", owner, fields)
-
-    @staticmethod
-    def _phases(method: str, plan: Any) -> list[Section]:
-        if not isinstance(method, str) or not re.fullmatch(r"\w[\w +.-]*", method):
-            raise InputError(
-                f"methods: the name {shown(method)}: allowed are letters, digits, '_', '+', '-', "
-                "'.' and blanks, a letter or digit first"
-            )
-        where = f"methods.{method}"
-        if isinstance(plan, Phase | Mapping):
-            plan = [plan]
-        if isinstance(plan, str) or not isinstance(plan, Sequence) or not plan:
-            raise InputError(f"{where} = {shown(plan)}: allowed is a non-empty list of phases")
-        sections = []
-        for k, phase in enumerate(plan):
-            if isinstance(phase, Phase):
-                sections.append(Section.make(f"{where}.{k}", type(phase), phase))
-                continue
-            if not isinstance(phase, Mapping):
+    def _frames(self) -> None:
+        """What formulas read, prepared for all points."""
+        named = [name for name, owners in self.owners.items() if not owners]
+        both = [self.data, self.net]
+        self._shared = Frame(both, self.set_by, named)
+        self._frame = {section.where: self._shared for section in both} | {
+            section.where: Frame([section], self.set_by, parent=self._shared)
+            for plan in self.phases.values()
+            for section in plan
+        }
+        self._parts = {s.where: self._frame[s.where].of(s) for s in self.sections}
+        self._last: dict[str, tuple[list[Any], Parameters]] = {}
+        if self.where is None:
+            return
+        readable = [
+            name
+            for name, values in self.axes.items()
+            if name.isidentifier() and np.issubdtype(values.dtype, np.number)
+        ]
+        self._mask = Frame([], {}, readable, self._shared)
+        known = sorted({*self._numeric_names(self.data), *readable})
+        try:
+            used = sorted(names_in(self.where, truth=True))
+        except InputError as problem:
+            raise InputError(f"space.where = {problem}") from None
+        for name in used:
+            if name not in known:
                 raise InputError(
-                    f"{where}.{k} = {shown(phase)}: allowed is a table with `optimiser`"
+                    f"space.where = {self.where!r}: no field '{name}'; {nearest(name, known)}"
                 )
-            fields = dict(phase)
-            optimiser = fields.pop("optimiser", None)
-            owner = check_optimiser(f"{where}.{k}.optimiser", optimiser)
-            sections.append(Section.make(f"{where}.{k}", owner, fields))
-        return sections
 
     @property
     def sections(self) -> list[Section]:
@@ -190,12 +144,7 @@ class Space:
     @property
     def formula_fields(self) -> set[str]:
         """Fields that a formula gives somewhere."""
-        return {
-            name
-            for section in self.sections
-            for name, value in section.fields.items()
-            if isinstance(value, str) and section.owner.is_number(name)
-        }
+        return {name for section in self.sections for name in section.formulas}
 
     def _owners(self, name: str) -> list[tuple[Section, str]]:
         """Which fields a swept name sets."""
@@ -224,17 +173,11 @@ class Space:
 
     def _read_by_formulas(self) -> set[str]:
         """Every name in the study's formulas."""
-        return set().union(
-            *(
-                names_in(value)
-                for section in self.sections
-                for name, value in section.fields.items()
-                if isinstance(value, str) and section.owner.is_number(name)
-            )
-        )
+        texts = [text for section in self.sections for text in section.formulas.values()]
+        return set().union(*map(names_in, texts))
 
-    def _check_overlap(self) -> None:
-        """An axis must set something that no more special name sets."""
+    def _set_by(self) -> dict[tuple[str, str], str]:
+        """The axis that sets a field: of several the most special, and each must set something."""
         set_by = {
             (section.where, field): name
             for name in sorted(self.owners, key=lambda name: "." in name)
@@ -245,6 +188,7 @@ class Space:
                 section, field = self.owners[name][0]
                 other = set_by[section.where, field]
                 raise InputError(f"space.{name}: has no effect, '{other}' sets all it names")
+        return set_by
 
     def kind(self, name: str) -> tuple[type[Parameters], str]:
         """The class and field that say what an axis may hold and what it means."""
@@ -265,9 +209,7 @@ class Space:
                         f"{section.owner.allowed(name)}"
                     )
             scope = self._numeric_names(section)
-            for name, value in section.fields.items():
-                if not isinstance(value, str) or not section.owner.is_number(name):
-                    continue
+            for name, value in section.formulas.items():
                 for used in sorted(names_in(value)):
                     if used not in scope:
                         raise InputError(
@@ -277,65 +219,48 @@ class Space:
 
     def _numeric_names(self, section: Section) -> set[str]:
         sections = {s.where: s for s in (self.data, self.net, section)}.values()
-        fields = {f for s in sections for f in s.owner.model_fields if s.owner.is_number(f)}
+        fields = set().union(*(s.numbers for s in sections))
         return fields | {name for name, owners in self.owners.items() if not owners}
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of values on each axis."""
-        return tuple(values.size for values in self.axes.values())
+        """Number of values along each dim."""
+        return tuple(self.axes[dim].size for dim in self.dims)
 
     @property
     def size(self) -> int:
-        """Number of points."""
+        """Number of points, masked ones among them."""
         return math.prod(self.shape)
 
     def indices(self) -> Iterator[tuple[int, ...]]:
-        """Index of every point, the last axis fastest."""
+        """Index of every point, the last dim fastest."""
         return np.ndindex(*self.shape)
 
-    @property
-    def dims(self) -> dict[str, tuple[str, ...]]:
-        """Grid dims and the axes along each."""
-        return {name: (name,) for name in self.axes}
-
-    def wanted(self, index: Sequence[int]) -> bool:
-        """Is the point to be computed?"""
-        return True
+    def swept(self, index: Sequence[int]) -> dict[str, Any]:
+        """The swept values at a point, of every axis."""
+        at = dict(zip(self.dims, index, strict=True))
+        return {name: values[at[self.dim_of[name]]].item() for name, values in self.axes.items()}
 
     def place(self, index: Sequence[int]) -> str:
         """Where a point lies, as the end of a message; nothing where nothing is swept."""
-        told = ", ".join(
-            f"{name} = {values[i].item()}"
-            for (name, values), i in zip(self.axes.items(), index, strict=True)
-        )
+        told = ", ".join(f"{name} = {value}" for name, value in self.swept(index).items())
         return f" (at {told})" if told else ""
 
     def point(self, index: Sequence[int]) -> Point:
-        """The parameters of one point.
+        """The parameters of one point, masked or not.
 
         Raises
         ------
         InputError
             Where they are not allowed; the message says at which point.
         """
-        swept = {
-            name: values[i].item()
-            for (name, values), i in zip(self.axes.items(), index, strict=True)
-        }
-        here = {
-            (section.where, field): swept[name]
-            for name in sorted(swept, key=lambda name: "." in name)
-            for section, field in self.owners[name]
-        }
+        swept = self.swept(index)
         try:
-            named = {name: swept[name] for name, owners in self.owners.items() if not owners}
-            shared = _Scope([self.data, self.net], here, named)
-            data = self.data.owner(**shared.values_of(self.data))
-            assert isinstance(data, Data)
-            net = TwoLayerCNN(**shared.values_of(self.net))
+            shared = Scope(self._shared, swept)
+            data = self._made(self.data, shared)
+            net = self._made(self.net, shared)
             plans = tuple(
-                tuple(self._phase(section, here, named) for section in plan)
+                tuple(self._made(section, shared) for section in plan)
                 for plan in self.phases.values()
             )
             for plan in plans:
@@ -345,82 +270,124 @@ class Space:
             raise InputError(f"{problem}{self.place(index)}") from None
         return Point(data, net, plans)
 
-    def _phase(
-        self, section: Section, here: Mapping[tuple[str, str], Any], named: Mapping[str, float]
-    ) -> Phase:
-        scope = _Scope([self.data, self.net, section], here, named)
-        phase = section.owner(**scope.values_of(section))
-        assert isinstance(phase, Phase)
-        return phase
+    def _made(self, section: Section, shared: Scope) -> Any:
+        """The parameters of one section; those made last where nothing in it has changed."""
+        fixed, axes, formulas, behind = self._parts[section.where]
+        swept = shared.swept
+        key = [swept[axis] for axis in behind]
+        last, made = self._last.get(section.where, (None, None))
+        if last == key:
+            return made
+        frame = self._frame[section.where]
+        scope = shared if frame is self._shared else Scope(frame, swept, shared)
+        fields = {name: swept[axis] for name, axis in axes.items()}
+        made = section.owner(**fixed, **fields, **{name: scope.resolve(name) for name in formulas})
+        self._last[section.where] = (key, made)
+        return made
 
+    # -- which points are wanted -----------------------------------------------------------------
 
-class _LocatedError(InputError):
-    """An error that already names its field."""
+    def wanted(self, index: Sequence[int]) -> bool:
+        """Is the point not masked? Every point is wanted where there is no `where`.
 
-
-class _Scope(Mapping[str, float]):
-    """Field names of some sections as numbers, formulas evaluated when they are read."""
-
-    def __init__(
-        self, sections: list[Section], here: Mapping[tuple[str, str], Any],
-        named: Mapping[str, float],
-    ) -> None:  # fmt: skip
-        self.named = named
-        self.fields: Fields = {}
-        self.home: dict[str, Section] = {}
-        for section in sections:
-            for name in section.owner.model_fields:
-                value = here.get((section.where, name), section.fields.get(name))
-                if value is not None or name == "batch_size":
-                    self.fields[name], self.home[name] = value, section
-        self.busy: list[str] = []
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self.named
-        yield from (name for name in self.fields if self.home[name].owner.is_number(name))
-
-    def __len__(self) -> int:
-        return len(list(iter(self)))
-
-    def __contains__(self, name: object) -> bool:
-        if name in self.named:
+        Raises
+        ------
+        InputError
+            Where the formula has no value; the message says at which point.
+        """
+        if self.where is None:
             return True
-        return name in self.fields and self.home[str(name)].owner.is_number(str(name))
-
-    def __getitem__(self, name: str) -> float:
-        if name in self.named:
-            return self.named[name]
-        value = self.resolve(name)
-        if value is None and name == "batch_size":
-            return self["n_samples"]
-        return float(value)
-
-    def resolve(self, name: str) -> Any:
-        """The value of a field, its formula evaluated."""
-        value, section = self.fields[name], self.home[name]
-        if not isinstance(value, str) or not section.owner.is_number(name):
-            return value
-        where = f"{section.where}.{name}"
-        if name in self.busy:
-            raise _LocatedError(f"{where} = {value!r}: the formula needs its own value")
-        self.busy.append(name)
+        swept = self.swept(index)
         try:
-            result = evaluate(value, self)
-        except _LocatedError:
-            raise
+            return holds(self.where, Scope(self._mask, swept, Scope(self._shared, swept)))
+        except LocatedError as problem:
+            raise InputError(f"space.where: {problem}{self.place(index)}") from None
         except InputError as problem:
-            raise _LocatedError(f"{where} = {problem}") from None
-        finally:
-            self.busy.pop()
-        if not section.owner.is_whole(name):
-            return result
-        if abs(result - round(result)) > 1e-9 * max(1.0, abs(result)):
-            raise InputError(
-                f"{where} = {value!r} gives {result!r}: allowed is an integer; use round(), "
-                "floor() or ceil()"
-            )
-        return round(result)
+            raise InputError(f"space.where = {problem}{self.place(index)}") from None
 
-    def values_of(self, section: Section) -> Fields:
-        """All fields of one section, as its parameter class takes them."""
-        return {name: self.resolve(name) for name, home in self.home.items() if home is section}
+    @functools.cached_property
+    def first(self) -> tuple[int, ...]:
+        """Index of the first point that is wanted.
+
+        Raises
+        ------
+        InputError
+            Where there is none.
+        """
+        if self.where is None or not self.dims:
+            if not self.wanted((0,) * len(self.dims)):
+                raise self._nowhere()
+            return (0,) * len(self.dims)
+        for start in range(0, self.size, AT_ONCE):
+            flat = np.arange(start, min(start + AT_ONCE, self.size))
+            at = dict(zip(self.dims, np.unravel_index(flat, self.shape), strict=True))
+            swept = {name: self.axes[name][at[dim]] for name, dim in self.dim_of.items()}
+            names = Columns(self._mask, swept, Columns(self._shared, swept))
+            true, ok = evaluate_column(self.where, names, truth=True)
+            for place in np.flatnonzero(np.broadcast_to(true | ~ok, flat.shape)):
+                index = tuple(int(along[place]) for along in at.values())
+                if self.wanted(index):  # where there is no value this says why
+                    return index
+        raise self._nowhere()
+
+    def _nowhere(self) -> InputError:
+        return InputError(
+            f"space.where = {self.where!r}: true at no point; allowed is a formula that is true at "
+            "one or more"
+        )
+
+    # -- many points at once ---------------------------------------------------------------------
+
+    def has(self, section: Section, name: str) -> bool:
+        """Has the field a value, held or swept?"""
+        return name in self._frame[section.where].home
+
+    def dims_behind(self, fields: Iterable[tuple[Section, str]]) -> tuple[str, ...]:
+        """The dims along which any of these fields may vary."""
+        axes = set().union(*(self._frame[s.where].behind(name) for s, name in fields))
+        dims = {self.dim_of[axis] for axis in axes}
+        return tuple(dim for dim in self.dims if dim in dims)
+
+    def fields(
+        self, fields: Sequence[tuple[Section, str]], dims: Sequence[str]
+    ) -> list[Column | None]:
+        """Values of fields over some dims, which must be all along which they vary.
+
+        They have the bits that the points have, and broadcast to the lengths of the dims. There is
+        no value where a formula has none; whether a value is allowed is not asked. None for a field
+        that is absent.
+        """
+        swept: dict[str, np.ndarray] = {}
+        for k, dim in enumerate(dims):
+            shape = [-1 if k == j else 1 for j in range(len(dims))]
+            swept |= {name: self.axes[name].reshape(shape) for name in self.dims[dim]}
+        shared = Columns(self._shared, swept)
+        found: list[Column | None] = []
+        for section, name in fields:
+            frame = self._frame[section.where]
+            names = shared if frame is self._shared else Columns(frame, swept, shared)
+            value = names.resolve(name)
+            found.append(value if value is None or isinstance(value, Column) else column(value))
+        return found
+
+    # -- what identifies it ----------------------------------------------------------------------
+
+    @functools.cached_property
+    def physics(self) -> dict[str, Any]:
+        """Axes, and `zip` and `where` if there are any, as plain data.
+
+        A long axis is there by its size and the SHA-256 of its values' little-endian bytes.
+        """
+        told: dict[str, Any] = {name: _told(values) for name, values in self.axes.items()}
+        if self.groups:
+            told["zip"] = [list(group) for group in self.groups]
+        if self.where is not None:
+            told["where"] = self.where
+        return told
+
+
+def _told(values: np.ndarray) -> Any:
+    if values.size <= TOLD_WHOLE:
+        return values.tolist()
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return {"size": values.size, "sha256": hashlib.sha256(little.view(np.uint8).data).hexdigest()}

@@ -1,16 +1,19 @@
 """Formulas: the arithmetic of Python on a whitelist, and one line for everything else."""
 
 import math
+import re
 import subprocess
 import sys
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, names_in
+from simdyn.columns import Column, column, evaluate_column
+from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, holds, names_in
 from simdyn.inputs import InputError
 
 FIELDS = {"n_samples": 20.0, "dimension": 5000.0, "noise_std": 0.5, "n_filters": 10.0}
@@ -181,6 +184,152 @@ def test_names_in__fields_without_functions_and_constants() -> None:
     assert names_in("sqrt(sqrt)") == {"sqrt"}
 
 
+# -- truth values --------------------------------------------------------------------------------
+
+TRUTHS = [
+    "1 < 2", "2 < 1", "1 <= 1", "1 >= 2", "2 > 1", "1 == 1.0", "1 != 1", "1 < 2 < 3", "1 < 3 < 2",
+    "3 > 2 >= 2 != 1", "not 1 < 2", "not not 1 < 2", "1 < 2 and 2 < 1", "1 < 2 or 2 < 1",
+    "2 < 1 or 2 < 1 or 1 < 2", "1 < 2 and not (2 < 1 or 3 < 2)", "dimension > 100*n_samples",
+    "n_samples**2 < dimension*noise_std <= 5000", "sqrt(dimension) > 70 and pi < e",
+    "2 < 1 and 1/0 > 1", "1 < 2 or 1/0 > 1", "2 < 1 < 1/0", "(1 < 2)", "-1 < +1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TRUTHS)
+def test_holds__as_python(text: str) -> None:
+    expected = eval(text, {"__builtins__": {}}, {**vars(math), **FIELDS})
+    assert holds(text, FIELDS) is expected
+    told = evaluate_column(text, {name: column(value) for name, value in FIELDS.items()}, True)
+    assert (bool(told.values), bool(told.ok)) == (expected, True)
+    assert names_in(text, truth=True) == {name for name in FIELDS if name in text}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1", "n_samples", "1 + 1", "-1", "not 1", "1 and 2", "1 < 2 and 1", "(1 < 2) + 1",
+        "-(1 < 2)", "(1 < 2) < 3", "1 < (2 < 3)", "sqrt(1 < 2)", "max(1 < 2, 1)", "1 is 1",
+        "1 in (1, 2)", "1 not in (1, 2)", "1 is not 2", "1 < 2 if 1 < 2 else 1 < 3", "~(1 < 2)",
+        "(1 < 2) & (1 < 2)", "True", "None", "(x := 1) < 2", "'a' < 'b'", "1 < 'b'", "1j < 2",
+        "[1] < [2]", "1 < open('x')", "lambda: 1 < 2", "", "1 <", "< 1", "1 < 2; 2 < 3", "1 < 2 <",
+        "n_samples.real < 2", "1 <> 2", "1 = 1", "all(1 < 2)", "1 < 2 xor 2 < 3", "sqrt() < 1",
+    ],
+)  # fmt: skip
+def test_holds__refuses_all_but_comparisons(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(InputError) as problem:
+            holds(text, FIELDS)
+    assert len(str(problem.value)) < 400
+    assert len(str(problem.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", TRUTHS)
+def test_evaluate__truth_values_are_no_numbers(text: str) -> None:
+    assert "allowed are numbers, field names" in refusal(text)
+    assert holds(text, FIELDS) in (True, False)
+    assert "allowed are numbers, field names" in refusal(text)  # nor after it was read as one
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("n_sample > 1", "no field 'n_sample'; did you mean 'n_samples'?"),
+        ("1/(noise_std - 0.5) > 1", "has no value"), ("1 < 2 < 1/0", "has no value"),
+        ("1 < 2 and 1/0 > 1", "has no value"), ("1e999 > 1", "has no value"),
+        ("not sqrt(-1) > 1", "has no value"),
+        ("1 + 1", "allowed are comparisons of formulas, < <= > >= == !=, joined with and, or, not"),
+    ],
+)  # fmt: skip
+def test_holds__messages(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        holds(text, FIELDS)
+
+
+# -- many points at once -------------------------------------------------------------------------
+
+SAMPLES = (0.0, -0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1.0, 3.0, 0.1, -7.25, 1e-300, 1e300, 5e-324, 12.0)
+LEAF = st.sampled_from(["a", "b", "pi", "e", "0", "2", "0.5", "3", "1e-9", "1e200", "1e999"])
+NUMERIC = st.recursive(
+    LEAF,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map(
+            lambda t: f"({t[0]} {t[1]} {t[2]})"
+        ),
+        st.tuples(st.sampled_from(sorted(set(FUNCTIONS) - {"min", "max"})), inner).map(
+            lambda t: f"{t[0]}({t[1]})"
+        ),
+        st.tuples(st.sampled_from(["min", "max", "log"]), inner, inner).map(
+            lambda t: f"{t[0]}({t[1]}, {t[2]})"
+        ),
+        st.tuples(st.sampled_from(["min", "max"]), inner, inner, inner).map(
+            lambda t: f"{t[0]}({t[1]}, {t[2]}, {t[3]})"
+        ),
+        inner.map(lambda t: f"-{t}"),
+    ),
+    max_leaves=12,
+)
+COMPARED = st.tuples(
+    NUMERIC, st.lists(st.tuples(st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), NUMERIC),
+                      min_size=1, max_size=3)
+).map(lambda t: " ".join([t[0], *(f"{op} {other}" for op, other in t[1])]))  # fmt: skip
+TRUE_OR_FALSE = st.recursive(
+    COMPARED,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
+            lambda t: f"({t[0]}) {t[1]} ({t[2]})"
+        ),
+        inner.map(lambda t: f"not ({t})"),
+    ),
+    max_leaves=4,
+)
+
+
+def agrees(text: str, truth: bool) -> None:
+    """The same bits at every point, and no value at the same points."""
+    a, b = (each.ravel() for each in np.meshgrid(SAMPLES, SAMPLES, indexing="ij"))
+    found = evaluate_column(text, {"a": column(a), "b": column(b)}, truth)
+    values, ok = (np.broadcast_to(part, a.shape) for part in found)
+    for k, fields in enumerate({"a": x, "b": y} for x, y in zip(a, b, strict=True)):
+        try:
+            expected = holds(text, fields) if truth else evaluate(text, fields)
+        except InputError:
+            assert not ok[k], (text, fields)
+            continue
+        assert ok[k], (text, fields)
+        assert values[k].tobytes() == np.asarray(expected).tobytes(), (text, fields)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["floor(a)", "ceil(a)", "round(a)", "round(a*b)", "min(a, b)", "max(a, b)", "min(a, b, -a)",
+     "abs(a)", "-a", "+a", "a**b", "log(abs(a) + 1, b)", "sqrt(a)", "1/a", "a - b", "exp(a)"],
+)  # fmt: skip
+def test_evaluate_column__same_bits_as_one_by_one(text: str) -> None:
+    agrees(text, truth=False)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(NUMERIC)
+def test_evaluate_column__any_formula(text: str) -> None:
+    agrees(text, truth=False)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(TRUE_OR_FALSE)
+def test_evaluate_column__any_truth_value(text: str) -> None:
+    agrees(text, truth=True)
+
+
+def test_evaluate_column__no_value_where_what_it_reads_has_none() -> None:
+    a = Column(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]))
+    found = evaluate_column("a + 1", {"a": a})
+    assert found.ok.tolist() == [True, False, True]
+    assert evaluate_column("b + 1", {"a": a}).ok.tolist() is False
+    decided = evaluate_column("a > 2 or a < 9", {"a": a}, truth=True)
+    assert decided.ok.tolist() == [True, False, True]
+
+
 # -- any text at all -----------------------------------------------------------------------------
 
 PIECES = st.sampled_from(
@@ -206,29 +355,33 @@ TREES = st.recursive(
 ANYTHING = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=25).map("".join), TREES)
 
 
-def holds(text: str) -> None:
-    """A finite float, or an InputError of one line; nothing else."""
+def answers(text: str) -> None:
+    """A finite float, or an InputError of one line; nothing else; and likewise a truth value."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             answer: float | str = evaluate(text, FIELDS)
         except InputError as problem:
             answer = str(problem)
-    if isinstance(answer, str):
-        assert len(answer.splitlines()) == 1, text
-    else:
-        assert type(answer) is float, text
-        assert math.isfinite(answer), text
+        try:
+            truth: bool | str = holds(text, FIELDS)
+        except InputError as problem:
+            truth = str(problem)
+    for said in (answer, truth):
+        assert not isinstance(said, str) or len(said.splitlines()) == 1, text
+    assert isinstance(answer, str) or (type(answer) is float and math.isfinite(answer)), text
+    assert isinstance(truth, str | bool), text
+    assert isinstance(answer, str) or isinstance(truth, str), text
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(ANYTHING)
 def test_evaluate__any_text(text: str) -> None:
-    holds(text)
+    answers(text)
 
 
 @pytest.mark.campaign
 @settings(max_examples=200_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(ANYTHING)
 def test_evaluate__any_text_campaign(text: str) -> None:
-    holds(text)
+    answers(text)

@@ -176,6 +176,49 @@ def test_axis_values__long_axes_are_quick() -> None:
     assert time.perf_counter() - began < 2.0  # comparing each with each takes longer
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.array([3, 1, 2], dtype="u1"), np.array([3.0, 1.0, 2.0], dtype="f2"), range(3, 0, -1),
+        np.array([3, 0, 1, 0, 2])[::2], np.array([3, 1, 2], dtype=">i4"), [3, True, 2],
+        np.array([3, 1, 2], dtype=object), np.array([3.0, 1.0, 2.0], dtype="g"), [np.int8(3), 1, 2],
+        np.array([True, False]), np.array(["3", "1"]), np.array([3, 1, 2], dtype="m8[s]"),
+        np.array([3.0, np.nan]), np.array([3.5, 1.0]), [2**70, 1], range(2**60, 2**60 + 2),
+        np.array([2**64 - 1], dtype="u8"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_axis_values__arrays_mean_what_their_items_do(given: Any) -> None:
+    def told(values: Any) -> Any:
+        try:
+            return dimension(values)
+        except InputError as problem:
+            return str(problem)
+
+    assert told(given) == told([*given])
+
+
+def test_axis_values__are_the_axis_s_own() -> None:
+    given = np.array([1.0, 2.0])
+    values = axis_values("signal_norm", given, SignalNoiseData, "signal_norm")
+    given[0] = 9.0
+    assert values.tolist() == [1.0, 2.0]
+
+
+def test_axis_values__ends_too_far_apart() -> None:
+    for name in ("dimension", "signal_norm"):
+        message = refusal({name: {"start": -1e308, "stop": 1e308, "num": 3}})
+        assert message.startswith(f"space.{name} = {{'start': -1e+308, ")
+        assert message.endswith("allowed are ends whose difference is a finite number")
+
+
+@pytest.mark.parametrize("repeat", [[1, 2, 2, 3], [3, 2, 2, 1], [5, 1, 4, 1], [2, 2, 2]])
+def test_axis_values__duplicates_in_any_order(repeat: list[int]) -> None:
+    assert "occurs twice" in refusal({"dimension": repeat})
+    values = axis_values("dimension", repeat, SignalNoiseData, "dimension", distinct=False)
+    assert values.tolist() == repeat
+
+
 # -- what a swept name means ---------------------------------------------------------------------
 
 
@@ -436,6 +479,39 @@ def test_section__constants_come_to_one_form() -> None:
 def test_whole__integers_where_a_float_stands_for_one(value: float, kept: float) -> None:
     assert whole(value) == kept
     assert type(whole(value)) is type(kept)
+
+
+def test_point__does_not_depend_on_the_points_before_it() -> None:
+    axes = {"n_samples": [6, 12], "signal_norm": [1, 2, 3], "sam.0.epochs": [6, 7]}
+    options: dict[str, Any] = {
+        "data": {"dimension": "n_samples**2", "noise_std": "1/signal_norm"},
+        "net": {"init_std": "noise_std/sqrt(dimension)"},
+        "methods": {**METHODS, **sam(radius="init_std*epochs", learning_rate="radius/2")},
+    }
+    made = space(axes, **options)
+    order = [*made.indices(), *reversed([*made.indices()]), (0, 0, 0), (1, 2, 1), (0, 2, 1)]
+    assert len({str(made.point(index)) for index in order}) == made.size
+    for index in order:
+        assert made.point(index) == space(axes, **options).point(index)
+
+
+def test_point__makes_parameters_again_only_where_they_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = space(
+        {"dimension": [10, 20], "signal_norm": [1, 2, 3]}, methods=sam(radius="1/dimension")
+    )
+    count = dict.fromkeys((SignalNoiseData, TwoLayerCNN, SAM), 0)
+    for owner in count:
+
+        def counted(self: Any, inner: Any = owner.__init__, **fields: Any) -> None:
+            count[type(self)] += 1
+            inner(self, **fields)
+
+        monkeypatch.setattr(owner, "__init__", counted)
+    points = [made.point(index) for index in made.indices()]
+    assert len(points) == 6
+    assert count == {SignalNoiseData: 6, TwoLayerCNN: 1, SAM: 2}
 
 
 # -- axes that are no fields -----------------------------------------------------------------------

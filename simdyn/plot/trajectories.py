@@ -59,7 +59,7 @@ def _course(ds: xr.Dataset, figure: Trajectories) -> Course:
     methods = figure.compare or tuple(present[:2])
     told = json.loads(ds.attrs["study"])
     space = Space(told["data"], told["network"], told["methods"], told["space"])
-    plans = dict(zip(space.methods, space.point((0,) * len(space.shape)).plans, strict=True))
+    plans = dict(zip(space.methods, space.point(space.first).plans, strict=True))
     at = ds["update"].sel({"method": list(methods)})
     updates = {m: np.maximum(at.sel({"method": m}).values.astype(float), 0.5) for m in methods}
     return Course(ds, methods, {m: plans[m] for m in methods}, updates)

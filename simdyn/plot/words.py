@@ -93,7 +93,7 @@ def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
         if method in told:
             phases = [
                 {name: value for name, value in fields.items()
-                 if not {name, f"{method}.{k}.{name}"} & set(ds.dims)}
+                 if not {name, f"{method}.{k}.{name}"} & {*ds.dims, *ds.coords}}
                 for k, fields in enumerate(told[method])
             ]  # fmt: skip
             plan = ", then ".join(map(_phase, phases))

@@ -119,16 +119,15 @@ def run_block(
     for number, (index, local) in enumerate(block.indices()):
         if only is not None and number not in only:
             continue
-        if not study.space.wanted(index):
-            arrays["status"][local] = MASKED
-            continue
         place = study.space.place(index).strip(" ()").removeprefix("at ") or "the point"
         if number in crashing:
             arrays["status"][local] = FAILED
             failed(place, CRASHED)
             continue
         try:
-            if not _run_point(study, index, block.replicates, local, arrays, stop, grown):
+            if not study.space.wanted(index):
+                arrays["status"][local] = MASKED
+            elif not _run_point(study, index, block.replicates, local, arrays, stop, grown):
                 return None
         except Exception as problem:  # a study is never stopped by a point
             for name, values in arrays.items():

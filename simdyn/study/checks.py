@@ -1,10 +1,12 @@
 """What must hold of a study before anything runs."""
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simdyn.grid import spread
 from simdyn.inputs import InputError
 from simdyn.params import ImageData, IndependentNoiseData, Picture
 from simdyn.schema import (
@@ -16,11 +18,16 @@ from simdyn.schema import (
     choose_variables,
     recordable,
 )
+from simdyn.space import Space
 
 if TYPE_CHECKING:
     from simdyn.study.core import Study
 
 CHECKED_POINTS = 50_000  # every point up to this number is checked before anything runs
+SPREAD_POINTS, EDGE_POINTS = (
+    2000,
+    500,
+)  # of those checked in a larger space: over it, along each dim
 
 
 def recorded_variables(study: "Study") -> tuple[str, ...]:
@@ -60,37 +67,55 @@ def check_figure(study: "Study", figure: Picture | None) -> Picture | None:
         depth = {name: len(VARIABLES[name].dims) - 1 for name in study.variables}
         recorded = {name: more for name, more in depth.items() if more >= 0}
         for option in ("x", "y"):
-            values = study.space.axes.get(getattr(figure, option, ""))
+            drawn = getattr(figure, option, "")
+            if (dim := study.space.dim_of.get(drawn, drawn)) != drawn:
+                raise InputError(
+                    f"figure.{option} = {drawn!r}: it goes along with '{dim}' in space.zip; "
+                    f"allowed is '{dim}'"
+                )
+            values = study.space.axes.get(drawn)
             if values is not None and not np.issubdtype(values.dtype, np.number):
                 raise InputError(
                     f"figure.{option} = {getattr(figure, option)!r}: allowed is a swept "
                     "parameter with numbers"
                 )
-        figure.check(tuple(study.space.axes), study.space.methods, recorded, study.states)
+        figure.check(tuple(study.space.dims), study.space.methods, recorded, study.states)
     return figure
 
 
-def _checked_indices(study: "Study") -> Iterator[tuple[int, ...]]:
-    """Every point, or in a very large space those along its edges."""
-    if study.space.size <= CHECKED_POINTS:
-        yield from study.space.indices()
+def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:
+    """Every point, or in a large space some thousands of them.
+
+    These are points spread evenly, and those along the edges from the first and from the last
+    corner: values spread evenly along each dim, and the smallest and largest of each axis, for what
+    a field may hold is mostly an interval.
+    """
+    if space.size <= CHECKED_POINTS:
+        yield from space.indices()
         return
-    ends = [sorted({0, size - 1}) for size in study.space.shape]
-    for axis, size in enumerate(study.space.shape):
-        for corner in np.ndindex(*map(len, ends)):
-            index = [end[c] for end, c in zip(ends, corner, strict=True)]
-            for index[axis] in range(size):
-                yield tuple(index)
+    yield from spread(space.shape, SPREAD_POINTS)
+    for corner in ([0] * len(space.shape), [size - 1 for size in space.shape]):
+        for k, (dim, size) in enumerate(zip(space.dims, space.shape, strict=True)):
+            ends = {0, size - 1}
+            for values in map(space.axes.__getitem__, space.dims[dim]):
+                if np.issubdtype(values.dtype, np.number):
+                    ends |= {int(values.argmin()), int(values.argmax())}
+            for place in sorted({*(at for (at,) in spread((size,), EDGE_POINTS)), *ends}):
+                yield (*corner[:k], place, *corner[k + 1 :])
 
 
 def check_points(study: "Study") -> int:
-    """Every point must be allowed, and all record the same number of states, which it returns."""
+    """Every wanted point must be allowed, and all record one number of states, which it returns."""
     counts: dict[int, str] = {}
-    for index in _checked_indices(study):
-        point = study.space.point(index)
+    space = study.space
+    # The first wanted point comes first, for it is there whatever the others are.
+    for index in dict.fromkeys(itertools.chain([space.first], _checked_indices(space))):
+        if not space.wanted(index):
+            continue
+        point = space.point(index)
         if isinstance(point.data, ImageData):
-            _check_images(point.data, study.space.place(index))
-        for method, plan in zip(study.space.methods, point.plans, strict=True):
+            _check_images(point.data, space.place(index))
+        for method, plan in zip(space.methods, point.plans, strict=True):
             size = study.record.updates(plan, point.data.n_samples, "last").size
             counts.setdefault(size, f"{size} for {method} at point {index}")
     if len(counts) > 1:

@@ -3,7 +3,6 @@
 import copy
 import functools
 import hashlib
-import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from simdyn import blocks
 from simdyn.blocks import Blocks
+from simdyn.grid import spread
 from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 TABLES = (
     "seed", "replicates", "data", "network", "methods", "space", "record", "figure", "smoke",
 )  # fmt: skip
+PRICED_POINTS = 1000  # at least, where there are as many
 
 
 class Study:
@@ -56,6 +57,11 @@ class Study:
     space : dict, optional
         Values of each swept field: a list, or {start, stop, num}, or {log: [low, high], num}.
         The name means that field wherever it occurs; "sam.0.epochs" names one.
+        "zip": ["dimension", "n_samples"], or a list of such lists, has these vary together: they
+        are one dim of the grid, named after the first. "where": "signal_norm < dimension**0.5" is
+        true at the points which are wanted, and may read numbers of data and network, formulas
+        among them, and swept ones; the other points are masked, and need not be allowed.
+        Of a space of more than 50,000 points only some thousands are checked before it runs.
     replicates : int ≥ 1
     seed : int, 0 … 2⁶³ − 1
     record : Record, optional
@@ -204,7 +210,7 @@ class Study:
             **contents,
             "network": getattr(space.net, kind),
             "methods": self._plans(kind),
-            "space": {name: values.tolist() for name, values in space.axes.items()},
+            "space": space.physics,
             "replicates": self.replicates,
             "seed": self.seed,
             "record": dict(sorted(record.items())),
@@ -265,8 +271,8 @@ class Study:
 
     @property
     def first_point(self) -> Point:
-        """The parameters at the first values of all axes."""
-        return self.space.point((0,) * len(self.space.axes))
+        """The parameters at the first point that is wanted."""
+        return self.space.point(self.space.first)
 
     # -- blocks and their price ------------------------------------------------------------------
 
@@ -277,11 +283,15 @@ class Study:
 
     @functools.cached_property
     def cost(self) -> float:
-        """Nominal core-seconds of the whole study, from every point or an even thousand of them."""
-        step = max(1, self.space.size // 1000)
-        points = map(self.space.point, itertools.islice(self.space.indices(), 0, None, step))
-        prices = [blocks.seconds(point, self.record, self.states) for point in points]
-        return float(np.mean(prices)) * self.space.size * self.replicates
+        """Nominal core-seconds of the whole study, from all points or a thousand spread evenly."""
+        points = list(spread(self.space.shape, PRICED_POINTS))
+        # Masked points cost nothing; where all of these are masked, about one in as many is not.
+        wanted = list(filter(self.space.wanted, points)) or [self.space.first]
+        prices = [
+            blocks.seconds(self.space.point(index), self.record, self.states) for index in wanted
+        ]
+        share = len(wanted) / len(points)
+        return float(np.mean(prices)) * share * self.space.size * self.replicates
 
     @property
     def bytes(self) -> int:

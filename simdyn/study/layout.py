@@ -1,11 +1,16 @@
 """The dims, coordinates and variables of a study's results."""
 
-from typing import TYPE_CHECKING
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simdyn.columns import Column
+from simdyn.inputs import InputError
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.params import Data, DrawnData
+from simdyn.params import SGD, Data, DrawnData
 from simdyn.schema import (
     UPDATE_ATTRS,
     VARIABLES,
@@ -15,17 +20,26 @@ from simdyn.schema import (
     axis_coordinates,
     parameter_coordinate,
 )
-from simdyn.space import Section
+from simdyn.section import Section
 
 if TYPE_CHECKING:
     from simdyn.study.core import Study
 
+MAX_VALUES = 1_000_000  # of a coordinate that is not an axis; one with more is left out
+MAX_SCHEDULES = 50_000  # different sequences of recorded updates; `update` with more is left out
+
 
 def layout_of(study: "Study") -> Layout:
-    """Dims, coordinates and variables of the results."""
+    """Dims, coordinates and variables of the results.
+
+    A field that is not swept has a coordinate over the dims along which its formula varies, and no
+    others; `update` likewise. Where a formula has no value, which only masked points may have, the
+    coordinate is NaN, or 0 where it holds integers. A coordinate of more than a million values is
+    left out: its formula stands in the attribute `study`.
+    """
     space = study.space
     coords = {
-        name: parameter_coordinate(name, (name,), values, *space.kind(name))
+        name: parameter_coordinate(name, (space.dim_of[name],), values, *space.kind(name))
         for name, values in space.axes.items()
     }
     used = {dim for name in study.variables for dim in VARIABLES[name].dims}
@@ -36,7 +50,7 @@ def layout_of(study: "Study") -> Layout:
         fixed.data.n_samples if "sample" in used else 0,
         _vectors(fixed.data) if "vector" in used else 0, signed="sign" in used,
     )  # fmt: skip
-    coords["update"] = _updates(study)
+    coords |= _updates(study)
     for section in (space.data, space.net):
         coords |= _held(study, section)
     attrs = {
@@ -46,7 +60,7 @@ def layout_of(study: "Study") -> Layout:
         "seed": study.seed,
         "numerics_version": NUMERICS_VERSION,
     }
-    return Layout((*space.axes, "method", "replicate"), coords, study.variables, attrs)
+    return Layout((*space.dims, "method", "replicate"), coords, study.variables, attrs)
 
 
 def _vectors(data: Data) -> int:
@@ -55,39 +69,84 @@ def _vectors(data: Data) -> int:
 
 
 def _held(study: "Study", section: Section) -> dict[str, Coordinate]:
-    """Fields that are not swept: a scalar each, or over the grid where a formula varies."""
-    dims, found = tuple(study.space.axes), {}
-    for name, value in section.fields.items():
-        if name in study.space.axes or (value is None and name not in study.space.swept_fields):
+    """Fields that are not swept: a scalar each, or over the dims where a formula varies."""
+    space, found = study.space, {}
+    for name in section.owner.model_fields:
+        field = (section, name)
+        if name in space.axes or not space.has(*field):
             continue
-        swept = name in study.space.swept_fields
-        if swept or (isinstance(value, str) and section.owner.is_number(name)):
-            owner = "data" if section is study.space.data else "net"
-            points = map(study.space.point, study.space.indices())
-            values = np.array([getattr(getattr(point, owner), name) for point in points])
-            values = values.reshape(study.space.shape)
+        dims = space.dims_behind([field])
+        shape = tuple(space.axes[dim].size for dim in dims)
+        if math.prod(shape) > MAX_VALUES:
+            continue
+        (column,) = space.fields([field], dims)
+        if column is not None:
+            values = _plain(column, name in section.wholes, name in section.numbers, shape)
             found[name] = parameter_coordinate(name, dims, values, section.owner, name)
-        else:
-            found[name] = parameter_coordinate(name, (), np.array(value), section.owner, name)
     return found
 
 
-def _updates(study: "Study") -> Coordinate:
-    """The number of updates behind each recorded state, over the dims it varies along."""
+def _plain(column: Column, whole: bool, number: bool, shape: Sequence[int]) -> np.ndarray:
+    """Values as coordinates hold them: integers or doubles, 0 or NaN where there is no value."""
+    if not number:
+        return np.array(np.broadcast_to(column.values, shape))
+    values, ok = np.broadcast_to(column.values, shape), np.broadcast_to(column.ok, shape)
+    if not whole:
+        return np.where(ok, values, math.nan)
+    fits = ok & (abs(values) < 2.0**63)
+    return np.where(fits, values, 0).astype(np.int64)
+
+
+def _updates(study: "Study") -> dict[str, Coordinate]:
+    """The number of updates behind each recorded state, over the dims it varies along.
+
+    0 where it cannot be: at masked points.
+    """
     space = study.space
-    deciding = {"epochs", "batch_size", "n_samples", "last_batch"}
-    varies = bool(deciding & (space.swept_fields | space.formula_fields))
-    indices = list(space.indices()) if varies else [(0,) * len(space.axes)]
-    values = np.array(
-        [
-            [study.record.updates(plan, point.data.n_samples, "last") for plan in point.plans]
-            for point in map(space.point, indices)
-        ]
-    )
-    dims: tuple[str, ...] = ("method", "step")
-    values = values.reshape(*(space.shape if varies else (1,)), *values.shape[1:])
-    if varies:
-        dims = (*space.axes, *dims)
-    else:
-        values = values[0]
-    return Coordinate(dims, values, UPDATE_ATTRS)
+    deciding = [(space.data, "n_samples")] + [
+        (section, name)
+        for plan in space.phases.values()
+        for section in plan
+        for name in ("epochs", "batch_size", "last_batch")
+    ]
+    dims = space.dims_behind(deciding)
+    shape = tuple(space.axes[dim].size for dim in dims)
+    if math.prod(shape) * len(space.methods) * study.states > MAX_VALUES:
+        return {}
+    columns = [_listed(column, shape) for column in space.fields(deciding, dims)]
+    rows = list(zip(*columns, strict=True))
+    distinct = dict.fromkeys(rows)
+    if len(distinct) > MAX_SCHEDULES:
+        return {}
+    known = {row: _schedule(study, row) for row in distinct}
+    values = np.array([known[row] for row in rows], dtype=np.int64)
+    values = values.reshape(*shape, len(space.methods), study.states)
+    return {"update": Coordinate((*dims, "method", "step"), values, UPDATE_ATTRS)}
+
+
+def _listed(column: Column | None, shape: Sequence[int]) -> list[Any]:
+    """Values as Python has them, in C order; what no field may hold where there is none."""
+    if column is None:
+        return [None] * math.prod(shape)
+    values, ok = (np.broadcast_to(part, shape).ravel().tolist() for part in column)
+    return [value if there else "none" for value, there in zip(values, ok, strict=True)]
+
+
+def _schedule(study: "Study", row: Sequence[Any]) -> list[list[int]]:
+    """Recorded updates of every method, from n_samples and what decides in each phase."""
+    n_samples, *rest = row
+    phases = zip(rest[0::3], rest[1::3], rest[2::3], strict=True)
+    schedule = []
+    for plan in study.space.phases.values():
+        fields = list(itertools.islice(phases, len(plan)))
+        try:
+            made = [
+                SGD(learning_rate=1.0, epochs=epochs, batch_size=batch, last_batch=last)
+                for epochs, batch, last in fields
+            ]
+            updates = study.record.updates(made, Data(n_samples=n_samples).n_samples, "last")
+        except InputError:
+            updates = np.zeros(0, dtype=np.int64)
+        fits = updates.size == study.states
+        schedule.append(updates.tolist() if fits else [0] * study.states)
+    return schedule
