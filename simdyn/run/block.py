@@ -63,7 +63,7 @@ class Receipt:
     seconds : float
         That it took.
     failures : tuple of (str, str)
-        Place and cause of every point that failed.
+        Place and cause of every point that failed; the log has the cause of those kept before.
     """
 
     number: int
@@ -97,6 +97,11 @@ def empty_block(study: Study, block: Block) -> dict[str, np.ndarray]:
     return arrays
 
 
+def place_of(study: Study, index: tuple[int, ...]) -> str:
+    """Where a point lies, 'dimension = 1000, signal_norm = 2.0'."""
+    return study.space.place(index).strip(" ()").removeprefix("at ") or "the only point"
+
+
 def run_block(
     study: Study, block: Block, stop: np.ndarray, failed: Callable[[str, str], None],
     grown: Grown | None = None, crashing: Collection[int] = (), only: range | None = None,
@@ -119,7 +124,7 @@ def run_block(
     for number, (index, local) in enumerate(block.indices()):
         if only is not None and number not in only:
             continue
-        place = study.space.place(index).strip(" ()").removeprefix("at ") or "the point"
+        place = place_of(study, index)
         if number in crashing:
             arrays["status"][local] = FAILED
             failed(place, CRASHED)
@@ -189,8 +194,10 @@ class Worker:
         """Compute a block and keep it, unless it is done; None where the stop flag was raised."""
         block = self.sink.blocks[number]
         kept = self.sink.good(block)
-        if kept is not None and not (self.retry and (kept["status"] == FAILED).any()):
-            return Receipt(number, computed=False)
+        if kept is not None:
+            failed = self._failed_in(block, kept)
+            if not (self.retry and failed):
+                return Receipt(number, computed=False, failures=failed)
         prepare_kernels(self.study)
         began = time.perf_counter()
         failures: list[tuple[str, str]] = []
@@ -201,6 +208,18 @@ class Worker:
             return None
         self.sink.write(block, arrays)
         return Receipt(number, True, time.perf_counter() - began, tuple(failures))
+
+    def _failed_in(
+        self, block: Block, values: Mapping[str, np.ndarray]
+    ) -> tuple[tuple[str, str], ...]:
+        """Points of a block that is kept which failed when it was computed."""
+        if not (values["status"] == FAILED).any():
+            return ()
+        return tuple(
+            (place_of(self.study, index), "")
+            for index, local in block.indices()
+            if (values["status"][local] == FAILED).any()
+        )
 
     def attempt(self, number: int, points: range) -> None:
         """Compute some points of a block and keep nothing: does the process live through it?"""

@@ -12,6 +12,7 @@ from simdyn.run.block import Memory, Receipt, Worker, prepare_kernels
 from simdyn.run.progress import Progress, Silent
 from simdyn.store import Store, open_results
 from simdyn.store.growth import grown_from, ready, settle
+from simdyn.store.log import failures
 from simdyn.study import Study
 from simdyn.threads import check_threads, side_by_side
 
@@ -86,12 +87,14 @@ def _on_threads(worker: Worker, numbers: Iterator[int], threads: int) -> Iterato
 
 
 def _tell(receipt: Receipt, worker: Worker, progress: Progress) -> None:
-    """Report a block that was computed."""
-    if receipt.computed:
-        cells = worker.sink.blocks[receipt.number].cells
-        progress.advance(cells * len(worker.study.space.methods))
-        for place, cause in receipt.failures:
-            progress.failed(place, cause)
+    """Report a block that is done now."""
+    cells = worker.sink.blocks[receipt.number].cells
+    progress.advance(cells * len(worker.study.space.methods))
+    causes = {}
+    if receipt.failures and not receipt.computed and isinstance(worker.sink, Store):
+        causes = failures(worker.sink.path)
+    for place, cause in receipt.failures:
+        progress.failed(place, cause or causes.get(place, "see the log of the store"))
 
 
 def _on_disk(
@@ -139,14 +142,17 @@ def _heard(
     try:
         for receipt in receipts:
             count += 1
-            if not receipt.computed:
+            if receipt.computed:
+                log = log or store.open_log(**about)
+                computed, seconds = computed + 1, seconds + receipt.seconds
+                if receipt.number in left and not worker.retry:
+                    progress.note(f"block {receipt.number} was damaged: computed again")
+                if "scheduler" not in about:  # else the worker has noted them
+                    for failure in receipt.failures:
+                        log.failed(*failure)
+            elif receipt.number in left:
                 continue
-            log = log or store.open_log(**about)
-            computed, seconds = computed + 1, seconds + receipt.seconds
-            if receipt.number in left and not worker.retry:
-                progress.note(f"block {receipt.number} was damaged: computed again")
-            for failure in receipt.failures:
-                log.failed(*failure)
+            # A block that someone else has kept meanwhile is news, too.
             _tell(receipt, worker, progress)
     finally:
         if log is not None:

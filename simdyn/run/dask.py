@@ -1,10 +1,11 @@
 """Blocks on the workers of any Dask cluster: values go to the store, receipts to the client.
 
 A worker that dies takes no value with it; Dask sends its block to another. A block that workers
-die of again and again is cut in halves until the points are found that end the process; they are
-marked as failed, and the rest of the block is computed.
+die of again and again is cut in halves until the points are found that end the process, each of
+them tried alone at the end; they are marked as failed, and the rest of the block is computed.
 """
 
+import collections
 import dataclasses
 import functools
 import queue
@@ -20,12 +21,14 @@ from simdyn.run.block import Receipt, Worker, prepare_kernels
 from simdyn.run.progress import Progress
 from simdyn.store import Store, open_study
 from simdyn.store.growth import grown_from
+from simdyn.store.log import LogEntry
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 RETRIES = 2  # of a task that raised an exception; those whose worker died Dask counts itself
-ROUNDS = 3  # in which a block may end its workers without a point of it being found to
+ROUNDS = 10  # in which a block may lose its workers without a point of it being found guilty
+BREATHER = 30.0  # seconds between two looks for workers that are gone for good
 WINDOW = 2  # tasks in flight for each thread of the cluster
 _LOCK = threading.Lock()
 
@@ -33,15 +36,15 @@ _LOCK = threading.Lock()
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(path: str, fingerprint: str, retry_failed: bool) -> Worker:
+def _opened(path: str, fingerprint: str, retry_failed: bool) -> tuple[Worker, LogEntry]:
     """What a worker process needs of a study, from its store; made once."""
     study = open_study(path)
     if study.fingerprint != fingerprint:
         raise InputError(f"{path}: holds another study now")
     prepare_kernels(study)
     store = Store(path, study)
-    store.open_log(executor="dask worker")
-    return Worker(study, store, grown_from(store.path, study), retry_failed)
+    log = store.open_log(executor="dask worker")
+    return Worker(study, store, grown_from(store.path, study), retry_failed), log
 
 
 def do_block(
@@ -49,16 +52,20 @@ def do_block(
 ) -> Receipt:
     """Compute a block and keep it, in a worker process."""
     with _LOCK:
-        worker = _opened(path, fingerprint, retry_failed)
+        worker, log = _opened(path, fingerprint, retry_failed)
     receipt = worker.do(number, np.zeros(1, np.int64), crashing)
     assert receipt is not None  # nothing raises this stop flag
+    if receipt.computed:
+        with _LOCK:
+            for failure in receipt.failures:
+                log.failed(*failure)
     return receipt
 
 
 def attempt_points(path: str, fingerprint: str, number: int, first: int, stop: int) -> None:
     """Compute some points of a block and keep nothing, in a worker process."""
     with _LOCK:
-        worker = _opened(path, fingerprint, False)
+        worker, _ = _opened(path, fingerprint, False)
     worker.attempt(number, range(first, stop))
 
 
@@ -86,8 +93,9 @@ class DaskBlocks:
         self.arrived: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self.running: dict[str, tuple[Future, int, range | None]] = {}
         self.suspects: dict[int, _Suspect] = {}
+        self.verdicts: collections.deque[tuple[int, range]] = collections.deque()
         self.undone: dict[int, str] = {}
-        self.alone = False
+        self.alone, self.replaced = False, time.monotonic()
 
     def run(self, numbers: Iterator[int]) -> Iterator[Receipt]:
         """Yield the receipt of each block as it is kept.
@@ -102,8 +110,12 @@ class DaskBlocks:
             while True:
                 if time.monotonic() - looked > 1.0:  # workers come and go
                     looked, width = time.monotonic(), self._width()
-                while len(self.running) < width and (number := next(numbers, None)) is not None:
-                    self._submit(number)
+                if self.verdicts:
+                    if not self.running:
+                        self._submit(*self.verdicts.popleft())
+                else:
+                    while len(self.running) < width and (number := next(numbers, None)) is not None:
+                        self._submit(number)
                 if not self.running:
                     break
                 try:
@@ -128,8 +140,11 @@ class DaskBlocks:
         """Tasks to have in flight, by the workers there are now."""
         self._check_client()
         try:
-            threads = int(sum(self.client.nthreads().values()))
-            _replace_lost(self.client)
+            there = self.client.nthreads()
+            threads = int(sum(there.values()))
+            if time.monotonic() - self.replaced > BREATHER:  # one that is starting comes by itself
+                self.replaced = time.monotonic()
+                _replace_lost(self.client, len(there))
         except Exception:  # a scheduler that does not answer now may answer later
             threads = 0
         if threads == 0 and not self.alone:
@@ -208,11 +223,13 @@ class DaskBlocks:
             self.progress.note(f"block {number}: its workers died; looking for the points to blame")
             self._try(number, self._halves(range(size)))
             return
-        suspect = self.suspects[number]
-        if len(points) == 1:
-            suspect.crashing.add(points.start)
-        else:
+        if len(points) > 1:
             self._try(number, self._halves(points))
+        elif self.running:  # its neighbours on the worker may have done it: once more, alone
+            self.verdicts.append((number, points))
+            return
+        else:
+            self.suspects[number].crashing.add(points.start)
         self._tried(number)
 
     @staticmethod
@@ -234,7 +251,7 @@ class DaskBlocks:
             self._submit(number)
 
 
-def _replace_lost(client: "Client") -> None:
+def _replace_lost(client: "Client", there: int) -> None:
     """Start workers or jobs anew that are gone for good: killed, or at the end of their walltime.
 
     Only where the client made its cluster; one that is somebody else's is theirs to keep up.
@@ -242,6 +259,8 @@ def _replace_lost(client: "Client") -> None:
     cluster = getattr(client, "cluster", None)
     wanted = getattr(cluster, "worker_spec", None)
     if cluster is None or not wanted or not set(wanted) - set(cluster.workers):
+        return
+    if there >= len(wanted):
         return
     if hasattr(cluster, "job_script"):
         cluster.scale(jobs=len(wanted))
