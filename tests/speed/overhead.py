@@ -1,0 +1,134 @@
+"""What running a study costs beside its kernels: python tests/speed/overhead.py [--million].
+
+Prints, in one process and alternating, the time of a study of about a minute on two threads, with
+its store, over that of the bare kernels on two threads; and that of two Dask workers over that of
+two threads, the start of the cluster told apart. With --million: 10⁶ points of about a millisecond
+planned, run and stored through Dask, with the memory of the client.
+"""
+
+import argparse
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simdyn.bridge import point_arguments, pointers_for
+from simdyn.kernels.point import run_point
+from simdyn.params import SAM, SGD
+from simdyn.run import run_study
+from simdyn.run.block import prepare_kernels
+from simdyn.run.clusters import open_client
+from simdyn.study import Study
+from simdyn.threads import side_by_side
+
+DATA = {"n_samples": 20, "noise_std": 1.0}
+NET = {"n_filters": 10, "init_std": "0.1/(noise_std*sqrt(dimension))"}
+
+
+def of_a_minute(epochs: int) -> Study:
+    """441 points, SGD and SAM, as the phase diagram has them, on longer training."""
+    methods = {"sgd": [SGD(learning_rate=0.1, epochs=epochs)],
+               "sam": [SAM(radius=0.03, learning_rate=0.1, epochs=epochs)]}  # fmt: skip
+    space = {"dimension": {"start": 1000, "stop": 21000, "num": 21},
+             "signal_norm": {"start": 0, "stop": 10, "num": 21}}  # fmt: skip
+    return Study(DATA, NET, methods, space, replicates=10)
+
+
+def a_million(epochs: int) -> Study:
+    space = {"dimension": {"log": [1e3, 1e6], "num": 1000},
+             "signal_norm": {"start": 0, "stop": 10, "num": 1000}}  # fmt: skip
+    return Study(DATA, NET, {"sgd": [SGD(learning_rate=0.1, epochs=epochs)]}, space)
+
+
+def bare(study: Study) -> Callable[[], None]:
+    """All points through the kernel, on two threads, their arguments made beforehand."""
+    pointers = [p() for p in pointers_for(study.record, "relu", study.variables)]
+    stop = np.zeros(1, np.int64)
+    points = [study.space.point(index) for index in study.space.indices()]
+
+    def made(point: Any) -> tuple[Any, ...]:
+        return point_arguments(
+            point.data, point.net, point.plans, study.seed, range(study.replicates), study.record,
+            "last", study.variables, stop, pointers,
+        )  # fmt: skip
+
+    arguments = list(map(made, points))
+
+    def run() -> None:
+        for _ in side_by_side(lambda what, _: run_point(*what), arguments, 2):
+            pass
+
+    return run
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=1000, help="1000 make about a minute")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--million", action="store_true", help="10⁶ points instead (ten minutes)")
+    chosen = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="simdyn-overhead-"))
+    try:
+        if chosen.million:
+            million(folder)
+        else:
+            minute(folder, chosen.epochs, chosen.repeats)
+    finally:
+        shutil.rmtree(folder)
+    return 0
+
+
+def minute(folder: Path, epochs: int, repeats: int) -> None:
+    study = of_a_minute(epochs)
+    prepare_kernels(study)
+    kernels = bare(study)
+    began = time.perf_counter()
+    with open_client("local:2") as client:
+        started = time.perf_counter() - began
+        # Workers load kernels with their first block.
+        warm = seconds(lambda: run_study(of_a_minute(1), folder / "warm.zarr", client=client))
+        rows = []
+        for k in range(repeats):
+            rows.append((
+                seconds(kernels),
+                seconds(lambda k=k: run_study(study, folder / f"{k}.zarr", threads=2)),
+                seconds(lambda k=k: run_study(study, folder / f"d{k}.zarr", client=client)),
+            ))  # fmt: skip
+            print("  kernels {:.2f} s, threads {:.2f} s, Dask {:.2f} s".format(*rows[-1]))
+    alone, threads, dask = np.median(np.array(rows), axis=0)
+    print(f"two threads with the store over the bare kernels: {threads / alone:.3f}")
+    print(f"two Dask workers over two threads: {dask / threads:.3f}")
+    print(f"start of the cluster {started:.1f} s, its first study (kernels loaded) {warm:.1f} s")
+
+
+def million(folder: Path) -> None:
+    began = time.perf_counter()
+    study = a_million(550)
+    planned = (len(study.blocks), study.bytes, study.cost)
+    print(
+        f"planned in {time.perf_counter() - began:.2f} s: {study.space.size:,} points, "
+        f"{planned[0]:,} blocks, {planned[1] / 1e6:.0f} MB, nominal {planned[2]:.0f} core-s"
+    )
+    with open_client("local:2") as client:
+        took = seconds(lambda: run_study(study, folder / "million.zarr", client=client))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"run and stored in {took:.0f} s on two workers, {2000 * took / study.space.size:.2f} ms "
+        f"of a core a point; peak memory of the client {peak:.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
