@@ -16,7 +16,9 @@ from simdyn.grid import spread
 from simdyn.inputs import InputError, check_replicates, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
+    MODELS,
     Data,
+    DrawnData,
     ImageData,
     Picture,
     Record,
@@ -152,6 +154,9 @@ class Study:
         """The study that has these physics, from the values of its axes; it has no figure."""
         rules = {key: value for key, value in physics["space"].items() if key not in axes}
         record = {key: value for key, value in physics["record"].items() if value is not None}
+        if not issubclass(MODELS[physics["data"]["model"]], DrawnData):
+            for key in ("test_estimator", "test_draws"):  # told there, and not to be asked for
+                record.pop(key, None)
         return cls(
             physics["data"], physics["network"], physics["methods"], {**axes, **rules},
             replicates=physics["replicates"], seed=physics["seed"],

@@ -1,0 +1,279 @@
+"""A store looked at and played again from the store alone: open_study, replay, status, plan."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from simdyn import open_results
+from simdyn.blocks import Blocks
+from simdyn.cli import app
+from simdyn.inputs import InputError
+from simdyn.params import SAM, SGD, ImageData, Record
+from simdyn.run import MASKED, run_study
+from simdyn.run.price import price
+from simdyn.run.replay import find_point, replay
+from simdyn.store import Store, open_study
+from simdyn.study import Study
+
+NET = {"n_filters": 2, "init_std": "0.01/sqrt(dimension)"}
+METHODS = {
+    "sgd": [SGD(learning_rate=0.1, epochs=6)],
+    "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=4), SGD(learning_rate=0.1, epochs=2)],
+}
+
+
+def study(**changes: Any) -> Study:
+    options: dict[str, Any] = {"replicates": 3, "seed": 5, **changes}
+    space = options.pop("space", {"dimension": [20, 30, 40], "signal_norm": [0.0, 1.0]})
+    data = options.pop("data", {"n_samples": 4, "noise_std": 1.0})
+    return Study(data, options.pop("net", NET), METHODS, space, name="played", **options)
+
+
+STUDIES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "recorded": {"record": Record(every=2, variables=("train_loss", "test_error", "sharpness",
+                                                      "noise_coef"))},
+    "counted": {"record": Record(test_estimator="counted", test_draws=50)},
+    "zipped": {"space": {"dimension": [20, 30, 40], "signal_norm": [0.5, 0.5, 1.0],
+                         "zip": ["dimension", "signal_norm"]}},
+    "masked": {"space": {"dimension": [20, 30, 40], "signal_norm": [0.0, 1.0],
+                         "where": "dimension > 20 or signal_norm > 0"}},
+    "activations": {"space": {"activation": ["relu", "huber_relu"], "dimension": [20, 30]},
+                    "data": {"n_samples": 4, "noise_std": 1.0, "signal_norm": 1.0}},
+    "log": {"space": {"dimension": {"log": [10, 1e6], "num": 3}, "signal_norm": [0.1, 0.3]}},
+    "xor": {"data": {"model": "xor", "n_samples": 4, "noise_std": 1.0, "angle": 60.0}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STUDIES)
+def test_replay__bit_for_bit_from_the_store_alone(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "played.zarr"
+    made = study(**STUDIES[kind])
+    run_study(made, path)
+    assert open_study(path).fingerprint == made.fingerprint
+    results = open_results(path)
+    for index in list(made.space.indices())[::2]:
+        if not made.space.wanted(index):
+            continue
+        at = {dim: results[dim].values[i] for dim, i in zip(made.space.dims, index, strict=True)}
+        for method in made.space.methods:
+            course = replay(path, at, method)
+            there = results.isel(dict(zip(made.space.dims, index, strict=True)))
+            there = there.sel({"method": method})
+            assert course.attrs["replayed"] == sum(a.size for a in there.data_vars.values())
+            assert course.sizes["step"] == 7
+            for name in there.data_vars:
+                ours, theirs = course[name], there[name]
+                if "step" in theirs.dims:
+                    ours = ours.isel(step=np.isin(course["update"], there["update"]))
+                np.testing.assert_array_equal(ours.values, theirs.values, err_msg=str(name))
+
+
+def test_replay__of_images(tmp_path: Path) -> None:
+    data = ImageData(n_samples=6, signal_norm=2.0, noise_std=1.0, positive=3, negative=8)
+    made = Study(data, {"n_filters": 2, "init_std": 0.01},
+                 {"sgd": SGD(learning_rate=0.1, epochs=3)}, {"noise_std": [0.5, 1.0]},
+                 replicates=2)  # fmt: skip
+    run_study(made, tmp_path / "images.zarr")
+    course = replay(tmp_path / "images.zarr", {"noise_std": "0.5"})
+    assert course.attrs["replayed"] > 0
+    assert course.sizes["step"] == 4
+
+
+def test_replay__values_of_another_machine_are_told(tmp_path: Path) -> None:
+    path, made = tmp_path / "played.zarr", study()
+    run_study(made, path)
+    store = Store(path, made)
+    block = store.blocks[0]
+    values = store.read(block)
+    values["train_loss"] = np.nextafter(values["train_loss"], 1)
+    store.write(block, values)  # whole, with a good receipt, and not what this machine computes
+    with pytest.raises(InputError, match="train_loss differs from the store's"):
+        replay(path, {"dimension": 20, "signal_norm": 0}, "sgd")
+    assert replay(path, {"dimension": 40, "signal_norm": 1}, "sgd").attrs["replayed"] > 0
+
+
+@pytest.mark.parametrize(
+    ("at", "method", "message"),
+    [
+        ({"dimension": 20}, "sgd", "signal_norm is missing; allowed is one of 0.0, 1.0"),
+        (
+            {"dimension": 21, "signal_norm": 0},
+            "sgd",
+            "dimension = 21: allowed is one of 20, 30, 40",
+        ),
+        ({"dimension": "x", "signal_norm": 0}, "sgd", "dimension = 'x': allowed is one of"),
+        ({"dimensions": 20}, "sgd", "dimensions: no such axis; did you mean 'dimension'?"),
+        ({"dimension": 20, "signal_norm": 0}, "adam", "method = 'adam'"),
+        ({"dimension": 20, "signal_norm": 0}, None, "method = None: Allowed: sgd, sam"),
+    ],
+)
+def test_replay__points_that_are_none(
+    tmp_path: Path, at: dict[str, Any], method: str | None, message: str
+) -> None:
+    Store(tmp_path / "played.zarr", study())
+    with pytest.raises(InputError) as problem:
+        replay(tmp_path / "played.zarr", at, method)
+    assert message in str(problem.value)
+
+
+def test_replay__before_the_point_is_computed(tmp_path: Path) -> None:
+    Store(tmp_path / "played.zarr", study())
+    course = replay(tmp_path / "played.zarr", {"dimension": 20, "signal_norm": 0}, "sgd")
+    assert course.attrs["replayed"] == 0
+
+
+def test_find_point__axes_that_go_together() -> None:
+    space = {"dimension": [20, 30, 40], "signal_norm": [0.5, 0.5, 1.0],
+             "zip": ["dimension", "signal_norm"]}  # fmt: skip
+    made = study(space=space)
+    assert find_point(made, {"dimension": 30}) == (1,)
+    assert find_point(made, {"signal_norm": 1}) == (2,)
+    assert find_point(made, {"dimension": 30, "signal_norm": 0.5}) == (1,)
+    with pytest.raises(InputError, match="no point has these values together"):
+        find_point(made, {"dimension": 30, "signal_norm": 1.0})
+
+
+# -- masked points -------------------------------------------------------------------------------
+
+
+def test_run_study__masked_points_are_not_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import simdyn.run.block as block
+
+    seen: list[tuple[int, float]] = []
+    real = block.run_replicates
+
+    def run_replicates(data: Any, *rest: Any) -> Any:
+        seen.append((data.dimension, data.signal_norm))
+        return real(data, *rest)
+
+    monkeypatch.setattr(block, "run_replicates", run_replicates)
+    results = run_study(study(**STUDIES["masked"]), tmp_path / "played.zarr")
+    assert (20, 0.0) not in seen
+    assert len(set(seen)) == 5
+    masked = results["status"].sel(dimension=20, signal_norm=0.0)
+    assert (masked == MASKED).all()
+    assert np.isnan(results["train_loss"].sel(dimension=20, signal_norm=0.0)).all()
+    assert ((results["status"] == MASKED).sum()) == masked.size
+    whole = study().run()
+    xr.testing.assert_equal(
+        results["train_loss"].isel(dimension=slice(1, None)),
+        whole["train_loss"].isel(dimension=slice(1, None)),
+    )
+
+
+# -- status, plan, verify: from the store alone --------------------------------------------------
+
+
+def call(*words: object) -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_status__counts_from_the_store_alone(tmp_path: Path) -> None:
+    path, made = tmp_path / "played.zarr", study(**STUDIES["masked"])
+    run_study(made, path, shard=(1, 2))
+    code, out, _ = call("status", path, "--json")
+    report = json.loads(out)
+    status = open_results(path)["status"].values
+    assert code == 0
+    assert report["blocks_done"] == int(Store(path, made).receipts().sum()) > 0
+    assert report["runs"]["done"] == (status == 1).sum()
+    assert report["runs"]["masked"] == (status == MASKED).sum()
+    assert report["runs"]["missing"] == (status == 0).sum() > 0
+    run_study(made, path)
+    code, out, _ = call("status", path, "--watch", "--every", "0.1")
+    assert code == 0
+    assert out == "played: 36 runs done, 0 of them failed, 0 waiting\n"
+
+
+def test_status__tells_the_causes_of_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import simdyn.run.block as block
+
+    real = block.run_replicates
+
+    def run_replicates(data: Any, *rest: Any) -> Any:
+        if data.dimension == 30:
+            raise MemoryError("no room")
+        return real(data, *rest)
+
+    monkeypatch.setattr(block, "run_replicates", run_replicates)
+    run_study(study(), tmp_path / "played.zarr")
+    code, out, _ = call("status", tmp_path / "played.zarr")
+    assert code == 0
+    assert "12 runs failed" in out
+    assert "dimension = 30, signal_norm = 0.0: no room" in out
+    assert call("verify", tmp_path / "played.zarr")[0] == 0  # a failed point is no damage
+
+
+def test_cli_replay__prints_the_course_and_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "played.zarr"
+    run_study(study(), path)
+    kept = tmp_path / "course.zarr"
+    words = ("replay", path, "dimension=30", "signal_norm=1", "method=sam", "--to", kept)
+    code, out, errors = call(*words)
+    assert code == 0, errors
+    assert len(out.splitlines()) == 8
+    assert errors == "27 values of the store came out with the same bits\n"
+    assert xr.open_zarr(kept, consolidated=False).sizes["step"] == 7
+    code, _, errors = call("replay", path, "dimension")
+    assert (code, errors) == (2, "simdyn: 'dimension': allowed is AXIS=VALUE, dimension=1000\n")
+
+
+def test_price__calibrated_is_near_what_it_takes_and_left_is_what_is_left() -> None:
+    made = study(replicates=20)
+    none = np.zeros(len(made.blocks), dtype=bool)
+    nominal = price(made, made.blocks, none, calibrated=False)
+    assert nominal.seconds == nominal.left == pytest.approx(made.cost, rel=0.2)
+    some = none.copy()
+    some[: len(some) // 2] = True
+    half = price(made, made.blocks, some, calibrated=False)
+    assert half.seconds == pytest.approx(nominal.seconds, rel=0.2)
+    assert half.left == pytest.approx(nominal.seconds / 2, rel=0.2)
+    timed = price(made, made.blocks, none)
+    assert timed.measured > 0
+    assert timed.seconds > 0
+
+
+def test_price__long_trainings_are_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    import simdyn.run.price as pricing
+
+    epochs: list[int] = []
+    real = pricing.run_replicates
+
+    def run_replicates(data: Any, net: Any, plans: Any, *rest: Any) -> Any:
+        epochs.append(max(phase.epochs for plan in plans for phase in plan))
+        return real(data, net, plans, *rest)
+
+    monkeypatch.setattr(pricing, "run_replicates", run_replicates)
+    monkeypatch.setattr(pricing, "SPENT", 0.2)
+    long = Study({"n_samples": 4, "dimension": 20, "signal_norm": 1.0},
+                 {"n_filters": 2, "init_std": 0.01},
+                 {"sgd": SGD(learning_rate=1e-6, epochs=10**9)}, replicates=5)  # fmt: skip
+    found = price(long, long.blocks, np.zeros(len(long.blocks), dtype=bool))
+    assert 0 < max(epochs) < 10**8
+    assert found.seconds > 5  # a billion epochs, whatever the machine
+
+
+def test_blocks__are_made_when_asked_for() -> None:
+    blocks = Blocks((10**4, 10**3, 7), (3, 10, 7))
+    assert len(blocks) == 3334 * 100
+    assert blocks[-1].region == (slice(9999, 10000), slice(990, 1000), slice(0, 7))
+    for number in (0, 1, 99, 100, 333_399, 123_456):
+        block = blocks[number]
+        assert block.number == number
+        assert blocks.holding([part.start for part in block.region]) == number
+        assert blocks.holding([part.stop - 1 for part in block.region]) == number
+    with pytest.raises(IndexError):
+        blocks[len(blocks)]
