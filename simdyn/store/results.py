@@ -1,6 +1,7 @@
 """Results opened, exported, or written whole: datasets in and out of files."""
 
 import contextlib
+import json
 import os
 import shutil
 import uuid
@@ -54,12 +55,22 @@ def open_results(path: str | Path) -> xr.Dataset:
     InputError
         Where there is no store.
     """
-    open_group(path)
-    with intact(Path(path)):
+    group, path = open_group(path), Path(path)
+    with intact(path):
         results = xr.open_zarr(path, chunks=None, consolidated=False)
+        # xarray opens what is there and does not miss what is not.
+        recorded = json.loads(str(group.attrs["study"]))["record"]["variables"]
+        beside = str(group.attrs.get("coordinates", "")).split()
+        lost = {*recorded, *results.dims, *beside} - set(results.variables)
+        if lost:
+            raise LookupError(f"no {min(map(str, lost))}")
+        return _ordered(results)
+
+
+def _ordered(results: xr.Dataset) -> xr.Dataset:
+    """A dataset as Zarr gives it, put right: a folder is listed in no order, texts are objects."""
     for name in OWN_ATTRS:
         results.attrs.pop(name, None)
-    # A folder is listed in no order, and texts come back as objects: put both right.
     laws = [name for owner in MODELS.values() for name in owner.model_fields]
     known = [*OUTER, *INNER, "update", *laws, *TwoLayerCNN.model_fields]
     names = [*results["status"].dims, *known, *sorted(map(str, results.coords))]
@@ -89,7 +100,8 @@ def export(path: str | Path, target: str | Path) -> None:
     InputError
         Where there is no store, no h5netcdf, or no place to write.
     """
-    results, target = open_results(path), Path(target)
+    path, target = Path(path), Path(target)
+    results = open_results(path)
     try:
         import h5netcdf  # noqa: F401
     except ImportError:
@@ -105,7 +117,8 @@ def export(path: str | Path, target: str | Path) -> None:
     with plainly(target, "written"):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
+            with intact(path, but=OSError):
+                results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
             os.replace(fresh, target)
         finally:
             with contextlib.suppress(OSError):
