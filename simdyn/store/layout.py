@@ -73,14 +73,14 @@ class Skeleton:
         lay_out(MemoryStore(kept), study, block_shape)
         self.files = {name: bytes(content.to_bytes()) for name, content in kept.items()}
         metas = [_words(text) for name, text in self.files.items() if name.endswith(META)]
-        # Zarr reads over keys that it does not know; those that some Zarr may write besides.
-        self._keys = {"endian", "must_understand"}.union(*map(_keys, metas))
+        # Zarr reads over words that it does not know; these are what some Zarr may write besides.
+        self._texts = {"endian", "little", "must_understand"}.union(*map(_texts, metas))
 
     def fits(self, name: str, content: bytes) -> bool:
         """Does a file say the same, if perhaps in another Zarr's words?
 
-        Of all single bits of a file whose flip is let pass: the case of a digit in \\u03bc or of an
-        exponent, in JSON; two bits in the head of a Zstandard frame, in a chunk of a coordinate.
+        Bits whose flip changes nothing, and passes: the case of a digit in \\u03bc or of an
+        exponent, in JSON; a few that Zstandard does not use, in a chunk of a coordinate.
         """
         meant = self.files[name]
         return content == meant or self._reads_alike(name, content)
@@ -98,7 +98,7 @@ class Skeleton:
                     said, wanted = _words(content), _words(meant)
                     return said == wanted or (
                         wanted["node_type"] == said["node_type"] == "array"
-                        and _keys(said) <= self._keys
+                        and _texts(said) <= self._texts
                         and _metadata(content) == _metadata(meant)
                     )
                 return bool(self._values(name, content) == self._values(name, meant))
@@ -121,11 +121,13 @@ def _words(content: bytes) -> dict[str, Any]:
     return said
 
 
-def _keys(said: Any) -> set[str]:
-    """Every key in a text of JSON."""
+def _texts(said: Any) -> set[str]:
+    """Every key and text in what JSON says."""
     if isinstance(said, dict):
-        return set(said).union(*map(_keys, said.values()))
-    return set[str]().union(*map(_keys, said)) if isinstance(said, list) else set()
+        return set(said).union(*map(_texts, said.values()))
+    if isinstance(said, list):
+        return set[str]().union(*map(_texts, said))
+    return {said} if isinstance(said, str) else set()
 
 
 def _metadata(content: bytes) -> Any:

@@ -73,7 +73,7 @@ def _ordered(results: xr.Dataset) -> xr.Dataset:
         results.attrs.pop(name, None)
     laws = [name for owner in MODELS.values() for name in owner.model_fields]
     known = [*OUTER, *INNER, "update", *laws, *TwoLayerCNN.model_fields]
-    names = [*results["status"].dims, *known, *sorted(map(str, results.coords))]
+    names = [*map(str, results["status"].dims), *known, *sorted(map(str, results.coords))]
     coords: dict[Hashable, xr.Variable] = {}
     for name in dict.fromkeys(names):
         if name in results.coords:
