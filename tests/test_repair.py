@@ -184,8 +184,6 @@ def _whole_again(place: Place, now: dict[str, bytes], expected: Expected) -> Non
     aside = Counter(files(beside).values()) if beside.is_dir() else Counter[bytes]()
     inside = tuple(f"{at}/" for at in place.whole.files)
     in_folders = {name for name in now if name.startswith(inside)}
-        name for name in now if any(name.startswith(f"{at}/") for at in place.whole.files)
-    }
     entries = {name for name in expected.pieces & now.keys() if place.whole.kind(name) == "entry"}
     foreign = {*expected.foreign, *in_folders, *entries}
     assert Counter(now[name] for name in foreign) == aside
