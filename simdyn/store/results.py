@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -56,15 +57,22 @@ def open_results(path: str | Path) -> xr.Dataset:
         Where there is no store.
     """
     group, path = open_group(path), Path(path)
-    with intact(path):
+    with intact(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage to what is no array; `verify` names it
         results = xr.open_zarr(path, chunks=None, consolidated=False)
         # xarray opens what is there and does not miss what is not.
-        recorded = json.loads(str(group.attrs["study"]))["record"]["variables"]
+        physics = json.loads(str(group.attrs["study"]))
+        recorded = physics["record"]["variables"]
         beside = str(group.attrs.get("coordinates", "")).split()
         lost = {*recorded, *results.dims, *beside} - set(results.variables)
         if lost:
             raise LookupError(f"no {min(map(str, lost))}")
-        return _ordered(results)
+        results = _ordered(results)
+        labels = {**physics["space"], "method": list(physics["methods"])}
+        for name in labels.keys() & results.coords.keys():
+            if results[name].values.tolist() != labels[name]:  # a missing chunk reads as zeros
+                raise ValueError(f"{name} has other values")
+        return results
 
 
 def _ordered(results: xr.Dataset) -> xr.Dataset:
@@ -104,9 +112,10 @@ def export(path: str | Path, target: str | Path) -> None:
     results = open_results(path)
     try:
         import h5netcdf  # noqa: F401
-    except ImportError:
+        import h5py  # noqa: F401
+    except ImportError as problem:  # h5netcdf comes without h5py since its version 1.8
         raise InputError(
-            "export needs h5netcdf: install it, or simdyn with its extra [netcdf]"
+            f"export needs {problem.name}: install it, or simdyn with its extra [netcdf]"
         ) from None
     fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     squeeze = {
