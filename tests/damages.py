@@ -90,7 +90,7 @@ class Whole:
             elif kind == "entry":  # that one is gone cannot be told
                 if name in now and not _same_json(content, now[name]):
                     pieces.add(name)
-            elif name not in now or not _same(kind, content, now[name]):
+            elif name not in now or not same_meaning(kind, content, now[name]):
                 pieces.add(name)
         for name in now.keys() - self.files.keys():
             if name.endswith(".partial"):
@@ -129,7 +129,7 @@ def _same_json(one: bytes, other: bytes) -> bool:
         return False
 
 
-def _same(kind: str, one: bytes, other: bytes) -> bool:
+def same_meaning(kind: str, one: bytes, other: bytes) -> bool:
     """Is the meaning of metadata, or of a chunk of a coordinate, the same?"""
     if kind != "label":
         return _same_json(one, other)

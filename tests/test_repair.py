@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from damages import DAMAGES, KINDS, Expected, Whole, files
+from damages import DAMAGES, KINDS, META, Expected, Whole, files, same_meaning
 from typer.testing import CliRunner
 
 from simdyn import load_study
 from simdyn.cli import app
 from simdyn.inputs import InputError
 from simdyn.run import Silent, run_study
-from simdyn.store import Store, audit, layout
+from simdyn.store import Store, audit, layout, open_study
 from simdyn.study import Study
 
 TEXT = """
@@ -220,6 +220,57 @@ def test_run__repairs_what_verify_finds(
     hold(here, command=True)
 
 
+def test_run__another_format_of_the_same_json_is_no_damage(here: Place) -> None:
+    here.again()
+    for name in here.whole.files:
+        if name.endswith(META):
+            DAMAGES["reformatted"](here.store, name, random.Random(), here.whole, {})
+    assert files(here.store) != here.whole.files
+    assert hold(here, command=True) == "harmless"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"5", b"\xff", None], ids=repr)
+def test_run__a_store_that_says_nowhere_what_it_is_stays_as_it_is(
+    here: Place, content: bytes | None
+) -> None:
+    here.again()
+    for name in (META, f"receipts/{META}"):
+        if content is None:
+            (here.store / name).unlink()
+        else:
+            (here.store / name).write_bytes(content)
+    assert hold(here) == "refused"
+
+
+@pytest.mark.parametrize("name", [META, f"receipts/{META}"])
+def test_open_study__one_of_the_places_that_say_it_is_enough(here: Place, name: str) -> None:
+    here.again()
+    (here.store / name).write_bytes(b"{")
+    assert open_study(here.store).fingerprint == here.study.fingerprint
+    result = CliRunner().invoke(app, ["verify", str(here.store)])
+    assert (result.exit_code, f"  {name} is damaged" in result.stdout.splitlines()) == (1, True)
+
+
+def test_run__nothing_foreign_is_lost_when_names_meet(here: Place) -> None:
+    """A file, then a folder of its name, then the file again."""
+    here.again()
+    for text in ("one", "two"):
+        (here.store / "notes").write_text(text)
+        assert hold_notes(here) == ["notes"]
+        (here.store / "notes").mkdir()
+        (here.store / "notes" / "a").write_text(text)
+        assert hold_notes(here) == ["notes/a"]
+        assert not (here.store / "notes").exists()
+    beside = here.store.with_name("study.zarr.foreign")
+    assert sorted(files(beside).values()) == [b"one", b"one", b"two", b"two"]
+
+
+def hold_notes(place: Place) -> list[str]:
+    found = audit.audit(place.store, place.study).findings
+    assert run_again(place)[0] == []
+    return [finding.piece for finding in found]
+
+
 # -- thousands of them ---------------------------------------------------------------------------
 
 CASES = int(os.environ.get("SIMDYN_DAMAGES", "4000"))
@@ -253,3 +304,21 @@ def test_campaign__every_damage_is_found_and_repaired(
                       f"{dict(ended)}", flush=True)  # fmt: skip
     with capsys.disabled():
         print(dict(done))
+
+
+@pytest.mark.campaign
+def test_campaign__every_single_bit_of_metadata(
+    here: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A flip passes where the file still means the same, and nowhere else."""
+    skeleton = layout.Skeleton(here.study, here.study.block_shape)
+    flips, same = 0, 0
+    for name, content in skeleton.files.items():
+        for at in range(8 * len(content)):
+            changed = bytearray(content)
+            changed[at // 8] ^= 1 << at % 8
+            means_same = same_meaning(here.whole.kind(name), content, bytes(changed))
+            assert skeleton.fits(name, bytes(changed)) == means_same, (name, at)
+            flips, same = flips + 1, same + means_same
+    with capsys.disabled():
+        print(f"\n{flips} flips of a bit, {same} of which change no meaning")
