@@ -222,6 +222,7 @@ def test_packaging__every_folder_of_code_is_shipped() -> None:
 OF_EXTRAS = {
     "sklearn": ("data", {"images"}), "distributed": ("cluster", {"run", "cli"}),
     "dask_jobqueue": ("cluster", {"run"}), "h5netcdf": ("netcdf", {"store"}),
+    "h5py": ("netcdf", {"store"}),
 }  # fmt: skip
 
 

@@ -19,16 +19,16 @@ from simdyn.store.files import (
     LOG,
     META,
     PARTIAL,
-    attributes,
     identities,
     plainly,
     stored_files,
 )
 from simdyn.store.layout import Skeleton, in_place
-from simdyn.store.log import sound
+from simdyn.store.log import entry
 from simdyn.study import Study
 
-FOREIGN = "does not belong here"
+FOREIGN, FOLDER = "does not belong here", "is a folder"
+DAMAGED, MISSING = "is damaged", "is missing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,17 +41,21 @@ class Finding:
 
     def __str__(self) -> str:
         where = [] if self.block is None else [f"block {self.block}:"]
-        return " ".join([*where, *filter(None, [self.piece]), self.trouble])
+        piece = self.piece if self.piece.isprintable() else repr(self.piece)
+        return " ".join([*where, *filter(None, [piece]), self.trouble])
 
 
 def block_shape_of(path: Path, study: Study) -> tuple[int, ...]:
     """Points and replicates of a block, from the places that tell it, as most of them say."""
-    said = [tuple(given.get("block_shape", ())) for given in identities(path)]
-    with contextlib.suppress(Exception):
-        grid = json.loads((path / "status" / META).read_bytes())["chunk_grid"]
-        *shape, _, replicates = grid["configuration"]["chunk_shape"]
-        said.append((*shape, replicates))
-    dims = len(study.lengths)
+    dims, said = len(study.lengths), []
+    for given in identities(path):
+        with contextlib.suppress(TypeError):
+            said.append(tuple(given.get("block_shape", ())))
+    for name in study.variables:
+        with contextlib.suppress(Exception):  # what a damaged text raises depends on the damage
+            grid = json.loads((path / name / META).read_bytes())["chunk_grid"]
+            *shape, _, replicates = grid["configuration"]["chunk_shape"][: dims + 1]
+            said.append((*shape, replicates))
     fit = [
         shape for shape in said
         if len(shape) == dims
@@ -73,7 +77,7 @@ class Pieces:
 
     def belongs(self, name: str) -> bool:
         """Does a file of this name have a place in the store?"""
-        if name in self.skeleton.files or self._of_the_log(name):
+        if name in self.skeleton.files or self.is_entry(name):
             return True
         array, _, place = name.partition("/c/")
         if not place or not all(part.isdecimal() for part in place.split("/")):
@@ -83,16 +87,16 @@ class Pieces:
         at = tuple(map(int, place.split("/")))
         if array == SHA256:
             return len(at) == 2 and at[0] < self.blocks and at[1] == 0
-        if array not in self.inner:
+        if array not in self.inner or len(at) != len(self.counts) + 1 + self.inner[array]:
             return False
         *grid, method, replicates = at[: len(self.counts) + 1]
         rest = at[len(self.counts) + 1 :]
-        there = all(i < n for i, n in zip((*grid, replicates), self.counts, strict=False))
-        right = len(at) == len(self.counts) + 1 + self.inner[array]
-        return right and there and method == 0 and not any(rest)
+        there = all(i < n for i, n in zip((*grid, replicates), self.counts, strict=True))
+        return there and method == 0 and not any(rest)
 
     @staticmethod
-    def _of_the_log(name: str) -> bool:
+    def is_entry(name: str) -> bool:
+        """Does an entry of the log have this name?"""
         parts = name.split("/")
         return len(parts) == 3 and parts[0] == LOG and parts[2] == META
 
@@ -100,26 +104,35 @@ class Pieces:
 def _structure(path: Path, pieces: Pieces) -> Iterator[Finding]:
     """Metadata, coordinates and log entries that are missing or damaged, and foreign files."""
     there = set()
-    for name in stored_files(path):
-        there.add(name)
+    for name in stored_files(path, pieces.belongs):
         if name.endswith(PARTIAL):
             continue  # half-written: by a killed process, or by one at work now
         if not pieces.belongs(name):
             yield Finding(name, FOREIGN)
-        elif pieces._of_the_log(name) and not sound(attributes(path / name.removesuffix(META))):
-            yield Finding(name, "is damaged")
+        elif (path / name).is_dir():
+            yield Finding(name, FOLDER)
+        elif pieces.is_entry(name) and not entry((path / name).parent):
+            yield Finding(name, DAMAGED)
+        else:
+            there.add(name)
     for name in pieces.skeleton.files:
         if name not in there:
-            yield Finding(name, "is missing")
-        elif not pieces.skeleton.fits(name, (path / name).read_bytes()):
-            yield Finding(name, "is damaged")
+            yield Finding(name, MISSING)
+            continue
+        try:
+            content = (path / name).read_bytes()
+        except OSError as problem:
+            yield Finding(name, f"cannot be read: {problem.strerror}")
+            continue
+        if not pieces.skeleton.fits(name, content):
+            yield Finding(name, DAMAGED)
 
 
 def _values(store: Store) -> Iterator[Finding]:
     """Blocks that are not whole, those never computed left out."""
     for block in store.blocks:
         files = store.pieces(block)
-        there = {name: (store.path / file).exists() for name, file in files.items()}
+        there = {name: (store.path / file).is_file() for name, file in files.items()}
         if not any(there.values()):
             continue
         if not there.pop(SHA256):
@@ -130,8 +143,8 @@ def _values(store: Store) -> Iterator[Finding]:
             continue
         broken = [file for name, file in files.items()
                   if file not in lost and not _readable(store, block, name)]  # fmt: skip
-        yield from (Finding(file, "is missing", block.number) for file in lost)
-        yield from (Finding(file, "is damaged", block.number) for file in broken)
+        yield from (Finding(file, MISSING, block.number) for file in lost)
+        yield from (Finding(file, DAMAGED, block.number) for file in broken)
         if not lost and not broken:
             yield Finding("", "has values that do not fit its receipt", block.number)
 
@@ -177,17 +190,14 @@ def audit(path: Path, study: Study) -> Audit:
         pieces = Pieces(study, shape)
         findings = list(_structure(path, pieces))
         leftovers = sum(name.endswith(PARTIAL) for name in stored_files(path))
-        try:
-            store = Store(path, study)
-        except Exception:  # with its structure damaged no value can be read
-            unread = tuple(range(pieces.blocks))
-            return Audit(pieces.blocks, (), unread, tuple(findings), leftovers)
+        # Values are read by the metadata that should be there, so that damage to it hides none.
+        store = Store(path, study, pieces.skeleton.over(path))
         values = list(_values(store))
     damaged = sorted({finding.block for finding in values if finding.block is not None})
     missing = tuple(
         block.number
         for block in store.blocks
-        if not any((path / file).exists() for file in store.pieces(block).values())
+        if not any((path / file).is_file() for file in store.pieces(block).values())
     )
     return Audit(len(store.blocks), missing, tuple(damaged), (*findings, *values), leftovers)
 
@@ -203,16 +213,33 @@ def mend(path: Path, study: Study) -> list[str]:
         pieces = Pieces(study, shape)
         for finding in list(_structure(path, pieces)):
             piece = finding.piece
-            if piece in pieces.skeleton.files:
+            if piece in pieces.skeleton.files and finding.trouble != FOLDER:
                 in_place(path / piece, pieces.skeleton.files[piece])
                 notes.append(f"{finding}: written anew")
                 continue
-            aside = path.with_name(f"{path.name}.foreign") / piece
-            while aside.exists():
-                aside = aside.with_name(f"{aside.name}~")
+            aside = _free(path.with_name(f"{path.name}.foreign"), piece)
             aside.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path / piece, aside)
-            with contextlib.suppress(OSError):
-                (path / piece).parent.rmdir()  # the folder of a log entry, where it is empty
-            notes.append(f"{finding}: moved to {aside}")
+            os.rename(path / piece, aside)
+            _remove_empty((path / piece).parent, path)
+            notes.append(f"{finding}: moved to {str(aside)!r}")
     return notes
+
+
+def _free(folder: Path, piece: str) -> Path:
+    """A place in a folder where nothing stands, and no file in the way to it."""
+    first, *rest = piece.split("/")
+    while True:
+        place = folder.joinpath(first, *rest)
+        between = [at for at in place.parents if folder in at.parents]
+        if not os.path.lexists(place) and all(at.is_dir() or not os.path.lexists(at)
+                                              for at in between):  # fmt: skip
+            return place
+        first += "~"
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove a folder, and those around it within a root, where they are empty."""
+    with contextlib.suppress(OSError):
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent

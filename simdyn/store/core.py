@@ -16,7 +16,7 @@ import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import zarr
@@ -41,6 +41,8 @@ class Store:
     path : path
         Made where it does not exist; must hold the same study otherwise.
     study : Study
+    group : zarr.Group, optional
+        The store's, where it is open already; it is then taken as it is.
 
     Raises
     ------
@@ -48,14 +50,14 @@ class Store:
         Where the folder cannot be written, is not a store, or belongs to another study.
     """
 
-    def __init__(self, path: str | Path, study: Study) -> None:
+    def __init__(self, path: str | Path, study: Study, group: zarr.Group | None = None) -> None:
         self.path, self.study = Path(path), study
         with plainly(self.path, "written"):
-            if not self.path.exists():
+            if group is None and not self.path.exists():
                 allocate(self.path, study)
         # The setting is read as arrays are opened, and not kept with them.
         with zarr.config.set({"array.write_empty_chunks": True}):
-            group = open_group(self.path, "r+")
+            group = group or open_group(self.path, "r+")
             if group.attrs.get("fingerprint") != study.fingerprint:
                 refuse(self.path, study)
             with intact(self.path):
@@ -118,7 +120,9 @@ class Store:
         """The values of a block whose receipt fits them; None where there are none."""
         try:
             kept = np.asarray(self._receipts[block.number]).tobytes()
-            if any(kept):
+            # A chunk that is missing reads as fill values, which may well be the right ones.
+            there = all((self.path / file).is_file() for file in self.pieces(block).values())
+            if any(kept) and there:
                 values = self.read(block)
                 return values if kept == self.receipt(block, values) else None
         except Exception:  # what a damaged chunk raises depends on where it is damaged
@@ -182,11 +186,21 @@ def allocate(path: Path, study: Study, before: Path | None = None) -> None:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def refuse(path: Path, study: Study) -> None:
+def holds(path: Path, study: Study) -> bool:
+    """Does a store say, at one of the places where it says so, that it is this study's?"""
+    text = study.layout.attrs["study"]
+    return any(
+        given["fingerprint"] == study.fingerprint or given["study"] == text
+        for given in identities(path)
+    )
+
+
+def refuse(path: Path, study: Study) -> NoReturn:
     """The store is another study's: say what differs."""
     stored = [given["study"] for given in identities(path)]
     with intact(path):
         differs = "; ".join(study_differences(stored[0], study.layout.attrs["study"]))
+    differs = differs or "its fingerprint is another"
     raise InputError(
         f"{path}: belongs to another study: {differs}. Move it away, or give another --out"
     )
@@ -223,13 +237,27 @@ def open_study(path: str | Path) -> Study:
         Where there is no store, or its numbers are another version's.
     """
     path = Path(path)
-    group = open_group(path)
+    said = identities(path)
+    if not said:
+        open_group(path)  # says why
+    told, troubles = [], []
+    for given in said:  # one of the places may be damaged
+        try:
+            told.append(_told(given))
+        except Exception as problem:  # what a damaged text raises depends on where it is damaged
+            troubles.append(problem)
+            continue
+        if told[-1].fingerprint == given["fingerprint"]:
+            return told[-1]
+    if told:
+        refuse(path, told[0])
     with intact(path):
-        physics = json.loads(str(group.attrs["study"]))
-        names = [name for name in physics["space"] if name not in ("zip", "where")]
-        axes = {name: np.asarray(group[name]) for name in names}
-        plain = {n: v.tolist() if v.dtype.kind in "OT" else v for n, v in axes.items()}
-    study = Study.from_physics(physics, plain, str(group.attrs["title"]))
-    if study.fingerprint != group.attrs["fingerprint"]:
-        refuse(path, study)
-    return study
+        raise troubles[0]
+
+
+def _told(given: Mapping[str, Any]) -> Study:
+    """The study that a store says it holds."""
+    physics = json.loads(given["study"])
+    rules = ("zip", "where")
+    axes = {name: values for name, values in physics["space"].items() if name not in rules}
+    return Study.from_physics(physics, axes, str(given.get("title", "study")))

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ def plainly(path: Path, action: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def intact(path: Path) -> Iterator[None]:
-    """Turn whatever a store with missing or broken parts raises into one line."""
+def intact(path: Path, but: type[Exception] = InputError) -> Iterator[None]:
+    """Turn whatever a store with missing or broken parts raises, `but` some, into one line."""
     try:
         yield
-    except InputError:
+    except (InputError, but):
         raise
     except Exception as problem:
         name = type(problem).__name__
@@ -61,33 +61,39 @@ def identities(path: Path) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One process at a time makes, grows or repairs stores in a folder.
+def alone(folder: Path) -> Iterator[bool]:
+    """One process at a time makes, grows, repairs or settles stores in a folder.
 
     The lock is the operating system's and goes with its process. Where a file system has none,
-    nothing is locked: makers then meet in `os.rename`, and one of them wins.
+    nothing is locked, and False is given: makers then meet in `os.rename`, and one of them wins.
     """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield False
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
+        locked = False
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            locked = True
+        yield locked
     finally:
         os.close(handle)
 
 
-def stored_files(path: Path, below: str = "") -> Iterator[str]:
-    """Every file of a store, as 'train_loss/c/0/0/0/0'; not those of what it has grown from."""
+def stored_files(
+    path: Path, is_file: Callable[[str], bool] = lambda _: False, below: str = ""
+) -> Iterator[str]:
+    """Every file of a store, as 'train_loss/c/0/0/0/0'; not those of what it has grown from.
+
+    A folder that stands where `is_file` says a file belongs is given as one.
+    """
     with os.scandir(path / below) as entries:
         for entry in entries:
             name = f"{below}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                if name != BEFORE:
-                    yield from stored_files(path, f"{name}/")
-            else:
+            if not entry.is_dir(follow_symlinks=False) or is_file(name):
                 yield name
+            elif name != BEFORE:
+                yield from stored_files(path, is_file, f"{name}/")

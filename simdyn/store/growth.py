@@ -7,6 +7,7 @@ moment in between each value is on disk, so that a killed run loses none.
 
 import collections
 import contextlib
+import glob
 import os
 import shutil
 import threading
@@ -16,9 +17,9 @@ import numpy as np
 
 from simdyn.inputs import InputError
 from simdyn.store.audit import mend
-from simdyn.store.core import Store, allocate, open_study, refuse
+from simdyn.store.core import Store, allocate, holds, open_study, refuse
 from simdyn.store.differences import Growth, growth
-from simdyn.store.files import BEFORE, PARTIAL, alone, identities, plainly
+from simdyn.store.files import BEFORE, META, PARTIAL, RECEIPTS, alone, plainly
 from simdyn.study import Study
 
 TAKEN = (1, 2, 3)  # done, zero gradient, non-finite: states that computing again would give again
@@ -67,32 +68,46 @@ class Grown:
             Variables with dims (method, replicate, …) for those methods of the larger study and
             the first `count` of the replicates.
         """
-        old = self.growth.old_index(index)
         wanted = range(replicates.start, min(replicates.stop, self.growth.replicates))
-        if old is None or not wanted:
+        if not wanted or self.growth.old_index(index) is None:
             return None
-        found = [self._cell(old, replicate) for replicate in wanted]
-        whole = [cell for cell in found if cell is not None]
-        if len(whole) < len(found):
-            earlier = self.before and self.before.take(old, replicates)
-            if not earlier:
-                return None
-            values, methods, count = earlier
-            return values, tuple(self.growth.methods[k] for k in methods), count
-        values = {name: np.stack([cell[name] for cell in whole], axis=1) for name in whole[0]}
-        return values, self.growth.methods, len(whole)
+        cells: list[dict[int, dict[str, np.ndarray]]] = []
+        best: tuple[int, ...] = ()
+        count, shared = 0, set[int]()
+        for replicate in wanted:
+            cell = self.cell(index, replicate)
+            shared = shared & cell.keys() if cells else set(cell)
+            if not shared:
+                break
+            cells.append(cell)
+            if len(shared) * len(cells) > len(best) * count:
+                best, count = tuple(sorted(shared)), len(cells)
+        if not best:
+            return None
+        values = {
+            name: np.stack([np.stack([cell[k][name] for cell in cells[:count]]) for k in best])
+            for name in cells[0][best[0]]
+        }
+        return values, best, count
 
-    def _cell(self, old: tuple[int, ...], replicate: int) -> dict[str, np.ndarray] | None:
-        """Values of one replicate of a point, with dims (method, …), where they are done."""
+    def cell(self, index: tuple[int, ...], replicate: int) -> dict[int, dict[str, np.ndarray]]:
+        """Values of one replicate of a point, for each method of the larger study that has them."""
+        old = self.growth.old_index(index)
+        if old is None or replicate >= self.growth.replicates:
+            return {}
+        found: dict[int, dict[str, np.ndarray]] = {}
         block = self.store.blocks[self.store.blocks.holding((*old, replicate))]
         values = self._block(block.number)
-        if values is None:
-            return None
-        *grid, own = (
-            i - part.start for i, part in zip((*old, replicate), block.region, strict=True)
-        )
-        cell = {name: array[(*grid, slice(None), own)] for name, array in values.items()}
-        return cell if np.isin(cell["status"], TAKEN).all() else None
+        if values is not None:
+            *grid, own = (
+                i - part.start for i, part in zip((*old, replicate), block.region, strict=True)
+            )
+            for k in range(len(self.growth.methods)):
+                if values["status"][(*grid, k, own)] in TAKEN:
+                    found[k] = {name: array[(*grid, k, own)] for name, array in values.items()}
+        if self.before and len(found) < len(self.growth.methods):
+            found = self.before.cell(old, replicate) | found
+        return {self.growth.methods[k]: found[k] for k in found}
 
 
 def grown_from(path: Path, study: Study) -> Grown | None:
@@ -121,9 +136,11 @@ def ready(path: Path, study: Study) -> tuple[Store, list[str]]:
     """
     notes: list[str] = []
     with plainly(path, "written"):
+        if path.is_symlink():
+            path = path.resolve()  # a store grows where it is, and not where a link to it is
         path.parent.mkdir(parents=True, exist_ok=True)
-        with alone(path.parent):
-            _finish_growing(path)
+        with alone(path.parent) as locked:
+            _finish_growing(path, locked)
             if path.exists():
                 notes = _renewed(path, study)
             store = Store(path, study)
@@ -132,34 +149,47 @@ def ready(path: Path, study: Study) -> tuple[Store, list[str]]:
 
 def _renewed(path: Path, study: Study) -> list[str]:
     """Repair the study's own store, or grow that of a smaller one."""
-    said = identities(path)
-    if any(given["fingerprint"] == study.fingerprint for given in said):
-        return mend(path, study)
-    try:
-        old = open_study(path)
-    except InputError:
-        if not said:
-            raise
-        refuse(path, study)
-        raise
+    if holds(path, study):
+        return [*mend(path, study), *_mended_before(path)]
+    old = open_study(path)
     if growth(old, study) is None:
         refuse(path, study)
+    notes = [*mend(path, old), *_mended_before(path)]  # whole, it gives all its values
     allocate(path, study, before=path)
-    return ["the study has grown; what was done is kept"]
+    return [*notes, "the study has grown; what was done is kept"]
 
 
-def _finish_growing(path: Path) -> None:
-    """Put a larger store in its place whose maker was killed a moment too early."""
-    if path.exists():
-        return
-    for draft in path.parent.glob(f".{path.name}.*{PARTIAL}"):
+def _mended_before(path: Path) -> list[str]:
+    """Repair what a store has grown from, where it says what it is."""
+    before = path / BEFORE
+    if not before.is_dir():
+        return []
+    try:
+        notes = mend(before, open_study(before))
+    except InputError:
+        return []
+    return [*(f"{BEFORE}: {note}" for note in notes), *_mended_before(before)]
+
+
+def _finish_growing(path: Path, locked: bool) -> None:
+    """Put a larger store in its place whose maker was killed a moment too early.
+
+    Drafts of others that were killed are removed, where no one can be at work on them.
+    """
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
         if (draft / BEFORE).is_dir():
-            os.rename(draft, path)
-            return
+            if not path.exists():
+                os.rename(draft, path)
+        elif locked:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def settle(store: Store) -> None:
     """When every block is done: remove what the store has grown from, and half-written files."""
-    with contextlib.suppress(OSError):
-        shutil.rmtree(store.path / BEFORE, ignore_errors=True)
-    store.sweep()
+    before = store.path / BEFORE
+    with plainly(store.path, "written"), alone(store.path.parent):
+        for place in (before / META, before / RECEIPTS / META):
+            with contextlib.suppress(OSError):
+                place.unlink()  # killed from here on, what is left is no store and never mended
+        shutil.rmtree(before, ignore_errors=True)
+        store.sweep()

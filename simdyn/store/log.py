@@ -6,6 +6,7 @@ checksum among them, so that damage to the log is seen like any other.
 
 import datetime
 import hashlib
+import json
 import os
 import platform
 import socket
@@ -18,7 +19,7 @@ import zarr
 
 from simdyn import version
 from simdyn.schema import as_json
-from simdyn.store.files import LOG, attributes, plainly
+from simdyn.store.files import LOG, META, plainly
 
 MOST_FAILURES = 1000  # of which an entry tells place and cause
 
@@ -54,16 +55,21 @@ class LogEntry:
         now = datetime.datetime.now(datetime.UTC)
         self.path = path
         self.failures: list[list[str]] = []
-        self.attrs: dict[str, Any] = {"started": now.isoformat(), **about, **versions()}
         name = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        started = {"entry": name, "started": now.isoformat()}
+        self.attrs: dict[str, Any] = {**started, **about, **versions()}
         with plainly(path, "written"):
-            self._group = zarr.open_group(path, mode="r+", path=LOG).create_group(name)
-            self._write()
+            log = zarr.open_group(path, mode="r+", path=LOG)
+            # Whole from its first moment on: others may look at any time.
+            self._group = log.create_group(name, attributes=self._signed())
+
+    def _signed(self) -> dict[str, Any]:
+        attrs = {**self.attrs, "failures": list(self.failures)}
+        return {**attrs, "sha256": checksum(attrs)}
 
     def _write(self) -> None:
-        attrs = {**self.attrs, "failures": list(self.failures)}
         with plainly(self.path, "written"):
-            self._group.attrs.put({**attrs, "sha256": checksum(attrs)})
+            self._group.attrs.put(self._signed())
 
     def failed(self, place: str, cause: str) -> None:
         """Note a point that failed, and why."""
@@ -81,14 +87,22 @@ class LogEntry:
 def entries(path: Path) -> list[dict[str, Any]]:
     """All entries that can be read, the oldest first."""
     folders = sorted((path / LOG).iterdir()) if (path / LOG).is_dir() else []
-    return [attrs for attrs in map(attributes, folders) if sound(attrs)]
+    return [attrs for attrs in map(entry, folders) if attrs]
 
 
-def sound(attrs: dict[str, Any]) -> bool:
-    """Does an entry fit its checksum?"""
-    return bool(attrs) and attrs.get("sha256") == checksum(attrs)
+def entry(folder: Path) -> dict[str, Any]:
+    """An entry of the log; nothing where it does not fit its checksum, its name, or Zarr."""
+    try:
+        said = json.loads((folder / META).read_bytes())
+        attrs = dict(said.pop("attributes"))
+        said.pop("consolidated_metadata", None)
+        plain = said == {"zarr_format": 3, "node_type": "group"}
+        whole = plain and attrs.get("sha256") == checksum(attrs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return attrs if whole and attrs.get("entry", folder.name) == folder.name else {}
 
 
 def failures(path: Path) -> dict[str, str]:
     """Cause of every failure that was noted, by its place; the latest where there are several."""
-    return {place: cause for entry in entries(path) for place, cause in entry["failures"]}
+    return {place: cause for attrs in entries(path) for place, cause in attrs["failures"]}

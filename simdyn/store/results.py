@@ -1,9 +1,11 @@
 """Results opened, exported, or written whole: datasets in and out of files."""
 
 import contextlib
+import json
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -54,15 +56,32 @@ def open_results(path: str | Path) -> xr.Dataset:
     InputError
         Where there is no store.
     """
-    open_group(path)
-    with intact(Path(path)):
+    group, path = open_group(path), Path(path)
+    with intact(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damage to what is no array; `verify` names it
         results = xr.open_zarr(path, chunks=None, consolidated=False)
+        # xarray opens what is there and does not miss what is not.
+        physics = json.loads(str(group.attrs["study"]))
+        recorded = physics["record"]["variables"]
+        beside = str(group.attrs.get("coordinates", "")).split()
+        lost = {*recorded, *results.dims, *beside} - set(results.variables)
+        if lost:
+            raise LookupError(f"no {min(map(str, lost))}")
+        results = _ordered(results)
+        labels = {**physics["space"], "method": list(physics["methods"])}
+        for name in labels.keys() & results.coords.keys():
+            if results[name].values.tolist() != labels[name]:  # a missing chunk reads as zeros
+                raise ValueError(f"{name} has other values")
+        return results
+
+
+def _ordered(results: xr.Dataset) -> xr.Dataset:
+    """A dataset as Zarr gives it, put right: a folder is listed in no order, texts are objects."""
     for name in OWN_ATTRS:
         results.attrs.pop(name, None)
-    # A folder is listed in no order, and texts come back as objects: put both right.
     laws = [name for owner in MODELS.values() for name in owner.model_fields]
     known = [*OUTER, *INNER, "update", *laws, *TwoLayerCNN.model_fields]
-    names = [*results["status"].dims, *known, *sorted(map(str, results.coords))]
+    names = [*map(str, results["status"].dims), *known, *sorted(map(str, results.coords))]
     coords: dict[Hashable, xr.Variable] = {}
     for name in dict.fromkeys(names):
         if name in results.coords:
@@ -89,12 +108,14 @@ def export(path: str | Path, target: str | Path) -> None:
     InputError
         Where there is no store, no h5netcdf, or no place to write.
     """
-    results, target = open_results(path), Path(target)
+    path, target = Path(path), Path(target)
+    results = open_results(path)
     try:
         import h5netcdf  # noqa: F401
-    except ImportError:
+        import h5py  # noqa: F401
+    except ImportError as problem:  # h5netcdf comes without h5py since its version 1.8
         raise InputError(
-            "export needs h5netcdf: install it, or simdyn with its extra [netcdf]"
+            f"export needs {problem.name}: install it, or simdyn with its extra [netcdf]"
         ) from None
     fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     squeeze = {
@@ -105,7 +126,8 @@ def export(path: str | Path, target: str | Path) -> None:
     with plainly(target, "written"):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
+            with intact(path, but=OSError):
+                results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
             os.replace(fresh, target)
         finally:
             with contextlib.suppress(OSError):

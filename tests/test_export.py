@@ -1,0 +1,133 @@
+"""Results as NetCDF, and stores that may only be read."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xarray as xr
+from test_growth import equal, study
+
+from simdyn import open_results
+from simdyn.inputs import InputError
+from simdyn.run import run_study
+from simdyn.store import export
+from simdyn.store.audit import audit
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "study.zarr"
+    run_study(study(), path, threads=1)
+    return path
+
+
+def test_export__plain_xarray_opens_the_same(store: Path, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "study.nc"
+    export(store, target)
+    with xr.open_dataset(target, engine="h5netcdf") as there:
+        equal(_texts(there.load()), open_results(store))
+    assert [item.name for item in target.parent.iterdir()] == ["study.nc"]
+
+
+def _texts(ds: xr.Dataset) -> xr.Dataset:
+    """Texts come out of a file as objects."""
+    return ds.assign_coords({
+        name: (at.dims, at.values.astype(str), at.attrs)
+        for name, at in ds.coords.items() if at.dtype.kind in "OT"
+    })  # fmt: skip
+
+
+def test_export__replaces_only_by_a_whole_file(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "study.nc"
+    target.write_text("of before")
+
+    def full(self: Any, path: Path, **_: Any) -> None:
+        Path(path).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(xr.Dataset, "to_netcdf", full)
+        with pytest.raises(InputError, match=r"study\.nc: cannot be written: No space left"):
+            export(store, target)
+    assert target.read_text() == "of before"
+    assert list(tmp_path.iterdir()) == [target]
+    export(store, target)
+    assert target.read_bytes()[:4] == b"\x89HDF"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("module", ["h5netcdf", "h5py"])
+def test_export__without_a_module(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError) as problem:
+        export(store, tmp_path / "study.nc")
+    assert str(problem.value) == (
+        f"export needs {module}: install it, or simdyn with its extra [netcdf]"
+    )
+
+
+@pytest.mark.parametrize("piece", [
+    "margin", "dimension", "status", "margin/c/0/0/0/0/0/0", "noise/c/0", "zarr.json",
+    "receipts/zarr.json",
+])  # fmt: skip
+@pytest.mark.parametrize("gone", [False, True])
+def test_export__of_a_damaged_store_is_one_line(
+    store: Path, tmp_path: Path, piece: str, gone: bool
+) -> None:
+    path = Path(shutil.copytree(store, tmp_path / "study.zarr"))
+    place = path / piece
+    if gone:
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    else:
+        for file in [place] if place.is_file() else place.rglob("*"):
+            if file.is_file():
+                file.write_bytes(b"damaged")
+    if gone and (piece == "receipts/zarr.json" or "/c/0/0" in piece):  # a block that is missing
+        export(path, tmp_path / "study.nc")
+        return
+    with pytest.raises(InputError) as problem:
+        export(path, tmp_path / "study.nc")
+    assert str(problem.value).startswith(f"{path}: damaged beyond its chunks")
+    assert len(str(problem.value).splitlines()) == 1
+    assert [item.name for item in tmp_path.iterdir()] == ["study.zarr"]
+
+
+@pytest.fixture
+def read_only(store: Path) -> Iterator[Path]:
+    """A store that this process may read and not write, also where it is root's."""
+    folder = Path(tempfile.mkdtemp())
+    path = Path(shutil.copytree(store, folder / "study.zarr"))
+    for place in (folder, path, *path.rglob("*")):
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield path
+    finally:
+        if root:
+            os.seteuid(0)
+        for place in (folder, path, *path.rglob("*")):
+            place.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def test_read_only__audit_open_and_export(read_only: Path, store: Path) -> None:
+    with pytest.raises(PermissionError):
+        (read_only / "new").write_text("text")
+    made = study()
+    assert audit(read_only, made).good == len(made.blocks)
+    equal(open_results(read_only), open_results(read_only).load())
+    with tempfile.TemporaryDirectory() as folder:
+        export(read_only, Path(folder) / "study.nc")
+    with pytest.raises(InputError, match="cannot be written"):
+        export(read_only, read_only / "study.nc")

@@ -1,0 +1,398 @@
+"""Growth: a larger study keeps what a smaller one has done, whatever happens on the way."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from simdyn import open_results
+from simdyn.inputs import InputError
+from simdyn.params import SAM, SGD, Record
+from simdyn.run import run_study
+from simdyn.store import Store
+from simdyn.store.audit import audit
+from simdyn.store.growth import ready
+from simdyn.study import Study
+
+METHODS = {
+    "sgd": [SGD(learning_rate=0.1, epochs=2)],
+    "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=2)],
+    "late": [SGD(learning_rate=0.1, epochs=1), SAM(radius=0.1, learning_rate=0.1, epochs=1)],
+}
+AXES = {"noise": ["isotropic", "orthogonal"], "dimension": [20, 40]}
+
+
+def study(
+    methods: tuple[str, ...] = ("sgd", "sam"), replicates: int = 2, seed: int = 3,
+    data: dict[str, Any] | None = None, **axes: list[Any],
+) -> Study:  # fmt: skip
+    return Study(
+        {"n_samples": 4, "signal_norm": 1.0, **(data or {})}, {"n_filters": 2, "init_std": 0.01},
+        {name: METHODS[name] for name in methods}, {**AXES, **axes},
+        replicates=replicates, seed=seed, record=Record(variables=("train_loss", "margin")),
+    )  # fmt: skip
+
+
+class Count:
+    """Trajectories that are computed; after so many the run is broken off."""
+
+    def __init__(self) -> None:
+        self.runs, self.most = 0, sys.maxsize
+
+    def taken(self) -> int:
+        runs, self.runs = self.runs, 0
+        return runs
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> Count:
+    from simdyn.simulation import run_replicates
+
+    counted = Count()
+
+    def counting(data: Any, net: Any, plans: Any, seed: int, part: range, *rest: Any) -> Any:
+        if counted.runs >= counted.most:
+            raise KeyboardInterrupt
+        counted.runs += len(plans) * len(part)
+        return run_replicates(data, net, plans, seed, part, *rest)
+
+    monkeypatch.setattr("simdyn.run.block.run_replicates", counting)
+    return counted
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished store, to be copied."""
+    path = tmp_path_factory.mktemp("small") / "study.zarr"
+    run_study(study(), path, threads=1)
+    return path
+
+
+@pytest.fixture
+def grown(small: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small, tmp_path / "study.zarr"))
+
+
+def equal(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Labels, attributes and values, bit for bit."""
+    assert one.attrs == other.attrs
+    assert list(one.variables) == list(other.variables)
+    for name in other.variables:
+        assert one[name].dims == other[name].dims, name
+        assert one[name].dtype == other[name].dtype, name
+        assert one[name].attrs == other[name].attrs, name
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
+
+
+def settled(path: Path, larger: Study) -> None:
+    """All values are those of a fresh run, and nothing is left of the growing."""
+    equal(open_results(path), larger.run(threads=1))
+    assert not (path / "before").exists()
+    found = audit(path, larger)
+    assert (found.findings, found.missing, found.leftovers) == ((), (), 0)
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def broken_off(larger: Study, path: Path, count: Count, after: int) -> int:
+    """A run that ends early; returns the trajectories that it computed and kept."""
+    count.most = after
+    with pytest.raises(KeyboardInterrupt):
+        run_study(larger, path, threads=1)
+    count.most = sys.maxsize
+    return count.taken()  # each block is one point and replicate, so none is half done
+
+
+GROWTHS: dict[str, dict[str, Any]] = {
+    "at the end": {"dimension": [20, 40, 60]},
+    "at the start": {"dimension": [10, 20, 40]},
+    "in the middle": {"dimension": [20, 25, 30, 40]},
+    "two axes": {"dimension": [10, 20, 30, 40], "noise": ["orthogonal", "isotropic"]},
+    "replicates": {"replicates": 5},
+    "a method after": {"methods": ("sgd", "sam", "late")},
+    "a method before": {"methods": ("late", "sgd", "sam")},
+    "a method between": {"methods": ("sgd", "late", "sam")},
+    "everything": {"dimension": [10, 20, 30, 40], "replicates": 3,
+                   "methods": ("late", "sgd", "sam")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", GROWTHS)
+def test_run__computes_only_what_is_new(grown: Path, count: Count, how: str) -> None:
+    larger = study(**GROWTHS[how])
+    run_study(larger, grown, threads=1)
+    assert count.taken() == larger.runs - study().runs
+    settled(grown, larger)
+
+
+@pytest.mark.parametrize("first", ["at the start", "replicates", "a method before"])
+@pytest.mark.parametrize("after", [0, 5])
+def test_run__grows_again_before_it_is_finished(
+    grown: Path, count: Count, first: str, after: int
+) -> None:
+    kept = broken_off(study(**GROWTHS[first]), grown, count, after)
+    assert (kept > 0) == (after > 0)
+    larger = study(**{**GROWTHS["everything"], "replicates": 6})
+    run_study(larger, grown, threads=1)
+    assert count.taken() == larger.runs - study().runs - kept
+    settled(grown, larger)
+
+
+@pytest.mark.parametrize("blocks", [4, 32])
+def test_run__every_level_gives_what_it_has(
+    grown: Path, count: Count, monkeypatch: pytest.MonkeyPatch, blocks: int
+) -> None:
+    """Replicates 0 and 1 are of the first study, some of 2 and 3 of the second."""
+    kept = broken_off(study(replicates=4), grown, count, 6)
+    assert kept == 6
+    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", blocks)
+    third = study(replicates=5)
+    assert third.block_shape[-1] == {4: 5, 32: 1}[blocks]
+    run_study(third, grown, threads=1)
+    assert count.taken() == third.runs - study().runs - kept
+    settled(grown, third)
+
+
+def test_run__damage_to_the_smaller_store_costs_its_block_alone(grown: Path, count: Count) -> None:
+    store = Store(grown, study())
+    block = store.blocks[3]
+    (grown / store.pieces(block)["margin"]).write_bytes(b"damaged")
+    larger = study(dimension=[20, 40, 60])
+    run_study(larger, grown, threads=1)
+    assert count.taken() == larger.runs - study().runs + block.cells * 2
+    settled(grown, larger)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "receipts/zarr.json", "margin/zarr.json",
+                                  "dimension", "log"])  # fmt: skip
+@pytest.mark.parametrize("growing", [False, True])
+def test_run__metadata_of_the_smaller_store_is_repaired_first(
+    grown: Path, count: Count, name: str, growing: bool
+) -> None:
+    larger = study(dimension=[20, 40, 60])
+    if growing:
+        broken_off(larger, grown, count, 0)
+    damaged = grown / ("before" if growing else "") / name
+    shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
+    run_study(larger, grown, threads=1)
+    assert count.taken() == larger.runs - study().runs
+    settled(grown, larger)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dimension": [20]}, "space.dimension is [20,40] there, [20] here"),
+        ({"dimension": [20, 60]}, "space.dimension is [20,40] there, [20,60] here"),
+        ({"replicates": 1}, "replicates is 2 there, 1 here"),
+        ({"methods": ("sam",)}, "methods.sgd"),
+        ({"seed": 4, "replicates": 3}, "seed is 3 there, 4 here"),
+        ({"data": {"signal_norm": 2.0}, "replicates": 3}, "data.signal_norm is 1.0 there, 2.0"),
+    ],
+)  # fmt: skip
+def test_run__what_is_not_growth_is_refused(small: Path, changes: Any, words: str) -> None:
+    with pytest.raises(InputError) as problem:
+        run_study(study(**changes), small, threads=1)
+    assert words in str(problem.value)
+    assert len(str(problem.value).splitlines()) == 1
+    assert not audit(small, study()).findings
+
+
+def test_run__axes_in_another_order_are_refused(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "AXES", dict(reversed(AXES.items())))
+    with pytest.raises(InputError, match=r"order of space is \[.*\] there, \[.*\] here"):
+        run_study(study(), small, threads=1)
+
+
+def test_run__methods_in_another_order_are_taken_over(grown: Path, count: Count) -> None:
+    other = study(methods=("sam", "sgd"))
+    run_study(other, grown, threads=1)
+    assert count.taken() == 0
+    settled(grown, other)
+
+
+def test_run__grows_behind_a_link(grown: Path, count: Count, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    link = tmp_path / "results" / "link.zarr"
+    link.symlink_to("../study.zarr")
+    larger = study(dimension=[20, 40, 60])
+    run_study(larger, link, threads=1)
+    assert count.taken() == larger.runs - study().runs
+    equal(open_results(link), larger.run(threads=1))
+    assert link.is_symlink()
+
+
+# -- killed at every moment ----------------------------------------------------------------------
+
+# The k-th change to a folder ends a process before it is made, as SIGKILL does; then all is done
+# again, undisturbed. Children are forked before any thread is started.
+KILLED = """
+import os, shutil, sys
+from pathlib import Path
+import test_growth as t
+from simdyn.store.growth import grown_from, ready, settle
+
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
+
+def die_at(k, root):
+    left = [k]
+    def hook(event, about):
+        opens = event == "open" and about[2] is not None and about[2] & (os.O_WRONLY | os.O_RDWR)
+        if (event in CHANGES or opens) and root in str(about[0]):
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+    sys.addaudithook(hook)
+
+def child(do):
+    if not (number := os.fork()):
+        try:
+            do()
+            os._exit(0)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+small, root, first, step = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+larger = t.study(**t.GROWTHS["everything"])
+how = sys.argv[5]
+
+def change(path):
+    store = ready(path, larger)[0]
+    if how == "settling":
+        t.run_study(larger, path, threads=1)
+
+def killed(k):
+    die_at(k, str(root))
+    change(root / "study.zarr")
+
+def again():
+    path = root / "study.zarr"
+    found = []
+    from simdyn.simulation import run_replicates
+    def counting(data, net, plans, seed, part, *rest):
+        found.append(len(plans) * len(part))
+        return run_replicates(data, net, plans, seed, part, *rest)
+    import simdyn.run.block
+    simdyn.run.block.run_replicates = counting
+    t.run_study(larger, path, threads=1)
+    simdyn.run.block.run_replicates = run_replicates
+    new = larger.runs - t.study().runs
+    assert sum(found) == new if how == "growing" else sum(found) <= new, (sum(found), new)
+    t.settled(path, larger)
+
+k, kills = first, 0
+while True:
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    shutil.copytree(small, root / "study.zarr")
+    code = child(lambda: killed(k))
+    assert code in (0, 9), code
+    assert child(again) == 0, k
+    kills += code == 9
+    if code == 0:
+        break
+    k += step
+print(kills)
+"""
+
+
+def kill_at_every(small: Path, tmp_path: Path, first: int, step: int, how: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED, str(small), str(tmp_path / "killed"),
+         str(first), str(step), how],
+        capture_output=True, text=True, check=False, timeout=3000,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent),
+                                                          *filter(None, sys.path)])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_run__killed_while_it_grows(small: Path, tmp_path: Path) -> None:
+    assert kill_at_every(small, tmp_path, 100, 75, "growing") > 0
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(("how", "step"), [("growing", 1), ("settling", 7)])
+def test_campaign__killed_at_every_moment(
+    small: Path, tmp_path: Path, how: str, step: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kills = kill_at_every(small, tmp_path, 0, step, how)
+    with capsys.disabled():
+        print(f"\n{how}: {kills} kills, each gone on from")
+
+
+@pytest.mark.parametrize("nth", [0, 1])
+def test_ready__a_rename_that_fails_loses_nothing(
+    grown: Path, count: Count, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    larger, rename, calls = study(dimension=[20, 40, 60]), os.rename, iter(range(99))
+
+    def failing(*where: Any) -> None:
+        if next(calls) == nth:
+            raise OSError(5, "Input/output error")
+        rename(*where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("simdyn.store.core.os.rename", failing)
+        with pytest.raises(InputError, match="cannot be written: Input/output error"):
+            ready(grown, larger)
+    run_study(larger, grown, threads=1)
+    assert count.taken() == larger.runs - study().runs
+    settled(grown, larger)
+
+
+# -- several at once -----------------------------------------------------------------------------
+
+READY = """
+import sys
+from pathlib import Path
+import test_growth as t
+larger = t.study(**t.GROWTHS["everything"])
+print("up", flush=True)
+sys.stdin.readline()
+t.run_study(larger, Path(sys.argv[1]), threads=1)
+"""
+
+
+def damaged(path: Path) -> None:
+    shutil.rmtree(path / "margin")
+    (path / "zarr.json").write_bytes(b"")
+    (path / "thesis.tex").write_text("text")
+
+
+@pytest.mark.parametrize("start", ["fresh", "growing", "damaged"])
+def test_run__several_processes_at_once(small: Path, tmp_path: Path, start: str) -> None:
+    path, larger = tmp_path / "study.zarr", study(**GROWTHS["everything"])
+    if start != "fresh":
+        shutil.copytree(small, path)
+    if start == "damaged":
+        damaged(path)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    many = [
+        subprocess.Popen([sys.executable, "-c", READY, str(path)], stdin=subprocess.PIPE, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        for _ in range(3)
+    ]  # fmt: skip
+    for process in many:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+    for process in many:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in many:
+        complaint = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, complaint
+    shutil.rmtree(path.with_name("study.zarr.foreign"), ignore_errors=True)
+    settled(path, larger)
