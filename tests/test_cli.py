@@ -468,6 +468,49 @@ def test_commands__misused_flags(here: Path, words: tuple[str, ...]) -> None:
     assert everything(here) == {"small.toml"}
 
 
+MISUSED = [
+    ("run", "missing argument STUDY; see simdyn run --help"),
+    ("run small.toml --thread 2", "no such option --thread; did you mean --threads?"),
+    ("run small.toml --zzz", "no such option --zzz; see simdyn run --help"),
+    ("run small.toml --threads two", "--threads 'two': allowed is an integer"),
+    ("run small.toml --threads=2 --threads=1e3", "--threads '1e3': allowed is an integer"),
+    ("run small.toml --threads", "option '--threads' requires an argument; see simdyn run --help"),
+    ("run small.toml --smoke=3", "option '--smoke' does not take a value; see simdyn run --help"),
+    ("status small.toml --every soon", "--every 'soon': allowed is a number"),
+    ("worker small.toml", "missing option --shard I/N; see simdyn worker --help"),
+    ("simulate", "missing option --dimension; see simdyn simulate --help"),
+    ("run small.toml more.toml", "got unexpected extra argument(s) (more.toml); see simdyn run -"),
+    ("rum small.toml", "no such command 'rum'; did you mean 'run'? Allowed: run, plan"),
+    ("--nonsense", "no such option --nonsense; see simdyn --help"),
+    ("--", "missing command; see simdyn --help"),
+    ("run --\x1b[31m", "no such option --\\x1b[31m; see simdyn run --help"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), MISUSED, ids=range(len(MISUSED)))
+def test_commands__misuse_is_answered_in_one_line(here: Path, line: str, words: str) -> None:
+    message = refused(here, *line.split(" "))
+    assert message.startswith(f"simdyn: {words}")
+    assert len(message.splitlines()) == 1
+
+
+def test_commands__misuse_in_a_process_of_its_own(here: Path) -> None:
+    answer = process("run", "small.toml", "--threads", "two", cwd=here)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "simdyn: --threads 'two': allowed is an integer\n"
+    answer = process("run", "\udcff.toml", cwd=here)  # bytes that are no text
+    assert answer.code == 2
+    assert answer.err.startswith("simdyn: \\udcff.toml: no such file")
+    assert "Usage:" in process(cwd=here).out
+    assert process("plan", "--help", cwd=here).code == 0
+
+
+def test_commands__what_is_very_long_is_cut_in_messages(here: Path) -> None:
+    message = refused(here, "run", "x" * 10**5)
+    assert len(message) < 2100
+    assert message.endswith("\n")
+
+
 def test_commands__bad_input_in_a_process_of_its_own(here: Path) -> None:
     (here / "bad.toml").write_text(replaced(("n_filters = 2", "n_filters = -2")))
     answer = process("run", "bad.toml", cwd=here)

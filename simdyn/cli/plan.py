@@ -69,7 +69,8 @@ def plan(
         from simdyn.inputs import InputError
         from simdyn.run.clusters import Jobs, job_cluster
 
-        study, path = load(study_file, smoke), store_path(load(study_file, smoke), out)
+        study = load(study_file, smoke)
+        path = store_path(study, out)
         asked = Jobs(cores, memory, walltime, queue, account)
         if sum((sbatch, slurm, pbs)) > 1:
             raise InputError("--sbatch, --slurm, --pbs: allowed is one of them")
