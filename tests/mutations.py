@@ -184,8 +184,8 @@ def _text_accident(rng: random.Random, text: str) -> str:
         return text[:at] + text[at + rng.randint(1, 20) :]
     if kind == "insert":
         at = rng.randrange(len(text) + 1)
-        new = rng.choice(["=", "e5", " = ", "[", "]", "{", "}", '"', "#", ",", ".", "\n", "\x00", "\r",
-                          "σ", "\ufeff", "[[", '"""', "'", "\\", "-", "1", "\t"])  # fmt: skip
+        new = rng.choice(["=", "e5", " = ", "[", "]", "{", "}", '"', "#", ",", ".", "\n", "\x00",
+                          "\r", "σ", "\ufeff", "[[", '"""', "'", "\\", "-", "1", "\t"])  # fmt: skip
         return text[:at] + new + text[at:]
     if kind == "cut":
         return text[: rng.randrange(len(text) + 1)]
@@ -255,7 +255,8 @@ def _table_accident(rng: random.Random, tables: dict[str, Any]) -> None:
         if kind == "exchange":
             parent[last], there[other[-1]] = there[other[-1]], parent[last]
         else:
-            there[other[-1]] = parent.pop(last)
+            there[other[-1]] = parent[last]
+            del parent[last]
 
 
 def study_content(rng: random.Random) -> bytes:
