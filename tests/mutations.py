@@ -28,12 +28,14 @@ sam = [{ optimiser = "SAM", radius = 0.1, learning_rate = 0.1, epochs = 3 }]
 [space]
 dimension = [20, 30]
 signal_norm = { start = 0, stop = 1, num = 1 }
+[record]
+variables = ["train_loss", "test_error"]
 [figure]
 x = "dimension"
 y = "signal_norm"
 compare = ["sgd", "sam"]
 [smoke]
-replicates = 1
+"space.dimension" = [20]
 """
 
 

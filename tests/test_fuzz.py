@@ -54,9 +54,9 @@ def furnish(folder: Path) -> None:
     (folder / "small.toml").write_text(SMALL)
     other = SMALL.replace("seed = 1", "seed = 2").replace("[20, 30]", "[40]")
     (folder / "other.toml").write_text(other)
-    load_study(folder / "small.toml").run(folder / "results" / "small.zarr")
-    load_study(folder / "other.toml").run(folder / "results" / "other.zarr")
-    shutil.copytree(folder / "results" / "small.zarr", folder / "results" / "mutant.zarr")
+    (folder / MUTANT).write_text(SMALL)
+    for name in ("small", "other", "mutant"):
+        load_study(folder / f"{name}.toml").run(folder / "results" / f"{name}.zarr")
     shutil.copytree(folder / "results" / "other.zarr", folder / "place/results" / "small.zarr")
     (folder / "results" / "bare.zarr").mkdir()
     (folder / "results" / "text.zarr").write_text("text")
