@@ -281,7 +281,8 @@ def study_content(rng: random.Random) -> bytes:
 JOBS = "--cores 2 --memory 8GB --walltime 01:00:00 --queue q --account a"
 LINES = [
     "plan small.toml --nominal", "plan small.toml --nominal --json --smoke --out place",
-    "plan small.toml", f"plan small.toml --nominal --sbatch --shards 4 {JOBS}",
+    "plan small.toml", "plan small.toml --nominal --sbatch --cores 2 --walltime 01:00:00",
+    f"plan small.toml --nominal --sbatch --shards 4 {JOBS}",
     f"plan small.toml --slurm {JOBS}", f"plan small.toml --pbs {JOBS}",
     "status small.toml --json", "status results/small.zarr --watch --every 1",
     "status small.toml --out place", "verify small.toml --json", "verify results/small.zarr",

@@ -505,6 +505,41 @@ def test_commands__misuse_in_a_process_of_its_own(here: Path) -> None:
     assert process("plan", "--help", cwd=here).code == 0
 
 
+def test_commands__a_name_that_no_file_can_have(here: Path) -> None:
+    for words in (("status", "x" * 300), ("run", "small.toml", "--out", "x" * 300)):
+        assert "File name too long" in refused(here, *words)
+
+
+def test_plan__batch_script_without_time(here: Path) -> None:
+    words = ("plan", "small.toml", "--nominal", "--sbatch", "--walltime", "00:00:00")
+    assert "walltime = '00:00:00': allowed is a time > 0" in refused(here, *words)
+
+
+def test_export_and_replay__replace_nothing_that_they_did_not_write(here: Path) -> None:
+    call("run", "small.toml")
+    point = ("dimension=20", "signal_norm=1", "method=sam")
+    for to in ("small.toml", ".", "results", "results/small.zarr"):
+        assert f"--to {to}: is there already" in refused(here, "export", "small.toml", "--to", to)
+        message = refused(here, "replay", "small.toml", *point, "--to", to)
+        assert f"--to {to}: is there already" in message
+    for _ in range(2):  # its own trajectory it replaces
+        assert call("replay", "small.toml", *point, "--to", "course.zarr").code == 0
+
+
+def test_export_and_replay__of_a_study_that_is_not_the_stores(here: Path) -> None:
+    call("run", "small.toml")
+    (here / "small.toml").write_text(PLAIN.replace("seed = 1", "seed = 2"))
+    for words in (("export", "small.toml"), ("replay", "small.toml", "method=sam")):
+        assert "belongs to another study: seed is 1 there, 2 here" in refused(here, *words)
+
+
+@pytest.mark.parametrize("flags", [("--threads", 0), ("--out", "small.toml")])
+def test_check__bad_flags_before_anything_is_measured(
+    here: Path, flags: tuple[object, ...]
+) -> None:
+    refused(here, "check", "--quick", *flags)
+
+
 def test_commands__what_is_very_long_is_cut_in_messages(here: Path) -> None:
     message = refused(here, "run", "x" * 10**5)
     assert len(message) < 2100

@@ -102,19 +102,15 @@ def stub(patch: pytest.MonkeyPatch) -> None:
                   lambda: SimpleNamespace(LocalCluster=accept, Client=accept))  # fmt: skip
 
 
-def looks(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Every file and folder, and whether it was written to since."""
-    found: dict[str, tuple[int, ...]] = {}
-    waiting = [str(folder)]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                about = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                    found[entry.path] = (about.st_ino,)
-                elif entry.name != MUTANT:
-                    found[entry.path] = (about.st_ino, about.st_size, about.st_mtime_ns)
+def looks(paths: list[str]) -> list[tuple[int, ...]]:
+    """What changes when a file is written to, or something is made in a folder or removed."""
+    found = []
+    for path in paths:
+        try:
+            about = os.lstat(path)
+            found.append((about.st_ino, about.st_size, about.st_mtime_ns))
+        except OSError:
+            found.append(())
     return found
 
 
@@ -137,7 +133,10 @@ class Ground:
             shutil.rmtree(item) if item.is_dir() else item.unlink()
         shutil.copytree(self.pristine, self.folder, dirs_exist_ok=True)
         (self.folder / MUTANT).touch()
-        self.bytes, self.seen = contents(self.folder), looks(self.folder)
+        self.bytes = contents(self.folder)
+        found = [str(path) for path in self.folder.rglob("*") if path.name != MUTANT]
+        self.paths = [str(self.folder), *found]
+        self.seen = looks(self.paths)
 
     def trouble(self, case: Case, seed: int = -1) -> str:
         """What is wrong with how a case is answered; nothing where all is well."""
@@ -157,7 +156,7 @@ class Ground:
         seconds = time.perf_counter() - began
         self.count += 1
         self.slowest = max(self.slowest, (seconds, seed))
-        written = looks(self.folder) != self.seen
+        written = looks(self.paths) != self.seen
         if result is None:
             self.accepted += accepted
             if written:
