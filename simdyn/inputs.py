@@ -31,8 +31,14 @@ def check_replicates(replicates: int) -> int:
 class InputError(ValueError):
     """Bad input: one clear line with the field, its value and what is allowed."""
 
+    LONGEST = 2000  # characters of a message
+
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        line = " ".join(message.splitlines())
+        if len(line) > self.LONGEST:  # some text in it is very long: keep what frames it
+            line = f"{line[: self.LONGEST // 2]} … {line[-self.LONGEST // 2 :]}"
+        # What steers a terminal, or is half a character, is shown as its escape.
+        super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -468,6 +468,84 @@ def test_commands__misused_flags(here: Path, words: tuple[str, ...]) -> None:
     assert everything(here) == {"small.toml"}
 
 
+MISUSED = [
+    ("run", "missing argument STUDY; see simdyn run --help"),
+    ("run small.toml --thread 2", "no such option --thread; did you mean --threads?"),
+    ("run small.toml --zzz", "no such option --zzz; see simdyn run --help"),
+    ("run small.toml --threads two", "--threads 'two': allowed is an integer"),
+    ("run small.toml --threads=2 --threads=1e3", "--threads '1e3': allowed is an integer"),
+    ("run small.toml --threads", "option '--threads' requires an argument; see simdyn run --help"),
+    ("run small.toml --smoke=3", "option '--smoke' does not take a value; see simdyn run --help"),
+    ("status small.toml --every soon", "--every 'soon': allowed is a number"),
+    ("worker small.toml", "missing option --shard I/N; see simdyn worker --help"),
+    ("simulate", "missing option --dimension; see simdyn simulate --help"),
+    ("run small.toml more.toml", "got unexpected extra argument(s) (more.toml); see simdyn run -"),
+    ("rum small.toml", "no such command 'rum'; did you mean 'run'? Allowed: run, plan"),
+    ("--nonsense", "no such option --nonsense; see simdyn --help"),
+    ("--", "missing command; see simdyn --help"),
+    ("run --\x1b[31m", "no such option --\\x1b[31m; see simdyn run --help"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), MISUSED, ids=range(len(MISUSED)))
+def test_commands__misuse_is_answered_in_one_line(here: Path, line: str, words: str) -> None:
+    message = refused(here, *line.split(" "))
+    assert message.startswith(f"simdyn: {words}")
+    assert len(message.splitlines()) == 1
+
+
+def test_commands__misuse_in_a_process_of_its_own(here: Path) -> None:
+    answer = process("run", "small.toml", "--threads", "two", cwd=here)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "simdyn: --threads 'two': allowed is an integer\n"
+    answer = process("run", "\udcff.toml", cwd=here)  # bytes that are no text
+    assert answer.code == 2
+    assert answer.err.startswith("simdyn: \\udcff.toml: no such file")
+    assert "Usage:" in process(cwd=here).out
+    assert process("plan", "--help", cwd=here).code == 0
+
+
+def test_commands__a_name_that_no_file_can_have(here: Path) -> None:
+    for words in (("status", "x" * 300), ("run", "small.toml", "--out", "x" * 300)):
+        assert "File name too long" in refused(here, *words)
+
+
+def test_plan__batch_script_without_time(here: Path) -> None:
+    words = ("plan", "small.toml", "--nominal", "--sbatch", "--walltime", "00:00:00")
+    assert "walltime = '00:00:00': allowed is a time > 0" in refused(here, *words)
+
+
+def test_export_and_replay__replace_nothing_that_they_did_not_write(here: Path) -> None:
+    call("run", "small.toml")
+    point = ("dimension=20", "signal_norm=1", "method=sam")
+    for to in ("small.toml", ".", "results", "results/small.zarr"):
+        assert f"--to {to}: is there already" in refused(here, "export", "small.toml", "--to", to)
+        message = refused(here, "replay", "small.toml", *point, "--to", to)
+        assert f"--to {to}: is there already" in message
+    for _ in range(2):  # its own trajectory it replaces
+        assert call("replay", "small.toml", *point, "--to", "course.zarr").code == 0
+
+
+def test_export_and_replay__of_a_study_that_is_not_the_stores(here: Path) -> None:
+    call("run", "small.toml")
+    (here / "small.toml").write_text(PLAIN.replace("seed = 1", "seed = 2"))
+    for words in (("export", "small.toml"), ("replay", "small.toml", "method=sam")):
+        assert "belongs to another study: seed is 1 there, 2 here" in refused(here, *words)
+
+
+@pytest.mark.parametrize("flags", [("--threads", 0), ("--out", "small.toml")])
+def test_check__bad_flags_before_anything_is_measured(
+    here: Path, flags: tuple[object, ...]
+) -> None:
+    refused(here, "check", "--quick", *flags)
+
+
+def test_commands__what_is_very_long_is_cut_in_messages(here: Path) -> None:
+    message = refused(here, "run", "x" * 10**5)
+    assert len(message) < 2100
+    assert message.endswith("\n")
+
+
 def test_commands__bad_input_in_a_process_of_its_own(here: Path) -> None:
     (here / "bad.toml").write_text(replaced(("n_filters = 2", "n_filters = -2")))
     answer = process("run", "bad.toml", cwd=here)

@@ -10,8 +10,10 @@ from simdyn.cli.plan import plan
 from simdyn.cli.setting import simulate
 from simdyn.cli.stores import export, replay, status, verify
 from simdyn.cli.studies import plot, run, worker
+from simdyn.cli.usage import OneLine
 
 app = typer.Typer(
+    cls=OneLine,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from simdyn.cli.options import FAILED, Json, Out, Threads, guard
+from simdyn.cli.studies import check_folders
 
 if TYPE_CHECKING:
     from simdyn.claims import Report
@@ -42,6 +43,11 @@ def check(
         if list_only:
             _list(claims.choose(names), as_json)
             return
+
+        from simdyn.threads import check_threads
+
+        check_threads(threads)
+        check_folders([out / "results", out / "figures"])
 
         def progress(name: str) -> None:
             typer.echo(f"  {name} …", err=True)

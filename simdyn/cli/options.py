@@ -1,5 +1,6 @@
 """What commands share: their options, and one line for bad input."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,16 @@ def guard() -> Iterator[None]:
         yield
     except InputError as problem:
         typer.echo(f"simdyn: {problem}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except MemoryError:
+        typer.echo("simdyn: this needs more than this machine's memory holds", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except OSError as problem:  # of a name that no file can have, or a disk that is full
+        if problem.errno == errno.EPIPE:  # who reads the output has left: Typer's affair
+            raise
+        place = "" if problem.filename is None else f"{problem.filename}: "
+        said = InputError(f"{place}{problem.strerror or problem}")
+        typer.echo(f"simdyn: {said}", err=True)
         raise typer.Exit(BAD_INPUT) from None
     except KeyboardInterrupt:
         typer.echo("simdyn: interrupted; run the same command to go on", err=True)

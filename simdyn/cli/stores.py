@@ -1,6 +1,8 @@
 """Commands that look at a store: status, verify, export, replay."""
 
+import importlib.util
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -27,12 +29,14 @@ Every = Annotated[float, typer.Option("--every", metavar="SECONDS", help="Betwee
 def found(path: Path, out: Path, smoke: bool) -> tuple["Study", Path]:
     """A study and its store, from the study's file or from the store alone."""
     from simdyn.store import open_group, open_study
+    from simdyn.store.core import refuse
 
     if path.suffix != ".toml" and path.is_dir():
         return open_study(path), path
     study = load(path, smoke)
     place = store_path(study, out)
-    open_group(place)
+    if open_group(place).attrs.get("fingerprint") != study.fingerprint:
+        refuse(place, study)
     return study, place
 
 
@@ -194,12 +198,27 @@ def export(
 ) -> None:
     """Write the results as one NetCDF file, which xarray and most tools of the field open."""
     with guard():
+        from simdyn.inputs import InputError
         from simdyn.store import export as write_netcdf
 
         _, path = found(study_or_store, out, smoke)
         target = to or path.with_suffix(".nc")
+        if os.path.lexists(target) and not (target.suffix == ".nc" and target.is_file()):
+            raise InputError(f"--to {target}: is there already; allowed is a new file, or NAME.nc")
+        if importlib.util.find_spec("h5py") is None:  # newer h5netcdf comes without it
+            raise InputError("export needs h5py, by which h5netcdf writes: pip install h5py")
         write_netcdf(path, target)
         typer.echo(target)
+
+
+def _check_free(to: Path) -> None:
+    """What a dataset replaces must be a dataset, and no results of a study."""
+    from simdyn.inputs import InputError
+    from simdyn.store.files import META, identities
+
+    if os.path.lexists(to) and (identities(to) or not (to / META).is_file()):
+        raise InputError(f"--to {to}: is there already; allowed is a new folder, or a trajectory "
+                         "that `simdyn replay` wrote")  # fmt: skip
 
 
 def replay(
@@ -238,6 +257,8 @@ def replay(
             at[name] = value
         if every < 1:
             raise InputError(f"every = {every}: allowed is an integer ≥ 1")
+        if to is not None:
+            _check_free(to)
         method = at.pop("method", None)
         course = play(path, at, method, every=every, replicates=replicates, threads=threads)
         print_course(course, as_json)

@@ -67,9 +67,14 @@ def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
 
 def _check_folders(study: "Study", out: Path) -> None:
     """Where results and figures go must be folders, or free, before anything runs."""
+    check_folders([out / "results", *([out / "figures"] if study.figure else [])])
+
+
+def check_folders(folders: list[Path]) -> None:
+    """Folders must be there, or places where they can be made."""
     from simdyn.inputs import InputError
 
-    for folder in (out / "results", out / "figures")[: 2 if study.figure else 1]:
+    for folder in folders:
         there = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), Path())
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise InputError(f"{folder}: cannot be written: {there} is no folder one may write to")
