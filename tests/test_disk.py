@@ -21,8 +21,8 @@ limit = int(sys.argv.pop(1))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 import simdyn.run.core
 ready = simdyn.run.core.ready
-def limited(*arguments):
-    found = ready(*arguments)  # the store is laid out before the disk is full
+def limited(*arguments, **named):
+    found = ready(*arguments, **named)  # the store is laid out before the disk is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     return found
 simdyn.run.core.ready = limited

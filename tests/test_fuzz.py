@@ -75,7 +75,7 @@ def stub(patch: pytest.MonkeyPatch) -> None:
 
     core, growth = module("run.core"), module("store.growth")
 
-    def ready(path: Path, study: Any) -> Any:
+    def ready(path: Path, study: Any, listed: bool = True) -> Any:
         study.layout, study.blocks, study.bytes  # noqa: B018  (what laying out a store asks for)
         for given in growth.identities(path):
             with contextlib.suppress(ValueError):

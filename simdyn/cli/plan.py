@@ -1,5 +1,6 @@
 """The command `plan`: what a study would do, and batch scripts for it."""
 
+import dataclasses
 import json
 import math
 import shlex
@@ -78,29 +79,38 @@ def plan(
             with job_cluster("slurm" if slurm else "pbs", asked) as cluster:
                 typer.echo(cluster.job_script(), nl=False)
             return
-        blocks, there = _done(study, path)
+        blocks, there, kept = _done(study, path)
         from simdyn.run.price import price
 
         cost = price(study, blocks, there, calibrated=not nominal)
+        cost = dataclasses.replace(cost, left=cost.left * (1.0 - kept))
         if sbatch:
             count = _shards(shards, cost.left, asked, len(there))
             typer.echo(_batch_script(study, study_file, out, smoke, asked, count), nl=False)
             return
-        _report(study, path, there, cost, as_json)
+        _report(study, path, there, cost, kept, as_json)
 
 
-def _done(study: "Study", path: Path) -> tuple[Any, np.ndarray]:
-    """The blocks of a study, and which of them are done, as its store has it."""
+def _done(study: "Study", path: Path) -> tuple[Any, np.ndarray, float]:
+    """The blocks of a study, which of them are done, and the share that a smaller store has."""
+    from simdyn.store import Store, open_group, open_study
+    from simdyn.store.core import grows, holds
+
+    none = np.zeros(len(study.blocks), dtype=bool)
     if not path.exists():
-        return study.blocks, np.zeros(len(study.blocks), dtype=bool)
-    from simdyn.store import Store, open_group
-
+        return study.blocks, none, 0.0
     open_group(path)
+    if not holds(path, study) and grows(path, study):
+        smaller = open_study(path)
+        done = Store(path, smaller).receipts().mean()
+        return study.blocks, none, float(done) * smaller.runs / study.runs
     store = Store(path, study)
-    return store.blocks, store.receipts()
+    return store.blocks, store.receipts(), 0.0
 
 
-def _report(study: "Study", path: Path, there: np.ndarray, cost: "Price", as_json: bool) -> None:
+def _report(
+    study: "Study", path: Path, there: np.ndarray, cost: "Price", kept: float, as_json: bool
+) -> None:
     done = int(there.sum())
     shape = dict(zip(study.space.dims, study.space.shape, strict=True))
     report: dict[str, Any] = {
@@ -108,7 +118,8 @@ def _report(study: "Study", path: Path, there: np.ndarray, cost: "Price", as_jso
         "axes": shape, "methods": list(study.space.methods), "replicates": study.replicates,
         "runs": study.runs, "blocks": there.size, "blocks_done": done,
         "core_hours": cost.seconds / 3600, "core_hours_left": cost.left / 3600,
-        "calibration_runs": cost.measured, "bytes": study.bytes, "store": str(path),
+        "kept_share": kept, "calibration_runs": cost.measured,
+        "bytes": study.bytes, "store": str(path),
     }  # fmt: skip
     if as_json:
         typer.echo(json.dumps(report))
@@ -116,13 +127,16 @@ def _report(study: "Study", path: Path, there: np.ndarray, cost: "Price", as_jso
     axes = " × ".join(f"{n} {name}" for name, n in shape.items()) or "one point"
     typer.echo(f"{study.name} ({study.fingerprint[:12]})")
     typer.echo(f"  {study.space.size:,} points: {axes}")
-    typer.echo(f"  {study.runs:,} runs: × {len(study.space.methods)} methods × "
-               f"{study.replicates} replicates")  # fmt: skip
+    methods, many = len(study.space.methods), ("", "s")
+    typer.echo(f"  {study.runs:,} runs: × {methods} method{many[methods > 1]} × "
+               f"{study.replicates} replicate{many[study.replicates > 1]}")  # fmt: skip
     typer.echo(f"  {there.size:,} blocks, {done:,} done, {there.size - done:,} left")
     how = f"timed on {cost.measured:,} runs here" if cost.measured else "nominal"
     typer.echo(f"  about {cost.seconds / 3600:.2g} core-hours ({clock(cost.seconds)} on one core), "
                f"{how}")  # fmt: skip
-    if done:
+    if kept:
+        typer.echo(f"  {kept:.0%} of it kept from the smaller study whose store is there")
+    if done or kept:
         typer.echo(f"  about {cost.left / 3600:.2g} of them left ({clock(cost.left)})")
     typer.echo(f"  {study.bytes / 1e6:.3g} MB of values, in {path}")
 

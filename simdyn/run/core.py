@@ -58,7 +58,7 @@ def run_study(
         if client is not None or shard is not None:
             raise InputError("out = None: allowed on a cluster or for a shard is a path")
         return _in_memory(study, threads, progress)
-    store, notes = ready(Path(out), study)
+    store, notes = ready(Path(out), study, listed=shard is None)
     for note in notes:
         progress.note(note)
     _on_disk(store, threads, client, shard, retry_failed, progress)

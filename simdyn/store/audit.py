@@ -101,10 +101,16 @@ class Pieces:
         return len(parts) == 3 and parts[0] == LOG and parts[2] == META
 
 
-def _structure(path: Path, pieces: Pieces) -> Iterator[Finding]:
-    """Metadata, coordinates and log entries that are missing or damaged, and foreign files."""
-    there = set()
-    for name in stored_files(path, pieces.belongs):
+def _structure(path: Path, pieces: Pieces, listed: bool = True) -> Iterator[Finding]:
+    """Metadata, coordinates and log entries that are missing or damaged, and foreign files.
+
+    Parameters
+    ----------
+    listed : bool
+        List every file, to find those that are foreign.
+    """
+    there = set() if listed else {n for n in pieces.skeleton.files if (path / n).is_file()}
+    for name in stored_files(path, pieces.belongs) if listed else ():
         if name.endswith(PARTIAL):
             continue  # half-written: by a killed process, or by one at work now
         if not pieces.belongs(name):
@@ -202,16 +208,17 @@ def audit(path: Path, study: Study) -> Audit:
     return Audit(len(store.blocks), missing, tuple(damaged), (*findings, *values), leftovers)
 
 
-def mend(path: Path, study: Study) -> list[str]:
+def mend(path: Path, study: Study, listed: bool = True) -> list[str]:
     """Repair all of a store but its values; returns what was done, a line each.
 
-    Files that do not belong there are moved beside the store, never deleted.
+    Files that do not belong there are moved beside the store, never deleted; they are looked for
+    where every file is `listed`.
     """
     shape = block_shape_of(path, study)
     notes = []
     with plainly(path, "written"):
         pieces = Pieces(study, shape)
-        for finding in list(_structure(path, pieces)):
+        for finding in list(_structure(path, pieces, listed)):
             piece = finding.piece
             if piece in pieces.skeleton.files and finding.trouble != FOLDER:
                 in_place(path / piece, pieces.skeleton.files[piece])

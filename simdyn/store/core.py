@@ -24,8 +24,8 @@ import zarr
 from simdyn.blocks import Block, Blocks
 from simdyn.inputs import InputError
 from simdyn.schema import VARIABLES
-from simdyn.store.differences import study_differences
-from simdyn.store.files import KIND, META, PARTIAL, RECEIPTS, identities, intact, plainly
+from simdyn.store.differences import growth, study_differences
+from simdyn.store.files import KIND, META, PARTIAL, RECEIPTS, identities, intact, long, plainly
 from simdyn.store.layout import lay_out
 from simdyn.store.log import LogEntry
 from simdyn.study import Study
@@ -201,9 +201,21 @@ def refuse(path: Path, study: Study) -> NoReturn:
     with intact(path):
         differs = "; ".join(study_differences(stored[0], study.layout.attrs["study"]))
     differs = differs or "its fingerprint is another"
+    if grows(path, study):
+        raise InputError(
+            f"{path}: of a smaller study: {differs}. `simdyn run` grows it and keeps what is done"
+        )
     raise InputError(
         f"{path}: belongs to another study: {differs}. Move it away, or give another --out"
     )
+
+
+def grows(path: Path, study: Study) -> bool:
+    """Would a run of the study grow the store that stands there?"""
+    try:
+        return growth(open_study(path, strictly=False), study) is not None
+    except Exception:  # whatever is wrong with the smaller study is told when it is opened
+        return False
 
 
 def open_group(path: str | Path, mode: Any = "r") -> zarr.Group:
@@ -228,8 +240,13 @@ def open_group(path: str | Path, mode: Any = "r") -> zarr.Group:
     return group
 
 
-def open_study(path: str | Path) -> Study:
+def open_study(path: str | Path, strictly: bool = True) -> Study:
     """The study of a store, from the store alone; it has no figure.
+
+    Parameters
+    ----------
+    strictly : bool
+        Refuse one whose fingerprint is not what this version makes of it.
 
     Raises
     ------
@@ -243,21 +260,27 @@ def open_study(path: str | Path) -> Study:
     told, troubles = [], []
     for given in said:  # one of the places may be damaged
         try:
-            told.append(_told(given))
+            told.append(_told(path, given))
         except Exception as problem:  # what a damaged text raises depends on where it is damaged
             troubles.append(problem)
             continue
         if told[-1].fingerprint == given["fingerprint"]:
             return told[-1]
+    if told and not strictly:
+        return told[0]
     if told:
         refuse(path, told[0])
     with intact(path):
         raise troubles[0]
 
 
-def _told(given: Mapping[str, Any]) -> Study:
+def _told(path: Path, given: Mapping[str, Any]) -> Study:
     """The study that a store says it holds."""
     physics = json.loads(given["study"])
-    rules = ("zip", "where")
-    axes = {name: values for name, values in physics["space"].items() if name not in rules}
+    axes = {
+        # Of a long axis only size and checksum are told; its values are those of its coordinate.
+        name: np.asarray(zarr.open_array(path, path=name, mode="r")) if long(values) else values
+        for name, values in physics["space"].items()
+        if name not in ("zip", "where")
+    }
     return Study.from_physics(physics, axes, str(given.get("title", "study")))

@@ -41,6 +41,11 @@ def intact(path: Path, but: type[Exception] = InputError) -> Iterator[None]:
         ) from None
 
 
+def long(values: Any) -> bool:
+    """Is an axis told by its size and checksum only?"""
+    return isinstance(values, dict)
+
+
 def attributes(folder: Path) -> dict[str, Any]:
     """Attributes of a Zarr group, read without Zarr; nothing where they cannot be read."""
     try:

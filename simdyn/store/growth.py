@@ -125,8 +125,14 @@ def grown_from(path: Path, study: Study) -> Grown | None:
         return None  # its values are computed again
 
 
-def ready(path: Path, study: Study) -> tuple[Store, list[str]]:
+def ready(path: Path, study: Study, listed: bool = True) -> tuple[Store, list[str]]:
     """Make, repair or grow the store of a study.
+
+    Parameters
+    ----------
+    listed : bool
+        List every file of the store. Not for the shards of a batch array: hundreds of them that
+        list a shared folder at once are a burden to it.
 
     Returns
     -------
@@ -142,15 +148,15 @@ def ready(path: Path, study: Study) -> tuple[Store, list[str]]:
         with alone(path.parent) as locked:
             _finish_growing(path, locked)
             if path.exists():
-                notes = _renewed(path, study)
+                notes = _renewed(path, study, listed)
             store = Store(path, study)
     return store, notes
 
 
-def _renewed(path: Path, study: Study) -> list[str]:
+def _renewed(path: Path, study: Study, listed: bool) -> list[str]:
     """Repair the study's own store, or grow that of a smaller one."""
     if holds(path, study):
-        return [*mend(path, study), *_mended_before(path)]
+        return [*mend(path, study, listed), *_mended_before(path)]
     old = open_study(path)
     if growth(old, study) is None:
         refuse(path, study)

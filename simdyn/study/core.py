@@ -38,6 +38,7 @@ from simdyn.study.layout import layout_of
 
 if TYPE_CHECKING:
     import xarray as xr
+    from distributed import Client
 
 TABLES = (
     "seed", "replicates", "data", "network", "methods", "space", "record", "figure", "smoke",
@@ -318,7 +319,12 @@ class Study:
 
     # -- the door to run -------------------------------------------------------------------------
 
-    def run(self, out: str | Path | None = None, threads: int | None = None) -> "xr.Dataset":
+    def run(
+        self,
+        out: str | Path | None = None,
+        threads: int | None = None,
+        client: "Client | None" = None,
+    ) -> "xr.Dataset":
         """Simulate every point.
 
         Parameters
@@ -327,6 +333,8 @@ class Study:
             A Zarr store; what it already holds of this study is kept. In memory where absent.
         threads : int, optional
             Cores to use; every available one where absent. The values have the same bits.
+        client : distributed.Client, optional
+            Run on the workers of its Dask cluster instead, to the same bits; they must see `out`.
 
         Returns
         -------
@@ -335,7 +343,7 @@ class Study:
         """
         from simdyn.run import run_study
 
-        return run_study(self, out, threads=threads)
+        return run_study(self, out, threads=threads, client=client)
 
 
 def load_study(path: str | Path) -> Study:
