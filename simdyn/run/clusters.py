@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import logging
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +75,19 @@ def _needed() -> Any:
 
 
 @contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started here do not hear Ctrl-C: it is the client's, which then ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def open_client(address: str) -> Iterator["Client"]:
     """A client of a Dask cluster.
 
@@ -91,10 +106,11 @@ def open_client(address: str) -> Iterator["Client"]:
     if kind == "local":
         if not re.fullmatch(r"[1-9]\d{0,3}", number):
             raise InputError(f"dask = {address!r}: allowed is local:N with N from 1 to 9999")
-        cluster = distributed.LocalCluster(
-            n_workers=int(number), threads_per_worker=1, processes=True, dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        )  # fmt: skip
+        with _deaf_to_interrupts():
+            cluster = distributed.LocalCluster(
+                n_workers=int(number), threads_per_worker=1, processes=True,
+                dashboard_address=None, silence_logs=logging.CRITICAL,
+            )  # fmt: skip
         with cluster, distributed.Client(cluster) as client:
             yield client
         return
