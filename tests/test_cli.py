@@ -515,6 +515,14 @@ def test_plan__batch_script_without_time(here: Path) -> None:
     assert "walltime = '00:00:00': allowed is a time > 0" in refused(here, *words)
 
 
+@pytest.mark.parametrize("cores", [0, 10**5, 2**63, 10**400])
+def test_plan__more_cores_than_a_job_has(here: Path, cores: int) -> None:
+    for kind in ("--sbatch", "--slurm"):
+        message = refused(here, "plan", "small.toml", "--nominal", kind, "--cores", cores)
+        assert "cores = " in message
+        assert "allowed is an integer from 1 to 10000" in message
+
+
 def test_export_and_replay__replace_nothing_that_they_did_not_write(here: Path) -> None:
     call("run", "small.toml")
     point = ("dimension=20", "signal_norm=1", "method=sam")

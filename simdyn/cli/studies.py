@@ -27,6 +27,7 @@ from simdyn.cli.options import (
     StudyFile,
     Threads,
     Walltime,
+    check_count,
     guard,
 )
 from simdyn.cli.progress import Display
@@ -104,8 +105,8 @@ def _cluster(
     if dask is not None:
         opened = open_client(dask)
     else:
-        if number < 1:
-            raise InputError(f"jobs = {number}: allowed is an integer ≥ 1")
+        check_count("jobs", number)
+        check_count("cores", jobs["cores"])
         opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
     with opened as client:
         yield client
