@@ -41,7 +41,15 @@ TABLES: dict[str, Any] = {
     "smoke": {"space.dimension": [20], "replicates": 1},
 }
 
-DELETE = object()
+
+class Delete:
+    """In place of a value: take the key away."""
+
+    def __repr__(self) -> str:
+        return "DELETE"
+
+
+DELETE = Delete()
 
 
 def changed(path: str = "", value: Any = None, **more: Any) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from simdyn.cli.options import (
     Smoke,
     StudyFile,
     Walltime,
-    check_count,
     guard,
 )
 from simdyn.cli.progress import clock
@@ -73,7 +72,6 @@ def plan(
 
         study = load(study_file, smoke)
         path = store_path(study, out)
-        check_count("cores", cores)
         asked = Jobs(cores, memory, walltime, queue, account)
         if sum((sbatch, slurm, pbs)) > 1:
             raise InputError("--sbatch, --slurm, --pbs: allowed is one of them")

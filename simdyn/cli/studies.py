@@ -106,7 +106,6 @@ def _cluster(
         opened = open_client(dask)
     else:
         check_count("jobs", number)
-        check_count("cores", jobs["cores"])
         opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
     with opened as client:
         yield client

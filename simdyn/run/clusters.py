@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 # Compiled code lies on a disk of the node's own: shared file systems bear many small files badly.
+MOST = 10_000  # cores of a job, or jobs: more are a slip of the finger
 LOCAL_CACHE = 'export NUMBA_CACHE_DIR="${TMPDIR:-/tmp}/simdyn-${USER:-cache}"'
 WALLTIME = re.compile(r"(\d+-)?\d{1,3}:\d{2}(:\d{2})?")
 MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
@@ -43,11 +44,13 @@ class Jobs:
     account: str | None = None
 
     def __post_init__(self) -> None:
-        if self.cores < 1:
-            raise InputError(f"cores = {self.cores}: allowed is an integer ≥ 1")
+        if not 1 <= self.cores <= MOST:
+            raise InputError(f"cores = {self.cores}: allowed is an integer from 1 to {MOST}")
         if not WALLTIME.fullmatch(self.walltime):
             raise InputError(f"walltime = {self.walltime!r}: allowed is hh:mm:ss")
-        if not MEMORY.fullmatch(self.memory):
+        if self.hours == 0:
+            raise InputError(f"walltime = {self.walltime!r}: allowed is a time above zero")
+        if not MEMORY.fullmatch(self.memory) or not self.memory.strip("0. KMGTkmgtiIbB"):
             raise InputError(f"memory = {self.memory!r}: allowed is a number and a unit, '8GB'")
         for name in ("queue", "account"):
             value = getattr(self, name)
@@ -119,7 +122,7 @@ def open_client(address: str) -> Iterator["Client"]:
             f"dask = {address!r}: allowed is a scheduler's address, tcp://host:8786, or local:N"
         )
     try:
-        client = distributed.Client(address, timeout=10)
+        client = distributed.Client(address, timeout=5)
     except (OSError, ValueError, TimeoutError) as problem:
         raise InputError(f"dask = {address!r}: no scheduler answers: {problem}") from None
     with client:
@@ -140,10 +143,11 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
     except ImportError:
         raise InputError(f"--{system} needs dask-jobqueue: pip install '.[cluster]'") from None
     classes = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
+    # A Dask that has a dashboard wants its port; ours is of no use in a job, any port will do.
     return classes[system](
         cores=jobs.cores, processes=jobs.cores, memory=jobs.memory, walltime=jobs.walltime,
         queue=jobs.queue, account=jobs.account, job_name=f"simdyn-{system}",
-        job_script_prologue=[LOCAL_CACHE], scheduler_options={"dashboard_address": None},
+        job_script_prologue=[LOCAL_CACHE], scheduler_options={"dashboard_address": ":0"},
     )  # fmt: skip
 
 
