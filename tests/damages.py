@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numcodecs import Zstd
+from numcodecs import VLenUTF8, Zstd
 
 META = "zarr.json"
 KINDS = ("root", "array", "coordinate", "receipts", "sha256", "log", "entry", "label", "value",
@@ -62,6 +62,11 @@ class Whole:
         grid = len(self.counts) - 1
         return int(np.ravel_multi_index((*place[:grid], place[grid + 1]), self.counts))
 
+    def holds_texts(self, name: str) -> bool:
+        """Is a file a chunk of texts?"""
+        meta = f"{name.partition('/c')[0]}/{META}"
+        return self.kind(name) == "label" and b"vlen-utf8" in self.files[meta]
+
     def known(self, path: Path) -> bool:
         """Can a store still be told to be this one's?"""
         for place in (path / META, path / "receipts" / META):
@@ -90,7 +95,9 @@ class Whole:
             elif kind == "entry":  # that one is gone cannot be told
                 if name in now and not _same_json(content, now[name]):
                     pieces.add(name)
-            elif name not in now or not same_meaning(kind, content, now[name]):
+            elif name not in now or not same_meaning(
+                kind, content, now[name], self.holds_texts(name)
+            ):
                 pieces.add(name)
         for name in now.keys() - self.files.keys():
             if name.endswith(".partial"):
@@ -129,12 +136,15 @@ def _same_json(one: bytes, other: bytes) -> bool:
         return False
 
 
-def same_meaning(kind: str, one: bytes, other: bytes) -> bool:
+def same_meaning(kind: str, one: bytes, other: bytes, texts: bool = False) -> bool:
     """Is the meaning of metadata, or of a chunk of a coordinate, the same?"""
     if kind != "label":
         return _same_json(one, other)
     try:
-        return bytes(Zstd().decode(one)) == bytes(Zstd().decode(other))
+        mine, theirs = Zstd().decode(one), Zstd().decode(other)
+        if texts:  # what follows them no one reads
+            return VLenUTF8().decode(mine).tolist() == VLenUTF8().decode(theirs).tolist()
+        return bytes(mine) == bytes(theirs)
     except Exception:
         return False
 

@@ -323,7 +323,7 @@ def test_run__killed_while_it_grows(small: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(("how", "step"), [("growing", 1), ("settling", 7)])
+@pytest.mark.parametrize(("how", "step"), [("growing", 3), ("settling", 40)])
 def test_campaign__killed_at_every_moment(
     small: Path, tmp_path: Path, how: str, step: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

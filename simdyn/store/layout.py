@@ -80,7 +80,8 @@ class Skeleton:
         """Does a file say the same, if perhaps in another Zarr's words?
 
         Bits whose flip changes nothing, and passes: the case of a digit in \\u03bc or of an
-        exponent, in JSON; a few that Zstandard does not use, in a chunk of a coordinate.
+        exponent, in JSON; a few that Zstandard does not use, in a chunk of a coordinate. Nor does
+        anyone read what follows the texts of a chunk.
         """
         meant = self.files[name]
         return content == meant or self._reads_alike(name, content)
