@@ -16,6 +16,7 @@ from chaos import command, free_port, write_study
 
 from simdyn import open_results
 from simdyn.inputs import InputError
+from simdyn.kernels.compiled import cache_folder
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_study
 from simdyn.run.block import CRASHED
@@ -298,6 +299,10 @@ def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
                  "--time=00:10:00", "--mem=4G"):  # fmt: skip
         assert f"#SBATCH {line}\n" in text
     (tmp_path / "job.sh").write_text(text)
+    # Where the script keeps compiled code, so that it need not compile once more.
+    cache = cache_folder()
+    assert cache is not None
+    (tmp_path / "simdyn-cache").symlink_to(cache.parents[1])
     for task in ("2", "1", "3"):
         done = subprocess.run(
             ["bash", "job.sh"], cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -330,7 +335,7 @@ def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
     [
         (("--walltime", "soon"), "walltime = 'soon': allowed is hh:mm:ss"),
         (("--memory", "much"), "memory = 'much': allowed is a number and a unit, '8GB'"),
-        (("--cores", 0), "cores = 0: allowed is an integer ≥ 1"),
+        (("--cores", 0), "cores = 0: allowed is an integer from 1 to 10000"),
         (("--queue", "a b; rm"), "queue = 'a b; rm': allowed are letters"),
         (("--slurm", "--pbs"), "allowed is one of them"),
         (("--sbatch", "--shards", 0), "shards = 0: allowed is an integer from 1"),
@@ -360,8 +365,7 @@ def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:
     finally:
         script_of.close()
     with LocalCluster(
-        cores=1, processes=1, memory="2GB", shebang="#!/usr/bin/env bash",
-        scheduler_options={"dashboard_address": None},
+        cores=1, processes=1, memory="2GB", scheduler_options={"dashboard_address": None},
     ) as cluster:  # fmt: skip
         assert (
             cluster.job_script().splitlines()[-1].split(" tcp://")[0]

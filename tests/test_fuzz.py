@@ -74,10 +74,11 @@ def stub(patch: pytest.MonkeyPatch) -> None:
         return importlib.import_module(f"simdyn.{name}")
 
     core, growth = module("run.core"), module("store.growth")
+    identities = module("store.files").identities
 
     def ready(path: Path, study: Any, listed: bool = True) -> Any:
         study.layout, study.blocks, study.bytes  # noqa: B018  (what laying out a store asks for)
-        for given in growth.identities(path):
+        for given in identities(path):
             with contextlib.suppress(ValueError):
                 old = growth.open_study(path)
                 if study.fingerprint == given["fingerprint"] or growth.growth(old, study):

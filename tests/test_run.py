@@ -1,7 +1,5 @@
 """Running a study: the same values however it is run, cut up, killed or interrupted."""
 
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -19,7 +17,6 @@ from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_block, run_study
 from simdyn.schema import SCALARS
-from simdyn.store import Store
 from simdyn.study import Study, load_study
 
 

@@ -149,8 +149,6 @@ def _shards(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
         if not 1 <= wanted <= 10**6:
             raise InputError(f"shards = {wanted}: allowed is an integer from 1 to 10**6")
         return wanted
-    if jobs.hours <= 0:
-        raise InputError(f"walltime = {jobs.walltime!r}: allowed is a time > 0, hh:mm:ss")
     needed = math.ceil(left / 3600 / (jobs.cores * jobs.hours / 2))
     return max(1, min(needed, blocks, 1000))
 

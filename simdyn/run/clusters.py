@@ -49,7 +49,7 @@ class Jobs:
         if not WALLTIME.fullmatch(self.walltime):
             raise InputError(f"walltime = {self.walltime!r}: allowed is hh:mm:ss")
         if self.hours == 0:
-            raise InputError(f"walltime = {self.walltime!r}: allowed is a time above zero")
+            raise InputError(f"walltime = {self.walltime!r}: allowed is a time > 0")
         if not MEMORY.fullmatch(self.memory) or not self.memory.strip("0. KMGTkmgtiIbB"):
             raise InputError(f"memory = {self.memory!r}: allowed is a number and a unit, '8GB'")
         for name in ("queue", "account"):
