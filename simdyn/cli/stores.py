@@ -172,18 +172,17 @@ def verify(
 def _for_audit(path: Path, out: Path, smoke: bool) -> tuple["Study", Path]:
     """As `found`, but of a store whose structure may be damaged."""
     from simdyn.inputs import InputError
-    from simdyn.store.core import refuse
+    from simdyn.store.core import holds, refuse
     from simdyn.store.files import identities
 
     if path.suffix != ".toml" and path.is_dir():
         return found(path, out, smoke)
     study = load(path, smoke)
     place = store_path(study, out)
-    said = identities(place)
-    if not said:
+    if not identities(place):
         found(path, out, smoke)
         raise InputError(f"{place}: not a store of simdyn")
-    if all(given["fingerprint"] != study.fingerprint for given in said):
+    if not holds(place, study):
         refuse(place, study)
     return study, place
 
