@@ -1,10 +1,12 @@
 """One block of work: its values, and where they are kept."""
 
+import contextlib
 import dataclasses
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -189,6 +191,7 @@ class Worker:
         self, study: Study, sink: Sink, grown: Grown | None = None, retry_failed: bool = False
     ) -> None:
         self.study, self.sink, self.grown, self.retry = study, sink, grown, retry_failed
+        self.computing: AbstractContextManager[Any] = contextlib.nullcontext()  # or so many at once
 
     def do(self, number: int, stop: np.ndarray, crashing: Collection[int] = ()) -> Receipt | None:
         """Compute a block and keep it, unless it is done; None where the stop flag was raised."""
@@ -199,11 +202,12 @@ class Worker:
             if not (self.retry and failed):
                 return Receipt(number, computed=False, failures=failed)
         prepare_kernels(self.study)
-        began = time.perf_counter()
         failures: list[tuple[str, str]] = []
-        arrays = run_block(
-            self.study, block, stop, lambda *what: failures.append(what), self.grown, crashing
-        )
+        with self.computing:
+            began = time.perf_counter()
+            arrays = run_block(
+                self.study, block, stop, lambda *what: failures.append(what), self.grown, crashing
+            )
         if arrays is None:
             return None
         self.sink.write(block, arrays)

@@ -1,11 +1,10 @@
 """Running a study: what is not done yet, on threads, on Dask, or one shard of it."""
 
 import itertools
+import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from simdyn.inputs import InputError
 from simdyn.run.block import Memory, Receipt, Worker, prepare_kernels
@@ -76,12 +75,12 @@ def _in_memory(study: Study, threads: int, progress: Progress) -> "xr.Dataset":
 
 
 def _on_threads(worker: Worker, numbers: Iterator[int], threads: int) -> Iterator[Receipt]:
-    """Blocks on threads of this process."""
+    """Blocks on threads of this process.
 
-    def work(number: int, stop: np.ndarray) -> Receipt | None:
-        return worker.do(number, stop)
-
-    for _, receipt in side_by_side(work, numbers, threads):
+    There is one more than computes at a time, so that no core waits while a block is written.
+    """
+    worker.computing = threading.Semaphore(threads)
+    for _, receipt in side_by_side(worker.do, numbers, threads + 1):
         if receipt is not None:
             yield receipt
 
