@@ -13,7 +13,7 @@ from simdyn.space import Point
 
 # Nominal seconds on one core, as `tests/speed` measured them. They shape blocks, and blocks shape
 # stores, so they are fixed numbers: a store does not depend on the machine that made it.
-BLOCK_SECONDS, BLOCK_BYTES = 0.5, 2**25
+BLOCK_SECONDS, BLOCK_BYTES = 2.0, 2**25  # Zarr takes some 20 ms of a core to write a block
 # Enough blocks for many cores; and few enough, in long studies, for a file system to bear.
 MIN_BLOCKS, MAX_BLOCKS = 32, 50_000
 PRODUCT_SECONDS = 2.5e-10  # for each of the 2m·q² products of a gradient
