@@ -1,9 +1,10 @@
-"""What running a study costs beside its kernels: python tests/speed/overhead.py [--million].
+"""What a study costs beside its kernels: python tests/speed/overhead.py [--plan | --million].
 
 Prints, in one process and alternating, the time of a study of about a minute on two threads, with
 its store, over that of the bare kernels on two threads; and that of two Dask workers over that of
-two threads, the start of the cluster told apart. With --million: 10⁶ points of about a millisecond
-planned, run and stored through Dask, with the memory of the client.
+two threads, the start of the cluster told apart. With --plan: 10⁷ points described, laid out,
+priced and cut into blocks. With --million: 10⁶ points of about a millisecond planned, run and stored
+through Dask, with the memory of the client.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,10 +80,13 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=1000, help="1000 make about a minute")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--million", action="store_true", help="10⁶ points instead (ten minutes)")
+    parser.add_argument("--plan", action="store_true", help="planning of 10⁷ points instead")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="simdyn-overhead-"))
     try:
-        if chosen.million:
+        if chosen.plan:
+            planning()
+        elif chosen.million:
             million(folder)
         else:
             minute(folder, chosen.epochs, chosen.repeats)
@@ -111,6 +116,34 @@ def minute(folder: Path, epochs: int, repeats: int) -> None:
     print(f"two threads with the store over the bare kernels: {threads / alone:.3f}")
     print(f"two Dask workers over two threads: {dask / threads:.3f}")
     print(f"start of the cluster {started:.1f} s, its first study (kernels loaded) {warm:.1f} s")
+
+
+def planning() -> None:
+    whole = {"start": 1, "stop": 10**7, "num": 10**7}
+    even = {"start": 1, "stop": 2, "num": 10**7}
+    spaces: dict[str, dict[str, Any]] = {
+        "3162 × 3162": {"dimension": {"log": [1e3, 1e6], "num": 3162},
+                        "signal_norm": {"start": 0, "stop": 10, "num": 3162}},
+        "one axis": {"dimension": whole},
+        "two axes zipped": {"dimension": whole, "signal_norm": even,
+                            "zip": ["dimension", "signal_norm"]},
+    }  # fmt: skip
+    methods = {"sgd": [SGD(learning_rate=0.1, epochs=100)]}
+    for name, space in spaces.items():
+        data = DATA if "signal_norm" in space else {**DATA, "signal_norm": 1.0}
+        took = []
+        for traced in (False, True):  # tracing takes its time
+            if traced:
+                tracemalloc.start()
+            began = time.perf_counter()
+            study = Study(data, NET, methods, space)
+            told = (study.layout, study.cost, len(study.blocks), study.fingerprint)
+            took.append(time.perf_counter() - began)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        axes = sum(values.nbytes for values in study.space.axes.values())
+        print(f"{name}: {study.space.size:,} points in {took[0]:.2f} s, {told[2]:,} blocks; peak "
+              f"{peak / 1e6:.0f} MB, {axes / 1e6:.0f} MB of them its axes")  # fmt: skip
 
 
 def million(folder: Path) -> None:
