@@ -3,8 +3,8 @@
 Prints, in one process and alternating, the time of a study of about a minute on two threads, with
 its store, over that of the bare kernels on two threads; and that of two Dask workers over that of
 two threads, the start of the cluster told apart. With --plan: 10⁷ points described, laid out,
-priced and cut into blocks. With --million: 10⁶ points of about a millisecond planned, run and stored
-through Dask, with the memory of the client.
+priced and cut into blocks. With --million: 10⁶ points of about a millisecond planned, run and
+stored through Dask, with the memory of the client.
 """
 
 import argparse
