@@ -113,7 +113,7 @@ def run_somehow(
             continue
 
 
-@pytest.mark.parametrize("how", ["1", "2", "4", "dask", "shards"])
+@pytest.mark.parametrize("how", ["4", "dask", "shards"])
 def test_run_study__equal_files_however_it_is_run(tmp_path: Path, client: Any, how: str) -> None:
     made = study()
     run_study(made, tmp_path / "one.zarr", threads=1)

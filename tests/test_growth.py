@@ -371,7 +371,10 @@ def damaged(path: Path) -> None:
     (path / "thesis.tex").write_text("text")
 
 
-@pytest.mark.parametrize("start", ["fresh", "growing", "damaged"])
+@pytest.mark.parametrize("start", [
+    pytest.param("fresh", marks=pytest.mark.campaign), "growing",
+    pytest.param("damaged", marks=pytest.mark.campaign),
+])  # fmt: skip
 def test_run__several_processes_at_once(small: Path, tmp_path: Path, start: str) -> None:
     path, larger = tmp_path / "study.zarr", study(**GROWTHS["everything"])
     if start != "fresh":
