@@ -52,17 +52,6 @@ RetryFailed = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
-MOST = 10_000
-
-
-def check_count(name: str, count: int) -> None:
-    """Jobs and their cores are not so many that asking for them takes for ever."""
-    from simdyn.inputs import InputError, shown
-
-    if not 1 <= count <= MOST:
-        raise InputError(f"{name} = {shown(count)}: allowed is an integer from 1 to {MOST}")
-
-
 @contextmanager
 def guard() -> Iterator[None]:
     """Bad input ends with one line and exit code 2, an interrupt with 130."""

@@ -1,6 +1,5 @@
 """Commands that look at a store: status, verify, export, replay."""
 
-import importlib.util
 import json
 import os
 import sys
@@ -204,8 +203,6 @@ def export(
         target = to or path.with_suffix(".nc")
         if os.path.lexists(target) and not (target.suffix == ".nc" and target.is_file()):
             raise InputError(f"--to {target}: is there already; allowed is a new file, or NAME.nc")
-        if importlib.util.find_spec("h5py") is None:  # newer h5netcdf comes without it
-            raise InputError("export needs h5py, by which h5netcdf writes: pip install h5py")
         write_netcdf(path, target)
         typer.echo(target)
 

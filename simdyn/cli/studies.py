@@ -27,7 +27,6 @@ from simdyn.cli.options import (
     StudyFile,
     Threads,
     Walltime,
-    check_count,
     guard,
 )
 from simdyn.cli.progress import Display
@@ -105,7 +104,6 @@ def _cluster(
     if dask is not None:
         opened = open_client(dask)
     else:
-        check_count("jobs", number)
         opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
     with opened as client:
         yield client

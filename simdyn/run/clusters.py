@@ -9,13 +9,13 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from simdyn.inputs import InputError
+from simdyn.inputs import InputError, shown
 
 if TYPE_CHECKING:
     from distributed import Client
 
-# Compiled code lies on a disk of the node's own: shared file systems bear many small files badly.
 MOST = 10_000  # cores of a job, or jobs: more are a slip of the finger
+# Compiled code lies on a disk of the node's own: shared file systems bear many small files badly.
 LOCAL_CACHE = 'export NUMBA_CACHE_DIR="${TMPDIR:-/tmp}/simdyn-${USER:-cache}"'
 WALLTIME = re.compile(r"(\d+-)?\d{1,3}:\d{2}(:\d{2})?")
 MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
@@ -45,7 +45,7 @@ class Jobs:
 
     def __post_init__(self) -> None:
         if not 1 <= self.cores <= MOST:
-            raise InputError(f"cores = {self.cores}: allowed is an integer from 1 to {MOST}")
+            raise InputError(f"cores = {shown(self.cores)}: allowed is an integer from 1 to {MOST}")
         if not WALLTIME.fullmatch(self.walltime):
             raise InputError(f"walltime = {self.walltime!r}: allowed is hh:mm:ss")
         if self.hours == 0:
@@ -143,7 +143,7 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
     except ImportError:
         raise InputError(f"--{system} needs dask-jobqueue: pip install '.[cluster]'") from None
     classes = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
-    # A Dask that has a dashboard wants its port; ours is of no use in a job, any port will do.
+    # Any port for the dashboard: Dask's usual one may be taken, and then it warns.
     return classes[system](
         cores=jobs.cores, processes=jobs.cores, memory=jobs.memory, walltime=jobs.walltime,
         queue=jobs.queue, account=jobs.account, job_name=f"simdyn-{system}",
@@ -154,6 +154,8 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
 @contextlib.contextmanager
 def open_jobs(system: str, jobs: Jobs, number: int) -> Iterator["Client"]:
     """A client of a cluster of so many batch jobs; they end with it."""
+    if not 1 <= number <= MOST:
+        raise InputError(f"jobs = {shown(number)}: allowed is an integer from 1 to {MOST}")
     distributed = _needed()
     with job_cluster(system, jobs) as cluster:
         try:
