@@ -31,7 +31,7 @@ signal_norm = [0.0, 0.5, 1.0, 2.0]
 [record]
 variables = ["train_loss", "test_error", "margin", "signal_coef", "noise_coef"]
 """
-# Workers note each block they begin, so that work done twice can be counted.
+# Each block that is begun is noted, so that work done twice can be counted.
 COUNTING = """
 import os
 import simdyn.run.block as block
@@ -50,10 +50,10 @@ def write_study(folder: Path, epochs: int, name: str = "killed") -> Path:
     return path
 
 
-def command(*words: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
+def command(*words: object, cwd: Path, before: str = "", **env: str) -> subprocess.Popen[str]:
     """A command of simdyn in a process of its own, which hears Ctrl-C whatever its parent does."""
     return subprocess.Popen(
-        [sys.executable, "-c", "from simdyn.cli import main; main()", *map(str, words)],
+        [sys.executable, "-c", f"{before}\nfrom simdyn.cli import main; main()", *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **env},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
@@ -64,6 +64,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def blocks_begun(begun: Path) -> int:
+    """Blocks that were begun under COUNTING, some of them more than once."""
+    return len(begun.read_text().split()) if begun.exists() else 0
 
 
 class Cluster:
@@ -103,7 +108,7 @@ class Cluster:
 
     def blocks_begun(self) -> int:
         """Blocks that workers have begun, some of them more than once."""
-        return len(self.begun.read_text().split()) if self.begun.exists() else 0
+        return blocks_begun(self.begun)
 
     def stop(self) -> None:
         for process in self.processes:

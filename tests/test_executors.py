@@ -246,7 +246,7 @@ def test_dask__workers_that_do_not_see_the_store(
 # -- shards --------------------------------------------------------------------------------------
 
 
-def test_worker__two_shards_at_once_then_run_draws(tmp_path: Path) -> None:
+def test_worker__two_shards_at_once_leave_nothing_to_run(tmp_path: Path) -> None:
     file = write_study(tmp_path, 100)
     shards = [command("worker", file, "--shard", f"{k}/2", "--threads", 1, cwd=tmp_path)
               for k in (1, 2)]  # fmt: skip
@@ -296,7 +296,7 @@ def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
     text = script(tmp_path, "--sbatch", "--shards", 3, "--cores", 2, "--queue", "short",
                   "--account", "theory", "--walltime", "00:10:00", "--memory", "4GB")  # fmt: skip
     for line in ("--array=1-3", "--cpus-per-task=2", "--partition=short", "--account=theory",
-                 "--time=00:10:00", "--mem=4G"):  # fmt: skip
+                 "--time=00:10:00", "--mem=4G", "--signal=B:TERM@60"):  # fmt: skip
         assert f"#SBATCH {line}\n" in text
     (tmp_path / "job.sh").write_text(text)
     # Where the script keeps compiled code, so that it need not compile once more.
@@ -333,7 +333,9 @@ def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--walltime", "soon"), "walltime = 'soon': allowed is hh:mm:ss"),
+        (("--walltime", "soon"), "walltime = 'soon': allowed is hh:mm:ss or d-hh:mm:ss"),
+        (("--walltime", "10:30"), "walltime = '10:30': allowed is hh:mm:ss"),
+        (("--walltime", "01:60:00"), "walltime = '01:60:00': allowed is hh:mm:ss"),
         (("--memory", "much"), "memory = 'much': allowed is a number and a unit, '8GB'"),
         (("--cores", 0), "cores = 0: allowed is an integer from 1 to 10000"),
         (("--queue", "a b; rm"), "queue = 'a b; rm': allowed are letters"),
@@ -350,8 +352,17 @@ def test_plan__jobs_that_are_none(tmp_path: Path, words: tuple[object, ...], mes
 
 def test_jobs__hours() -> None:
     assert Jobs(walltime="01:30:00").hours == 1.5
-    assert Jobs(walltime="2-12:00:00").hours == 60.0
-    assert Jobs(walltime="10:30").hours == 10.5
+    assert Jobs(walltime="2-12:00:36").hours == 60.01
+    assert Jobs(walltime="2-12:00:36").walltime_of_hours == "60:00:36"
+    assert Jobs(walltime="1:30:00").walltime_of_hours == "01:30:00"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [("8GB", "8G"), ("8 GiB", "8G"), ("1.5TB", "1536G"), ("0.5mb", "512K"), ("2.5KB", "3K")],
+)
+def test_jobs__memory_of_slurm_is_an_integer(given: str, wanted: str) -> None:
+    assert Jobs(memory=given).memory_of_slurm == wanted
 
 
 def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from test_growth import equal, study
 from simdyn import open_results
 from simdyn.inputs import InputError
 from simdyn.run import run_study
-from simdyn.store import export
+from simdyn.store import export, write_dataset
 from simdyn.store.audit import audit
 
 
@@ -61,6 +61,18 @@ def test_export__replaces_only_by_a_whole_file(
     export(store, target)
     assert target.read_bytes()[:4] == b"\x89HDF"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_write_dataset__replaces_datasets_only(store: Path, tmp_path: Path) -> None:
+    ds = xr.Dataset({"x": ("k", [1.0, 2.0])})
+    (tmp_path / "notes").mkdir()
+    for path in (store, tmp_path / "notes"):
+        with pytest.raises(InputError, match="is there already; allowed is a new folder"):
+            write_dataset(ds, path)
+    for k in range(2):
+        write_dataset(ds + k, tmp_path / "own.zarr")
+    assert xr.open_zarr(tmp_path / "own.zarr", consolidated=False)["x"].values.tolist() == [2, 3]
+    assert audit(store, study()).findings == ()
 
 
 @pytest.mark.parametrize("module", ["h5netcdf", "h5py"])
@@ -121,12 +133,17 @@ def read_only(store: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def test_read_only__audit_open_and_export(read_only: Path, store: Path) -> None:
+@pytest.fixture(scope="module")
+def values(store: Path) -> xr.Dataset:
+    return open_results(store).load()
+
+
+def test_read_only__audit_open_and_export(read_only: Path, values: xr.Dataset) -> None:
     with pytest.raises(PermissionError):
         (read_only / "new").write_text("text")
     made = study()
     assert audit(read_only, made).good == len(made.blocks)
-    equal(open_results(read_only), open_results(read_only).load())
+    equal(open_results(read_only), values)
     with tempfile.TemporaryDirectory() as folder:
         export(read_only, Path(folder) / "study.nc")
     with pytest.raises(InputError, match="cannot be written"):

@@ -218,9 +218,7 @@ def test_wanted__reads_all_axes_of_a_zip() -> None:
     ],
 )  # fmt: skip
 def test_where__bad_input(where: Any, said: str) -> None:
-    assert refusal({**GRID, "where": where}).startswith(said) or said in refusal(
-        {**GRID, "where": where}
-    )
+    assert said in refusal({**GRID, "where": where})
 
 
 def test_where__error_in_a_formula_that_it_reads() -> None:

@@ -17,7 +17,7 @@ from simdyn.params import SAM, SGD, Record
 from simdyn.run import run_study
 from simdyn.store import Store
 from simdyn.store.audit import audit
-from simdyn.store.growth import ready
+from simdyn.store.growth import ready, settle
 from simdyn.study import Study
 
 METHODS = {
@@ -353,6 +353,23 @@ def test_ready__a_rename_that_fails_loses_nothing(
 
 
 # -- several at once -----------------------------------------------------------------------------
+
+
+def test_write__the_smaller_study_at_work_hears_that_its_store_has_grown(
+    grown: Path, count: Count
+) -> None:
+    smaller, larger = Store(grown, study()), study(dimension=[20, 40, 60])
+    block = smaller.blocks[0]
+    values = smaller.read(block)
+    ready(grown, larger)
+    with pytest.raises(InputError, match="holds this study no longer"):
+        smaller.write(block, values)
+    with pytest.raises(InputError, match="holds this study no longer"):
+        settle(smaller)  # which would take from the larger one what it has not taken over yet
+    run_study(larger, grown, threads=1)
+    assert count.taken() == larger.runs - study().runs
+    settled(grown, larger)
+
 
 READY = """
 import sys

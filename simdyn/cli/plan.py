@@ -164,9 +164,9 @@ def _batch_script(
 
     options = {
         "job-name": f"simdyn-{study.name}", "array": f"1-{count}", "cpus-per-task": jobs.cores,
-        "mem": jobs.memory.replace(" ", "").upper().replace("I", "").removesuffix("B"),
-        "time": jobs.walltime, "output": f"simdyn-{study.name}-%A_%a.log",
-        "partition": jobs.queue, "account": jobs.account, "signal": "TERM@60",
+        "mem": jobs.memory_of_slurm, "time": jobs.walltime,
+        "output": f"simdyn-{study.name}-%A_%a.log", "partition": jobs.queue,
+        "account": jobs.account, "signal": "B:TERM@60",  # to the script, which is the worker then
     }  # fmt: skip
     simdyn = Path(sys.executable).parent / "simdyn"
     command = [

@@ -25,16 +25,26 @@ Watch = Annotated[
 Every = Annotated[float, typer.Option("--every", metavar="SECONDS", help="Between two looks.")]
 
 
-def found(path: Path, out: Path, smoke: bool) -> tuple["Study", Path]:
-    """A study and its store, from the study's file or from the store alone."""
+def found(
+    path: Path, out: Path, smoke: bool, perhaps_damaged: bool = False
+) -> tuple["Study", Path]:
+    """A study and its store, from the study's file or from the store alone.
+
+    One that is `perhaps_damaged` needs to say what it is at one of two places only.
+    """
     from simdyn.store import open_group, open_study
-    from simdyn.store.core import refuse
+    from simdyn.store.core import holds, refuse
+    from simdyn.store.files import identities
 
     if path.suffix != ".toml" and path.is_dir():
         return open_study(path), path
     study = load(path, smoke)
     place = store_path(study, out)
-    if open_group(place).attrs.get("fingerprint") != study.fingerprint:
+    if perhaps_damaged and identities(place):
+        ours = holds(place, study)
+    else:
+        ours = open_group(place).attrs.get("fingerprint") == study.fingerprint
+    if not ours:
         refuse(place, study)
     return study, place
 
@@ -144,46 +154,28 @@ def verify(
     with guard():
         from simdyn.store.audit import audit
 
-        study, path = _for_audit(study_or_store, out, smoke)
-        found = audit(path, study)
+        study, path = found(study_or_store, out, smoke, perhaps_damaged=True)
+        audited = audit(path, study)
         if as_json:
             pieces = [
-                {"piece": f.piece, "trouble": f.trouble, "block": f.block} for f in found.findings
+                {"piece": f.piece, "trouble": f.trouble, "block": f.block} for f in audited.findings
             ]
-            report = {"store": str(path), "blocks": found.blocks, "missing": found.missing,
-                      "damaged": found.damaged, "findings": pieces,
-                      "leftovers": found.leftovers}  # fmt: skip
+            report = {"store": str(path), "blocks": audited.blocks, "missing": audited.missing,
+                      "damaged": audited.damaged, "findings": pieces,
+                      "leftovers": audited.leftovers}  # fmt: skip
             typer.echo(json.dumps(report))
         else:
-            typer.echo(f"{path}: {found.good:,} blocks good, {len(found.missing):,} missing, "
-                       f"{len(found.damaged):,} damaged")  # fmt: skip
-            for finding in found.findings:
+            typer.echo(f"{path}: {audited.good:,} blocks good, {len(audited.missing):,} missing, "
+                       f"{len(audited.damaged):,} damaged")  # fmt: skip
+            for finding in audited.findings:
                 typer.echo(f"  {finding}")
-            if found.leftovers:
+            if audited.leftovers:
                 typer.echo(
-                    f"  {found.leftovers:,} half-written files of killed processes; harmless"
+                    f"  {audited.leftovers:,} half-written files of killed processes; harmless"
                 )
-        if found.findings:
+        if audited.findings:
             typer.echo("simdyn: `simdyn run STUDY` repairs these", err=True)
             raise typer.Exit(FAILED)
-
-
-def _for_audit(path: Path, out: Path, smoke: bool) -> tuple["Study", Path]:
-    """As `found`, but of a store whose structure may be damaged."""
-    from simdyn.inputs import InputError
-    from simdyn.store.core import holds, refuse
-    from simdyn.store.files import identities
-
-    if path.suffix != ".toml" and path.is_dir():
-        return found(path, out, smoke)
-    study = load(path, smoke)
-    place = store_path(study, out)
-    if not identities(place):
-        found(path, out, smoke)
-        raise InputError(f"{place}: not a store of simdyn")
-    if not holds(place, study):
-        refuse(place, study)
-    return study, place
 
 
 def export(
@@ -205,16 +197,6 @@ def export(
             raise InputError(f"--to {target}: is there already; allowed is a new file, or NAME.nc")
         write_netcdf(path, target)
         typer.echo(target)
-
-
-def _check_free(to: Path) -> None:
-    """What a dataset replaces must be a dataset, and no results of a study."""
-    from simdyn.inputs import InputError
-    from simdyn.store.files import META, identities
-
-    if os.path.lexists(to) and (identities(to) or not (to / META).is_file()):
-        raise InputError(f"--to {to}: is there already; allowed is a new folder, or a trajectory "
-                         "that `simdyn replay` wrote")  # fmt: skip
 
 
 def replay(
@@ -242,7 +224,7 @@ def replay(
     with guard():
         from simdyn.inputs import InputError
         from simdyn.run.replay import replay as play
-        from simdyn.store import write_dataset
+        from simdyn.store import check_replaceable, write_dataset
 
         _, path = found(study_or_store, out, smoke)
         at: dict[str, str] = {}
@@ -254,7 +236,7 @@ def replay(
         if every < 1:
             raise InputError(f"every = {every}: allowed is an integer ≥ 1")
         if to is not None:
-            _check_free(to)
+            check_replaceable(to, "--to ")
         method = at.pop("method", None)
         course = play(path, at, method, every=every, replicates=replicates, threads=threads)
         print_course(course, as_json)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import math
 import re
 import signal
 import threading
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 MOST = 10_000  # cores of a job, or jobs: more are a slip of the finger
 # Compiled code lies on a disk of the node's own: shared file systems bear many small files badly.
 LOCAL_CACHE = 'export NUMBA_CACHE_DIR="${TMPDIR:-/tmp}/simdyn-${USER:-cache}"'
-WALLTIME = re.compile(r"(\d+-)?\d{1,3}:\d{2}(:\d{2})?")
-MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
+# Not shorter: "10:30" are hours to one reader, minutes to Slurm and PBS.
+WALLTIME = re.compile(r"(\d+-)?\d{1,3}:[0-5]\d:[0-5]\d")
+MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])i?B", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Jobs:
     memory : str
         Of a job, "8GB".
     walltime : str
-        "hh:mm:ss".
+        "hh:mm:ss", or "d-hh:mm:ss".
     queue, account : str, optional
         Slurm's partition or PBS's queue, and whom to charge.
     """
@@ -47,7 +49,7 @@ class Jobs:
         if not 1 <= self.cores <= MOST:
             raise InputError(f"cores = {shown(self.cores)}: allowed is an integer from 1 to {MOST}")
         if not WALLTIME.fullmatch(self.walltime):
-            raise InputError(f"walltime = {self.walltime!r}: allowed is hh:mm:ss")
+            raise InputError(f"walltime = {self.walltime!r}: allowed is hh:mm:ss or d-hh:mm:ss")
         if self.hours == 0:
             raise InputError(f"walltime = {self.walltime!r}: allowed is a time > 0")
         if not MEMORY.fullmatch(self.memory) or not self.memory.strip("0. KMGTkmgtiIbB"):
@@ -60,10 +62,25 @@ class Jobs:
     @property
     def hours(self) -> float:
         """The walltime."""
+        hours, minutes, seconds = map(int, self.walltime_of_hours.split(":"))
+        return hours + minutes / 60 + seconds / 3600
+
+    @property
+    def walltime_of_hours(self) -> str:
+        """The walltime without days, as PBS wants it."""
         days, _, clock = self.walltime.rpartition("-")
-        parts = [int(part) for part in clock.split(":")]
-        hours, minutes, seconds = [*parts, 0, 0][:3]
-        return 24 * int(days or 0) + hours + minutes / 60 + seconds / 3600
+        hours, _, rest = clock.partition(":")
+        return f"{24 * int(days or 0) + int(hours):02}:{rest}"
+
+    @property
+    def memory_of_slurm(self) -> str:
+        """The memory as Slurm wants it: an integer and a letter."""
+        found = MEMORY.fullmatch(self.memory)
+        assert found is not None
+        number, letter = found[1], found[2].upper()
+        if "." in number and letter != "K":
+            return f"{math.ceil(1024 * float(number))}{'KMGT'['KMGT'.index(letter) - 1]}"
+        return f"{math.ceil(float(number))}{letter}"
 
 
 def _needed() -> Any:
@@ -143,9 +160,10 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
     except ImportError:
         raise InputError(f"--{system} needs dask-jobqueue: pip install '.[cluster]'") from None
     classes = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
+    walltime = jobs.walltime if system == "slurm" else jobs.walltime_of_hours
     # Any port for the dashboard: Dask's usual one may be taken, and then it warns.
     return classes[system](
-        cores=jobs.cores, processes=jobs.cores, memory=jobs.memory, walltime=jobs.walltime,
+        cores=jobs.cores, processes=jobs.cores, memory=jobs.memory, walltime=walltime,
         queue=jobs.queue, account=jobs.account, job_name=f"simdyn-{system}",
         job_script_prologue=[LOCAL_CACHE], scheduler_options={"dashboard_address": ":0"},
     )  # fmt: skip

@@ -2,9 +2,9 @@
 
 from simdyn.store.core import Store, open_group, open_study
 from simdyn.store.differences import study_differences
-from simdyn.store.results import export, open_results, write_dataset
+from simdyn.store.results import check_replaceable, export, open_results, write_dataset
 
 __all__ = [
-    "Store", "export", "open_group", "open_results", "open_study", "study_differences",
-    "write_dataset",
+    "Store", "check_replaceable", "export", "open_group", "open_results", "open_study",
+    "study_differences", "write_dataset",
 ]  # fmt: skip

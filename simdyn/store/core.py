@@ -94,7 +94,14 @@ class Store:
         return digest.digest()
 
     def write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep a block: its values, then its receipt."""
+        """Keep a block: its values, then its receipt.
+
+        Raises
+        ------
+        InputError
+            Where it cannot be written, or the store has become that of a larger study meanwhile.
+        """
+        self.check_still_its_own()
         with plainly(self.path, "written"):
             try:
                 self._write(block, arrays)
@@ -105,6 +112,20 @@ class Store:
         for name in self.study.variables:
             self._arrays[name][self._place(block, name)] = arrays[name]
         self._receipts[block.number] = np.frombuffer(self.receipt(block, arrays), np.uint8)
+
+    def check_still_its_own(self) -> None:
+        """Another run may have grown the store since it was opened: its blocks lie elsewhere then.
+
+        Raises
+        ------
+        InputError
+            Where the store is no longer this study's.
+        """
+        if not holds(self.path, self.study):
+            raise InputError(
+                f"{self.path}: holds this study no longer; where a larger one has taken it over, "
+                "with all that was done, run that one to go on"
+            )
 
     def read(self, block: Block) -> dict[str, np.ndarray]:
         """The values of a block as they are on disk."""

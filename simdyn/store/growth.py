@@ -194,6 +194,7 @@ def settle(store: Store) -> None:
     """When every block is done: remove what the store has grown from, and half-written files."""
     before = store.path / BEFORE
     with plainly(store.path, "written"), alone(store.path.parent):
+        store.check_still_its_own()
         for place in (before / META, before / RECEIPTS / META):
             with contextlib.suppress(OSError):
                 place.unlink()  # killed from here on, what is left is no store and never mended

@@ -16,7 +16,7 @@ from simdyn.inputs import InputError
 from simdyn.params import MODELS, TwoLayerCNN
 from simdyn.schema import INNER, OUTER, VARIABLES
 from simdyn.store.core import open_group
-from simdyn.store.files import OWN_ATTRS, intact, long, plainly
+from simdyn.store.files import META, OWN_ATTRS, identities, intact, long, plainly
 from simdyn.store.layout import with_plain_texts
 
 
@@ -27,9 +27,15 @@ def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
     ----------
     ds : xarray.Dataset
     path : path
-        What stands there is replaced. Opens with ``xarray.open_zarr``.
+        A dataset that stands there is replaced. Opens with ``xarray.open_zarr``.
+
+    Raises
+    ------
+    InputError
+        Where something else stands there.
     """
     path = Path(path)
+    check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:
@@ -40,6 +46,27 @@ def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
     finally:
         for left in (fresh, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def check_replaceable(path: Path, field: str = "") -> None:
+    """What a dataset replaces must be a dataset, and no results of a study.
+
+    Parameters
+    ----------
+    path : path
+    field : str
+        What a message begins with.
+
+    Raises
+    ------
+    InputError
+        Where something else stands there.
+    """
+    if os.path.lexists(path) and (identities(path) or not (path / META).is_file()):
+        raise InputError(
+            f"{field}{path}: is there already; allowed is a new folder, or a trajectory that "
+            "simdyn wrote"
+        )
 
 
 def open_results(path: str | Path) -> xr.Dataset:

@@ -77,8 +77,8 @@ def seconds(call: Callable[[], Any]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=1000, help="1000 make about a minute")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4000, help="4000 make about a minute")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--million", action="store_true", help="10⁶ points instead (ten minutes)")
     parser.add_argument("--plan", action="store_true", help="planning of 10⁷ points instead")
     chosen = parser.parse_args()
@@ -112,9 +112,10 @@ def minute(folder: Path, epochs: int, repeats: int) -> None:
                 seconds(lambda k=k: run_study(study, folder / f"d{k}.zarr", client=client)),
             ))  # fmt: skip
             print("  kernels {:.2f} s, threads {:.2f} s, Dask {:.2f} s".format(*rows[-1]))
-    alone, threads, dask = np.median(np.array(rows), axis=0)
-    print(f"two threads with the store over the bare kernels: {threads / alone:.3f}")
-    print(f"two Dask workers over two threads: {dask / threads:.3f}")
+    alone, threads, dask = np.array(rows).T
+    for name, ratios in (("two threads with the store over the bare kernels", threads / alone),
+                         ("two Dask workers over two threads", dask / threads)):  # fmt: skip
+        print(f"{name}: {np.median(ratios):.3f}, each time {np.round(np.sort(ratios), 3)}")
     print(f"start of the cluster {started:.1f} s, its first study (kernels loaded) {warm:.1f} s")
 
 
