@@ -10,7 +10,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import psutil
+import xarray as xr
 
 # A study of WORK epochs; 3000 make about two seconds on two cores.
 STUDY = """
@@ -48,6 +50,14 @@ def write_study(folder: Path, epochs: int, name: str = "killed") -> Path:
     path = folder / f"{name}.toml"
     path.write_text(STUDY.replace("EPOCHS", str(epochs)))
     return path
+
+
+def same(one: xr.Dataset, other: xr.Dataset) -> None:
+    """Equal labels and, bit for bit, equal values."""
+    assert list(one.data_vars) == list(other.data_vars)
+    for name in other.variables:
+        assert one[name].dims == other[name].dims
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
 
 
 def command(*words: object, cwd: Path, before: str = "", **env: str) -> subprocess.Popen[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import COUNTING, Cluster, blocks_begun, command, run_through_chaos, write_study
+from chaos import COUNTING, Cluster, blocks_begun, command, run_through_chaos, same, write_study
 
 from simdyn import open_results
 from simdyn.store import Store
@@ -18,24 +18,6 @@ from simdyn.store.audit import audit
 from simdyn.study import load_study
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Dask's own
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of about two seconds."""
-    return write_study(tmp_path_factory.mktemp("study"), 3000)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(file: Path) -> xr.Dataset:
-    return load_study(file).run()
-
-
-def same(one: xr.Dataset, other: xr.Dataset) -> None:
-    """Equal labels and, bit for bit, equal values."""
-    assert list(one.data_vars) == list(other.data_vars)
-    for name in other.variables:
-        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
 
 
 def whole(file: Path, store: Path) -> None:

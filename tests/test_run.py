@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import command, write_study
+from chaos import command, same, write_study
 
 from simdyn import open_results, simulation
 from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_block, run_study
 from simdyn.schema import SCALARS
-from simdyn.study import Study, load_study
+from simdyn.study import Study
 
 
 def study(**changes: Any) -> Study:
@@ -37,14 +37,6 @@ def study(**changes: Any) -> Study:
 @pytest.fixture(scope="module")
 def expected() -> xr.Dataset:
     return study().run(threads=1)
-
-
-def same(one: xr.Dataset, other: xr.Dataset) -> None:
-    """Equal labels and, bit for bit, equal values."""
-    assert list(one.data_vars) == list(other.data_vars)
-    for name in other.variables:
-        assert one[name].dims == other[name].dims
-        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
 
 
 class Heard(Silent):
@@ -190,20 +182,6 @@ def test_run_study__an_unexpected_exception_stops_the_kernels_at_once(
     monkeypatch.setattr("simdyn.run.block.run_replicates", run_replicates)
     with pytest.raises(KeyboardInterrupt):  # and not in the hours that a billion epochs take
         made.run(threads=3)
-
-
-# -- killed and gone on --------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of about two seconds."""
-    return write_study(tmp_path_factory.mktemp("study"), 3000)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(file: Path) -> xr.Dataset:
-    return load_study(file).run()
 
 
 # -- Ctrl-C --------------------------------------------------------------------------------------

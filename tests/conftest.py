@@ -1,0 +1,21 @@
+"""What several test files share: a study to be interrupted, killed or filled up."""
+
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from chaos import write_study
+
+from simdyn.study import load_study
+
+
+@pytest.fixture(scope="session")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of about two seconds."""
+    return write_study(tmp_path_factory.mktemp("study"), 3000)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(file: Path) -> xr.Dataset:
+    """Its results."""
+    return load_study(file).run()
