@@ -35,19 +35,27 @@ class Source(NamedTuple):
 def load(data: ImageData) -> Source:
     """The images behind a set of parameters; a file is read again only where it has changed.
 
+    A store brings the images of its study along; then no file is read.
+
     Raises
     ------
     InputError
         One line that names the file or the array, and what is allowed.
     """
+    brought = data.brought.get((data.source, data.images, data.labels))
+    found: Source | None = brought() if brought is not None else None
+    if found is not None:
+        return found
     if data.source == DIGITS:
         return _digits()
     try:
         stamp = Path(data.source).stat()
     except (OSError, ValueError) as problem:
         what = getattr(problem, "strerror", None) or problem
+        beside = "" if brought is None else ", for what the store has kept of it is damaged"
         raise InputError(
             f'source = {data.source!r}: {what}; allowed is "digits" or the path of an .npz file'
+            f"{beside}"
         ) from None
     return _file(data.source, data.images, data.labels, (stamp.st_mtime_ns, stamp.st_size))
 
@@ -109,10 +117,15 @@ def _source(images: Any, labels: Any, where: str, name: str, label_name: str) ->
     labels = labels.astype(np.int64)
     if images.ndim == 3:
         images = images[..., None]
+    return Source(images, labels, digest_of(images, labels))
+
+
+def digest_of(images: Floats, labels: npt.NDArray[np.int64]) -> str:
+    """SHA-256 of images and labels."""
     digest = hashlib.sha256(repr(images.shape).encode())
     digest.update(np.ascontiguousarray(images).tobytes())
     digest.update(labels.tobytes())
-    return Source(images, labels, digest.hexdigest())
+    return digest.hexdigest()
 
 
 # -- cutting and splitting -----------------------------------------------------------------------

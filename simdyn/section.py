@@ -131,7 +131,9 @@ def data_section(data: Any) -> Section:
     fields = dict(data) if isinstance(data, Mapping) else data
     owner: type[Data] = SignalNoiseData
     if isinstance(fields, dict) and "model" in fields:
-        owner = check_model("data.model", fields.pop("model"))
+        model = fields.pop("model")
+        is_law = isinstance(model, type) and issubclass(model, Data)
+        owner = model if is_law else check_model("data.model", model)
     return Section.make("data", owner, fields)
 
 

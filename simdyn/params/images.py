@@ -1,6 +1,7 @@
 """Real images in two classes, cut to patches, with Gaussian noise patches beside them."""
 
-from typing import ClassVar, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -42,6 +43,8 @@ class ImageData(Data):
     """
 
     model: ClassVar[str] = "images"
+    # Sources that need no file, by (source, images, labels): how to read them; None where it fails.
+    brought: ClassVar[Mapping[tuple[str, ...], Callable[[], Any]]] = {}
 
     n_samples: Whole = required(
         "n", "training samples", "an integer from 2 to 2**31", ge=2, le=2**31
@@ -68,3 +71,13 @@ class ImageData(Data):
         if self.positive == self.negative:
             raise ValueError(f"negative = {self.negative}: allowed is another class than positive")
         return self
+
+    @classmethod
+    def bringing(cls, sources: Mapping[tuple[str, ...], Callable[[], Any]]) -> type["ImageData"]:
+        """The same law of data, with sources that it need not look for in files."""
+
+        class Bringing(cls):  # type: ignore[misc, valid-type]
+            brought: ClassVar[Mapping[tuple[str, ...], Callable[[], Any]]] = sources
+
+        Bringing.__name__ = Bringing.__qualname__ = cls.__name__
+        return Bringing

@@ -28,6 +28,7 @@ from simdyn.store.differences import growth, study_differences
 from simdyn.store.files import KIND, META, PARTIAL, RECEIPTS, identities, intact, long, plainly
 from simdyn.store.layout import lay_out
 from simdyn.store.log import LogEntry
+from simdyn.store.sources import kept_sources
 from simdyn.study import Study
 
 SHA256 = f"{RECEIPTS}/sha256"
@@ -304,4 +305,5 @@ def _told(path: Path, given: Mapping[str, Any]) -> Study:
         for name, values in physics["space"].items()
         if name not in ("zip", "where")
     }
-    return Study.from_physics(physics, axes, str(given.get("title", "study")))
+    title = str(given.get("title", "study"))
+    return Study.from_physics(physics, axes, title, kept_sources(path))

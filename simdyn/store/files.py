@@ -10,7 +10,7 @@ from typing import Any
 from simdyn.inputs import InputError
 
 KIND = "simdyn results"
-RECEIPTS, BEFORE, LOG = "receipts", "before", "log"
+RECEIPTS, BEFORE, LOG, SOURCES = "receipts", "before", "log", "sources"
 META = "zarr.json"
 PARTIAL = ".partial"  # how names of files end that are not yet in their place
 # What a store says of itself, beside what a dataset carries; kept twice, at its root and with the

@@ -18,6 +18,7 @@ from zarr.storage import MemoryStore
 from simdyn.blocks import Blocks
 from simdyn.schema import VARIABLES
 from simdyn.store.files import KIND, LOG, META, RECEIPTS
+from simdyn.store.sources import keep_sources
 from simdyn.study import Study
 
 
@@ -45,6 +46,7 @@ def lay_out(place: Path | MemoryStore, study: Study, block_shape: Sequence[int])
     count = len(Blocks(study.lengths, block_shape))
     _create(receipts, "sha256", (count, 32), (1, 32), "uint8", ("block", "byte"), {})
     group.create_group(LOG)
+    keep_sources(group, study)
 
 
 def _create(

@@ -4,7 +4,7 @@ import copy
 import functools
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,16 +150,22 @@ class Study:
 
     @classmethod
     def from_physics(
-        cls, physics: Mapping[str, Any], axes: Mapping[str, Any], name: str
-    ) -> "Study":
-        """The study that has these physics, from the values of its axes; it has no figure."""
+        cls, physics: Mapping[str, Any], axes: Mapping[str, Any], name: str,
+        sources: Mapping[tuple[str, ...], Callable[[], Any]] | None = None,
+    ) -> "Study":  # fmt: skip
+        """The study that has these physics, from the values of its axes; it has no figure.
+
+        Images come from `sources` where they are there, as `ImageData.bringing` takes them.
+        """
+        data = dict(physics["data"])
         rules = {key: value for key, value in physics["space"].items() if key not in axes}
         record = {key: value for key, value in physics["record"].items() if value is not None}
-        if not issubclass(MODELS[physics["data"]["model"]], DrawnData):
+        if not issubclass(MODELS[data["model"]], DrawnData):
+            data["model"] = ImageData.bringing(sources or {})
             for key in ("test_estimator", "test_draws"):  # told there, and not to be asked for
                 record.pop(key, None)
         return cls(
-            physics["data"], physics["network"], physics["methods"], {**axes, **rules},
+            data, physics["network"], physics["methods"], {**axes, **rules},
             replicates=physics["replicates"], seed=physics["seed"],
             record=made("record", Record, record), name=name,
         )  # fmt: skip
@@ -209,7 +215,7 @@ class Study:
     def _physics(self, kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """The physics with all `fields`, or the `essential` ones, of each section."""
         space = self.space
-        contents = {"contents": self._contents()} if self.data_law is ImageData else {}
+        contents = {"contents": self._contents()} if self.sources else {}
         record = {**record, "variables": list(self.variables), **self._testing}
         return {
             "data": {"model": self.data_law.model, **getattr(space.data, kind)},
@@ -246,10 +252,33 @@ class Study:
         """SHA-256 of each source of images."""
         from simdyn.images import load
 
+        return [load(data).digest for data in self.sources]
+
+    @property
+    def sources(self) -> list[ImageData]:
+        """Data that name each source of images once; none where there are no images."""
+        if not issubclass(self.data_law, ImageData):
+            return []
         data = self.first_point.data
         assert isinstance(data, ImageData)
-        sources = map(str, self.space.axes.get("source", [data.source]))
-        return [load(data.replace(source=source)).digest for source in sources]
+        names = ("source", "images", "labels")
+        columns = self._data_values(*names)
+        return [data.replace(**dict(zip(names, told, strict=True)))
+                for told in dict.fromkeys(zip(*columns, strict=True))]  # fmt: skip
+
+    @property
+    def classes(self) -> list[int]:
+        """Labels of the images that are used."""
+        return sorted(set().union(*map(set, self._data_values("positive", "negative"))))
+
+    def _data_values(self, *names: str) -> list[list[Any]]:
+        """Values of fields of the data, over the dims along which any of them varies."""
+        fields = [(self.space.data, name) for name in names]
+        dims = self.space.dims_behind(fields)
+        shape = tuple(self.space.axes[dim].size for dim in dims)
+        columns = self.space.fields(fields, dims)
+        return [np.broadcast_to(column.values, shape).ravel().tolist()
+                for column in columns if column is not None]  # fmt: skip
 
     @functools.cached_property
     def fingerprint(self) -> str:
