@@ -132,6 +132,24 @@ def test_run__read_only_folder_is_one_line(tmp_path: Path) -> None:
 
 
 @needs_modes
+def test_store__what_cannot_be_read_is_not_called_missing(tmp_path: Path) -> None:
+    file = write_study(tmp_path, 20)
+    command("run", file, cwd=tmp_path).communicate(timeout=120)
+    store = tmp_path / "results" / "killed.zarr"
+    for place in (store / "receipts" / "sha256" / "c", store / "margin"):
+        place.chmod(0)
+        try:
+            for words in (("status", store), ("status", file), ("export", store)):
+                done = held_to_modes(*words, cwd=tmp_path)
+                if words[0] == "export" or place.name == "c":
+                    assert (done.returncode, done.stdout) == (2, ""), words
+                    assert len(done.stderr.splitlines()) == 1, done.stderr
+                    assert "cannot be read: Permission denied" in done.stderr
+        finally:
+            place.chmod(0o755)
+
+
+@needs_modes
 def test_store__read_only_can_be_looked_at_and_not_run(tmp_path: Path, expected: Path) -> None:
     file = write_study(tmp_path, 20)
     command("run", file, cwd=tmp_path).communicate(timeout=120)

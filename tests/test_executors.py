@@ -217,6 +217,7 @@ def test_dask__points_that_kill_their_workers_are_found_and_marked(
     assert any("looking for the points to blame" in note for note in heard.notes)
     run_study(study(), path, threads=1, progress=(again := Heard()))
     assert again.fresh == 0  # a failed point is done
+    assert ["2 point(s) failed before" in note for note in again.notes] == [True]
     retried = run_study(study(), path, threads=1, retry_failed=True, progress=(again := Heard()))
     assert again.fresh > 0
     for name in expected.data_vars:
@@ -315,6 +316,17 @@ def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
     assert all(store.is_done(block) for block in store.blocks)
 
 
+def test_plan__sbatch_of_a_link_with_an_odd_name(tmp_path: Path) -> None:
+    (tmp_path / "my study #1 %j.toml").symlink_to(write_study(tmp_path, 10))
+    process = command("plan", "my study #1 %j.toml", "--nominal", "--sbatch", cwd=tmp_path)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "#SBATCH --job-name=simdyn-my_study__1__j\n" in out
+    assert "#SBATCH --output=simdyn-my_study__1__j-%A_%a.log\n" in out
+    assert f"worker '{tmp_path}/my study #1 %j.toml' --shard" in out
+    assert f"\ncd {tmp_path}\n" in out  # a study may name images from there
+
+
 def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
     words = ("--cores", 4, "--queue", "short", "--account", "theory", "--walltime", "02:00:00")
     slurm, pbs = script(tmp_path, "--slurm", *words), script(tmp_path, "--pbs", *words)
@@ -340,7 +352,10 @@ def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
         (("--cores", 0), "cores = 0: allowed is an integer from 1 to 10000"),
         (("--queue", "a b; rm"), "queue = 'a b; rm': allowed are letters"),
         (("--slurm", "--pbs"), "allowed is one of them"),
-        (("--sbatch", "--shards", 0), "shards = 0: allowed is an integer from 1"),
+        (("--sbatch", "--shards", 0), "shards = 0: allowed is an integer from 1 to 48"),
+        (("--sbatch", "--shards", 49), "shards = 49: allowed is an integer from 1 to 48"),
+        (("--shards", 3), "--shards 3: allowed with --sbatch"),
+        (("--sbatch", "--json"), "--json: allowed without --sbatch"),
     ],
 )
 def test_plan__jobs_that_are_none(tmp_path: Path, words: tuple[object, ...], message: str) -> None:
@@ -363,6 +378,36 @@ def test_jobs__hours() -> None:
 )
 def test_jobs__memory_of_slurm_is_an_integer(given: str, wanted: str) -> None:
     assert Jobs(memory=given).memory_of_slurm == wanted
+
+
+@pytest.mark.parametrize("answer", [None, "invalid partition"])
+def test_run__jobs_that_cannot_be_submitted(tmp_path: Path, answer: str | None) -> None:
+    file, commands = write_study(tmp_path, 10), tmp_path / "commands"
+    commands.mkdir()
+    if answer:
+        (commands / "sbatch").write_text(f"#!/bin/sh\necho {answer} >&2\nexit 1\n")
+        (commands / "sbatch").chmod(0o755)
+    process = command("run", file, "--slurm", cwd=tmp_path, PATH=f"{commands}:/usr/bin:/bin")
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out, len(errors.splitlines())) == (2, "", 1), errors
+    assert errors.startswith("simdyn: --slurm: jobs cannot be submitted here: ")
+    assert (answer or "sbatch") in errors
+    assert not (tmp_path / "results").exists()
+
+
+def test_run_study__clients_that_are_none(tmp_path: Path) -> None:
+    with open_client("local:1") as closed:
+        pass
+    for client in ("tcp://here:8786", closed, object()):
+        with pytest.raises(InputError, match=r"client = .*: allowed is a distributed\.Client"):
+            run_study(study(), tmp_path / "one.zarr", client=client)  # type: ignore[arg-type]
+    assert not (tmp_path / "one.zarr").exists()
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:8786", "ucx://127.0.0.1:8786", "x://y:1"])
+def test_open_client__protocols_that_cannot_be_spoken(address: str) -> None:
+    with pytest.raises(InputError, match="no scheduler answers"), open_client(address):
+        pass
 
 
 def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from simdyn import open_results
 from simdyn.blocks import Blocks
 from simdyn.cli import app
 from simdyn.inputs import InputError
-from simdyn.params import SAM, SGD, ImageData, Record
+from simdyn.params import SAM, SGD, ImageData, PhaseDiagram, Record
 from simdyn.run import MASKED, run_study
 from simdyn.run.price import price
 from simdyn.run.replay import find_point, replay
@@ -110,7 +110,7 @@ def test_replay__values_of_another_machine_are_told(tmp_path: Path) -> None:
         ({"dimension": "x", "signal_norm": 0}, "sgd", "dimension = 'x': allowed is one of"),
         ({"dimensions": 20}, "sgd", "dimensions: no such axis; did you mean 'dimension'?"),
         ({"dimension": 20, "signal_norm": 0}, "adam", "method = 'adam'"),
-        ({"dimension": 20, "signal_norm": 0}, None, "method = None: Allowed: sgd, sam"),
+        ({"dimension": 20, "signal_norm": 0}, None, "method is missing; allowed is one of sgd, "),
     ],
 )
 def test_replay__points_that_are_none(
@@ -135,6 +135,8 @@ def test_find_point__axes_that_go_together() -> None:
     assert find_point(made, {"dimension": 30}) == (1,)
     assert find_point(made, {"signal_norm": 1}) == (2,)
     assert find_point(made, {"dimension": 30, "signal_norm": 0.5}) == (1,)
+    with pytest.raises(InputError, match="2 points have this value; give dimension, too"):
+        find_point(made, {"signal_norm": 0.5})
     with pytest.raises(InputError, match="no point has these values together"):
         find_point(made, {"dimension": 30, "signal_norm": 1.0})
 
@@ -194,6 +196,74 @@ def test_status__counts_from_the_store_alone(tmp_path: Path) -> None:
     code, out, _ = call("status", path, "--watch", "--every", "0.1")
     assert code == 0
     assert out == "played: 36 runs done, 0 of them failed, 0 waiting\n"
+
+
+def test_status__watch_in_json_and_while_the_study_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simdyn.cli import stores
+
+    path = tmp_path / "played.zarr"
+    run_study(study(), path, shard=(1, 2))
+    looks = []
+
+    def sleep(_: float) -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            run_study(study(replicates=4), path, shard=(1, 2))
+
+    monkeypatch.setattr(stores.time, "sleep", sleep)
+    code, out, errors = call("status", path, "--watch", "--json")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert len(told) == 2
+    assert told[0]["runs"] == 36
+    assert 0 < told[0]["waiting"] < 36
+    assert (code, len(errors.splitlines())) == (2, 1)
+    assert "holds this study no longer" in errors
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_replay_plot_export__name_the_block_that_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    figure = PhaseDiagram(x="dimension", y="signal_norm", compare=("sgd", "sam"))
+    made, path = study(figure=figure), tmp_path / "results" / "played.zarr"
+    run_study(made, path)
+    monkeypatch.setattr("simdyn.cli.studies.load", lambda *_: made)
+    assert call("plot", "played.toml")[0] == 0
+    block = Store(path, made).blocks.holding((2, 1, 0))
+    file = path / Store(path, made).pieces(made.blocks[block])["test_error"]
+    if gone:
+        file.unlink()
+    else:
+        file.write_bytes(b"x" + file.read_bytes()[1:])
+    at = ("dimension=40", "signal_norm=1", "method=sgd")
+    for words in (("plot", "played.toml"), ("replay", path, *at), ("export", path)):
+        code, _, errors = call(*words)
+        assert (code, len(errors.splitlines())) == (2, 1), (words, errors)
+        assert f"block {block} is damaged: " in errors
+        assert ("is missing" in errors) == gone
+    assert call("replay", path, "dimension=20", *at[1:])[0] == 0  # another block
+    assert not (tmp_path / "results" / "played.nc").exists()
+
+
+def test_export__keeps_the_whole_name(tmp_path: Path) -> None:
+    run_study(study(), tmp_path / "run.v1")
+    assert call("export", tmp_path / "run.v1")[1] == f"{tmp_path / 'run.v1.nc'}\n"
+
+
+def test_display__runs_done_again_count_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from simdyn.cli.progress import Display
+
+    display = Display("played")
+    display.start(10, 8)
+    for _ in range(4):
+        display.again(2)
+        display.advance(2)
+    display.advance(2)
+    assert "10/10 (100%)" in capsys.readouterr().err
+    assert (display.done, display.fresh) == (10, 10)
 
 
 def test_status__tells_the_causes_of_failures(

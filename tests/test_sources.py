@@ -12,12 +12,23 @@ from chaos import same
 from simdyn import open_results
 from simdyn.inputs import InputError
 from simdyn.params import SGD, ImageData, TwoLayerCNN
-from simdyn.run import run_study
+from simdyn.run import Silent, run_study
 from simdyn.run.dask import do_block
 from simdyn.run.replay import replay
 from simdyn.store import Store, open_study
 from simdyn.store.audit import audit
 from simdyn.study import Study
+
+
+class Heard(Silent):
+    """Notes of a run."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
 
 NET = TwoLayerCNN(n_filters=2, init_std=0.05)
 DATA: dict[str, Any] = {"model": "images", "n_samples": 6, "patch_size": 2, "positive": 0,
@@ -108,6 +119,16 @@ def test_run__other_images_under_the_same_name_are_refused(folder: Path) -> None
         run_study(study(), path)
     assert open_study(path).fingerprint != study().fingerprint  # it has its own
     assert replay(path, {"noise_std": 0.5}).attrs["replayed"] > 0
+
+
+def test_run__a_longer_axis_of_sources_keeps_what_is_done(folder: Path) -> None:
+    path, larger = folder / "kept.zarr", study(source=["two.npz", "one.npz"])
+    run_study(study(source=["one.npz"]), path)
+    heard = Heard()
+    results = run_study(larger, path, progress=heard)
+    same(results, study(source=["two.npz", "one.npz"]).run())
+    assert "the study has grown; what was done is kept" in heard.notes
+    assert audit(path, larger).findings == ()
 
 
 def test_run__a_store_of_before_gets_its_images(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: parse, call, print."""
 
 import io
+import logging
 import sys
 
 import typer
@@ -43,4 +44,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without σ shows ?, not a traceback
             stream.reconfigure(errors="replace")
+    # Reading that Zarr breaks off is told in one line; asyncio would tell it of every chunk.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     app()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -75,6 +76,11 @@ def plan(
         asked = Jobs(cores, memory, walltime, queue, account)
         if sum((sbatch, slurm, pbs)) > 1:
             raise InputError("--sbatch, --slurm, --pbs: allowed is one of them")
+        if as_json and (sbatch or slurm or pbs):
+            raise InputError("--json: allowed without --sbatch, --slurm and --pbs, which print a "
+                             "script")  # fmt: skip
+        if shards is not None and not sbatch:
+            raise InputError(f"--shards {shards}: allowed with --sbatch")
         if slurm or pbs:
             with job_cluster("slurm" if slurm else "pbs", asked) as cluster:
                 typer.echo(cluster.job_script(), nl=False)
@@ -146,8 +152,10 @@ def _shards(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
     from simdyn.inputs import InputError
 
     if wanted is not None:
-        if not 1 <= wanted <= 10**6:
-            raise InputError(f"shards = {wanted}: allowed is an integer from 1 to 10**6")
+        if not 1 <= wanted <= blocks:
+            raise InputError(
+                f"shards = {wanted}: allowed is an integer from 1 to {blocks}, the study's blocks"
+            )
         return wanted
     needed = math.ceil(left / 3600 / (jobs.cores * jobs.hours / 2))
     return max(1, min(needed, blocks, 1000))
@@ -160,12 +168,13 @@ def _batch_script(
     from simdyn.run.clusters import LOCAL_CACHE
 
     def quoted(path: Path) -> str:
-        return shlex.quote(str(path.resolve()))
+        return shlex.quote(str(path.absolute()))  # a link keeps its name: results bear it
 
+    name = re.sub(r"[^\w.+-]", "_", f"simdyn-{study.name}")  # Slurm knows no quotes here
     options = {
-        "job-name": f"simdyn-{study.name}", "array": f"1-{count}", "cpus-per-task": jobs.cores,
+        "job-name": name, "array": f"1-{count}", "cpus-per-task": jobs.cores,
         "mem": jobs.memory_of_slurm, "time": jobs.walltime,
-        "output": f"simdyn-{study.name}-%A_%a.log", "partition": jobs.queue,
+        "output": f"{name}-%A_%a.log", "partition": jobs.queue,
         "account": jobs.account, "signal": "B:TERM@60",  # to the script, which is the worker then
     }  # fmt: skip
     simdyn = Path(sys.executable).parent / "simdyn"
@@ -179,6 +188,7 @@ def _batch_script(
         *(f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None),
         "# Shards may run at once and again; when all are done, `simdyn run` draws the figure.",
         LOCAL_CACHE,
+        f"cd {quoted(Path())}",
         f"exec {' '.join(command)}",
     ]
     return "\n".join(lines) + "\n"

@@ -72,6 +72,10 @@ class Display:
             share = self.done / self.runs
             typer.echo(f"  {self.done:,}/{self.runs:,} ({share:.0%}), {self.rate()}", err=True)
 
+    def again(self, runs: int) -> None:
+        """So many runs that were there count as not done: they are computed once more."""
+        self.done -= runs
+
     def failed(self, place: str, cause: str) -> None:
         """A point failed; the study goes on."""
         self.failures += 1

@@ -36,7 +36,7 @@ def found(
     from simdyn.store.core import holds, refuse
     from simdyn.store.files import identities
 
-    if path.suffix != ".toml" and path.is_dir():
+    if path.suffix == ".zarr" or (path.suffix != ".toml" and path.is_dir()):
         return open_study(path), path
     study = load(path, smoke)
     place = store_path(study, out)
@@ -94,7 +94,7 @@ def status(
         study, path = found(study_or_store, out, smoke)
         tally = Tally(Store(path, study))
         if watch:
-            _watch(study, tally, every)
+            _watch(study, tally, every, as_json)
             return
         done, blocks = tally.look(), len(tally.seen)
         _report(study, path, tally, done, blocks, as_json)
@@ -124,18 +124,29 @@ def _report(
             typer.echo(f"    and {len(causes) - 5:,} more points (--json names them)")
 
 
-def _watch(study: "Study", tally: Tally, every: float) -> None:
+def _watch(study: "Study", tally: Tally, every: float, as_json: bool) -> None:
     """Look again and again until all is done."""
     began, first = time.monotonic(), None
     while True:
+        tally.store.check_still_its_own()
         done = tally.look()
         waiting = tally.counts[0]
         first = waiting if first is None else first
         rate = (first - waiting) / max(time.monotonic() - began, 1e-9)
+        left = waiting / rate if waiting and rate > 0 else None
+        if as_json:
+            report = {"study": study.name, "store": str(tally.store.path), "runs": study.runs,
+                      "waiting": waiting, "failed": tally.counts[4], "rate": rate,
+                      "seconds_left": left}  # fmt: skip
+            typer.echo(json.dumps(report))
+            if done == len(tally.seen):
+                return
+            time.sleep(every)
+            continue
         line = (f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[4]:,} of them "
                 f"failed, {waiting:,} waiting")  # fmt: skip
-        if waiting and rate > 0:
-            line += f"; {rate:,.0f} runs/s, {clock(waiting / rate)} left"
+        if left is not None:
+            line += f"; {rate:,.0f} runs/s, {clock(left)} left"
         ends = "\x1b[K\r" if sys.stdout.isatty() and done < len(tally.seen) else "\x1b[K\n"
         typer.echo(line + (ends if sys.stdout.isatty() else "\n"), nl=False)
         if done == len(tally.seen):
@@ -192,7 +203,7 @@ def export(
         from simdyn.store import export as write_netcdf
 
         _, path = found(study_or_store, out, smoke)
-        target = to or path.with_suffix(".nc")
+        target = to or path.with_name(f"{path.name.removesuffix('.zarr')}.nc")
         if os.path.lexists(target) and not (target.suffix == ".nc" and target.is_file()):
             raise InputError(f"--to {target}: is there already; allowed is a new file, or NAME.nc")
         write_netcdf(path, target)

@@ -217,7 +217,7 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
     """Draw a study's figure again from its results. Simulates nothing."""
     with guard():
         from simdyn.inputs import InputError
-        from simdyn.store import Store, open_group, open_results
+        from simdyn.store import Store, open_group, open_results, undamaged
 
         study = load(study_file, smoke)
         if study.figure is None:
@@ -225,9 +225,10 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
                 f'{study_file}: declares no [figure]; [figure] with x = "…" and y = "…", two swept '
                 "fields, makes one"
             )
-        _check_folders(study, out)
+        check_folders([out / "figures"])
         path = store_path(study, out)
         open_group(path)
-        Store(path, study)
-        for made in _draw(study, open_results(path), out):
+        with undamaged(Store(path, study)):
+            figures = _draw(study, open_results(path), out)
+        for made in figures:
             typer.echo(made)

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 MOST = 10_000  # cores of a job, or jobs: more are a slip of the finger
 # Compiled code lies on a disk of the node's own: shared file systems bear many small files badly.
-LOCAL_CACHE = 'export NUMBA_CACHE_DIR="${TMPDIR:-/tmp}/simdyn-${USER:-cache}"'
+# It is pickled, so a folder of this name must be one's own.
+LOCAL_CACHE = """\
+export NUMBA_CACHE_DIR="${TMPDIR:-/tmp}/simdyn-${USER:-cache}"
+mkdir -p -m 700 "$NUMBA_CACHE_DIR"
+[ -O "$NUMBA_CACHE_DIR" ] || NUMBA_CACHE_DIR=$(mktemp -d)"""
 # Not shorter: "10:30" are hours to one reader, minutes to Slurm and PBS.
 WALLTIME = re.compile(r"(\d+-)?\d{1,3}:[0-5]\d:[0-5]\d")
 MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])i?B", re.IGNORECASE)
@@ -56,8 +60,10 @@ class Jobs:
             raise InputError(f"memory = {self.memory!r}: allowed is a number and a unit, '8GB'")
         for name in ("queue", "account"):
             value = getattr(self, name)
-            if value is not None and not re.fullmatch(r"[\w.@:+-]+", value):
-                raise InputError(f"{name} = {value!r}: allowed are letters, digits and . _ - @ : +")
+            if value is not None and not re.fullmatch(r"[\w.@:+,-]+", value):
+                raise InputError(
+                    f"{name} = {value!r}: allowed are letters, digits and . , _ - @ : +"
+                )
 
     @property
     def hours(self) -> float:
@@ -129,7 +135,7 @@ def open_client(address: str) -> Iterator["Client"]:
         with _deaf_to_interrupts():
             cluster = distributed.LocalCluster(
                 n_workers=int(number), threads_per_worker=1, processes=True,
-                dashboard_address=None, silence_logs=logging.CRITICAL,
+                dashboard_address=":0", silence_logs=logging.CRITICAL,
             )  # fmt: skip
         with cluster, distributed.Client(cluster) as client:
             yield client
@@ -140,7 +146,7 @@ def open_client(address: str) -> Iterator["Client"]:
         )
     try:
         client = distributed.Client(address, timeout=5)
-    except (OSError, ValueError, TimeoutError) as problem:
+    except Exception as problem:  # protocols of others raise what they like
         raise InputError(f"dask = {address!r}: no scheduler answers: {problem}") from None
     with client:
         yield client
@@ -176,9 +182,16 @@ def open_jobs(system: str, jobs: Jobs, number: int) -> Iterator["Client"]:
         raise InputError(f"jobs = {shown(number)}: allowed is an integer from 1 to {MOST}")
     distributed = _needed()
     with job_cluster(system, jobs) as cluster:
+        # Not by `scale`, which submits later and raises in a thread where no one hears it.
+        for _ in range(number):
+            cluster.worker_spec.update(cluster.new_worker_spec())
         try:
-            cluster.scale(jobs=number)
-        except (OSError, RuntimeError) as problem:
-            raise InputError(f"--{system}: jobs cannot be submitted here: {problem}") from None
+            cluster.sync(cluster._correct_state)
+        except (OSError, RuntimeError, ValueError) as problem:
+            for job in cluster.workers.values():  # or the cluster will not close
+                job.status = distributed.core.Status.failed
+            raise InputError(
+                f"--{system}: jobs cannot be submitted here: {' '.join(str(problem).split())}"
+            ) from None
         with distributed.Client(cluster) as client:
             yield client

@@ -53,6 +53,10 @@ def run_study(
         The results; lazy where they are on disk.
     """
     threads, progress = check_threads(threads), progress or Silent()
+    if client is not None:
+        from simdyn.run.dask import check_client
+
+        check_client(client)
     if out is None:
         if client is not None or shard is not None:
             raise InputError("out = None: allowed on a cluster or for a shard is a path")
@@ -85,10 +89,14 @@ def _on_threads(worker: Worker, numbers: Iterator[int], threads: int) -> Iterato
             yield receipt
 
 
+def _runs(receipt: Receipt, worker: Worker) -> int:
+    """Trajectories of a block."""
+    return worker.sink.blocks[receipt.number].cells * len(worker.study.space.methods)
+
+
 def _tell(receipt: Receipt, worker: Worker, progress: Progress) -> None:
     """Report a block that is done now."""
-    cells = worker.sink.blocks[receipt.number].cells
-    progress.advance(cells * len(worker.study.space.methods))
+    progress.advance(_runs(receipt, worker))
     causes = {}
     if receipt.failures and not receipt.computed and isinstance(worker.sink, Store):
         causes = failures(worker.sink.path)
@@ -137,23 +145,29 @@ def _heard(
     """Report receipts as they come, and note in the log who computed; returns their number."""
     store = worker.sink
     assert isinstance(store, Store)
-    log, count, computed, seconds = None, 0, 0, 0.0
+    log, count, computed, seconds, failed = None, 0, 0, 0.0, 0
     try:
         for receipt in receipts:
             count += 1
             if receipt.computed:
                 log = log or store.open_log(**about)
                 computed, seconds = computed + 1, seconds + receipt.seconds
-                if receipt.number in left and not worker.retry:
-                    progress.note(f"block {receipt.number} was damaged: computed again")
+                if receipt.number in left:
+                    progress.again(_runs(receipt, worker))
+                    if not worker.retry:
+                        progress.note(f"block {receipt.number} was damaged: computed again")
                 if "scheduler" not in about:  # else the worker has noted them
                     for failure in receipt.failures:
                         log.failed(*failure)
             elif receipt.number in left:
+                failed += len(receipt.failures)
                 continue
             # A block that someone else has kept meanwhile is news, too.
             _tell(receipt, worker, progress)
     finally:
         if log is not None:
             log.close(computed, seconds)
+    if failed:
+        progress.note(f"{failed:,} point(s) failed before, and are left as they are; "
+                      "`simdyn status` tells why, --retry-failed computes them again")  # fmt: skip
     return count

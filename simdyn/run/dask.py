@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simdyn.inputs import InputError
+from simdyn.inputs import InputError, shown
 from simdyn.run.block import Receipt, Worker, prepare_kernels
 from simdyn.run.progress import Progress
 from simdyn.store import Store, open_study
@@ -266,6 +266,22 @@ def _replace_lost(client: "Client", there: int) -> None:
         cluster.scale(jobs=len(wanted))
     else:
         cluster.scale(len(wanted))
+
+
+def check_client(client: Any) -> None:
+    """Only a client that is running, and is not asynchronous, can be given work.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    running = getattr(client, "status", None) == "running" and hasattr(client, "nthreads")
+    if not running or getattr(client, "asynchronous", False):
+        raise InputError(
+            f"client = {shown(client)}: allowed is a distributed.Client that is running, and not "
+            "asynchronous"
+        )
 
 
 def describe(client: "Client") -> dict[str, Any]:

@@ -15,6 +15,9 @@ class Progress(Protocol):
     def advance(self, runs: int) -> None:
         """So many runs more."""
 
+    def again(self, runs: int) -> None:
+        """So many runs that were there count as not done: they are computed once more."""
+
     def failed(self, place: str, cause: str) -> None:
         """A point failed; the study goes on."""
 
@@ -32,6 +35,9 @@ class Silent:
         """Say nothing."""
 
     def advance(self, runs: int) -> None:
+        """Say nothing."""
+
+    def again(self, runs: int) -> None:
         """Say nothing."""
 
     def failed(self, place: str, cause: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from simdyn.inputs import InputError, check_replicates, nearest, shown
 from simdyn.run.block import MASKED
 from simdyn.simulation import simulate
-from simdyn.store import open_results, open_study
+from simdyn.store import Store, open_results, open_study, undamaged
 from simdyn.study import Study
 
 if TYPE_CHECKING:
@@ -22,12 +22,13 @@ def find_point(study: Study, at: Mapping[str, Any]) -> tuple[int, ...]:
     Parameters
     ----------
     at : dict of str to number or str
-        A value of every axis that has more than one; of axes that go together, one is enough.
+        A value of every axis that has more than one; of axes that go together, one is enough
+        where only one point has it.
 
     Raises
     ------
     InputError
-        Where an axis is missing or unknown, or has no such value.
+        Where an axis is missing or unknown, has no such value, or several points have it.
     """
     space = study.space
     for name in at:
@@ -49,6 +50,11 @@ def find_point(study: Study, at: Mapping[str, Any]) -> tuple[int, ...]:
             fits &= own
         if not fits.any():
             raise InputError(f"{', '.join(given)}: no point has these values together")
+        if fits.sum() > 1:
+            rest = ", ".join(name for name in names if name not in given)
+            raise InputError(
+                f"{', '.join(given)}: {fits.sum()} points have this value; give {rest}, too"
+            )
         index.append(int(np.argmax(fits)))
     return tuple(index)
 
@@ -109,6 +115,8 @@ def replay(
     methods = study.space.methods
     if method is None and len(methods) == 1:
         method = methods[0]
+    if method is None:
+        raise InputError(f"method is missing; allowed is one of {', '.join(methods)}")
     if method not in methods:
         raise InputError(f"method = {shown(method)}: {nearest(str(method), methods)}")
     if not study.space.wanted(index):
@@ -126,8 +134,11 @@ def replay(
         point.data, point.net, plan, seed=study.seed, replicates=count, record=record,
         threads=threads,
     )  # fmt: skip
-    stored = open_results(path).isel(dict(zip(study.space.dims, index, strict=True)))
-    stored = stored.sel({"method": method}).isel(replicate=slice(count))
+    store = Store(path, study)
+    own = {store.blocks.holding((*index, replicate)) for replicate in range(count)}
+    with undamaged(store, own):
+        stored = open_results(path).isel(dict(zip(study.space.dims, index, strict=True)))
+        stored = stored.sel({"method": method}).isel(replicate=slice(count)).load()
     course.attrs["replayed"] = _held_against(course, stored)
     return course
 

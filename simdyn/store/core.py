@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -161,7 +161,8 @@ class Store:
         """Which blocks have left a receipt, good or not, as booleans: from a listing, quickly."""
         there = np.zeros(len(self.blocks), dtype=bool)
         folder = self.path / SHA256 / "c"
-        with contextlib.suppress(OSError), os.scandir(folder) as found:
+        none = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with plainly(self.path, "read"), none, os.scandir(folder) as found:
             for entry in found:
                 if entry.name.isdecimal() and int(entry.name) < there.size:
                     there[int(entry.name)] = os.path.exists(f"{entry.path}/0")
@@ -182,6 +183,44 @@ class Store:
                 if name.endswith(PARTIAL):
                     with contextlib.suppress(OSError):
                         os.unlink(f"{folder}/{name}")
+
+
+@contextlib.contextmanager
+def undamaged(store: Store, numbers: Collection[int] | None = None) -> Iterator[None]:
+    """Where values are read: name the block that is damaged, where there is one.
+
+    Parameters
+    ----------
+    numbers : collection of int, optional
+        Blocks that are read; all where absent.
+
+    Raises
+    ------
+    InputError
+        Before anything is read, where a block that is done lacks a file, for what is missing reads
+        as NaN; where reading fails, for a block that does not fit its receipt.
+    """
+    done = np.flatnonzero(store.receipts()).tolist()
+    blocks = [store.blocks[k] for k in done if numbers is None or k in numbers]
+    for block in blocks:
+        for file in store.pieces(block).values():
+            if not os.path.exists(store.path / file):
+                raise _damaged(store, block, f"{file} is missing")
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception:  # what a damaged chunk raises depends on where it is damaged
+        for block in blocks:
+            if not store.is_done(block):
+                raise _damaged(store, block, "its values do not fit its receipt") from None
+        raise
+
+
+def _damaged(store: Store, block: Block, what: str) -> InputError:
+    return InputError(
+        f"{store.path}: block {block.number} is damaged: {what}; `simdyn run STUDY` repairs it"
+    )
 
 
 def allocate(path: Path, study: Study, before: Path | None = None) -> None:

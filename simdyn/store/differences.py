@@ -72,6 +72,8 @@ def growth(old: Study, new: Study) -> Growth | None:
         return None
     if not _methods(old).items() <= _methods(new).items():
         return None
+    if not old.contents.items() <= new.contents.items():
+        return None
     places = []
     for name in old.space.dims:
         place = _places(_labels(old, name), _labels(new, name))

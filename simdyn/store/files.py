@@ -34,6 +34,8 @@ def intact(path: Path, but: type[Exception] = InputError) -> Iterator[None]:
         yield
     except (InputError, but):
         raise
+    except PermissionError as problem:
+        raise InputError(f"{path}: cannot be read: {problem.strerror}") from None
     except Exception as problem:
         name = type(problem).__name__
         raise InputError(

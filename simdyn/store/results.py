@@ -15,7 +15,7 @@ import xarray as xr
 from simdyn.inputs import InputError
 from simdyn.params import MODELS, TwoLayerCNN
 from simdyn.schema import INNER, OUTER, VARIABLES
-from simdyn.store.core import open_group
+from simdyn.store.core import Store, open_group, open_study, undamaged
 from simdyn.store.files import META, OWN_ATTRS, identities, intact, long, plainly
 from simdyn.store.layout import with_plain_texts
 
@@ -139,6 +139,9 @@ def export(path: str | Path, target: str | Path) -> None:
     """
     path, target = Path(path), Path(target)
     results = open_results(path)
+    study = open_study(path, strictly=False)  # numbers of another version are exported, too
+    ours = open_group(path).attrs.get("fingerprint") == study.fingerprint
+    whole = undamaged(Store(path, study)) if ours else contextlib.nullcontext()
     try:
         import h5netcdf  # noqa: F401
         import h5py  # noqa: F401
@@ -155,7 +158,7 @@ def export(path: str | Path, target: str | Path) -> None:
     with plainly(target, "written"):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with intact(path, but=OSError):
+            with intact(path, but=OSError), whole:
                 results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
             os.replace(fresh, target)
         finally:

@@ -215,7 +215,7 @@ class Study:
     def _physics(self, kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """The physics with all `fields`, or the `essential` ones, of each section."""
         space = self.space
-        contents = {"contents": self._contents()} if self.sources else {}
+        contents = {"contents": list(self.contents.values())} if self.sources else {}
         record = {**record, "variables": list(self.variables), **self._testing}
         return {
             "data": {"model": self.data_law.model, **getattr(space.data, kind)},
@@ -242,17 +242,19 @@ class Study:
 
     @property
     def essence(self) -> dict[str, Any]:
-        """The physics without axes, methods and replicates: what a growing study keeps."""
+        """The physics without axes, methods, replicates and images: what a growing study keeps."""
         physics = self._essential
         space = {key: physics["space"].get(key) for key in ("zip", "where")}
-        kept = {k: v for k, v in physics.items() if k not in ("space", "methods", "replicates")}
+        growing = ("space", "methods", "replicates", "contents")
+        kept = {k: v for k, v in physics.items() if k not in growing}
         return {**kept, **space}
 
-    def _contents(self) -> list[str]:
-        """SHA-256 of each source of images."""
+    @property
+    def contents(self) -> dict[tuple[str, str, str], str]:
+        """SHA-256 of each source of images, by what tells it."""
         from simdyn.images import load
 
-        return [load(data).digest for data in self.sources]
+        return {(at.source, at.images, at.labels): load(at).digest for at in self.sources}
 
     @property
     def sources(self) -> list[ImageData]:
