@@ -27,6 +27,14 @@ WALLTIME = re.compile(r"(\d+-)?\d{1,3}:[0-5]\d:[0-5]\d")
 MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])i?B", re.IGNORECASE)
 
 
+# What Dask's processes do for a dashboard that no one looks at takes a tenth of two cores.
+UNWATCHED = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Jobs:
     """Batch jobs, as their schedulers ask for them.
@@ -132,9 +140,11 @@ def open_client(address: str) -> Iterator["Client"]:
     if kind == "local":
         if not re.fullmatch(r"[1-9]\d{0,3}", number):
             raise InputError(f"dask = {address!r}: allowed is local:N with N from 1 to 9999")
-        with _deaf_to_interrupts():
+        import dask
+
+        with _deaf_to_interrupts(), dask.config.set(UNWATCHED):
             cluster = distributed.LocalCluster(
-                n_workers=int(number), threads_per_worker=1, processes=True,
+                n_workers=int(number), threads_per_worker=1, processes=True, memory_limit=0,
                 dashboard_address=":0", silence_logs=logging.CRITICAL,
             )  # fmt: skip
         with cluster, distributed.Client(cluster) as client:

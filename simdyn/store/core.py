@@ -141,10 +141,11 @@ class Store:
     def good(self, block: Block) -> dict[str, np.ndarray] | None:
         """The values of a block whose receipt fits them; None where there are none."""
         try:
-            kept = np.asarray(self._receipts[block.number]).tobytes()
             # A chunk that is missing reads as fill values, which may well be the right ones.
-            there = all((self.path / file).is_file() for file in self.pieces(block).values())
-            if any(kept) and there:
+            if not all((self.path / file).is_file() for file in self.pieces(block).values()):
+                return None
+            kept = np.asarray(self._receipts[block.number]).tobytes()
+            if any(kept):
                 values = self.read(block)
                 return values if kept == self.receipt(block, values) else None
         except Exception:  # what a damaged chunk raises depends on where it is damaged
