@@ -1,10 +1,10 @@
 """What a study costs beside its kernels: python tests/speed/overhead.py [--plan | --million].
 
 Prints, in one process and alternating, the time of a study of about a minute on two threads, with
-its store, over that of the bare kernels on two threads; and that of two Dask workers over that of
-two threads, the start of the cluster told apart. With --plan: 10⁷ points described, laid out,
-priced and cut into blocks. With --million: 10⁶ points of about a millisecond planned, run and
-stored through Dask, with the memory of the client.
+its store, over that of the kernels in it, and over that of the bare kernels on two threads; and
+that of two Dask workers over that of two threads, the start of the cluster told apart. With --plan:
+10⁷ points described, laid out, priced and cut into blocks. With --million: 10⁶ points of a
+millisecond or two planned, run and stored through Dask, with the memory of the client.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import resource
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from simdyn import bridge
 from simdyn.bridge import point_arguments, pointers_for
 from simdyn.kernels.point import run_point
 from simdyn.params import SAM, SGD
@@ -95,6 +97,32 @@ def main() -> int:
     return 0
 
 
+class KernelSeconds:
+    """Seconds of a core that a run spends in its kernels, told apart by the run itself.
+
+    The speed of a shared machine varies from minute to minute; within a run it is one.
+    """
+
+    def __init__(self) -> None:
+        self.spent = 0.0
+        self.lock = threading.Lock()
+
+    def run_point(self, *arguments: Any) -> Any:
+        began = time.thread_time()
+        result = run_point(*arguments)
+        with self.lock:
+            self.spent += time.thread_time() - began
+        return result
+
+    def over(self, call: Callable[[], Any]) -> float:
+        """Two cores' time of a call, over that of its kernels."""
+        self.spent, bridge.run_point = 0.0, self.run_point
+        try:
+            return 2.0 * seconds(call) / self.spent
+        finally:
+            bridge.run_point = run_point
+
+
 def minute(folder: Path, epochs: int, repeats: int) -> None:
     study = of_a_minute(epochs)
     prepare_kernels(study)
@@ -105,6 +133,11 @@ def minute(folder: Path, epochs: int, repeats: int) -> None:
         # Workers load kernels with their first block.
         warm = seconds(lambda: run_study(of_a_minute(1), folder / "warm.zarr", client=client))
         rows = []
+        inside = KernelSeconds()
+        own = [
+            inside.over(lambda k=k: run_study(study, folder / f"own{k}.zarr", threads=2))
+            for k in range(repeats)
+        ]
         for k in range(repeats):
             rows.append((
                 seconds(kernels),
@@ -113,7 +146,8 @@ def minute(folder: Path, epochs: int, repeats: int) -> None:
             ))  # fmt: skip
             print("  kernels {:.2f} s, threads {:.2f} s, Dask {:.2f} s".format(*rows[-1]))
     alone, threads, dask = np.array(rows).T
-    for name, ratios in (("two threads with the store over the bare kernels", threads / alone),
+    for name, ratios in (("two threads with the store over the kernels in it", np.array(own)),
+                         ("two threads with the store over the bare kernels", threads / alone),
                          ("two Dask workers over two threads", dask / threads)):  # fmt: skip
         print(f"{name}: {np.median(ratios):.3f}, each time {np.round(np.sort(ratios), 3)}")
     print(f"start of the cluster {started:.1f} s, its first study (kernels loaded) {warm:.1f} s")
