@@ -221,8 +221,8 @@ def test_packaging__every_folder_of_code_is_shipped() -> None:
 # Libraries of extras, and the rooms that may ask for them.
 OF_EXTRAS = {
     "sklearn": ("data", {"images"}), "distributed": ("cluster", {"run", "cli", "study"}),
-    "dask_jobqueue": ("cluster", {"run"}), "h5netcdf": ("netcdf", {"store"}),
-    "h5py": ("netcdf", {"store"}),
+    "dask": ("cluster", {"run"}), "dask_jobqueue": ("cluster", {"run"}),
+    "h5netcdf": ("netcdf", {"store"}), "h5py": ("netcdf", {"store"}),
 }  # fmt: skip
 
 
