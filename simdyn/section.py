@@ -125,7 +125,7 @@ class Section:
 
 
 def data_section(data: Any) -> Section:
-    """The law of the data; a table names its model, the paper's where it does not."""
+    """The law of the data; a table names its model, or has its class; the paper's where neither."""
     if isinstance(data, Data):
         return Section.make("data", type(data), data)
     fields = dict(data) if isinstance(data, Mapping) else data

@@ -141,6 +141,7 @@ def test_store__what_cannot_be_read_is_not_called_missing(tmp_path: Path) -> Non
         try:
             for words in (("status", store), ("status", file), ("export", store)):
                 done = held_to_modes(*words, cwd=tmp_path)
+                assert "Traceback" not in done.stderr
                 if words[0] == "export" or place.name == "c":
                     assert (done.returncode, done.stdout) == (2, ""), words
                     assert len(done.stderr.splitlines()) == 1, done.stderr

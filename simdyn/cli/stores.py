@@ -139,16 +139,13 @@ def _watch(study: "Study", tally: Tally, every: float, as_json: bool) -> None:
                       "waiting": waiting, "failed": tally.counts[4], "rate": rate,
                       "seconds_left": left}  # fmt: skip
             typer.echo(json.dumps(report))
-            if done == len(tally.seen):
-                return
-            time.sleep(every)
-            continue
-        line = (f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[4]:,} of them "
-                f"failed, {waiting:,} waiting")  # fmt: skip
-        if left is not None:
-            line += f"; {rate:,.0f} runs/s, {clock(left)} left"
-        ends = "\x1b[K\r" if sys.stdout.isatty() and done < len(tally.seen) else "\x1b[K\n"
-        typer.echo(line + (ends if sys.stdout.isatty() else "\n"), nl=False)
+        else:
+            line = (f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[4]:,} of "
+                    f"them failed, {waiting:,} waiting")  # fmt: skip
+            if left is not None:
+                line += f"; {rate:,.0f} runs/s, {clock(left)} left"
+            ends = "\x1b[K\r" if sys.stdout.isatty() and done < len(tally.seen) else "\x1b[K\n"
+            typer.echo(line + (ends if sys.stdout.isatty() else "\n"), nl=False)
         if done == len(tally.seen):
             return
         time.sleep(every)

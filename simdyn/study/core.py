@@ -215,7 +215,8 @@ class Study:
     def _physics(self, kind: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """The physics with all `fields`, or the `essential` ones, of each section."""
         space = self.space
-        contents = {"contents": list(self.contents.values())} if self.sources else {}
+        sums = list(self.contents.values())
+        contents = {"contents": sums} if sums else {}
         record = {**record, "variables": list(self.variables), **self._testing}
         return {
             "data": {"model": self.data_law.model, **getattr(space.data, kind)},
