@@ -150,7 +150,8 @@ def kernel_setting(data: DrawnData, net: TwoLayerCNN) -> Setting:
         data.n_samples, data.dimension, np.array(data.signals, dtype=np.float64),
         kernel_views(data.views), float(data.noise_scale), data.noise_vectors,
         float(data.noise_copies), int(data.added), float(data.label_flip),
-        int(data.noise == "orthogonal"), net.n_filters, float(net.init_std), kernel_model(net),
+        int(data.noise == "orthogonal"), net.n_filters, float(net.init_std),
+        int(net.init == "antisymmetric"), kernel_model(net),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from simdyn.bridge import (
 )
 from simdyn.inputs import InputError, check_seed, is_plain_number, shown
 from simdyn.kernels import problem as codes
-from simdyn.kernels.linear import inner_products, lower_factor
+from simdyn.kernels.linear import inner_products, lower_factor, scale_rows
 from simdyn.kernels.network import Model
 from simdyn.params import TwoLayerCNN, made
 from simdyn.schema import (
@@ -93,6 +93,8 @@ def initial_weights(
         unit = rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), shape)
     else:
         unit = rng.standard_normal(shape)
+    if net.init == "antisymmetric":
+        unit[:, 1] = unit[:, 0]
     return np.ascontiguousarray(net.init_std * unit.swapaxes(0, 1))
 
 
@@ -132,6 +134,11 @@ class _Vectors:
             np.array(self.rows, dtype=np.int64),
             np.array(self.signs, dtype=np.float64),
         )
+
+
+def _in_units(table: codes.Table, units: Floats) -> codes.Table:
+    """The same patches, made of rows that are divided by `units`."""
+    return table._replace(sign=table.sign * units[table.row])
 
 
 def _with_ones(patches: Floats) -> Floats:
@@ -296,9 +303,10 @@ class Problem:
             points = points if bias is None else _with_ones(points)
             tested = _Vectors()
             table = tested.table(_count_patches(points, tested))
-            across = np.array(tested.vectors).reshape(-1, d)
+            across, units = scale_rows(np.array(tested.vectors).reshape(-1, d))
             test_set = codes.TestSet(
-                inner_products(across, vectors), inner_products(across, filters), table,
+                inner_products(across, scale_rows(vectors)[0]), inner_products(across, filters),
+                _in_units(table, units),
                 _labels("test_labels", test_labels, len(points)),
             )  # fmt: skip
             fresh_samples = fresh_samples._replace(method=codes.TEST_SET)
@@ -325,6 +333,7 @@ class Problem:
     ) -> codes.Problem:  # fmt: skip
         """Kernel arrays; coordinates of the vectors only where something needs them."""
         q, d = vectors.shape
+        vectors, units = scale_rows(vectors)
         factored = q > 2 * d
         if not (factored or needs_weights):
             rows, turned = np.zeros((q, 0)), np.zeros((len(filters), 0))
@@ -335,8 +344,8 @@ class Problem:
             rows, turned = vectors, filters
         gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
         return codes.Problem(
-            codes.Dictionary(gram, rows), inner_products(vectors, filters), turned, table, labels,
-            truth, n_signals, model,
+            codes.Dictionary(gram, rows, units), inner_products(vectors, filters), turned,
+            _in_units(table, units), labels, truth, n_signals, model,
         )  # fmt: skip
 
     @property

@@ -212,10 +212,10 @@ def check_sharpness(activation: str) -> None:
 
 def check_init(init: str, law: type[Data]) -> None:
     """Drawn data has no axes, so its weights cannot have a law that singles them out."""
-    if init != "gaussian" and issubclass(law, DrawnData):
+    if init == "uniform" and issubclass(law, DrawnData):
         raise InputError(
             f"init = {init!r}: allowed for explicit vectors only (ImageData, "
-            "Problem.from_patches); the weights of drawn data are gaussian"
+            'Problem.from_patches); for drawn data, allowed is "gaussian" or "antisymmetric"'
         )
 
 

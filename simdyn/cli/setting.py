@@ -28,6 +28,7 @@ def simulate(
     noise: Annotated[Any, typer.Option(help="isotropic or orthogonal.", parser=str)] = "isotropic",
     n_filters: Annotated[int, typer.Option(help="Filters m of each sign.")] = 10,
     init_std: Annotated[float, typer.Option(help="Initial standard deviation σ_0.")] = 0.001,
+    init: Annotated[Any, typer.Option(help="gaussian or antisymmetric.", parser=str)] = "gaussian",
     replicates: Annotated[int, typer.Option(help="Independent draws.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     every: Annotated[int | None, typer.Option(help="Show every so many epochs.")] = None,
@@ -45,7 +46,7 @@ def simulate(
             n_samples=n_samples, dimension=dimension, signal_norm=signal_norm, noise_std=noise_std,
             n_patches=n_patches, label_flip=label_flip, noise=noise,
         )  # fmt: skip
-        net = simdyn.TwoLayerCNN(n_filters=n_filters, init_std=init_std)
+        net = simdyn.TwoLayerCNN(n_filters=n_filters, init_std=init_std, init=init)
         shared: dict[str, Any] = {
             "learning_rate": learning_rate,
             "epochs": epochs,

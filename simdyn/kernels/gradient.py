@@ -1,6 +1,6 @@
 """Outputs, loss and gradient of the network, all from the overlaps A = V Wᵀ.
 
-    h_p = Σ_{j,r} j σ(sign_p A[row_p, (j,r)])
+    h_p = F₊ − F₋,  F_j = Σ_r σ(sign_p A[row_p, (j,r)])      each summed by itself, in one order
     f_i = (1/m) Σ_e mult_e h_{patch_e}            entries e of sample i; without 1/m for sums
     ∇_{j,r} L_I = Σ_k C[k, (j,r)] v_k
     C[row_p, (j,r)] += sign_p j σ'(sign_p A[row_p, (j,r)]) · (1/(B m)) Σ_{i∈I, e: patch_e = p}
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simdyn.kernels.compiled import borrowing, inlined, part
-from simdyn.kernels.linear import copy, fill
+from simdyn.kernels.linear import copy, fill, largest_entry
 from simdyn.kernels.network import LOGISTIC, RELU, activate, activation_slope, loss_slope
 from simdyn.kernels.problem import Indices, Matrix, Vector
 from simdyn.kernels.simd import (
@@ -24,7 +24,7 @@ from simdyn.kernels.simd import (
     add_where_active,
     flat_dot,
     product,
-    rectified_dot,
+    rectified_difference,
     to_logistic_slopes,
 )
 
@@ -140,15 +140,21 @@ def output(start, patch, multiplicity, sums, divisor, i):
 
 
 @borrowing
-def activated_sum(model, overlaps, row, sign, bank):
-    """Sum h of one patch, for any activation."""
-    if model.activation == RELU:
-        return rectified_dot(overlaps, row, sign, bank)
+def bank_sum(model, overlaps, row, sign, first, filters):
+    """F_j of one patch, of the bank whose filters begin at `first`."""
     total = 0.0
-    for f in range(bank.size):
-        if bank[f] != 0.0:
-            total += bank[f] * activate(model.activation, model.shape, sign * overlaps[row, f])
+    for f in range(first, first + filters):
+        total += activate(model.activation, model.shape, sign * overlaps[row, f])
     return total
+
+
+@borrowing
+def activated_sum(model, overlaps, row, sign, filters):
+    """Sum h of one patch, for any activation and `filters` of each sign."""
+    if model.activation == RELU:
+        return rectified_difference(overlaps, row, sign, filters)
+    up = bank_sum(model, overlaps, row, sign, 0, filters)
+    return up - bank_sum(model, overlaps, row, sign, filters, filters)
 
 
 @borrowing
@@ -168,26 +174,27 @@ def gradient(overlaps, problem, samples, patches, work):
     """Coefficients C of the mean gradient over `samples`, into work.coefficients.
 
     C is written divided by a power of two near its largest entry: ‖∇L‖² underflows at margins
-    beyond 370 while the gradient is not zero. `patches` must hold all patches of the samples.
+    beyond 370, or where σ' does, while the gradient is not zero. `patches` must hold all patches
+    of the samples.
 
     Returns
     -------
     scale : float
-        The power of two; 0 where every ℓ' is zero.
+        The power of two; 0 where the gradient is zero, or below the range of a double.
     finite : bool
-        Whether every output was finite; where not, C is not written.
+        Whether every output was finite, and C; where not, C is not to be used.
     """
     # Arrays are taken out of their tuples once: inside a loop that costs a reference count.
     start, patch, multiplicity, row, sign = problem.table
     labels, bank, model = work.labels, work.bank, problem.model
     sums, pulls, margins, slopes = work.sums, work.pulls, work.margins, work.slopes
     share = 1.0 / ((1 if model.summed > 0 else samples.size) * model.divisor)
-    rectified = model.activation == RELU
+    filters, rectified = problem.overlaps.shape[1] // 2, model.activation == RELU
     for p in patches:
         if rectified:
-            sums[p] = rectified_dot(overlaps, row[p], sign[p], bank)
+            sums[p] = rectified_difference(overlaps, row[p], sign[p], filters)
         else:
-            sums[p] = activated_sum(model, overlaps, row[p], sign[p], bank)
+            sums[p] = activated_sum(model, overlaps, row[p], sign[p], filters)
         pulls[p] = 0.0
     finite = True
     for c in range(samples.size):
@@ -209,21 +216,48 @@ def gradient(overlaps, problem, samples, patches, work):
             pulls[patch[e]] += pull * multiplicity[e]
     coefficients = work.coefficients
     fill(coefficients, 0.0)
-    largest = 0.0
+    largest, even = 0.0, rectified
     for p in patches:
         largest = max(largest, abs(pulls[p]))
+        even &= abs(sign[p]) == 1.0
     if largest == 0.0:
         return 0.0, True
     # Subnormal entries are lifted as far as one double goes.
     exponent = max(math.frexp(largest)[1], -1022)
     lift = math.ldexp(1.0, -exponent)
     for p in patches:
-        pull = sign[p] * pulls[p] * lift
-        if rectified:
-            add_where_active(coefficients, overlaps, row[p], sign[p], pull, bank)
+        pull = sign[p] * (pulls[p] * lift)
+        if rectified:  # the sign of an overlap counts, even if its product with a unit is nothing
+            facing = math.copysign(1.0, sign[p])
+            add_where_active(coefficients, overlaps, row[p], facing, pull, bank)
         else:
             add_slopes(model, coefficients, overlaps, row[p], sign[p], pull, bank)
-    return math.ldexp(1.0, exponent), True
+    if even:
+        return math.ldexp(1.0, exponent), True
+    further = bring_near_one(coefficients)
+    if further > 1024:
+        return 0.0, False
+    return math.ldexp(1.0, exponent + further), True
+
+
+@borrowing
+def bring_near_one(coefficients):
+    """Divide by a power of two near the largest entry if that is far from one; its exponent.
+
+    1025 where an entry is not finite.
+    """
+    largest = largest_entry(coefficients)
+    if not math.isfinite(largest):
+        return 1025
+    exponent = math.frexp(largest)[1]
+    if abs(exponent) <= 64:
+        return 0
+    half = exponent // 2  # in two steps: 2^−exponent may be beyond a double
+    first, second = math.ldexp(1.0, -half), math.ldexp(1.0, half - exponent)
+    for k in range(coefficients.shape[0]):
+        for f in range(coefficients.shape[1]):
+            coefficients[k, f] = coefficients[k, f] * first * second
+    return exponent
 
 
 @borrowing

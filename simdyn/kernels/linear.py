@@ -42,6 +42,18 @@ def copy(source, out):
 
 
 @borrowing
+def largest_entry(array):
+    """Max |a| over an array of two axes; NaN where an entry is not finite."""
+    largest = 0.0
+    for k in range(array.shape[0]):
+        for f in range(array.shape[1]):
+            if not math.isfinite(array[k, f]):
+                return math.nan
+            largest = max(largest, abs(array[k, f]))
+    return largest
+
+
+@borrowing
 def all_finite(array):
     """Is every entry of an array of two axes finite?"""
     for k in range(array.shape[0]):
@@ -69,6 +81,24 @@ def inner_products(a, b):
         for j in range(b.shape[0]):
             out[i, j] = dot(a[i], b[j])
     return out
+
+
+@kernel
+def scale_rows(rows):
+    """Rows divided by powers of two that bring them near one, and these, (q,).
+
+    Rows whose largest entry lies within 2^±64 are left as they are: products of a few of them are
+    far from the ends of a double.
+    """
+    out, units = rows.copy(), np.ones(rows.shape[0])
+    for k in range(rows.shape[0]):
+        largest = largest_entry(rows[k : k + 1])
+        exponent = math.frexp(largest)[1] if math.isfinite(largest) else 0
+        if abs(exponent) > 64:
+            units[k] = math.ldexp(1.0, min(exponent, 1023))
+            for c in range(rows.shape[1]):
+                out[k, c] /= units[k]
+    return out, units
 
 
 @kernel

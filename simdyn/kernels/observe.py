@@ -1,5 +1,6 @@
 """What is recorded of a state: losses, margins, coefficients, probes, test error."""
 
+import math
 from typing import NamedTuple
 
 from simdyn.kernels import problem as codes
@@ -46,10 +47,26 @@ def count_active(row, out):
 
 @borrowing
 def squared_norm(dictionary, k):
-    """‖v_k‖²."""
+    """Of row k."""
     if dictionary.gram.size > 0:
         return dictionary.gram[k, k]
     return dot(dictionary.rows[k], dictionary.rows[k])
+
+
+@borrowing
+def recordable(problem, fresh, moved, traces):
+    """Are the coefficients that are recorded finite? `moved` is."""
+    named = traces.signal_coef.shape[0] + traces.noise_coef.shape[0] > 0
+    if not named and traces.coef.shape[0] == 0:
+        return True
+    for k in range(problem.overlaps.shape[0]):
+        copies, unit = fresh.noise_copies if k > 0 else 1.0, problem.dictionary.units[k]
+        square = copies * squared_norm(problem.dictionary, k)
+        for f in range(problem.overlaps.shape[1]):
+            value = square * moved[k, f] * unit if named else moved[k, f] / unit
+            if not math.isfinite(value):
+                return False
+    return True
 
 
 @inlined
@@ -78,33 +95,44 @@ def observe(
     """
     n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
     first = problem.n_signals  # row of the first noise
+    drawn, sharp = traces.deactivated_fraction.shape[0] > 0, traces.sharpness.shape[0] > 0
+    probed = drawn or sharp or traces.sam_gap.shape[0] > 0
     scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
     # An overlap of −∞ is inactive and does not show in any output.
     if not finite or not (all_finite(overlaps) and all_finite(moved)):
         return codes.NON_FINITE
-    total_loss, total_error = 0.0, 0.0
+    gap, off, curvature = 0.0, 0.0, 0.0
+    if probed:
+        probe(problem, overlaps, work, radius, batch_size, drawn, sharp, stop, work.found)
+        gap, off, curvature = work.found[0], work.found[1], work.found[2]
+        gradient(overlaps, problem, work.every_sample, work.every_patch, work)  # written over
+    norm = scale * apply_gram(work) if traces.grad_norm.shape[0] > 0 else 0.0
+    total_loss, total_error, count = 0.0, 0.0, 1 if problem.model.summed > 0 else n
     for i in range(n):
         total_loss += loss(problem.model.loss, work.margins[i])
         total_error += half_error(work.margins[i])
+    # What is recorded and lies beyond a double ends the run, like a state that does.
+    if not (math.isfinite(total_loss) and math.isfinite(norm)):
+        return codes.NON_FINITE
+    if probed and not (math.isfinite(gap) and (math.isfinite(curvature) or not sharp)):
+        return codes.NON_FINITE
+    if not recordable(problem, fresh, moved, traces):
+        return codes.NON_FINITE
     if traces.train_loss.shape[0] > 0:
-        traces.train_loss[state] = total_loss / (1 if problem.model.summed > 0 else n)
+        traces.train_loss[state] = total_loss / count
     if traces.train_error.shape[0] > 0:
         traces.train_error[state] = total_error / n
     if traces.margin.shape[0] > 0:
         for i in range(n):
             traces.margin[state, i] = work.margins[i]
     if traces.grad_norm.shape[0] > 0:
-        traces.grad_norm[state] = scale * apply_gram(work)
-    probed = traces.sam_gap.shape[0] + traces.sharpness.shape[0]
-    if probed + traces.deactivated_fraction.shape[0] > 0:
-        drawn, sharp = traces.deactivated_fraction.shape[0] > 0, traces.sharpness.shape[0] > 0
-        probe(problem, overlaps, work, radius, batch_size, drawn, sharp, stop, work.found)
-        if traces.sam_gap.shape[0] > 0:
-            traces.sam_gap[state] = work.found[0]
-        if drawn:
-            traces.deactivated_fraction[state] = work.found[1]
-        if sharp:
-            traces.sharpness[state] = work.found[2]
+        traces.grad_norm[state] = norm
+    if traces.sam_gap.shape[0] > 0:
+        traces.sam_gap[state] = gap
+    if drawn:
+        traces.deactivated_fraction[state] = off
+    if sharp:
+        traces.sharpness[state] = curvature
     if traces.active_count.shape[0] > 0:
         for i in range(n):
             count_active(overlaps[first + i, :banks], traces.active_count[state, :, i])
@@ -113,17 +141,18 @@ def observe(
     if traces.coef.shape[0] > 0:
         for k in range(q):
             for f in range(banks):
-                traces.coef[state, f, k] = moved[k, f]
+                traces.coef[state, f, k] = moved[k, f] / problem.dictionary.units[k]
     if traces.signal_coef.shape[0] > 0:
-        square = squared_norm(problem.dictionary, 0)
+        square, unit = squared_norm(problem.dictionary, 0), problem.dictionary.units[0]
         for f in range(banks):
             sign = 1.0 if f < banks // 2 else -1.0
-            traces.signal_coef[state, f] = sign * square * moved[0, f]
+            traces.signal_coef[state, f] = sign * square * moved[0, f] * unit
     if traces.noise_coef.shape[0] > 0:
         for i in range(n):
             square = fresh.noise_copies * squared_norm(problem.dictionary, first + i)
+            unit = problem.dictionary.units[first + i]
             for f in range(banks):
-                traces.noise_coef[state, f, i] = square * moved[first + i, f]
+                traces.noise_coef[state, f, i] = square * moved[first + i, f] * unit
     if fresh.method != codes.NO_TEST:
         test(problem, stream, test_set, fresh, estimate, overlaps, moved, initial, work, stop)
         error, deviation, effective = work.found[0], work.found[1], work.found[2]

@@ -57,7 +57,7 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
         if moves:
             perturb(overlaps, radius, norm, work)
             gradient(work.perturbed, problem, samples, patches, work)
-            change = 0.0
+            change = 0.0  # not a number where an output at W + ε̂ is none
             for i in samples:
                 change += loss(problem.model.loss, work.margins[i]) - before[i]
             gap += change / (1 if problem.model.summed > 0 else samples.size)
@@ -73,9 +73,9 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
 
 
 @inlined
-def curve(problem, overlaps, roots, vector, out, work):
-    """Out ← M vector; `roots` holds √ℓ''_i up to a common factor."""
-    start, patch, multiplicity, row, sign = problem.table
+def curve(problem, overlaps, roots, sign, vector, out, work):
+    """Out ← M vector; `roots` and `sign` hold √ℓ''_i and those of the table up to a factor."""
+    start, patch, multiplicity, row, _ = problem.table
     bank, pulls, sums = work.bank, work.pulls, work.sums
     model = problem.model
     for p in range(pulls.size):
@@ -148,6 +148,10 @@ def sharpness(problem, overlaps, stop, work):
         return 0.0
     for i in range(n):
         roots[i] /= largest
+    longest = 0.0  # unit of a row, of those that some patch shows
+    for p in range(problem.table.sign.size):
+        longest = max(longest, abs(problem.table.sign[p]))
+    sign = problem.table.sign / longest
     steps = min(n, LANCZOS_STEPS)
     basis, image = np.zeros((steps, n)), np.empty(n)
     diagonal, beside = np.zeros(steps), np.zeros(steps)
@@ -158,7 +162,7 @@ def sharpness(problem, overlaps, stop, work):
     for k in range(steps):
         if stopped(stop):
             break
-        curve(problem, overlaps, roots, basis[k], image, work)
+        curve(problem, overlaps, roots, sign, basis[k], image, work)
         diagonal[k] = dot(basis[k], image)
         used = k + 1
         for _ in range(2):
@@ -176,7 +180,8 @@ def sharpness(problem, overlaps, stop, work):
             basis[k + 1, i] = image[i]
     if used == 0:
         return 0.0
-    return largest * largest * largest_eigenvalue(diagonal[:used], beside[:used])
+    found = largest * largest * largest_eigenvalue(diagonal[:used], beside[:used])
+    return longest * (longest * found)
 
 
 @Pointed

@@ -22,7 +22,8 @@ Indices = Annotated[npt.NDArray[np.int64], np.int64, 1]
 class Table(NamedTuple):
     """Which patches a sample has.
 
-    Patch number p is sign[p] times dictionary row row[p]. Sample i has the entries
+    Patch number p is sign[p] times dictionary row row[p]: ±1, or ± the unit of a row that the
+    dictionary holds in one, see `Dictionary`. Sample i has the entries
     start[i] … start[i + 1] − 1, each `multiplicity` times the patch of that number; what several
     samples share is one patch, so its activations are computed once.
     """
@@ -31,14 +32,20 @@ class Table(NamedTuple):
     patch: Indices  # one for each entry
     multiplicity: Vector  # one for each entry
     row: Indices  # one for each patch
-    sign: Vector  # one for each patch, ±1
+    sign: Vector  # one for each patch, ± the unit of its row
 
 
 class Dictionary(NamedTuple):
-    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, where that is larger, by V itself."""
+    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, where that is larger, by V itself.
+
+    Very long and very short vectors are held in units of their own, powers of two, so that their
+    products neither over- nor underflow: row k is the vector divided by unit k. Overlaps and
+    coefficients are those of the rows.
+    """
 
     gram: Matrix  # (q, q), or (0, 0) where the factored form V (Vᵀ C) is used
     rows: Matrix  # V in any orthonormal coordinates, (q, D); (q, 0) where nothing needs them
+    units: Vector  # (q,), one but for such vectors
 
 
 class Problem(NamedTuple):

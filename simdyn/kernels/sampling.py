@@ -16,7 +16,7 @@ import numpy as np
 
 from simdyn.kernels import random
 from simdyn.kernels.compiled import part
-from simdyn.kernels.linear import inner_products
+from simdyn.kernels.linear import inner_products, scale_rows
 from simdyn.kernels.network import Model
 from simdyn.kernels.problem import Dictionary, Matrix, Problem, Table, Views
 
@@ -36,6 +36,7 @@ class Setting(NamedTuple):
     orthogonal: int  # 1 where noise has no component along the signals, else 0
     n_filters: int  # m
     init_std: float  # σ_0
+    antisymmetric: int  # 1 where both banks start with the same weights
     model: Model
 
 
@@ -98,6 +99,8 @@ def draw_unit_vectors(setting, stream):
         random.fill_normals(stream, random.WEIGHT_ROW, order, row[n : min(i, width)])
         if i < width:
             row[i] = random.chi(stream, random.WEIGHT_RADIUS, order, float(remainder - i))
+    if setting.antisymmetric:  # the bank +1 keeps the draws it has without
+        filters[setting.n_filters :] = filters[: setting.n_filters]
     return noises, filters
 
 
@@ -153,13 +156,17 @@ def draw_problem(setting, stream):
     for f in range(filters.shape[0]):
         for c in range(width):
             filters[f, c] *= setting.init_std
+    rows, units = scale_rows(rows)
+    table = sample_table(setting, shown)
+    for p in range(table.row.size):
+        table.sign[p] *= units[table.row[p]]
     factored = 2 * width < q
     gram = np.zeros((0, 0)) if factored else inner_products(rows, rows)
     return Problem(
-        Dictionary(gram, rows),
+        Dictionary(gram, rows, units),
         inner_products(rows, filters),
         filters,
-        sample_table(setting, shown),
+        table,
         labels,
         true_labels,
         known,

@@ -76,24 +76,42 @@ def _accumulate(builder: Any, length: Any, sums: int, term: Callable[[Any, Any],
 
 
 @intrinsic
-def rectified_dot(typing_context, array, row, sign, bank):
-    """Σ_f bank_f · max(sign · array[row, f], 0); NaN stays NaN."""
+def rectified_difference(typing_context, array, row, sign, filters):
+    """F₊ − F₋, F_j the sum of max(sign · array[row, f], 0) over a bank of filters; NaN stays NaN.
+
+    The first `filters` entries of the row are one bank, as many after them the other. Both are
+    summed in the same order, so that equal banks differ by exactly zero.
+    """
 
     def build(context, builder, signature, arguments):
         data, (_, width) = _data(context, builder, signature.args[0], arguments[0])
-        weights, _ = _data(context, builder, signature.args[3], arguments[3])
+        count, zero = arguments[3], ir.Constant(_DOUBLE, 0.0)
+        whole = builder.and_(count, _INDEX(-LANES))
         first = builder.mul(arguments[1], width)
-        signs = _splat(builder, arguments[2])
-        zeros = _constant(0.0)
+        banks = (first, builder.add(first, count))
+        signs, zeros = _splat(builder, arguments[2]), _constant(0.0)
+        lanes = [cgutils.alloca_once_value(builder, zeros) for _ in banks]
+        rests = [cgutils.alloca_once_value(builder, zero) for _ in banks]
 
-        def term(offset: Any, total: Any) -> Any:
-            values = builder.fmul(signs, _vector_at(builder, data, builder.add(first, offset)))
-            active = builder.select(builder.fcmp_unordered(">", values, zeros), values, zeros)
-            return _multiply_add(builder, active, _vector_at(builder, weights, offset), total)
+        def add(total: Any, values: Any, none: Any) -> None:
+            active = builder.select(builder.fcmp_unordered(">", values, none), values, none)
+            builder.store(builder.fadd(builder.load(total), active), total)
 
-        return _accumulate(builder, width, 1, term)
+        with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES), _INDEX) as (at, _):
+            for bank, total in zip(banks, lanes, strict=True):
+                vector = _vector_at(builder, data, builder.add(bank, at))
+                add(total, builder.fmul(signs, vector), zeros)
+        with cgutils.for_range_slice(builder, whole, count, _INDEX(1), _INDEX) as (at, _):
+            for bank, total in zip(banks, rests, strict=True):
+                value = builder.load(builder.gep(data, [builder.add(bank, at)]))
+                add(total, builder.fmul(arguments[2], value), zero)
+        up, down = (
+            builder.fadd(_lane_total(builder, builder.load(most)), builder.load(rest))
+            for most, rest in zip(lanes, rests, strict=True)
+        )
+        return builder.fsub(up, down)
 
-    return types.float64(array, types.int64, types.float64, bank), build
+    return types.float64(array, types.int64, types.float64, types.int64), build
 
 
 @intrinsic

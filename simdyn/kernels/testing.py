@@ -28,11 +28,35 @@ def weights_now(problem, moved, initial):
     return weights
 
 
+@part
+def standing(weights, overlaps, known):
+    """The filters of each bank but those that the same filter of the other bank cancels.
+
+    These have the same weights (2m, D) and the same overlaps with the `known` signals.
+    """
+    half = weights.shape[0] // 2
+    stands = np.zeros(2 * half, np.bool_)
+    for f in range(half):
+        equal = True
+        for c in range(weights.shape[1]):
+            equal &= weights[f, c] == weights[half + f, c]
+        for k in range(known):
+            equal &= overlaps[k, f] == overlaps[k, half + f]
+        stands[f] = stands[half + f] = not equal
+    return np.nonzero(stands)[0]
+
+
 @inlined
 def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
-    banks, model, views = problem.overlaps.shape[1], problem.model, fresh.views
-    weights = weights_now(problem, moved, initial)
+    model, views, units = problem.model, fresh.views, problem.dictionary.units
+    lines, weights = fresh.method == codes.LINE, weights_now(problem, moved, initial)
+    draws = (fresh.draws + 1) // 2 if lines else fresh.draws
+    half, filters = weights.shape[0] // 2, standing(weights, overlaps, views.shown.shape[2])
+    banks = filters.size
+    if banks == 0:  # f = 0 everywhere
+        return 0.5, 0.0, float(draws)
+    weights = weights[filters]
     for f in range(banks):
         for c in range(fresh.bare):
             weights[f, c] = 0.0
@@ -41,15 +65,13 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
     factor = lower_factor(weights)
     slopes = np.empty(banks)
     for f in range(banks):
-        sign = 1.0 if 2 * f < banks else -1.0
+        sign = 1.0 if filters[f] < half else -1.0
         slopes[f] = sign * fresh.noise_copies / model.divisor
     if fresh.noise_vectors > 1:
         factor, slopes = repeated(factor, slopes, fresh.noise_vectors)
-    lines = fresh.method == codes.LINE
     paired = lines and model.activation == LEAKY_RELU
     if paired:
         factor, slopes = rectified_pair(factor, slopes, model.shape)
-    draws = (fresh.draws + 1) // 2 if lines else fresh.draws
     values, levels = np.zeros(draws), np.zeros(2)
     shifts = np.zeros((2, slopes.size if fresh.added else 0))
     for view in range(views.share.size):
@@ -57,9 +79,9 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
             for label in range(2):
                 shown = views.shown[view, label]
                 if fresh.added:
-                    shift_along(overlaps, shown, banks, paired, shifts[label])
+                    shift_along(overlaps, shown, units, filters, paired, shifts[label])
                 else:
-                    level = signal_output(model, overlaps, shown, banks)
+                    level = signal_output(model, overlaps, shown, units, filters, half)
                     levels[label] = level if label == 0 else -level
             found = np.zeros(draws)
             estimate(
@@ -81,27 +103,30 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
 
 
 @borrowing
-def signal_output(model, overlaps, shown, banks):
-    """What the signals a sample shows contribute to its output."""
-    level = 0.0
-    for f in range(banks):
-        sign = 1.0 if 2 * f < banks else -1.0
+def signal_output(model, overlaps, shown, units, filters, half):
+    """What the signals a sample shows contribute to its output; each bank is summed by itself."""
+    up, down = 0.0, 0.0
+    for f in filters:
         for k in range(shown.size):
             if shown[k] != 0.0:
-                along = shown[k] * overlaps[k, f]
-                level += sign * activate(model.activation, model.shape, along) / model.divisor
-    return level
+                along = shown[k] * units[k] * overlaps[k, f]
+                level = activate(model.activation, model.shape, along) / model.divisor
+                if f < half:
+                    up += level
+                else:
+                    down += level
+    return up - down
 
 
 @borrowing
-def shift_along(overlaps, shown, banks, paired, out):
+def shift_along(overlaps, shown, units, filters, paired, out):
     """Overlaps of each filter with the signals that are added to a sample's noise."""
-    for f in range(banks):
+    for f in range(filters.size):
         out[f] = 0.0
         for k in range(shown.size):
-            out[f] += shown[k] * overlaps[k, f]
+            out[f] += shown[k] * units[k] * overlaps[k, filters[f]]
         if paired:
-            out[banks + f] = -out[f]
+            out[filters.size + f] = -out[f]
 
 
 @part
@@ -130,7 +155,7 @@ def rectified_pair(factor, slopes, shape):
 
 
 @inlined
-def error_on(model, test_set, moved, initial, bank):
+def error_on(model, test_set, moved, initial):
     """Test error on explicit samples and its binomial standard error."""
     vectors, q = test_set.cross.shape
     height = pad(vectors)
@@ -139,10 +164,10 @@ def error_on(model, test_set, moved, initial, bank):
     for k in range(vectors):
         for f in range(test_set.overlaps.shape[1]):
             overlaps[k, f] += initial * test_set.overlaps[k, f]
-    table = test_set.table
+    table, filters = test_set.table, test_set.overlaps.shape[1] // 2
     sums = np.empty(table.row.size)
     for p in range(sums.size):
-        sums[p] = activated_sum(model, overlaps, table.row[p], table.sign[p], bank)
+        sums[p] = activated_sum(model, overlaps, table.row[p], table.sign[p], filters)
     n, errors = test_set.labels.size, 0.0
     for i in range(n):
         value = output(table.start, table.patch, table.multiplicity, sums, model.divisor, i)
@@ -169,7 +194,7 @@ def test(
     On fresh samples it is that on true labels. `initial` is the share of W(0) in W.
     """
     if fresh.method == codes.TEST_SET:
-        error, deviation = error_on(problem.model, test_set, moved, initial, work.bank)
+        error, deviation = error_on(problem.model, test_set, moved, initial)
         work.found[0], work.found[1], work.found[2] = error, deviation, 0.0
     else:
         clean, deviation, effective = clean_error(

@@ -26,8 +26,12 @@ class TwoLayerCNN(Parameters):
         Filters m of each sign.
     init_std : float ≥ 0
         Standard deviation σ_0 of the initial weights.
-    init : {"gaussian", "uniform"}
-        Law of the initial weights' entries; "uniform" over ±√3 σ_0, for explicit vectors only.
+    init : {"gaussian", "uniform", "antisymmetric"}
+        Law of the initial weights' entries: independent and Gaussian; "uniform" over ±√3 σ_0, for
+        explicit vectors only; "antisymmetric": Gaussian in the bank of sign +1, and the same
+        weights once more in that of sign −1, w_{−1,r}(0) = w_{+1,r}(0), so that f = 0 at the
+        start. Papers on lazy training and on benign overfitting start there, so that the
+        initial output plays no part. The bank of sign +1 is the one that "gaussian" draws.
     activation : {"relu", "leaky_relu", "relu_power", "huber_relu"}
         σ(z): max(z, 0); z or a·z below zero; max(z, 0)^q; z²/(2κ) up to κ and z − κ/2 beyond, zero
         below zero. At a kink σ' is that of the left.
@@ -45,8 +49,8 @@ class TwoLayerCNN(Parameters):
         "m", "filters of each sign", "an integer from 1 to 2**20", ge=1, le=2**20
     )
     init_std: Real = required("σ_0", "initial standard deviation", "a finite number ≥ 0", ge=0)
-    init: Literal["gaussian", "uniform"] = described(
-        "gaussian", "", "law of the initial weights", '"gaussian" or "uniform"'
+    init: Literal["gaussian", "uniform", "antisymmetric"] = described(
+        "gaussian", "", "law of the initial weights", '"gaussian", "uniform" or "antisymmetric"'
     )
     activation: Literal["relu", "leaky_relu", "relu_power", "huber_relu"] = described(
         "relu", "σ", "activation", '"relu", "leaky_relu", "relu_power" or "huber_relu"'
