@@ -16,13 +16,21 @@ from typing import NamedTuple
 import numpy as np
 
 from simdyn.kernels.compiled import borrowing, inlined, part
-from simdyn.kernels.linear import copy, fill, largest_entry
-from simdyn.kernels.network import LOGISTIC, RELU, activate, activation_slope, loss_slope
+from simdyn.kernels.linear import copy, fill
+from simdyn.kernels.network import (
+    LEAKY_RELU,
+    LOGISTIC,
+    RELU,
+    activate,
+    activation_slope,
+    loss_slope,
+)
 from simdyn.kernels.problem import Indices, Matrix, Vector
 from simdyn.kernels.simd import (
     add_scaled,
     add_where_active,
     flat_dot,
+    largest_entry,
     product,
     rectified_difference,
     to_logistic_slopes,
@@ -54,6 +62,7 @@ class Workspace(NamedTuple):
     found: Vector  # room for what a probe finds, (3,)
     labels: Vector  # y that the gradient is taken with, (n,)
     total: Matrix  # C summed over the groups of a batch, (Q, F)
+    even: Indices  # (1,): 1 where C is about as large as the pulls, whatever the overlaps are
 
 
 @borrowing
@@ -91,6 +100,12 @@ def new_workspace(problem):
         for c in range(rows.shape[1]):
             transposed[c, k] = rows[k, c]
     patches = problem.table.row.size
+    even = np.ones(1, np.int64)
+    slope = 1.0 if problem.model.activation == RELU else 0.0  # the least that is not zero
+    if problem.model.activation == LEAKY_RELU:
+        slope = problem.model.shape
+    if slope < 1e-20 or not (np.abs(problem.table.sign) == 1.0).all():
+        even[0] = 0
     return Workspace(
         bank,
         gram,
@@ -111,6 +126,7 @@ def new_workspace(problem):
         np.zeros(3),
         problem.labels.copy(),
         np.zeros((height, width)),
+        even,
     )
 
 
@@ -140,21 +156,15 @@ def output(start, patch, multiplicity, sums, divisor, i):
 
 
 @borrowing
-def bank_sum(model, overlaps, row, sign, first, filters):
-    """F_j of one patch, of the bank whose filters begin at `first`."""
-    total = 0.0
-    for f in range(first, first + filters):
-        total += activate(model.activation, model.shape, sign * overlaps[row, f])
-    return total
-
-
-@borrowing
 def activated_sum(model, overlaps, row, sign, filters):
-    """Sum h of one patch, for any activation and `filters` of each sign."""
+    """Sum h = F₊ − F₋ of one patch, of `filters` each; each bank is summed by itself."""
     if model.activation == RELU:
         return rectified_difference(overlaps, row, sign, filters)
-    up = bank_sum(model, overlaps, row, sign, 0, filters)
-    return up - bank_sum(model, overlaps, row, sign, filters, filters)
+    up, down = 0.0, 0.0
+    for f in range(filters):
+        up += activate(model.activation, model.shape, sign * overlaps[row, f])
+        down += activate(model.activation, model.shape, sign * overlaps[row, filters + f])
+    return up - down
 
 
 @borrowing
@@ -216,10 +226,9 @@ def gradient(overlaps, problem, samples, patches, work):
             pulls[patch[e]] += pull * multiplicity[e]
     coefficients = work.coefficients
     fill(coefficients, 0.0)
-    largest, even = 0.0, rectified
+    largest = 0.0
     for p in patches:
         largest = max(largest, abs(pulls[p]))
-        even &= abs(sign[p]) == 1.0
     if largest == 0.0:
         return 0.0, True
     # Subnormal entries are lifted as far as one double goes.
@@ -232,7 +241,7 @@ def gradient(overlaps, problem, samples, patches, work):
             add_where_active(coefficients, overlaps, row[p], facing, pull, bank)
         else:
             add_slopes(model, coefficients, overlaps, row[p], sign[p], pull, bank)
-    if even:
+    if work.even[0] > 0:
         return math.ldexp(1.0, exponent), True
     further = bring_near_one(coefficients)
     if further > 1024:

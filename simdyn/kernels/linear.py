@@ -42,18 +42,6 @@ def copy(source, out):
 
 
 @borrowing
-def largest_entry(array):
-    """Max |a| over an array of two axes; NaN where an entry is not finite."""
-    largest = 0.0
-    for k in range(array.shape[0]):
-        for f in range(array.shape[1]):
-            if not math.isfinite(array[k, f]):
-                return math.nan
-            largest = max(largest, abs(array[k, f]))
-    return largest
-
-
-@borrowing
 def all_finite(array):
     """Is every entry of an array of two axes finite?"""
     for k in range(array.shape[0]):
@@ -92,8 +80,11 @@ def scale_rows(rows):
     """
     out, units = rows.copy(), np.ones(rows.shape[0])
     for k in range(rows.shape[0]):
-        largest = largest_entry(rows[k : k + 1])
-        exponent = math.frexp(largest)[1] if math.isfinite(largest) else 0
+        largest, finite = 0.0, True
+        for c in range(rows.shape[1]):
+            largest = max(largest, abs(rows[k, c]))
+            finite &= math.isfinite(rows[k, c])
+        exponent = math.frexp(largest)[1] if finite else 0
         if abs(exponent) > 64:
             units[k] = math.ldexp(1.0, min(exponent, 1023))
             for c in range(rows.shape[1]):

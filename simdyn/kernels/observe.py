@@ -97,15 +97,16 @@ def observe(
     first = problem.n_signals  # row of the first noise
     drawn, sharp = traces.deactivated_fraction.shape[0] > 0, traces.sharpness.shape[0] > 0
     probed = drawn or sharp or traces.sam_gap.shape[0] > 0
-    scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
-    # An overlap of −∞ is inactive and does not show in any output.
-    if not finite or not (all_finite(overlaps) and all_finite(moved)):
-        return codes.NON_FINITE
-    gap, off, curvature = 0.0, 0.0, 0.0
-    if probed:
-        probe(problem, overlaps, work, radius, batch_size, drawn, sharp, stop, work.found)
-        gap, off, curvature = work.found[0], work.found[1], work.found[2]
-        gradient(overlaps, problem, work.every_sample, work.every_patch, work)  # written over
+    gap, off, curvature, scale = 0.0, 0.0, 0.0, 0.0
+    passes = 2 if probed else 1  # a probe writes over the gradient
+    for k in range(passes):  # one call of the gradient: more make every step slower
+        scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
+        # An overlap of −∞ is inactive and does not show in any output.
+        if not finite or not (all_finite(overlaps) and all_finite(moved)):
+            return codes.NON_FINITE
+        if k + 1 < passes:
+            probe(problem, overlaps, work, radius, batch_size, drawn, sharp, stop, work.found)
+            gap, off, curvature = work.found[0], work.found[1], work.found[2]
     norm = scale * apply_gram(work) if traces.grad_norm.shape[0] > 0 else 0.0
     total_loss, total_error, count = 0.0, 0.0, 1 if problem.model.summed > 0 else n
     for i in range(n):

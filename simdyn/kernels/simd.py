@@ -42,6 +42,20 @@ def _splat(builder: Any, scalar: Any) -> Any:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
 
 
+def _shuffle(builder: Any, vector: Any, other: Any, lanes: list[int]) -> Any:
+    """These lanes of a vector, or of two of them one after the other."""
+    chosen = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
+    return builder.shuffle_vector(vector, vector if other is None else other, chosen)
+
+
+def _lanes_below(builder: Any, count: Any) -> Any:
+    """A mask of the first `count` lanes."""
+    words = ir.VectorType(_INDEX, LANES)
+    one = builder.insert_element(ir.Constant(words, ir.Undefined), count, _INDEX(0))
+    counts = _shuffle(builder, one, None, [0] * LANES)
+    return builder.icmp_signed("<", ir.Constant(words, list(range(LANES))), counts)
+
+
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """a·b + c, fused where the CPU has it."""
     kind = a.type
@@ -77,39 +91,50 @@ def _accumulate(builder: Any, length: Any, sums: int, term: Callable[[Any, Any],
 
 @intrinsic
 def rectified_difference(typing_context, array, row, sign, filters):
-    """F₊ − F₋, F_j the sum of max(sign · array[row, f], 0) over a bank of filters; NaN stays NaN.
+    """F₊ − F₋, F_j the sum of max(sign · array[row, f], 0) over a bank; NaN stays NaN.
 
-    The first `filters` entries of the row are one bank, as many after them the other. Both are
-    summed in the same order, so that equal banks differ by exactly zero.
+    The first `filters` entries of a row are the bank +1, as many after them the bank −1; then come
+    zeros. Both are summed in the same order, so that equal banks differ by exactly zero: lane c of
+    F₊ sums the filters that lane c + m of F₋ does, m being their number. A shift by two lanes
+    leaves the order in which lanes are added up as it is, so only an odd m calls for a shift.
     """
 
     def build(context, builder, signature, arguments):
         data, (_, width) = _data(context, builder, signature.args[0], arguments[0])
-        count, zero = arguments[3], ir.Constant(_DOUBLE, 0.0)
-        whole = builder.and_(count, _INDEX(-LANES))
-        first = builder.mul(arguments[1], width)
-        banks = (first, builder.add(first, count))
+        first, count = builder.mul(arguments[1], width), arguments[3]
         signs, zeros = _splat(builder, arguments[2]), _constant(0.0)
-        lanes = [cgutils.alloca_once_value(builder, zeros) for _ in banks]
-        rests = [cgutils.alloca_once_value(builder, zero) for _ in banks]
+        up, down = (cgutils.alloca_once_value(builder, zeros) for _ in range(2))
 
-        def add(total: Any, values: Any, none: Any) -> None:
-            active = builder.select(builder.fcmp_unordered(">", values, none), values, none)
-            builder.store(builder.fadd(builder.load(total), active), total)
+        def active(at: Any) -> Any:
+            values = builder.fmul(signs, _vector_at(builder, data, builder.add(first, at)))
+            return builder.select(builder.fcmp_unordered(">", values, zeros), values, zeros)
 
+        def add(total: Any, values: Any) -> None:
+            builder.store(builder.fadd(builder.load(total), values), total)
+
+        whole, rest = builder.and_(count, _INDEX(-LANES)), builder.and_(count, _INDEX(LANES - 1))
         with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES), _INDEX) as (at, _):
-            for bank, total in zip(banks, lanes, strict=True):
-                vector = _vector_at(builder, data, builder.add(bank, at))
-                add(total, builder.fmul(signs, vector), zeros)
-        with cgutils.for_range_slice(builder, whole, count, _INDEX(1), _INDEX) as (at, _):
-            for bank, total in zip(banks, rests, strict=True):
-                value = builder.load(builder.gep(data, [builder.add(bank, at)]))
-                add(total, builder.fmul(arguments[2], value), zero)
-        up, down = (
-            builder.fadd(_lane_total(builder, builder.load(most)), builder.load(rest))
-            for most, rest in zip(lanes, rests, strict=True)
+            add(up, active(at))
+        mixed = builder.icmp_signed("!=", rest, _INDEX(0))
+        with builder.if_then(mixed):  # both banks in one vector
+            values, positive = active(whole), _lanes_below(builder, rest)
+            add(up, builder.select(positive, values, zeros))
+            add(down, builder.select(positive, zeros, values))
+        after = builder.select(mixed, builder.add(whole, _INDEX(LANES)), whole)
+        with cgutils.for_range_slice(builder, after, width, _INDEX(LANES), _INDEX) as (at, _):
+            add(down, active(at))
+        with builder.if_then(builder.trunc(count, ir.IntType(1))):
+            builder.store(_shuffle(builder, builder.load(down), None, [1, 2, 3, 0]), down)
+        # (lane 0 + lane 1) + (lane 2 + lane 3) of each, side by side
+        both = builder.load(up), builder.load(down)
+        pairs = builder.fadd(
+            _shuffle(builder, *both, [0, 4, 2, 6]), _shuffle(builder, *both, [1, 5, 3, 7])
         )
-        return builder.fsub(up, down)
+        sums = builder.fadd(
+            _shuffle(builder, pairs, None, [0, 1]), _shuffle(builder, pairs, None, [2, 3])
+        )
+        positive, negative = (builder.extract_element(sums, _INDEX(c)) for c in range(2))
+        return builder.fsub(positive, negative)
 
     return types.float64(array, types.int64, types.float64, types.int64), build
 
@@ -129,6 +154,42 @@ def flat_dot(typing_context, a, b):
         return _accumulate(builder, builder.mul(height, width), LANES, term)
 
     return types.float64(a, b), build
+
+
+@intrinsic
+def largest_entry(typing_context, array):
+    """Max |a| over an array (p, w), both extents multiples of four; not finite if an entry is not.
+
+    By the bits, which are ordered like the numbers.
+    """
+
+    def build(context, builder, signature, arguments):
+        data, (height, width) = _data(context, builder, signature.args[0], arguments[0])
+        words = ir.VectorType(_INDEX, LANES)
+        positive = ir.Constant(words, [2**63 - 1] * LANES)
+        totals = [
+            cgutils.alloca_once_value(builder, ir.Constant(words, [0] * LANES))
+            for _ in range(LANES)
+        ]
+
+        def raise_to(total: Any, value: Any) -> None:
+            known = builder.load(total)
+            more = builder.icmp_signed(">", value, known)
+            builder.store(builder.select(more, value, known), total)
+
+        size, stride = builder.mul(height, width), _INDEX(LANES * LANES)
+        with cgutils.for_range_slice(builder, _INDEX(0), size, stride, _INDEX) as (offset, _):
+            for k, total in enumerate(totals):
+                vector = _vector_at(builder, data, builder.add(offset, _INDEX(k * LANES)))
+                raise_to(total, builder.and_(builder.bitcast(vector, words), positive))
+        for total in totals[1:]:
+            raise_to(totals[0], builder.load(total))
+        largest = cgutils.alloca_once_value(builder, _INDEX(0))
+        for c in range(LANES):
+            raise_to(largest, builder.extract_element(builder.load(totals[0]), _INDEX(c)))
+        return builder.bitcast(builder.load(largest), _DOUBLE)
+
+    return types.float64(array), build
 
 
 def _store(builder: Any, vector: Any, data: Any, offset: Any) -> None:
