@@ -10,7 +10,7 @@ import numpy as np
 
 from simdyn import version
 from simdyn.inputs import InputError
-from simdyn.kernels import NUMERICS_VERSION, network
+from simdyn.kernels import NUMERICS_VERSION, network, rates
 from simdyn.kernels import problem as codes
 from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside, kernels_kept
 from simdyn.kernels.observe import Traces
@@ -52,6 +52,24 @@ def kernel_model(net: TwoLayerCNN) -> network.Model:
     )  # fmt: skip
 
 
+def kernel_rates(
+    phases: Sequence[Phase], n_samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Learning rates as `Schedule` holds them; those that change are NaN beside their programs."""
+    programs = [phase.rate_program(n_samples) for phase in phases]
+    constant = [len(program) == 1 and program[0][0] == "constant" for program in programs]
+    parts = [() if same else program for program, same in zip(programs, constant, strict=True)]
+    ends = np.cumsum([0, *map(len, parts)]).astype(np.int64)
+    steps = [step for part in parts for step in part]
+    firsts = zip(programs, constant, strict=True)
+    return (
+        np.array([program[0][1] if same else np.nan for program, same in firsts], np.float64),
+        ends[:-1].copy(), ends[1:].copy(),
+        np.array([rates.OPERATIONS.index(operation) for operation, _ in steps], np.int64),
+        np.array([value for _, value in steps], np.float64),
+    )  # fmt: skip
+
+
 def kernel_schedules(
     plans: Sequence[Sequence[Phase]], n_samples: int
 ) -> tuple[codes.Schedule, np.ndarray]:
@@ -61,12 +79,13 @@ def kernel_schedules(
         np.array([phase.perturbation for phase in phases], dtype=np.float64),
         np.array([phase.perturbs_by_norm for phase in phases], dtype=np.int64),
         np.array([phase.perturbed_together for phase in phases], dtype=np.int64),
-        np.array([phase.learning_rate for phase in phases], dtype=np.float64),
+        *kernel_rates(phases, n_samples),
         np.array([phase.epochs for phase in phases], dtype=np.int64),
         np.array([phase.batch_size or n_samples for phase in phases], dtype=np.int64),
         np.array([phase.last_batch == "keep" for phase in phases], dtype=np.int64),
         np.array([phase.momentum for phase in phases], dtype=np.float64),
         np.array([phase.weight_decay for phase in phases], dtype=np.float64),
+        np.array([phase.restart for phase in phases], dtype=np.int64),
         np.array([phase.label_noise for phase in phases], dtype=np.float64),
     )
     return schedule, np.cumsum([0, *map(len, plans)]).astype(np.int64)
