@@ -30,6 +30,7 @@ from simdyn.params import (
     TwoLayerCNN,
     View,
 )
+from simdyn.params.schedule import is_constant
 from simdyn.schema import ALWAYS, VARIABLES, as_json
 from simdyn.threads import available_threads
 
@@ -57,7 +58,7 @@ def kernel_rates(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Learning rates as `Schedule` holds them; those that change are NaN beside their programs."""
     programs = [phase.rate_program(n_samples) for phase in phases]
-    constant = [len(program) == 1 and program[0][0] == "constant" for program in programs]
+    constant = list(map(is_constant, programs))
     parts = [() if same else program for program, same in zip(programs, constant, strict=True)]
     ends = np.cumsum([0, *map(len, parts)]).astype(np.int64)
     steps = [step for part in parts for step in part]

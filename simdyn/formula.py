@@ -98,6 +98,8 @@ def _check(node: ast.AST, text: str, known: Mapping[str, tuple[int, int]] = ARGU
                 raise InputError(f"{text!r}: {name} takes {counts} argument(s), not {len(args)}")
             for argument in args:
                 _check(argument, text, known)
+        case ast.Call(func=ast.Name(id=name)) if name in known:
+            raise InputError(f"{text!r}: {name} takes its arguments without names")
         case ast.Call(func=ast.Name(id=name)):
             raise InputError(f"{text!r}: no function '{name}'; {nearest(name, known)}")
         case _:

@@ -75,17 +75,10 @@ class Phase(Parameters):
                 f"{source} = {batch}"
             )
         updates = -(-n_samples // batch) if self.last_batch == "keep" else n_samples // batch
-        if isinstance(self.learning_rate, str):
-            self._check_rates(self.learning_rate, updates)
+        rate = self.learning_rate
+        if isinstance(rate, str) and (wrong := bad_rate(rate, self.epochs, updates)):
+            raise InputError(f"{name}.learning_rate = {rate!r} {wrong}")
         return updates
-
-    def _check_rates(self, formula: str, per_epoch: int) -> None:
-        if found := bad_rate(formula, self.epochs, per_epoch):
-            update, rate = found
-            raise InputError(
-                f"{type(self).__name__}.learning_rate = {formula!r} is {rate:g} in update {update} "
-                "of the phase: allowed are finite numbers ≥ 0, and a constant > 0"
-            )
 
     def rate_program(self, n_samples: int) -> Program:
         """The learning rate as a program, see `simdyn.params.schedule`."""

@@ -20,10 +20,7 @@ from simdyn.inputs import InputError, is_plain_number, nearest
 FUNCTIONS = (("cosine", 0), ("step", 2), ("warmup", 1))  # with their numbers of arguments
 CHANGING, TOTALS = ("epoch", "update"), ("epochs", "updates")
 NAMES = (*CHANGING, *TOTALS)
-ALLOWED = (
-    "a finite number > 0, or a formula that reads epoch, update, epochs or updates, or calls "
-    "cosine(), step(every, factor) or warmup(epochs)"
-)
+ALLOWED = "a finite number > 0, or a formula of epoch and update"
 MOST_NUMBERS = 64  # on the stack
 MOST_CHECKED = 2**62  # updates of a phase; a plan with more is refused elsewhere
 NEAR = 64  # updates at each end of a phase, and first epochs, whose rates are checked
@@ -104,9 +101,14 @@ def _constant(value: Any) -> Program:
         return (("constant", np.inf),)
 
 
+def is_constant(program: Program) -> bool:
+    """Is the rate the same in every update?"""
+    return len(program) == 1 and program[0][0] == "constant"
+
+
 def _applied(operation: str, *parts: Program) -> Program:
     """A program that ends with an operation; a constant if all its parts are."""
-    if all(len(part) == 1 and part[0][0] == "constant" for part in parts):
+    if all(map(is_constant, parts)):
         return _constant(OPERATIONS[operation](*(np.float64(part[0][1]) for part in parts)))
     return (*(step for part in parts for step in part), (operation, 0.0))
 
@@ -202,8 +204,8 @@ def _checked_updates(epochs: int, per_epoch: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=1024)
-def bad_rate(text: str, epochs: int, per_epoch: int) -> tuple[int, float] | None:
-    """An update of the phase and its rate, if that is not allowed there.
+def bad_rate(text: str, epochs: int, per_epoch: int) -> str | None:
+    """What is wrong with the rates of a phase, as the rest of a message.
 
     Rates that change must be finite and not negative, a constant one greater than zero. Of a long
     phase some hundred updates are looked at: both ends, the first epochs and what lies between,
@@ -214,9 +216,14 @@ def bad_rate(text: str, epochs: int, per_epoch: int) -> tuple[int, float] | None
     program = program_of(text, epochs, per_epoch)
     update = _checked_updates(epochs, per_epoch)
     found = rates(program, update // per_epoch, update)
-    least = np.nextafter(0.0, 1.0) if len(program) == 1 and program[0][0] == "constant" else 0.0
-    wrong = np.flatnonzero(~((found >= least) & np.isfinite(found)))
-    return (int(update[wrong[0]]), float(found[wrong[0]])) if wrong.size else None
+    if is_constant(program):
+        right = 0 < found[0] < np.inf
+        return None if right else f"is {found[0]:g}: allowed is a finite number > 0"
+    wrong = np.flatnonzero(~((found >= 0) & np.isfinite(found)))
+    if not wrong.size:
+        return None
+    at = wrong[0]
+    return f"is {found[at]:g} in update {update[at]} of the phase: allowed are finite rates ≥ 0"
 
 
 def _rate(value: Any) -> float | str:
