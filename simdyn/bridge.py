@@ -58,13 +58,11 @@ def kernel_rates(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Learning rates as `Schedule` holds them; those that change are NaN beside their programs."""
     programs = [phase.rate_program(n_samples) for phase in phases]
-    constant = list(map(is_constant, programs))
-    parts = [() if same else program for program, same in zip(programs, constant, strict=True)]
-    ends = np.cumsum([0, *map(len, parts)]).astype(np.int64)
-    steps = [step for part in parts for step in part]
-    firsts = zip(programs, constant, strict=True)
+    changing = [() if is_constant(program) else program for program in programs]
+    ends = np.cumsum([0, *map(len, changing)]).astype(np.int64)
+    steps = [step for program in changing for step in program]
     return (
-        np.array([program[0][1] if same else np.nan for program, same in firsts], np.float64),
+        np.array([p[0][1] if is_constant(p) else np.nan for p in programs], np.float64),
         ends[:-1].copy(), ends[1:].copy(),
         np.array([rates.OPERATIONS.index(operation) for operation, _ in steps], np.int64),
         np.array([value for _, value in steps], np.float64),

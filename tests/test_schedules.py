@@ -161,16 +161,16 @@ def test_phase__bad_formulas(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("0.1 - 0.02*epoch", "is -0.02 in update 6 of the phase: allowed are finite rates ≥ 0"),
-        ("-0.1*cosine()", "is -0.1 in update 0"),
-        ("1/epoch", "is inf in update 0"),
-        ("0.1*step(0, 0.5)", "is nan in update 0"),
-        ("exp(update**3)", "is inf in update 9"),
-        ("0.1 - 0.1*floor(update/999)", "is -0.1 in update 1998"),
+        ("0.1 - 0.02*epoch", "is -0.02 at update = 6: allowed are finite rates ≥ 0"),
+        ("-0.1*cosine()", "is -0.1 at update = 0"),
+        ("1/epoch", "is inf at update = 0"),
+        ("0.1*step(0, 0.5)", "is nan at update = 0"),
+        ("exp(update**3)", "is inf at update = 9"),
+        ("0.1 - 0.1*floor(update/999)", "is -0.1 at update = 1998"),
         ("0/epochs", "is 0: allowed is a finite number > 0"),
         ("1/updates - 1", "is -0.9995: allowed is a finite number > 0"),
-        ("0.1*(-1)**update", "is -0.1 in update 1"),
-        ("0.1*(-1)**epoch", "is -0.1 in update 1"),
+        ("0.1*(-1)**update", "is -0.1 at update = 1"),
+        ("0.1*(-1)**epoch", "is -0.1 at update = 1"),
     ],
 )
 def test_simulate__rates_that_are_not_allowed(text: str, said: str) -> None:
@@ -349,7 +349,7 @@ def test_cli_simulate__takes_a_formula() -> None:
     assert json.loads(call(*words, "1e-1").output) == json.loads(call(*words, 0.1).output)
     for text, said in (("0.1*cosin()", "did you mean 'cosine'?"), ("nan", "learning_rate = nan"),
                        ("x", "allowed is a finite number > 0, or a formula of epoch and update"),
-                       ("-1", "learning_rate = -1"), ("1-epoch", "is -1 in update 2")):  # fmt: skip
+                       ("-1", "learning_rate = -1"), ("1-epoch", "is -1 at update")):  # fmt: skip
         done = call(*words, text)
         assert done.exit_code == 2
         assert said in " ".join(done.output.split())

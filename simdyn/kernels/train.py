@@ -5,8 +5,10 @@
 
 SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weights: W(t) = W(0) + Sᵀ V.
 Momentum and weight decay stay in the span too: the velocity v ← β v + ∇L + λ W has coefficients,
-overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. With
-groups, each group of a batch is perturbed by itself and the gradients are averaged (m-sharpness).
+overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. A
+phase goes on with the velocity of the last one if β is the same, and η may change in every update.
+With groups, each group of a batch is perturbed by itself and the gradients are averaged
+(m-sharpness).
 Cost per step O(m q²), whatever d is.
 """
 

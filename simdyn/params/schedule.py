@@ -223,7 +223,7 @@ def bad_rate(text: str, epochs: int, per_epoch: int) -> str | None:
     if not wrong.size:
         return None
     at = wrong[0]
-    return f"is {found[at]:g} in update {update[at]} of the phase: allowed are finite rates ≥ 0"
+    return f"is {found[at]:g} at update = {update[at]}: allowed are finite rates ≥ 0"
 
 
 def _rate(value: Any) -> float | str:
