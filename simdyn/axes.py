@@ -54,7 +54,9 @@ def _generated(where: str, given: Mapping[str, Any]) -> np.ndarray:
 
 
 def _bad_value(where: str, value: Any, owner: type[Parameters], field: str) -> InputError:
-    return InputError(f"{where}: the value {shown(value)}: allowed is {owner.allowed(field)}")
+    allowed = "a number; its formula may read a swept name" if owner.is_schedule(field) else ""
+    allowed = allowed or owner.allowed(field)
+    return InputError(f"{where}: the value {shown(value)}: allowed is {allowed}")
 
 
 def _array(items: Any) -> np.ndarray | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from simdyn import version
 from simdyn.inputs import InputError
-from simdyn.kernels import NUMERICS_VERSION, network
+from simdyn.kernels import NUMERICS_VERSION, network, rates
 from simdyn.kernels import problem as codes
 from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside, kernels_kept
 from simdyn.kernels.observe import Traces
@@ -30,6 +30,7 @@ from simdyn.params import (
     TwoLayerCNN,
     View,
 )
+from simdyn.params.schedule import is_constant
 from simdyn.schema import ALWAYS, VARIABLES, as_json
 from simdyn.threads import available_threads
 
@@ -52,6 +53,22 @@ def kernel_model(net: TwoLayerCNN) -> network.Model:
     )  # fmt: skip
 
 
+def kernel_rates(
+    phases: Sequence[Phase], n_samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Learning rates as `Schedule` holds them; those that change are NaN beside their programs."""
+    programs = [phase.rate_program(n_samples) for phase in phases]
+    changing = [() if is_constant(program) else program for program in programs]
+    ends = np.cumsum([0, *map(len, changing)]).astype(np.int64)
+    steps = [step for program in changing for step in program]
+    return (
+        np.array([p[0][1] if is_constant(p) else np.nan for p in programs], np.float64),
+        ends[:-1].copy(), ends[1:].copy(),
+        np.array([rates.OPERATIONS.index(operation) for operation, _ in steps], np.int64),
+        np.array([value for _, value in steps], np.float64),
+    )  # fmt: skip
+
+
 def kernel_schedules(
     plans: Sequence[Sequence[Phase]], n_samples: int
 ) -> tuple[codes.Schedule, np.ndarray]:
@@ -61,12 +78,13 @@ def kernel_schedules(
         np.array([phase.perturbation for phase in phases], dtype=np.float64),
         np.array([phase.perturbs_by_norm for phase in phases], dtype=np.int64),
         np.array([phase.perturbed_together for phase in phases], dtype=np.int64),
-        np.array([phase.learning_rate for phase in phases], dtype=np.float64),
+        *kernel_rates(phases, n_samples),
         np.array([phase.epochs for phase in phases], dtype=np.int64),
         np.array([phase.batch_size or n_samples for phase in phases], dtype=np.int64),
         np.array([phase.last_batch == "keep" for phase in phases], dtype=np.int64),
         np.array([phase.momentum for phase in phases], dtype=np.float64),
         np.array([phase.weight_decay for phase in phases], dtype=np.float64),
+        np.array([phase.restart for phase in phases], dtype=np.int64),
         np.array([phase.label_noise for phase in phases], dtype=np.float64),
     )
     return schedule, np.cumsum([0, *map(len, plans)]).astype(np.int64)

@@ -30,7 +30,8 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "min": min,
     "max": max,
 }
-ARGUMENTS = {"log": (1, 2), "min": (2, 100), "max": (2, 100)}  # of those that take not just one
+ARGUMENTS = dict.fromkeys(FUNCTIONS, (1, 1)) | {"log": (1, 2), "min": (2, 100), "max": (2, 100)}
+Arities = tuple[tuple[str, int], ...]  # further functions, and how many arguments each takes
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
 BINARY: dict[type, Callable[[float, float], float]] = {
@@ -53,8 +54,8 @@ _MAX_LENGTH = 1000
 
 
 @functools.lru_cache(maxsize=1024)
-def parsed(text: str, truth: bool = False) -> ast.expr:
-    """The tree of a formula, of a truth value where one is wanted.
+def parsed(text: str, truth: bool = False, more: Arities = ()) -> ast.expr:
+    """The tree of a formula, of a truth value if one is wanted; `more` functions may be called.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def parsed(text: str, truth: bool = False) -> ast.expr:
         if truth:
             _check_truth(tree, text)
         else:
-            _check(tree, text)
+            _check(tree, text, ARGUMENTS | {name: (count, count) for name, count in more})
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
         if isinstance(problem, InputError):
             raise
@@ -78,7 +79,7 @@ def parsed(text: str, truth: bool = False) -> ast.expr:
     return tree
 
 
-def _check(node: ast.AST, text: str) -> None:
+def _check(node: ast.AST, text: str, known: Mapping[str, tuple[int, int]] = ARGUMENTS) -> None:
     """Refuse whatever is not a number, a name, arithmetic or a call of a known function."""
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
@@ -86,23 +87,25 @@ def _check(node: ast.AST, text: str) -> None:
         case ast.Name():
             return
         case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
-            _check(left, text)
-            _check(right, text)
+            _check(left, text, known)
+            _check(right, text, known)
         case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
-            _check(operand, text)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
-            fewest, most = ARGUMENTS.get(name, (1, 1))
+            _check(operand, text, known)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in known:
+            fewest, most = known[name]
             if not fewest <= len(args) <= most:
                 counts = f"{fewest}" if fewest == most else f"{fewest} or more"
                 raise InputError(f"{text!r}: {name} takes {counts} argument(s), not {len(args)}")
             for argument in args:
-                _check(argument, text)
+                _check(argument, text, known)
+        case ast.Call(func=ast.Name(id=name)) if name in known:
+            raise InputError(f"{text!r}: {name} takes its arguments without names")
         case ast.Call(func=ast.Name(id=name)):
-            raise InputError(f"{text!r}: no function '{name}'; {nearest(name, FUNCTIONS)}")
+            raise InputError(f"{text!r}: no function '{name}'; {nearest(name, known)}")
         case _:
             raise InputError(
                 f"{text!r}: allowed are numbers, field names, + - * / **, parentheses and "
-                f"{', '.join(FUNCTIONS)}"
+                f"{', '.join(known)}"
             )
 
 
@@ -126,7 +129,7 @@ def _check_truth(node: ast.AST, text: str) -> None:
             )
 
 
-def names_in(text: str, truth: bool = False) -> set[str]:
+def names_in(text: str, truth: bool = False, more: Arities = ()) -> set[str]:
     """Names of fields that a formula reads.
 
     Raises
@@ -134,7 +137,7 @@ def names_in(text: str, truth: bool = False) -> set[str]:
     InputError
         Where the text is not a formula.
     """
-    tree = parsed(text, truth)
+    tree = parsed(text, truth, more)
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called}
     return names - CONSTANTS.keys()

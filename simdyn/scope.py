@@ -7,8 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from simdyn.columns import NOWHERE, Column, column, evaluate_column
-from simdyn.formula import evaluate, names_in
+from simdyn.formula import evaluate
 from simdyn.inputs import InputError
+from simdyn.params.schedule import read_by, substituted
 from simdyn.section import Fields, Section
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Frame:
         self.swept: dict[str, str] = {}  # field: axis
         self.formulas: dict[str, str] = {}
         self.home: dict[str, Section] = {}
+        self.schedules = frozenset().union(*(section.schedules for section in sections))
         for section in sections:
             formulas = section.formulas
             for name in section.owner.model_fields:
@@ -89,7 +91,7 @@ class Frame:
             return {self.swept[name]}
         seen |= {name}
         if name in self.formulas:
-            read = names_in(self.formulas[name])
+            read = read_by(self.formulas[name])
             return set().union(*(self.behind(other, seen) for other in read))
         return self.behind("n_samples", seen) if self.fixed[name] is None else set()
 
@@ -173,10 +175,15 @@ class Scope(Lookup[float]):
             f"{self._where(name)} = {self.frame.formulas[name]!r}: the formula needs its own value"
         )
 
-    def evaluated(self, name: str) -> float | int:
-        """The value of a field with a formula; an integer where it holds integers."""
+    def evaluated(self, name: str) -> float | int | str:
+        """The value of a field with a formula; an integer where it holds integers.
+
+        A schedule stays a formula, of the epoch and the update alone.
+        """
         text = self.frame.formulas[name]
         try:
+            if name in self.frame.schedules:
+                return substituted(text, self)
             result = evaluate(text, self)
         except LocatedError:
             raise
@@ -206,6 +213,8 @@ class Columns(Lookup[Column]):
 
     def evaluated(self, name: str) -> Column:
         """The values of a field with a formula, rounded where it holds integers."""
+        if name in self.frame.schedules:
+            return NOWHERE
         values, ok = evaluate_column(self.frame.formulas[name], self)
         if name not in self.frame.home[name].wholes:
             return Column(values, ok)

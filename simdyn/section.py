@@ -20,6 +20,7 @@ from simdyn.params import (
     check_model,
     check_optimiser,
 )
+from simdyn.params.schedule import changes, read_by
 
 Fields = dict[str, Any]
 
@@ -73,7 +74,7 @@ class Section:
             value = value.item()
         if isinstance(value, str) and owner.is_number(name):
             try:
-                names_in(value)
+                (read_by if owner.is_schedule(name) else names_in)(value)
             except InputError as problem:
                 raise InputError(f"{where}.{name} = {problem}") from None
             return value
@@ -108,6 +109,12 @@ class Section:
             for name, value in self.fields.items()
             if isinstance(value, str) and name in self.numbers
         }
+
+    @property
+    def schedules(self) -> frozenset[str]:
+        """Fields that change during training, by a formula of the epoch and the update."""
+        texts = self.formulas.items()
+        return frozenset(n for n, text in texts if self.owner.is_schedule(n) and changes(text))
 
     @property
     def essential(self) -> Fields:

@@ -22,6 +22,7 @@ from simdyn.params import (
     TwoLayerCNN,
     described,
 )
+from simdyn.params.schedule import NAMES, read_by
 from simdyn.schema import VARIABLES
 from simdyn.scope import Columns, Frame, LocatedError, Scope
 from simdyn.section import Section, data_section, phase_sections
@@ -161,7 +162,8 @@ class Space:
                 f"space.{name}: a field that is true or false cannot be swept; give each its method"
             )
         if not found and name in self._read_by_formulas():
-            if name in FUNCTIONS or name in CONSTANTS:
+            meant = name in NAMES and name in self._read_by_schedules()
+            if name in FUNCTIONS or name in CONSTANTS or meant:
                 raise InputError(
                     f"space.{name}: the name has a meaning in formulas; choose another"
                 )
@@ -174,7 +176,12 @@ class Space:
     def _read_by_formulas(self) -> set[str]:
         """Every name in the study's formulas."""
         texts = [text for section in self.sections for text in section.formulas.values()]
-        return set().union(*map(names_in, texts))
+        return set().union(*map(read_by, texts))
+
+    def _read_by_schedules(self) -> set[str]:
+        """Every name in the study's schedules."""
+        texts = [s.formulas[name] for s in self.sections for name in s.schedules]
+        return set().union(*map(read_by, texts))
 
     def _set_by(self) -> dict[tuple[str, str], str]:
         """The axis that sets a field: of several the most special, and each must set something."""
@@ -208,13 +215,20 @@ class Space:
                         f"{section.where}.{name} is missing; allowed is "
                         f"{section.owner.allowed(name)}"
                     )
-            scope = self._numeric_names(section)
+            known = self._numeric_names(section)
+            schedules = {at for at in section.schedules if (section.where, at) not in swept}
             for name, value in section.formulas.items():
-                for used in sorted(names_in(value)):
+                scope = known | {*NAMES} if section.owner.is_schedule(name) else known
+                for used in sorted(read_by(value)):
                     if used not in scope:
                         raise InputError(
                             f"{section.where}.{name} = {value!r}: no field '{used}'; "
                             f"{nearest(used, sorted(scope))}"
+                        )
+                    if used in schedules:
+                        raise InputError(
+                            f"{section.where}.{name} = {value!r}: {used} changes during the phase; "
+                            f"allowed are {', '.join(sorted(known - schedules))}"
                         )
 
     def _numeric_names(self, section: Section) -> set[str]:

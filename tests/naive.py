@@ -24,12 +24,14 @@ class Phase(TypedDict):
     """One stage of training; radius 0 is SGD, batch_size None is the full batch."""
 
     radius: float
-    learning_rate: float
+    learning_rate: float | Callable[[int, int], float]  # a rate, or that of (epoch, update)
     epochs: int
     batch_size: int | None
     normalised: NotRequired[bool]  # ε̂ = τ∇L/‖∇L‖_F, else τ∇L
     group_size: NotRequired[int]  # samples perturbed together; 0 for the whole batch
     momentum: NotRequired[float]
+    restart: NotRequired[bool]  # the velocity is zero at the start of the phase
+    last_batch: NotRequired[str]  # "keep": what B leaves over is a smaller batch
     weight_decay: NotRequired[float]
 
 
@@ -199,17 +201,37 @@ def sam_step(
     return weights - learning_rate * gradient(at, patches, labels)
 
 
+class Update(NamedTuple):
+    """One update: its phase, its batch, and how far that phase is."""
+
+    phase: Phase
+    batch: NDArray[np.intp]
+    epoch: int  # whole epochs done in the phase
+    update: int  # updates done in it
+
+
 def updates(
     phases: Sequence[Phase], n_samples: int, partitions: Partitions | None
-) -> Iterator[tuple[Phase, NDArray[np.intp]]]:
-    """Every update in order: its phase and its batch, the next B entries of the permutation."""
-    for epoch, phase in enumerate([each for each in phases for _ in range(each["epochs"])]):
+) -> Iterator[Update]:
+    """Every update in order; a batch is the next B entries of the permutation."""
+    begun = 0  # epochs of all phases
+    for phase in phases:
         size = phase["batch_size"] or n_samples
-        if n_samples % size:
+        if n_samples % size and phase.get("last_batch") != "keep":
             raise ValueError(f"batch_size {size} does not divide the {n_samples} samples")
-        order = partitions(epoch) if partitions and size < n_samples else np.arange(n_samples)
-        for batch in np.split(order, n_samples // size):
-            yield phase, batch
+        done = 0
+        for epoch in range(phase["epochs"]):
+            order = partitions(begun) if partitions and size < n_samples else np.arange(n_samples)
+            begun += 1
+            for batch in np.split(order, np.arange(size, n_samples, size)):
+                yield Update(phase, batch, epoch, done)
+                done += 1
+
+
+def rate(now: Update) -> float:
+    """The learning rate of an update."""
+    given = now.phase["learning_rate"]
+    return given(now.epoch, now.update) if callable(given) else given
 
 
 def descent(weights: Array, x: Array, y: Array, phase: Phase, model: Model = PAPER) -> Array:
@@ -237,21 +259,24 @@ def train(
 ) -> tuple[list[Array], Array]:
     """The weights after every update, and ‖∇L_I(W)‖_F of its batch just before it.
 
-    W ← W - η v, v ← β v + ∇L_I(W + ε̂) + λ W, with v = 0 at the start of each phase.
+    W ← W - η v, v ← β v + ∇L_I(W + ε̂) + λ W. Like a PyTorch optimiser whose options are set anew, v
+    is kept from phase to phase; it is zero at the start, with `restart`, and with another β.
     `partitions(epoch)` permutes the samples (None: as they stand); epochs count across phases.
     `flipped(update)` gives a sign for each label, for that update alone.
     """
     trajectory, norms = [], []
-    velocity, current = np.zeros_like(weights), None
-    for update, (phase, batch) in enumerate(updates(phases, labels.size, partitions)):
-        if phase is not current:
-            velocity, current = np.zeros_like(weights), phase
-        y = labels if flipped is None else labels * flipped(update)
+    velocity, momentum = np.zeros_like(weights), 0.0
+    for count, now in enumerate(updates(phases, labels.size, partitions)):
+        phase, batch = now.phase, now.batch
+        if now.update == 0 and (phase.get("restart") or phase.get("momentum", 0.0) != momentum):
+            velocity = np.zeros_like(weights)
+        momentum = phase.get("momentum", 0.0)
+        y = labels if flipped is None else labels * flipped(count)
         x, y = patches[batch], y[batch]
         norms.append(frobenius_norm(gradient(weights, x, y, model)))
         pull = descent(weights, x, y, phase, model) + phase.get("weight_decay", 0.0) * weights
-        velocity = phase.get("momentum", 0.0) * velocity + pull
-        weights = weights - phase["learning_rate"] * velocity
+        velocity = momentum * velocity + pull
+        weights = weights - rate(now) * velocity
         trajectory.append(weights)
     return trajectory, np.array(norms)
 
@@ -300,17 +325,18 @@ def evolve_coefficients(
     n_filters, n_patches = weights.shape[1], patches.shape[1]
     gamma, rho = np.zeros((2, n_filters)), np.zeros((2, n_filters, labels.size))
     gammas, rhos = [], []
-    for phase, batch in updates(phases, labels.size, partitions):
+    for now_at in updates(phases, labels.size, partitions):
+        phase, batch = now_at.phase, now_at.batch
         x, y, y_true, xi = patches[batch], labels[batch], true_labels[batch], noises[batch]
         now = rebuild_weights(weights, gamma, rho, signal, noises, n_patches)
         at = perturbed_weights(now, x, y, phase["radius"])
         slopes = y * loss_derivative(y * outputs(at, x))
         signal_active = (at @ signal)[..., None] * y_true > 0.0
         noise_active = at @ xi.T > 0.0
-        rate = phase["learning_rate"] / (batch.size * n_filters)
-        gamma -= rate * (signal @ signal) * (signal_active @ (slopes * y_true))
+        share = rate(now_at) / (batch.size * n_filters)
+        gamma -= share * (signal @ signal) * (signal_active @ (slopes * y_true))
         change = SIGNS[:, None, None] * noise_active * slopes * (xi**2).sum(axis=1)
-        rho[..., batch] -= rate * (n_patches - 1) ** 2 * change
+        rho[..., batch] -= share * (n_patches - 1) ** 2 * change
         gammas.append(gamma.copy())
         rhos.append(rho.copy())
     return np.array(gammas), np.array(rhos)

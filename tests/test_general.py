@@ -1,6 +1,6 @@
 """Other activations, losses, scales and optimisers, against plain weight space."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import naive
@@ -45,23 +45,30 @@ def problem_of(model: naive.Model, seed: int = 1, init_std: float = 0.3) -> tupl
     return problem, x, y, w
 
 
-def naive_phase(phase: Phase) -> naive.Phase:
+Rate = Callable[[int, int], float]
+
+
+def naive_phase(phase: Phase, rate: Rate | None = None) -> naive.Phase:
+    """The phase in naive's words; `rate` is what its formula says, of epoch and update."""
+    assert rate is not None or isinstance(phase.learning_rate, float)
     return naive.Phase(
-        radius=phase.perturbation, learning_rate=phase.learning_rate, epochs=phase.epochs,
+        radius=phase.perturbation, learning_rate=rate or phase.learning_rate, epochs=phase.epochs,
         batch_size=phase.batch_size, normalised=phase.perturbs_by_norm,
-        group_size=phase.perturbed_together, momentum=phase.momentum,
-        weight_decay=phase.weight_decay,
+        group_size=phase.perturbed_together, momentum=phase.momentum, restart=phase.restart,
+        weight_decay=phase.weight_decay, last_batch=phase.last_batch,
     )  # fmt: skip
 
 
 def assert_follows(
     model: naive.Model, plan: list[Phase], seed: int = 3,
     flipped: Callable[[int], np.ndarray] | None = None, init_std: float = 0.3,
+    rates: Sequence[Rate | None] = (),
 ) -> Any:  # fmt: skip
     """Every state of a run is naive's to 1e-10; returns the dataset."""
     problem, x, y, w = problem_of(model, init_std=init_std)
     ds = simdyn.train(problem, plan, seed=seed, record=EVERY_STEP)
-    phases = [naive_phase(phase) for phase in plan]
+    known = [*rates, *[None] * (len(plan) - len(rates))]
+    phases = [naive_phase(phase, rate) for phase, rate in zip(plan, known, strict=True)]
     path, _ = naive.train(w, x, y, phases, partitions(seed, len(y)), model, flipped)
     everything = np.array([w, *path])
     assert ds.sizes["step"] == len(everything)
@@ -102,6 +109,9 @@ OPTIMISERS: dict[str, Phase] = {
     "per sample": SAM.replace(group_size=1),
     "groups of three, the last smaller": SAM.replace(group_size=3),
     "groups of the whole batch": SAM.replace(group_size=4),
+    "a kept last batch smaller than a group": SAM.replace(
+        batch_size=5, group_size=4, last_batch="keep"
+    ),
     "groups, unnormalised, momentum, decay": SAM.replace(
         group_size=2, normalised=False, momentum=0.5, weight_decay=0.01, batch_size=None, epochs=100
     ),
@@ -152,9 +162,181 @@ def test_train__a_weight_decay_of_zero_and_a_group_of_all_are_the_plain_step() -
     """Bit for bit: the paper's path is not touched by what it does not use."""
     problem, *_ = problem_of(naive.PAPER)
     plain = simdyn.train(problem, SAM, record=EVERY_STEP)
-    for same in (SAM.replace(group_size=4), SAM.replace(group_size=100), SAM.replace(momentum=0)):
+    for same in (SAM.replace(group_size=4), SAM.replace(momentum=0), SAM.replace(restart=True)):
         other = simdyn.train(problem, same, record=EVERY_STEP)
         np.testing.assert_array_equal(plain.weights, other.weights)
+
+
+# Momentum from phase to phase
+
+
+HEAVY = simdyn.SGD(learning_rate=0.05, epochs=15, batch_size=4, momentum=0.9)
+HEAVY_SAM = SAM.replace(learning_rate=0.05, epochs=15, momentum=0.9)
+CHAINS: dict[str, list[Phase]] = {
+    "SAM, then SGD": [HEAVY_SAM, HEAVY],
+    "SGD, then SAM of full batches": [HEAVY, HEAVY_SAM.replace(batch_size=None, epochs=60)],
+    "another rate": [HEAVY, HEAVY.replace(learning_rate=0.01)],
+    "decay": [HEAVY.replace(weight_decay=0.1), HEAVY.replace(weight_decay=0.1), HEAVY],
+    "another momentum": [HEAVY, HEAVY.replace(momentum=0.5), HEAVY],
+    "none between": [HEAVY, HEAVY.replace(momentum=0), HEAVY],
+    "decay alone": [SAM.replace(weight_decay=0.1), HEAVY, SAM.replace(weight_decay=0.1)],
+    "restart": [HEAVY, HEAVY_SAM.replace(restart=True), HEAVY],
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_train__velocity_goes_on_from_phase_to_phase(name: str) -> None:
+    """As an optimiser of PyTorch keeps its momentum buffer when its options are set anew."""
+    assert_follows(naive.PAPER, CHAINS[name])
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_train__a_phase_of_no_epochs_counts_as_absent(name: str) -> None:
+    problem, *_ = problem_of(naive.PAPER)
+    empty = [
+        HEAVY.replace(epochs=0, momentum=0.3),
+        HEAVY_SAM.replace(epochs=0, momentum=0.9, restart=True, batch_size=3),
+    ]
+    filled = [each for phase in CHAINS[name] for each in (*empty, phase)]
+    one, other = (simdyn.train(problem, plan, record=EVERY_STEP) for plan in (CHAINS[name], filled))
+    np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def states(plan: list[Phase], **more: Any) -> np.ndarray:
+    """Every state of the weights over a plan."""
+    problem, *_ = problem_of(naive.PAPER)
+    return np.asarray(simdyn.train(problem, plan, record=EVERY_STEP, **more).weights.values)
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [HEAVY, HEAVY_SAM, HEAVY.replace(weight_decay=0.1, batch_size=3), HEAVY.replace(momentum=0),
+     SAM.replace(weight_decay=0.1), HEAVY_SAM.replace(label_noise=0.2, group_size=2)],
+    ids=lambda phase: f"{phase.optimiser} {phase.momentum} {phase.weight_decay}",
+)  # fmt: skip
+def test_train__many_short_phases_are_one_long_one(phase: Phase) -> None:
+    """Bit for bit: 100 phases of one epoch are one phase of 100."""
+    short = states([phase.replace(epochs=1)] * 100)
+    np.testing.assert_array_equal(short, states([phase.replace(epochs=100)]))
+
+
+def test_train__restart_and_another_momentum_start_at_rest() -> None:
+    """The velocity that is kept makes a difference, which `restart` takes away."""
+    going, resting = states([HEAVY, HEAVY]), states([HEAVY, HEAVY.replace(restart=True)])
+    last = states([HEAVY])[-1]
+    np.testing.assert_array_equal(going[:46], resting[:46])
+    assert not np.allclose(going[46], resting[46], rtol=1e-3)
+    # The first step from rest is a plain one.
+    plain = states([HEAVY, HEAVY.replace(momentum=0)])
+    np.testing.assert_allclose(resting[46] - last, plain[46] - last, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+@pytest.mark.parametrize("kept", [False, True])
+def test_train__groups_larger_than_the_batch_are_refused(batch: int | None, kept: bool) -> None:
+    problem, *_ = problem_of(naive.PAPER)
+    size, source = (12, "n_samples = 12") if batch is None else (4, "batch_size = 4")
+    sam = SAM.replace(batch_size=batch, last_batch="keep" if kept else "refuse")
+    simdyn.train(problem, sam.replace(group_size=size))
+    with pytest.raises(InputError) as refused:
+        simdyn.train(problem, sam.replace(group_size=size + 1))
+    assert str(refused.value) == (
+        f"SAM.group_size = {size + 1}: allowed is an integer from 1 to {source}"
+    )
+
+
+# Learning rates that change
+
+
+def _warmup(length: float, update: int, per_epoch: int) -> float:
+    return min(1.0, (update + 1) / (length * per_epoch))
+
+
+# Formula → its rate at (epoch, update) of a phase of 40 epochs with 3 updates each.
+SCHEDULES: dict[str, Rate] = {
+    "0.1*cosine()": lambda _, u: 0.1 * (1 + np.cos(np.pi * u / 120)) / 2,
+    "0.2*step(10, 0.3)": lambda e, _: 0.2 * 0.3 ** (e // 10),
+    "0.1*warmup(5)": lambda _, u: 0.1 * _warmup(5, u, 3),
+    "0.1*warmup(5)*cosine()": lambda _, u: (
+        0.1 * _warmup(5, u, 3) * (1 + np.cos(np.pi * u / 120)) / 2
+    ),
+    "0.5/(1+epoch)": lambda e, _: 0.5 / (1 + e),
+    "0.3/sqrt(1 + update)": lambda _, u: 0.3 / np.sqrt(1 + u),
+    "0.1*(1 - update/updates)**2": lambda _, u: 0.1 * (1 - u / 120) ** 2,
+    "max(0.01, 0.2*exp(-epoch/(0.25*epochs)))": lambda e, _: max(0.01, 0.2 * np.exp(-e / 10)),
+    "0.02*(2 + round(epoch/3) + min(epoch, 4) + abs(4 - epoch))/(1 + log(1 + epoch, 2))": (
+        lambda e, _: 0.02 * (2 + round(e / 3) + min(e, 4) + abs(4 - e)) / (1 + np.log2(1 + e))
+    ),
+    "0.1*warmup(0)/(1 + floor(log10(1 + update)) + ceil(log2(1 + epoch)) + log(1 + epoch))": (
+        lambda e, u: 0.1 / (1 + (len(str(u + 1)) - 1) + int(e).bit_length() + np.log(1 + e))
+    ),
+}  # fmt: skip
+RULES: dict[str, Phase] = {
+    "SGD": simdyn.SGD(learning_rate=1.0, epochs=40, batch_size=4),
+    "SAM": SAM,
+    "SAM, momentum, decay": SAM.replace(momentum=0.6, weight_decay=0.05),
+    "SGD, momentum": simdyn.SGD(learning_rate=1.0, epochs=40, batch_size=4, momentum=0.8),
+}
+
+
+@pytest.mark.parametrize("formula", SCHEDULES)
+@pytest.mark.parametrize("rule", RULES)
+def test_train__learning_rate_schedules(formula: str, rule: str) -> None:
+    """Two phases of 120 updates: epochs and updates of a schedule count from each phase's start."""
+    phase = RULES[rule].replace(learning_rate=formula)
+    assert_follows(naive.PAPER, [phase, phase], rates=[SCHEDULES[formula]] * 2)
+
+
+def test_train__a_kept_last_batch_counts_as_an_update_of_the_schedule() -> None:
+    phase = SAM.replace(batch_size=5, last_batch="keep", learning_rate="0.1*warmup(2)*cosine()")
+    rate = SCHEDULES["0.1*warmup(5)*cosine()"](0, 6)
+    assert rate == pytest.approx(0.1 * 7 / 15 * (1 + np.cos(np.pi * 6 / 120)) / 2)
+    assert_follows(
+        naive.PAPER, [phase],
+        rates=[lambda _, u: 0.1 * _warmup(2, u, 3) * (1 + np.cos(np.pi * u / 120)) / 2],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("formula", "number"),
+    [("0.1*warmup(0)", 0.1), ("0.1*step(1, 1)", 0.1), ("max(0.1, 0.01/(1 + epoch))", 0.1),
+     ("4/epochs", 0.1), ("12/updates", 0.1), ("0.1 + 0*update", 0.1), ("0.2*0.5**(epochs/40)", 0.1)]
+)  # fmt: skip
+@pytest.mark.parametrize("rule", RULES)
+def test_train__a_schedule_that_does_not_change_is_a_constant(
+    formula: str, number: float, rule: str
+) -> None:
+    """Bit for bit."""
+    one, other = (
+        states([RULES[rule].replace(learning_rate=rate)]) for rate in (formula, number)
+    )  # fmt: skip
+    np.testing.assert_array_equal(one, other)
+
+
+def test_train__a_step_schedule_is_phases_of_constant_rates() -> None:
+    """Bit for bit, with momentum."""
+    whole = states([HEAVY.replace(learning_rate="0.1*step(10, 0.5)", epochs=40)])
+    parts = [HEAVY.replace(learning_rate=0.1 * 0.5**k, epochs=10) for k in range(4)]
+    np.testing.assert_array_equal(whole, states(list(parts)))
+
+
+def test_train__a_schedule_of_a_huge_phase_takes_no_memory() -> None:
+    """10¹² epochs: nothing is as long as the training; it is stopped by its non-finite rate."""
+    problem, *_ = problem_of(naive.PAPER)
+    hidden = "0.1*warmup(3e11)/floor(1 + abs(epoch - 777)/1e12)**0 + 0/min(1, abs(epoch - 777))"
+    phase = simdyn.SGD(learning_rate=hidden, epochs=10**12)
+    ds = simdyn.train(problem, phase, record=simdyn.Record(every=10**12))
+    assert (int(ds.status), int(ds.status_step)) == (3, 777)
+    assert np.isnan(ds.train_loss.values[-1])
+
+
+def test_train__a_negative_rate_that_only_the_run_meets_ends_it() -> None:
+    problem, *_ = problem_of(naive.PAPER)
+    hidden = "0.1 - max(0, 1 - abs(update - 777))"  # negative in one update of 10⁴
+    phase = simdyn.SGD(learning_rate=hidden, epochs=10**4)
+    ds = simdyn.train(problem, phase, record=simdyn.Record(every=777))
+    assert (int(ds.status), int(ds.status_step)) == (3, 777)
+    assert np.isfinite(ds.train_loss.values[:2]).all()
 
 
 def test_from_patches__a_bias_is_a_constant_coordinate() -> None:

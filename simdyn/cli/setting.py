@@ -14,11 +14,21 @@ if TYPE_CHECKING:
 DONE = 1
 
 
+def _rate(text: str) -> float | str:
+    """A number, or a formula."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def simulate(
     dimension: Annotated[int, typer.Option(help="Dimension d of a patch.")],
     signal_norm: Annotated[float, typer.Option(help="Signal norm ‖μ‖.")],
     radius: Annotated[float, typer.Option(help="SAM's radius τ; 0 is SGD.")] = 0.0,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate η.")] = 0.1,
+    learning_rate: Annotated[
+        Any, typer.Option(help="Learning rate η, or a formula: 0.1*cosine().", parser=_rate)
+    ] = 0.1,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 100,
     batch_size: Annotated[int | None, typer.Option(help="Batch size B; full where absent.")] = None,
     n_samples: Annotated[int, typer.Option(help="Training samples n.")] = 20,

@@ -44,11 +44,16 @@ def phases_of(schedules, phase_start, method):
         schedules.normalised[own],
         schedules.group_size[own],
         schedules.learning_rate[own],
+        schedules.rate_start[own],
+        schedules.rate_stop[own],
+        schedules.rate_code,
+        schedules.rate_value,
         schedules.epochs[own],
         schedules.batch_size[own],
         schedules.keep_last[own],
         schedules.momentum[own],
         schedules.weight_decay[own],
+        schedules.restart[own],
         schedules.label_noise[own],
     )
 

@@ -92,17 +92,22 @@ class FreshSamples(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """A list of phases, one entry of every array for each."""
+    """A list of phases, one entry of every array but `rate_code` and `rate_value` for each."""
 
     radius: Vector  # τ; 0 is SGD
     normalised: Indices  # 1: ε̂ = τ∇L/‖∇L‖, 0: ε̂ = τ∇L
     group_size: Indices  # samples that share a perturbation; 0: the whole batch
-    learning_rate: Vector  # η
+    learning_rate: Vector  # η if it is constant
+    rate_start: Indices  # where the program of a changing rate begins in the two arrays below
+    rate_stop: Indices  # and where it ends; there too if the rate is constant
+    rate_code: Indices  # operations of all programs, see `rates`
+    rate_value: Vector  # and their constants
     epochs: Indices
     batch_size: Indices  # B
     keep_last: Indices  # 1: a smaller last batch is used, 0: it is dropped
     momentum: Vector  # β
     weight_decay: Vector  # λ
+    restart: Indices  # 1: the velocity starts at zero
     label_noise: Vector  # probability that a label is flipped, afresh in every update
 
 

@@ -5,8 +5,10 @@
 
 SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weights: W(t) = W(0) + Sᵀ V.
 Momentum and weight decay stay in the span too: the velocity v ← β v + ∇L + λ W has coefficients,
-overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. With
-groups, each group of a batch is perturbed by itself and the gradients are averaged (m-sharpness).
+overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. A
+phase goes on with the velocity of the last one if β is the same, and η may change in every update.
+With groups, each group of a batch is perturbed by itself and the gradients are averaged
+(m-sharpness).
 Cost per step O(m q²), whatever d is.
 """
 
@@ -15,7 +17,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from simdyn.kernels import probes, random, risk, testing
+from simdyn.kernels import probes, random, rates, risk, testing
 from simdyn.kernels import problem as codes
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import (
@@ -130,7 +132,7 @@ def glide(momentum, decay, scale, state, work):
 
 
 class Rule(NamedTuple):
-    """How an update is made: what `Schedule` holds of one phase."""
+    """How an update is made: what `Schedule` holds of one phase, with the rate of the update."""
 
     radius: float
     normalised: int
@@ -156,6 +158,7 @@ class State(NamedTuple):
     velocity: Matrix  # coefficients of the velocity, (Q, F)
     pushed: Matrix  # overlaps of the velocity, (Q, F)
     shares: Vector  # of W(0) in the weights and in the velocity, (2,)
+    stack: Vector  # room for the program of a learning rate
 
 
 UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = 0, 1, 2, 3, 4, 5, 6
@@ -178,6 +181,7 @@ def new_state(problem):
         np.zeros(overlaps.shape),
         np.zeros(overlaps.shape),
         shares,
+        np.zeros(rates.MOST_NUMBERS),
     )
 
 
@@ -189,6 +193,29 @@ def flip_labels(problem, samples, probability, stream, update, work):
         work.labels[i] = -problem.labels[i] if flips else problem.labels[i]
 
 
+@borrowing
+def come_to_rest(state):
+    """Velocity v ← 0."""
+    fill(state.velocity, 0.0)
+    fill(state.pushed, 0.0)
+    state.shares[1] = 0.0
+
+
+@borrowing
+def changing_rate(schedule, phase, at, batches, stack):
+    """The learning rate of the update at hand, if it changes during the phase."""
+    epoch = at[PHASE_EPOCH]
+    return rates.value_at(
+        schedule.rate_code,
+        schedule.rate_value,
+        schedule.rate_start[phase],
+        schedule.rate_stop[phase],
+        float(epoch),
+        float(epoch * batches + at[BATCH]),
+        stack,
+    )
+
+
 @inlined
 def advance(problem, schedule, stream, until, stop, state, work):
     """Train until the update number `until`; returns DONE, NON_FINITE or STOPPED."""
@@ -196,13 +223,17 @@ def advance(problem, schedule, stream, until, stop, state, work):
     while at[UPDATE] < until:
         if stopped(stop):
             return codes.STOPPED
-        while at[PHASE_EPOCH] >= schedule.epochs[at[PHASE]]:
-            at[PHASE] += 1
-            at[PHASE_EPOCH] = 0
-            fill(state.velocity, 0.0)  # each phase starts at rest
-            fill(state.pushed, 0.0)
-            state.shares[1] = 0.0
         phase = at[PHASE]
+        if at[PHASE_EPOCH] >= schedule.epochs[phase]:
+            last, at[PHASE_EPOCH] = phase, 0
+            phase += 1
+            while schedule.epochs[phase] == 0:
+                phase += 1
+            at[PHASE] = phase
+            momentum = schedule.momentum[phase]
+            goes_on = momentum > 0.0 and momentum == schedule.momentum[last]
+            if schedule.restart[phase] > 0 or not goes_on:
+                come_to_rest(state)
         size = schedule.batch_size[phase]
         batches = batches_per_epoch(n, size, schedule.keep_last[phase])
         samples, patches = work.every_sample, work.every_patch
@@ -211,11 +242,16 @@ def advance(problem, schedule, stream, until, stop, state, work):
                 random.fill_permutation(stream, random.PARTITION, at[EPOCH], state.order)
             samples = state.order[at[BATCH] * size : min((at[BATCH] + 1) * size, n)]
             patches = work.touched[: touch(problem.table, samples, work)]
+        rate = schedule.learning_rate[phase]
+        if schedule.rate_start[phase] < schedule.rate_stop[phase]:
+            rate = changing_rate(schedule, phase, at, batches, state.stack)
+            if not 0.0 <= rate < np.inf:
+                return codes.NON_FINITE
         rule = Rule(
             schedule.radius[phase],
             schedule.normalised[phase],
             schedule.group_size[phase],
-            schedule.learning_rate[phase],
+            rate,
             schedule.momentum[phase],
             schedule.weight_decay[phase],
         )

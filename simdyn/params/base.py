@@ -88,6 +88,8 @@ class Parameters(BaseModel):
             return f"{where}: no such field; {nearest(name, cls.model_fields)}"
         if name in cls.model_fields and name not in fields:
             return f"{where} is missing; allowed is {cls.allowed(name)}"
+        if name and isinstance(reason := error.get("ctx", {}).get("error"), InputError):
+            return f"{where} = {reason}"
         if not name:
             message = str(error["msg"]).removeprefix("Value error, ")
             names_field = message.split(" ")[0] in cls.model_fields
@@ -110,6 +112,11 @@ class Parameters(BaseModel):
     def is_whole(cls, name: str) -> bool:
         """Does the field hold integers?"""
         return int in _types_in(cls.model_fields[name].annotation)
+
+    @classmethod
+    def is_schedule(cls, name: str) -> bool:
+        """May the field change during training, as a formula of the epoch and the update?"""
+        return {float, str} <= _types_in(cls.model_fields[name].annotation)
 
     @classmethod
     def is_optional(cls, name: str) -> bool:

@@ -1,6 +1,5 @@
 """A plan of training: phases of SGD and SAM, one after the other."""
 
-import math
 import typing
 from collections.abc import Iterable
 from typing import ClassVar, Literal
@@ -9,12 +8,13 @@ from pydantic import StrictBool
 
 from simdyn.inputs import InputError, nearest, shown
 from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described, required
+from simdyn.params.schedule import ALLOWED, Program, Rate, bad_rate, program_of
 
 
 class Phase(Parameters):
     """A stretch of training with one optimiser."""
 
-    learning_rate: Real = required("η", "learning rate", "a finite number > 0", gt=0)
+    learning_rate: Rate = required("η", "learning rate", ALLOWED)
     epochs: Whole = required("", "epochs", "an integer from 0 to 2**53", ge=0, le=MAX_DIMENSION)
     batch_size: Whole | None = described(
         None, "B", "batch size", "an integer from 1 to n_samples, or none for the full batch", ge=1
@@ -29,6 +29,7 @@ class Phase(Parameters):
     label_noise: Real = described(
         0.0, "", "label noise of an update", "a number from 0 to 0.5", ge=0, le=0.5
     )
+    restart: StrictBool = described(False, "", "velocity starts at zero", "true or false")
 
     @property
     def perturbation(self) -> float:
@@ -46,12 +47,14 @@ class Phase(Parameters):
         return 0
 
     def updates_per_epoch(self, n_samples: int) -> int:
-        """Updates in one pass over the data; checks the batch size against it.
+        """Updates in one pass over the data; checks batch, groups and learning rate against it.
 
         Raises
         ------
         InputError
-            Where batch_size exceeds n_samples, or does not divide it and last_batch refuses.
+            If batch_size exceeds n_samples, or does not divide it and last_batch refuses; if
+            group_size exceeds the batch; if the learning rate of an update is found to be negative
+            or not finite.
         """
         batch = n_samples if self.batch_size is None else self.batch_size
         name = type(self).__name__
@@ -65,7 +68,23 @@ class Phase(Parameters):
                 f"{name}.batch_size = {batch} does not divide n_samples = {n_samples}: choose a "
                 'divisor, or last_batch = "drop" or "keep"'
             )
-        return math.ceil(n_samples / batch) if self.last_batch == "keep" else n_samples // batch
+        if self.perturbed_together > batch:
+            source = "n_samples" if self.batch_size is None else "batch_size"
+            raise InputError(
+                f"{name}.group_size = {self.perturbed_together}: allowed is an integer from 1 to "
+                f"{source} = {batch}"
+            )
+        updates = -(-n_samples // batch) if self.last_batch == "keep" else n_samples // batch
+        rate = self.learning_rate
+        if isinstance(rate, str) and (wrong := bad_rate(rate, self.epochs, updates)):
+            raise InputError(f"{name}.learning_rate = {rate!r} {wrong}")
+        return updates
+
+    def rate_program(self, n_samples: int) -> Program:
+        """The learning rate as a program, see `simdyn.params.schedule`."""
+        if isinstance(self.learning_rate, str):
+            return program_of(self.learning_rate, self.epochs, self.updates_per_epoch(n_samples))
+        return (("constant", self.learning_rate),)
 
 
 class SGD(Phase):
@@ -73,8 +92,14 @@ class SGD(Phase):
 
     Parameters
     ----------
-    learning_rate : float > 0
-        Step size η.
+    learning_rate : float > 0 or str
+        Step size η. A text is a formula of ``epoch`` and ``update``, the whole epochs and the
+        updates done in this phase, and of ``epochs`` and ``updates``, all of them. It may call
+        ``cosine()``, (1 + cos(π update/updates))/2; ``step(every, factor)``,
+        factor^⌊epoch/every⌋; and ``warmup(epochs)``, which rises evenly to 1 over so many epochs:
+        "0.1*warmup(5)*cosine()". The rates must be finite and not negative: a phase is refused
+        if one at its ends or at some hundred updates between is not, and if the run meets
+        another it ends there with status 3.
     epochs : int ≥ 0
         Passes over the data.
     batch_size : int, optional
@@ -82,7 +107,11 @@ class SGD(Phase):
     last_batch : {"refuse", "drop", "keep"}
         Where B does not divide n: an error, or the remainder is left out, or it is a smaller batch.
     momentum : float, 0 ≤ β < 1
-        Of the velocity v, which is zero at the start of each phase.
+        Of the velocity v. A phase goes on with the velocity of the phase before if β is the same
+        in both, whatever else differs; with another β it starts with v = 0. A phase of no epochs
+        counts as absent.
+    restart : bool
+        True: the phase starts with v = 0 whatever β is.
     weight_decay : float ≥ 0
         λ.
     label_noise : float, 0 … ½
@@ -104,8 +133,9 @@ class SAM(Phase):
     group_size : int ≥ 1, optional
         Samples that share a perturbation (m-sharpness): consecutive groups of the batch are each
         perturbed by their own gradient, and the gradients there averaged. 1 is per-sample SAM; the
-        whole batch where absent.
-    learning_rate, epochs, batch_size, last_batch, momentum, weight_decay, label_noise
+        whole batch where absent. At most the batch's size; what is left over in a batch, or a last
+        batch that is kept and smaller, is a group of its own.
+    learning_rate, epochs, batch_size, last_batch, momentum, restart, weight_decay, label_noise
         As for `SGD`. The perturbation is that of the loss alone, without the decay.
     """
 

@@ -115,7 +115,7 @@ def _as_derived(course: Course, phase: Phase) -> bool:
 def predicted_times(course: Course, method: str) -> dict[str, float]:
     """Updates until γ and ρ̄ are of order one, from the rates of the first phase."""
     ds, first = course.ds, course.phases[method][0]
-    if not _as_derived(course, first):
+    if not _as_derived(course, first) or isinstance(first.learning_rate, str):
         return {}
     values = {name: float(ds[name]) for name in ("dimension", "n_samples", "signal_norm",
               "n_patches", "noise_std", "n_filters", "label_flip")}  # fmt: skip

@@ -82,6 +82,8 @@ def _phase(fields: Mapping[str, Any]) -> str:
         rest.append("not normalised")
     if fields.get("group_size"):
         rest.append(f"groups of {fields['group_size']}")
+    if fields.get("restart"):
+        rest.append("velocity from zero")
     items = [*radius, item("learning_rate"), batch, epochs, *rest]
     return f"{fields['optimiser']} " + ", ".join(items)
 

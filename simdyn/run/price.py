@@ -118,8 +118,11 @@ def _calibrate(study: Study, blocks: Blocks) -> tuple[float, int]:
     began, nominal, spent, runs = time.perf_counter(), 0.0, 0.0, 0
     stop = np.zeros(1, np.int64)
     for point, price_of_one in _samples(study, blocks):
-        short = _cut_short(point, price_of_one)
-        of_one = seconds(short, study.record, study.states)
+        try:
+            short = _cut_short(point, price_of_one)
+            of_one = seconds(short, study.record, study.states)
+        except InputError:  # a learning-rate schedule need not suit a shorter phase
+            continue
         if of_one > 4 * LONGEST:  # even an epoch is too long to try
             continue
         replicates = range(min(study.replicates, max(1, int(0.1 / of_one))))
