@@ -122,7 +122,7 @@ def simulate(
     coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     call = {"simulate": {"data": data, "net": net, "plan": list(plan), "seed": seed,
                          "replicates": replicates, "record": record}}  # fmt: skip
-    layout = Layout(("replicate",), coords, names, provenance(call))
+    layout = Layout(("replicate",), coords, names, provenance(call), type(data))
     arrays = layout.arrays()
     threads = check_threads(threads)
     if drawn:

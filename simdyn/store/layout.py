@@ -38,7 +38,7 @@ def texts_of(layout: Layout) -> str:
     A store tells by it whether this version of simdyn would document it in the same words.
     """
     texts = {name: dict(at.attrs) for name, at in layout.coords.items()}
-    texts |= {name: VARIABLES[name].attrs for name in layout.variables}
+    texts |= {name: layout.documentation(name) for name in layout.variables}
     return hashlib.sha256(as_json(texts).encode()).hexdigest()[:16]
 
 
@@ -74,7 +74,7 @@ def lay_out(
         chunks = (*grid, len(study.space.methods), replicates, *inner)
         variable = VARIABLES[name]
         _create(group, name, layout.shape(name), chunks, variable.dtype, layout.dims(name),
-                variable.attrs)  # fmt: skip
+                layout.documentation(name))  # fmt: skip
     receipts = group.create_group(own.receipts, attributes=dict(coords.attrs))
     count = len(Blocks(study.lengths, block_shape))
     _create(receipts, "sha256", (count, 32), (1, 32), "uint8", ("block", "byte"), {})

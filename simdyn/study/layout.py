@@ -59,7 +59,9 @@ def layout_of(study: "Study") -> Layout:
         "seed": study.seed,
         "numerics_version": study.numerics_version,
     }
-    return Layout((*space.dims, "method", "replicate"), coords, study.variables, attrs)
+    return Layout(
+        (*space.dims, "method", "replicate"), coords, study.variables, attrs, study.data_law
+    )
 
 
 def _vectors(data: Data) -> int:
