@@ -159,26 +159,53 @@ def _count_patches(patches: Floats, known: _Vectors) -> list[dict[int, float]]:
     return samples
 
 
+def _coarser(*given: Any) -> np.dtype[Any]:
+    """The coarsest floating-point type among arrays, up to float64."""
+    kinds = [np.asarray(value).dtype for value in given]
+    floats = [kind for kind in kinds if kind.kind == "f"]
+    return min([np.dtype(np.float64), *floats], key=lambda kind: np.finfo(kind).precision)
+
+
+def _rounded(array: Floats, kind: np.dtype[Any]) -> Floats:
+    """The array at the precision of a floating-point type."""
+    with np.errstate(over="ignore"):
+        return array.astype(kind).astype(np.float64)
+
+
 def _signal_and_noise(
-    patches: Floats, signal: Floats, true_labels: Floats | None
-) -> tuple[Floats, Floats]:
-    """True labels (n,) and noise vectors (n, d) of samples made of ±signal and a shared noise."""
+    patches: Floats, signal: Floats, true_labels: Floats | None, kind: np.dtype[Any]
+) -> tuple[Floats, Floats, Floats]:
+    """Samples made of ±signal and a shared noise, taken apart.
+
+    Patches are compared with the signal at the precision of `kind`; the signal that is trained on
+    is the one that the patches hold.
+
+    Returns
+    -------
+    signal : (d,)
+    true_labels : (n,)
+    noises : (n, d)
+    """
     n, n_patches, d = patches.shape
+    seen, wanted = _rounded(patches, kind), _rounded(signal, kind)
     if n_patches < 2:
         raise InputError(f"patches has {n_patches} patch a sample: with a signal, allowed are ≥ 2")
     if true_labels is None and not signal.any():
         raise InputError("true_labels is missing: a zero signal does not tell them")
-    found, noises = np.empty(n), np.empty((n, d))
+    held, found, noises = signal, np.empty(n), np.empty((n, d))
     for i, sample in enumerate(patches):
         signs = (1.0, -1.0) if true_labels is None else (true_labels[i],)
-        match = [(p, s) for s in signs for p in range(n_patches) if (sample[p] == s * signal).all()]
+        match = [
+            (p, s) for s in signs for p in range(n_patches) if (seen[i, p] == s * wanted).all()
+        ]
         if not match:
             raise InputError(
                 f"patches[{i}]: no patch equals the signal times "
-                f"{'±1' if true_labels is None else 'its true label'}; leave `signal` out for "
-                "other kinds of data"
+                f"{'±1' if true_labels is None else 'its true label'}, compared as {kind}; "
+                "leave `signal` out for other kinds of data"
             )
         place, found[i] = match[0]
+        held = found[i] * sample[place] if i == 0 else held
         rest = np.delete(sample, place, axis=0)
         if (rest != rest[0]).any():
             raise InputError(
@@ -186,7 +213,7 @@ def _signal_and_noise(
                 "`signal` out for other kinds of data"
             )
         noises[i] = rest[0]
-    return found, noises
+    return held, found, noises
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +264,8 @@ class Problem:
             Initial filters; the first bank has sign +1, the second −1.
         signal : (d,) array, optional
             The signal μ, where each sample is ±μ once and one noise vector in all other patches;
-            results then hold signal_coef γ and noise_coef ρ, otherwise coef.
+            results then hold signal_coef γ and noise_coef ρ, otherwise coef. If it has another
+            precision than the patches, the two are compared at the coarser one.
         true_labels : (n,) array of ±1, optional
             With `signal`: the sign of μ in each sample; read off the patches where absent.
         noise_std : float, optional
@@ -255,6 +283,7 @@ class Problem:
         InputError
             One line that names the argument and what is allowed.
         """
+        given = patches
         patches = _array("patches", patches, 3, (None, None, None))
         n, n_patches, d = patches.shape
         labels = _labels("labels", labels, n)
@@ -278,9 +307,9 @@ class Problem:
                 raise InputError("patches: all are zero; allowed is at least one other patch")
             vectors = np.array(known.vectors)
         else:
-            signal = _array("signal", signal, 1, (d,))
+            raw, signal = signal, _array("signal", signal, 1, (d,))
             told = None if true_labels is None else _labels("true_labels", true_labels, n)
-            truth, noises = _signal_and_noise(patches, signal, told)
+            signal, truth, noises = _signal_and_noise(patches, signal, told, _coarser(given, raw))
             samples = [
                 {known.signed(0, truth[i]): 1.0, known.signed(1 + i, 1.0): n_patches - 1.0}
                 for i in range(n)

@@ -19,6 +19,7 @@ from simdyn.params import ImageData, TwoLayerCNN
 
 Floats = npt.NDArray[np.float64]
 DIGITS = "digits"
+MOST_CHANNELS = 4  # an image of at most so many rows, but more channels, is a mistake
 
 
 class Source(NamedTuple):
@@ -96,6 +97,11 @@ def _source(images: Any, labels: Any, where: str, name: str, label_name: str) ->
         raise InputError(
             f"source = {where}: '{name}' has shape {images.shape} of {images.dtype}; allowed are "
             "numbers (N, height, width) or (N, height, width, channels)"
+        )
+    if images.ndim == 4 and images.shape[1] <= MOST_CHANNELS < min(images.shape[2:]):
+        raise InputError(
+            f"source = {where}: '{name}' has shape {images.shape}, which looks like channels "
+            "first; allowed is (N, height, width, channels), as np.moveaxis(images, 1, -1) makes it"
         )
     images = images.astype(np.float64)
     if not np.isfinite(images).all():

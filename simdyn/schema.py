@@ -141,6 +141,16 @@ VARIABLES: dict[str, Variable] = {
     ),
 }  # fmt: skip
 
+
+def equations(law: type[Data] | None) -> dict[str, str]:
+    """Equations of variables that depend on the law of the data, by name."""
+    if law is None or not issubclass(law, DrawnData) or not law.one_noise:
+        return {}
+    signal = "j γ_{j,r} μ/‖μ‖²" if law.one_signal else "Σ_k coef_{j,r,k} v_k"
+    noise = f"(1/({law.copies})) Σ_i ρ_{{j,r,i}} ξ_i/‖ξ_i‖²"
+    return {"noise_coef": f"w_{{j,r}} = w_{{j,r}}(0) + {signal} + {noise}"}
+
+
 ALWAYS = ("status", "status_step")
 SCALARS = (
     "train_loss", "train_error", "test_error", "test_error_se", "test_error_ess",
@@ -258,12 +268,15 @@ class Layout:
     variables : tuple of str
     attrs : dict
         Metadata of the dataset.
+    law : type of data, optional
+        On which some equations of variables depend.
     """
 
     outer: tuple[str, ...]
     coords: Mapping[str, Coordinate]
     variables: tuple[str, ...]
     attrs: Mapping[str, Any]
+    law: type[Data] | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -278,6 +291,11 @@ class Layout:
     def dims(self, name: str) -> tuple[str, ...]:
         """Dims of a variable."""
         return self.outer + VARIABLES[name].dims
+
+    def documentation(self, name: str) -> dict[str, str]:
+        """Metadata of a variable."""
+        known = VARIABLES[name].attrs
+        return {**known, "equation": equations(self.law).get(name, known["equation"])}
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a variable."""
@@ -310,7 +328,7 @@ class Layout:
         """The labelled dataset of these arrays."""
         import xarray as xr
 
-        data = {name: (self.dims(name), arrays[name], VARIABLES[name].attrs) for name in arrays}
+        data = {name: (self.dims(name), arrays[name], self.documentation(name)) for name in arrays}
         coords = {name: (at.dims, at.values, dict(at.attrs)) for name, at in self.coords.items()}
         return xr.Dataset(data, coords, dict(self.attrs))
 

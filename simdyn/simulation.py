@@ -119,10 +119,10 @@ def simulate(
     coords = axis_coordinates(
         None, replicates, updates.size, net.n_filters, data.n_samples, vectors
     )
-    coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)
+    coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     call = {"simulate": {"data": data, "net": net, "plan": list(plan), "seed": seed,
                          "replicates": replicates, "record": record}}  # fmt: skip
-    layout = Layout(("replicate",), coords, names, provenance(call))
+    layout = Layout(("replicate",), coords, names, provenance(call), type(data))
     arrays = layout.arrays()
     threads = check_threads(threads)
     if drawn:

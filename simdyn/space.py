@@ -27,7 +27,17 @@ from simdyn.schema import VARIABLES
 from simdyn.scope import Columns, Frame, LocatedError, Scope
 from simdyn.section import Section, data_section, phase_sections
 
-RESERVED = ("method", "replicate", "step", "sign", "filter", "sample", "vector", "update")
+RESERVED = (
+    "method",
+    "replicate",
+    "step",
+    "sign",
+    "filter",
+    "sample",
+    "vector",
+    "updates",
+    "update",
+)
 AT_ONCE = 2**16  # points whose mask is evaluated together
 TOLD_WHOLE = 10_000  # values of an axis that the fingerprint holds one by one
 

@@ -129,7 +129,7 @@ def train(
         None, 1, updates.size, banks // 2, n, 0 if problem.named_signal else q
     )
     del coords["replicate"]
-    coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)
+    coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     if record.weights:
         with np.errstate(invalid="ignore", over="ignore"):  # status tells of overflow
             share = traces["initial_share"][:, None, None, None]

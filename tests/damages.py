@@ -12,6 +12,7 @@ import numpy as np
 from numcodecs import VLenUTF8, Zstd
 
 META = "zarr.json"
+OWN = "simdyn.store"
 KINDS = ("root", "array", "coordinate", "receipts", "sha256", "log", "entry", "label", "value",
          "receipt")  # fmt: skip
 
@@ -37,15 +38,18 @@ class Whole:
 
     def kind(self, name: str) -> str:
         """What a file of the store is."""
-        first, _, rest = name.partition("/")
-        known = {META: "root", f"receipts/{META}": "receipts", f"log/{META}": "log",
-                 f"receipts/sha256/{META}": "sha256"}  # fmt: skip
+        known = {
+            META: "root",
+            f"{OWN}/{META}": "log",
+            f"{OWN}/log/{META}": "log",
+            f"{OWN}/receipts/{META}": "receipts",
+            f"{OWN}/receipts/sha256/{META}": "sha256",
+        }
         if name in known:
             return known[name]
-        if first == "log":
-            return "entry"
-        if first == "receipts":
-            return "receipt"
+        if name.startswith(f"{OWN}/"):
+            return "entry" if name.startswith(f"{OWN}/log/") else "receipt"
+        first, _, rest = name.partition("/")
         if rest == META:
             return "array" if first in self.variables else "coordinate"
         return "value" if first in self.variables else "label"
@@ -69,7 +73,7 @@ class Whole:
 
     def known(self, path: Path) -> bool:
         """Can a store still be told to be this one's?"""
-        for place in (path / META, path / "receipts" / META):
+        for place in (path / META, path / OWN / "receipts" / META):
             with contextlib.suppress(Exception):
                 said = json.loads(place.read_bytes())["attributes"]
                 fingerprint, study = said["fingerprint"], said["study"]
@@ -219,10 +223,10 @@ def copied(path: Path, name: str, rng: random.Random, *_: object) -> None:
     """To a name that has no place in a store."""
     ends = ["0", "9", "c/0/0", ".bak", "~", "99/0"]
     target = path / rng.choice(
-        [f"{name}.bak", f"{rng.choice(['status', 'receipts/sha256', 'dimension'])}/c/9",
+        [f"{name}.bak", f"{rng.choice(['status', f'{OWN}/receipts/sha256', 'dimension'])}/c/9",
          f"extra{rng.randrange(9)}/{name}", f"{name.partition('/')[0]}-{rng.choice(ends)}",
          f"status/c/{'/'.join(str(rng.randrange(9)) for _ in range(rng.randint(1, 7)))}",
-         f"receipts/sha256/c/{rng.choice(['00', '8', '-1', '٣', 'x'])}/0"]
+         f"{OWN}/receipts/sha256/c/{rng.choice(['00', '8', '-1', '٣', 'x'])}/0"]
     )  # fmt: skip
     _put(target, (path / name).read_bytes())
 

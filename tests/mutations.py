@@ -96,6 +96,7 @@ KEYS = [
     "unit", "log_spaced", "variables", "weights", "test_estimator", "test_draws", "probe_radius",
     "kind", "x", "y", "variable", "compare", "level", "hatch_loss", "scale", "start", "stop", "num",
     "log", "method", "replicate", "step", "sign", "filter", "sample", "vector", "update", "status",
+    "updates", "before", "receipts", "sources", "simdyn.store", "c",
     "zip", "where", "sgd.0.epochs", "sam.0.radius", "sam.1.radius", "data.dimension",
     "space.dimension.num", "methods.sgd.0.epochs", "sqrt", "pi", "σ", "\n", "\u202e", "a" * 3000,
     "__class__", "model_fields", "train_loss", "test_error", "data.n_samples", "a/b", "..",

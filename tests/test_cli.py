@@ -224,7 +224,7 @@ def test_status_and_verify__whole_missing_and_damaged(here: Path) -> None:
     assert strict(answer.out) == {"store": "results/small.zarr", "blocks": blocks, "missing": [],
                                   "damaged": [], "findings": [], "leftovers": 0}  # fmt: skip
 
-    shutil.rmtree(store / "receipts" / "sha256" / "c" / "1")
+    shutil.rmtree(store / "simdyn.store" / "receipts" / "sha256" / "c" / "1")
     chunk = store / "train_loss" / "c" / "0" / "0" / "0" / "0" / "0"
     chunk.write_bytes(b"x" + chunk.read_bytes()[1:])
     assert strict(call("status", "small.toml", "--json").out)["blocks_done"] == blocks - 1

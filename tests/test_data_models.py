@@ -407,3 +407,44 @@ def test_study__vectors_that_vary_in_number_are_not_recorded() -> None:
             {"n_filters": 3, "init_std": 0.01}, {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]},
             space={"n_samples": [3, 4]}, record=simdyn.Record(variables=("coef",)),
         )  # fmt: skip
+
+
+# What the variables say of themselves
+
+
+@pytest.mark.parametrize(
+    ("law", "shown", "signal"),
+    [
+        (SignalNoiseData(n_samples=3, dimension=40, signal_norm=1.0, n_patches=4), "P−1", "γ"),
+        (XORData(n_samples=3, dimension=40, signal_norm=1.0, n_patches=4), "P−1", "coef"),
+        (
+            MultiViewData(n_samples=3, dimension=40, signal_norm=1.0, weak_norm=0.5, n_patches=4),
+            "P−2",
+            "coef",
+        ),
+    ],
+)
+def test_noise_coef__its_equation_is_that_of_the_law(
+    law: DrawnData, shown: str, signal: str
+) -> None:
+    """ρ over the number of patches that show a noise vector is its weight in the filter."""
+    plan = simdyn.SGD(learning_rate=0.1, epochs=5)
+    net = simdyn.TwoLayerCNN(n_filters=2, init_std=0.1)
+    variables = ("noise_coef", "coef") if signal == "coef" else ("noise_coef",)
+    ds = simdyn.simulate(law, net, plan, record=simdyn.Record(variables=variables))
+    equation = ds.noise_coef.attrs["equation"]
+    assert f"(1/({shown})) Σ_i ρ" in equation
+    assert signal in equation.partition("Σ_i")[0]
+    assert law.noise_copies == law.n_patches - int(shown[-1])
+    study = simdyn.Study(law, net, {"one": [plan]}, record=simdyn.Record(variables=variables))
+    assert study.run().noise_coef.attrs["equation"] == equation
+    if signal == "coef":  # coef = ρ/(copies ‖ξ‖²), and ‖ξ_i‖² is one number for all filters
+        weights = ds.coef.isel(vector=slice(len(law.signals), None)).values
+        for i in range(law.n_samples):
+            moved = weights[..., i] != 0.0
+            squares = (
+                ds.noise_coef.values[..., i][moved] / law.noise_copies / weights[..., i][moved]
+            )
+            assert squares.size > 0
+            np.testing.assert_allclose(squares, squares[0], rtol=1e-12)
+            assert 8 < squares[0] < 120, "‖ξ‖² has a χ² law of 40 degrees of freedom"

@@ -136,7 +136,7 @@ def test_store__what_cannot_be_read_is_not_called_missing(tmp_path: Path) -> Non
     file = write_study(tmp_path, 20)
     command("run", file, cwd=tmp_path).communicate(timeout=120)
     store = tmp_path / "results" / "killed.zarr"
-    for place in (store / "receipts" / "sha256" / "c", store / "margin"):
+    for place in (store / "simdyn.store" / "receipts" / "sha256" / "c", store / "margin"):
         place.chmod(0)
         try:
             for words in (("status", store), ("status", file), ("export", store)):
@@ -155,7 +155,7 @@ def test_store__read_only_can_be_looked_at_and_not_run(tmp_path: Path, expected:
     file = write_study(tmp_path, 20)
     command("run", file, cwd=tmp_path).communicate(timeout=120)
     store = tmp_path / "results" / "killed.zarr"
-    (store / "receipts" / "sha256" / "c" / "3" / "0").unlink()
+    (store / "simdyn.store" / "receipts" / "sha256" / "c" / "3" / "0").unlink()
     everything = [store, *store.rglob("*")]
     for path in everything:
         path.chmod(path.stat().st_mode & ~0o222)

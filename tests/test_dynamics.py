@@ -407,7 +407,7 @@ def test_train__recorded_updates(record: dict[str, Any], expected: list[int]) ->
     problem = simdyn.Problem.from_patches(x, y, w)
     ds = simdyn.train(problem, plan, seed=2, record=simdyn.Record(**record))
     whole = simdyn.train(problem, plan, seed=2, record=EVERY_STEP)
-    np.testing.assert_array_equal(ds["update"], expected)
+    np.testing.assert_array_equal(ds["updates"], expected)
     np.testing.assert_array_equal(ds.step, np.arange(len(expected)))
     for name in ("margin", "train_loss", "coef"):
         np.testing.assert_array_equal(ds[name], whole[name][expected])
@@ -417,5 +417,5 @@ def test_train__no_epochs_is_the_initial_state() -> None:
     x, y, _, _, _, w = signal_noise(10)
     plan = simdyn.SGD(learning_rate=0.1, epochs=0)
     ds = simdyn.train(simdyn.Problem.from_patches(x, y, w), plan, record=EVERY_STEP)
-    assert ds["update"].values.tolist() == [0]
+    assert ds["updates"].values.tolist() == [0]
     np.testing.assert_array_equal(ds.weights[0], w)

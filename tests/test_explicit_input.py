@@ -66,6 +66,27 @@ def test_from_patches__reads_true_labels_off_the_patches() -> None:
 
 
 @pytest.mark.parametrize(
+    ("patches", "signal"),
+    [(np.float32, np.float64), (np.float64, np.float32), (np.float32, np.float32),
+     (np.float16, np.float64), (np.float64, np.float16)],
+)  # fmt: skip
+def test_from_patches__compares_the_signal_at_the_coarser_precision(
+    patches: type, signal: type
+) -> None:
+    direction = np.arange(1, D + 1) / 3.0  # no entry has a short binary form
+    made = NAMED.copy()
+    for i in range(N):
+        made[i, i % P] = TRUTH[i] * direction
+    problem = named(patches=made.astype(patches), signal=direction.astype(signal))
+    np.testing.assert_array_equal(problem.arrays.true_labels, TRUTH)
+    np.testing.assert_array_equal(problem.vectors[0], direction.astype(patches))  # as trained on
+    other = direction * (1 + 4 * np.finfo(patches).eps + 4 * np.finfo(signal).eps)
+    assert "no patch equals the signal" in refusal(
+        lambda: named(patches=made.astype(patches), signal=other.astype(signal))
+    )
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"patches": PATCHES[0]}, "patches has shape (3, 6): allowed is (any, any, any)"),

@@ -93,7 +93,7 @@ def equal(one: xr.Dataset, other: xr.Dataset) -> None:
 def settled(path: Path, larger: Study) -> None:
     """All values are those of a fresh run, and nothing is left of the growing."""
     equal(open_results(path), larger.run(threads=1))
-    assert not (path / "before").exists()
+    assert not (path / "simdyn.store" / "before").exists()
     found = audit(path, larger)
     assert (found.findings, found.missing, found.leftovers) == ((), (), 0)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
@@ -168,8 +168,16 @@ def test_run__damage_to_the_smaller_store_costs_its_block_alone(grown: Path, cou
     settled(grown, larger)
 
 
-@pytest.mark.parametrize("name", ["zarr.json", "receipts/zarr.json", "margin/zarr.json",
-                                  "dimension", "log"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "zarr.json",
+        "simdyn.store/receipts/zarr.json",
+        "margin/zarr.json",
+        "dimension",
+        "simdyn.store/log",
+    ],
+)
 @pytest.mark.parametrize("growing", [False, True])
 def test_run__metadata_of_the_smaller_store_is_repaired_first(
     grown: Path, count: Count, name: str, growing: bool
@@ -177,7 +185,7 @@ def test_run__metadata_of_the_smaller_store_is_repaired_first(
     larger = study(dimension=[20, 40, 60])
     if growing:
         broken_off(larger, grown, count, 0)
-    damaged = grown / ("before" if growing else "") / name
+    damaged = grown / ("simdyn.store/before" if growing else "") / name
     shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
     run_study(larger, grown, threads=1)
     assert count.taken() == larger.runs - study().runs

@@ -30,7 +30,7 @@ def archive(tmp_path: Path) -> Path:
     np.savez(path, x=rng.random((30, 4, 6, 2)), y=np.arange(30) % 3, flat=rng.random((30, 24)),
              short=np.arange(29), names=np.array(["a"] * 30),
              bad=np.where(np.arange(720).reshape(30, 4, 6) == 100, np.nan, 1.0),
-             same=np.ones((30, 4, 6)))  # fmt: skip
+             same=np.ones((30, 4, 6)), first=rng.random((30, 3, 8, 10)))  # fmt: skip
     return path
 
 
@@ -249,6 +249,7 @@ def test_study__of_images(tmp_path: Path, archive: Path) -> None:
         ({"images": "bad"}, "'bad'[4, 0, 4] = nan; allowed are finite numbers"),
         ({"images": "names"}, "'names' has shape (30,) of <U1; allowed are numbers"),
         ({"images": "same", "patch_size": 1}, "the training images are all alike"),
+        ({"images": "first"}, "'first' has shape (30, 3, 8, 10), which looks like channels first"),
         ({"labels": "short"}, "'short' has shape (29,); allowed is (30,), one for each image"),
         ({"labels": "flat"}, "'flat' has shape (30, 24); allowed is (30,)"),
         ({"labels": "names"}, "'names' are <U1; allowed are integers"),
@@ -346,3 +347,23 @@ def test_study__image_source_is_checked_before_anything_runs(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"source = 'absent\.npz': No such file"):
         simdyn.Study({"model": "images", "source": "absent.npz", "n_samples": 4}, NET,
                      {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "plausible"),
+    [
+        ((6, 3, 32, 32), False), ((6, 1, 28, 28), False), ((6, 4, 8, 5), False),
+        ((6, 32, 32, 3), True), ((6, 28, 28, 1), True), ((6, 1, 1, 64), True), ((6, 4, 6, 2), True),
+        ((6, 8, 8, 8), True), ((6, 3, 4, 4), True),
+    ],
+)  # fmt: skip
+def test_images__channels_first_are_refused(
+    tmp_path: Path, shape: tuple[int, ...], plausible: bool
+) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.random.default_rng(0).random(shape), y=np.arange(6) % 3)
+    if plausible:
+        assert images.load(mine(path)).images.shape == shape
+        return
+    with pytest.raises(InputError, match=re.escape("np.moveaxis(images, 1, -1)")):
+        images.load(mine(path))

@@ -55,7 +55,7 @@ def study(dimension=None, signal_norm=None, replicates=5, methods=("sgd", "sam")
             "signal_norm": parameter(mu, "‖μ‖", "signal norm", ("signal_norm",)),
             "method": np.array(methods),
             "replicate": np.arange(replicates),
-            "update": ("step", [0, 100], {"symbol": "t", "long_name": "updates", "units": "1"}),
+            "updates": ("step", [0, 100], {"symbol": "t", "long_name": "updates", "units": "1"}),
             "n_samples": parameter(20, "n", "training samples"),
             "noise_std": parameter(1.0, "σ_p", "noise standard deviation"),
             "n_patches": parameter(2, "P", "patches of a sample"),
@@ -622,7 +622,7 @@ def test_trajectories__growth_is_that_of_the_largest_coefficients(course):
     fall = (-one.noise_coef).max(("sign", "filter", "sample")).mean("replicate")
     for line, array in zip(ax.lines, (signal, noise, fall), strict=False):
         np.testing.assert_allclose(line.get_ydata()[1:], array[1:], rtol=1e-12)
-        np.testing.assert_array_equal(line.get_xdata()[1:], one["update"][1:])
+        np.testing.assert_array_equal(line.get_xdata()[1:], one["updates"][1:])
         assert np.isnan(line.get_ydata()[0]), "a coefficient of zero has no place in logarithms"
 
 

@@ -82,13 +82,13 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def _one_skeleton() -> Iterator[None]:
     """What should be there is worked out once: it is half the time of a case."""
     made = functools.lru_cache(
-        lambda fingerprint, title, shape: layout.Skeleton(studies[fingerprint, title], shape)
+        lambda fingerprint, title, *rest: layout.Skeleton(studies[fingerprint, title], *rest)
     )
     studies: dict[tuple[str, str], Study] = {}
 
-    def skeleton(study: Study, shape: tuple[int, ...]) -> Any:
+    def skeleton(study: Study, shape: tuple[int, ...], *rest: Any) -> Any:
         studies[study.fingerprint, study.name] = study
-        return made(study.fingerprint, study.name, tuple(shape))
+        return made(study.fingerprint, study.name, tuple(shape), *rest)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("simdyn.store.audit.Skeleton", skeleton)
@@ -179,7 +179,7 @@ def _whole_again(place: Place, now: dict[str, bytes], expected: Expected) -> Non
                 "value", "receipt"
             )  # fmt: skip
             assert after.pop(name) == (now[name] if kept else content), name
-    assert all(name.startswith("log/") for name in after)
+    assert all(name.startswith("simdyn.store/log/") for name in after)
     beside = place.store.with_name("study.zarr.foreign")
     aside = Counter(files(beside).values()) if beside.is_dir() else Counter[bytes]()
     inside = tuple(f"{at}/" for at in place.whole.files)
@@ -234,7 +234,7 @@ def test_run__a_store_that_says_nowhere_what_it_is_stays_as_it_is(
     here: Place, content: bytes | None
 ) -> None:
     here.again()
-    for name in (META, f"receipts/{META}"):
+    for name in (META, f"simdyn.store/receipts/{META}"):
         if content is None:
             (here.store / name).unlink()
         else:
@@ -242,7 +242,7 @@ def test_run__a_store_that_says_nowhere_what_it_is_stays_as_it_is(
     assert hold(here) == "refused"
 
 
-@pytest.mark.parametrize("name", [META, f"receipts/{META}"])
+@pytest.mark.parametrize("name", [META, f"simdyn.store/receipts/{META}"])
 def test_open_study__one_of_the_places_that_say_it_is_enough(here: Place, name: str) -> None:
     here.again()
     (here.store / name).write_bytes(b"{")

@@ -70,7 +70,7 @@ def test_replay__bit_for_bit_from_the_store_alone(tmp_path: Path, kind: str) -> 
             for name in there.data_vars:
                 ours, theirs = course[name], there[name]
                 if "step" in theirs.dims:
-                    ours = ours.isel(step=np.isin(course["update"], there["update"]))
+                    ours = ours.isel(step=np.isin(course["updates"], there["updates"]))
                 np.testing.assert_array_equal(ours.values, theirs.values, err_msg=str(name))
 
 

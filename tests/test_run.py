@@ -202,7 +202,7 @@ def test_cli_run__interrupted_in_long_trajectories_ends_at_once(
     study_file = write_study(tmp_path, 10**8, "long")
     process = command("run", study_file, "--threads", 2, cwd=tmp_path)
     store = tmp_path / "results" / "long.zarr"
-    wait_for(store / "log", process)
+    wait_for(store / "simdyn.store" / "log", process)
     time.sleep(1.5)  # kernels are loaded and at work
     process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
@@ -214,7 +214,7 @@ def test_cli_run__interrupted_in_long_trajectories_ends_at_once(
 
 
 def blocks_on_disk(store: Path) -> int:
-    return sum(1 for _ in (store / "receipts" / "sha256" / "c").glob("*/0"))
+    return sum(1 for _ in (store / "simdyn.store" / "receipts" / "sha256" / "c").glob("*/0"))
 
 
 def test_cli_run__interrupted_and_resumed_equals_undisturbed(

@@ -82,7 +82,7 @@ def test_store__keeps_the_classes_that_are_used(folder: Path) -> None:
     Store(folder / "two.zarr", study())
     Store(folder / "all.zarr", study(negative=[1, 2]))
     for name, classes in (("two.zarr", {0, 2}), ("all.zarr", {0, 1, 2})):
-        kept = zarr.open_group(folder / name / "sources" / "0", mode="r")
+        kept = zarr.open_group(folder / name / "simdyn.store" / "sources" / "0", mode="r")
         assert set(np.asarray(kept["labels"]).tolist()) == classes
         assert kept["images"].shape == (10 * len(classes), 4, 6, 2)
 
@@ -93,11 +93,11 @@ def test_store__keeps_the_classes_that_are_used(folder: Path) -> None:
 def test_run__repairs_images_from_their_archive(folder: Path, piece: str, cut: int | None) -> None:
     path, made = folder / "kept.zarr", study()
     run_study(made, path)
-    file = path / "sources" / "0" / piece
+    file = path / "simdyn.store" / "sources" / "0" / piece
     whole = file.read_bytes()
     file.unlink() if cut is None else file.write_bytes(whole[:cut] + whole[cut + 1 :])
     (finding,) = audit(path, made).findings
-    assert finding.piece == f"sources/0/{piece}"
+    assert finding.piece == f"simdyn.store/sources/0/{piece}"
     assert open_study(path).fingerprint == made.fingerprint  # from the archive
     gone(folder)
     with pytest.raises(InputError) as problem:
@@ -134,7 +134,7 @@ def test_run__a_longer_axis_of_sources_keeps_what_is_done(folder: Path) -> None:
 def test_run__a_store_of_before_gets_its_images(folder: Path) -> None:
     path, made = folder / "kept.zarr", study()
     run_study(made, path)
-    shutil.rmtree(path / "sources")
+    shutil.rmtree(path / "simdyn.store" / "sources")
     assert open_study(path).fingerprint == made.fingerprint
     run_study(study(), path)
     gone(folder)

@@ -20,6 +20,7 @@ from simdyn.schema import SCALARS, VARIABLES
 from simdyn.store import Store, open_group
 from simdyn.study import Study
 
+RECEIPTS = "simdyn.store/receipts/sha256"
 DATA = {"n_samples": 4, "noise_std": 1.0}
 NET = {"n_filters": 2, "init_std": 0.01}
 METHODS = {
@@ -128,8 +129,8 @@ def test_write__one_chunk_for_each_block_and_variable(finished: Path) -> None:
         inner = made.layout.shape(name)[4:]
         assert meta["chunk_grid"]["configuration"]["chunk_shape"] == [*grid, 2, replicates, *inner]
         assert meta["dimension_names"] == list(made.layout.dims(name))
-    receipts = [path for path in (finished / "receipts" / "sha256" / "c").rglob("*")
-                if path.is_file()]  # fmt: skip
+    folder = finished / RECEIPTS / "c"
+    receipts = [path for path in folder.rglob("*") if path.is_file()]
     assert len(receipts) == len(made.blocks)
 
 
@@ -142,7 +143,7 @@ def test_write__a_block_touches_its_own_chunks_only(tmp_path: Path) -> None:
     assert {name: after[name] for name in before} == before
     fresh = sorted(after.keys() - before.keys())
     assert len(fresh) == len(made.variables) + 1
-    assert {name.split("/")[0] for name in fresh} == {*made.variables, "receipts"}
+    assert {name.split("/")[0] for name in fresh} == {*made.variables, "simdyn.store"}
 
 
 def test_write__empty_chunks_too(tmp_path: Path) -> None:
@@ -181,21 +182,21 @@ def test_store__equal_physics_gives_equal_value_files(finished: Path, tmp_path: 
 
     def kept(folder: Path) -> dict[str, bytes]:
         return {name: content for name, content in files(folder).items()
-                if not name.startswith("log/2")}  # fmt: skip
+                if not name.startswith("simdyn.store/log/2")}  # fmt: skip
 
     assert kept(tmp_path / "two.zarr") == kept(finished)
 
 
 def test_open_log__who_computed_is_beside_the_values(copied: Path) -> None:
     def entries() -> list[dict[str, Any]]:
-        metas = [json.loads(path.read_text(encoding="utf-8"))
-                 for path in sorted((copied / "log").glob("*/zarr.json"))]  # fmt: skip
+        files = sorted((copied / "simdyn.store" / "log").glob("*/zarr.json"))
+        metas = [json.loads(path.read_text(encoding="utf-8")) for path in files]
         return [meta["attributes"] for meta in metas]
 
     assert len(entries()) == 1
     study().run(copied)
     assert len(entries()) == 1  # nothing was computed
-    shutil.rmtree(copied / "receipts" / "sha256" / "c")
+    shutil.rmtree(copied / "simdyn.store" / "receipts" / "sha256" / "c")
     study().run(copied, threads=1)
     assert len(entries()) == 2
     assert {"started", "threads", "simdyn", "python", "numpy", "numba", "zarr", "cpu"} <= set(
@@ -246,7 +247,7 @@ def small_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("variable", ["train_loss", "status", "noise_coef", "receipts/sha256"])
+@pytest.mark.parametrize("variable", ["train_loss", "status", "noise_coef", RECEIPTS])
 def test_is_done__damage_is_seen_and_computed_again(
     small_store: Path, tmp_path: Path, variable: str, damage: str
 ) -> None:
@@ -264,7 +265,7 @@ def test_is_done__damage_is_seen_and_computed_again(
 
 
 def test_is_done__receipt_of_another_block(copied: Path) -> None:
-    one, two = chunk(copied, "receipts/sha256", 0), chunk(copied, "receipts/sha256", 1)
+    one, two = chunk(copied, RECEIPTS, 0), chunk(copied, RECEIPTS, 1)
     one.write_bytes(two.read_bytes())
     store = Store(copied, study())
     assert [block.number for block in study().blocks if not store.is_done(block)] == [0]
@@ -287,7 +288,7 @@ def test_is_done__values_without_receipt_and_receipt_without_values(tmp_path: Pa
     assert not store.has_receipt(block)
     arrays = computed(made, block)
     store.write(block, arrays)
-    shutil.rmtree(tmp_path / "one.zarr" / "receipts" / "sha256" / "c")
+    shutil.rmtree(tmp_path / "one.zarr" / "simdyn.store" / "receipts" / "sha256" / "c")
     assert not store.is_done(block)
     assert not store.has_receipt(block)
     store.write(block, arrays)
@@ -300,8 +301,8 @@ def test_is_done__values_without_receipt_and_receipt_without_values(tmp_path: Pa
     "damage",
     [
         lambda path: shutil.rmtree(path / "train_loss"),
-        lambda path: shutil.rmtree(path / "receipts"),
-        lambda path: shutil.rmtree(path / "receipts" / "sha256"),
+        lambda path: shutil.rmtree(path / "simdyn.store" / "receipts"),
+        lambda path: shutil.rmtree(path / "simdyn.store" / "receipts" / "sha256"),
         lambda path: (path / "train_loss" / "zarr.json").write_text("{"),
         lambda path: (path / "train_loss" / "zarr.json").write_text("{}"),
         lambda path: (path / "zarr.json").write_text("{"),
@@ -507,7 +508,7 @@ def test_open_results__selects_by_label(finished: Path, in_memory: xr.Dataset) -
     at = {"method": "sam", "dimension": 30, "signal_norm": 1.0, "replicate": 2}
     one = open_results(finished).sel(at)
     np.testing.assert_array_equal(one["margin"].values, in_memory["margin"].values[1, 1, 1, 2])
-    assert one["update"].values.tolist() == [0, 1, 2, 3]
+    assert one["updates"].values.tolist() == [0, 1, 2, 3]
 
 
 def test_open_results__every_variable_says_what_it_is(finished: Path) -> None:

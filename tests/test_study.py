@@ -390,8 +390,8 @@ def test_fingerprint__does_not_know_fields_at_their_defaults() -> None:
 
 
 def test_fingerprint__is_pinned() -> None:
-    """Whatever changes it refuses every store there is."""
-    assert load_study(FILE).fingerprint.startswith("693db37c07114ada")
+    """Whatever changes it refuses every store there is; the numbers' version is told apart."""
+    assert load_study(FILE).with_numerics(2).fingerprint.startswith("693db37c07114ada")
 
 
 def test_fingerprint__changes_with_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -595,7 +595,7 @@ def test_layout__held_parameters_are_scalars() -> None:
         "method",
         "replicate",
         "step",
-        "update",
+        "updates",
     }
 
 
@@ -607,26 +607,26 @@ def test_layout__formulas_become_coordinates_over_what_they_read() -> None:
 
 def test_layout__update_over_methods() -> None:
     tables = changed("methods/sgd/0/batch_size", 2)
-    update = Study.from_mapping(tables).layout.coords["update"]
+    update = Study.from_mapping(tables).layout.coords["updates"]
     assert update.dims == ("method", "step")
     assert update.values.tolist() == [[6], [3]]
 
 
 def test_layout__update_varies_over_what_decides() -> None:
     made = study("space/sam.0.epochs", [3, 5], figure=DELETE)
-    update = made.layout.coords["update"]
+    update = made.layout.coords["updates"]
     assert update.dims == ("sam.0.epochs", "method", "step")
     assert update.values.tolist() == [[[3], [3]], [[3], [5]]]
-    by_formula = study("methods/sam/0/epochs", "dimension/10").layout.coords["update"]
+    by_formula = study("methods/sam/0/epochs", "dimension/10").layout.coords["updates"]
     assert by_formula.dims == ("dimension", "method", "step")
     assert by_formula.values[:, 1, 0].tolist() == [2, 3, 4]
-    swept = study("space/batch_size", [1, 4], figure=DELETE).layout.coords["update"]
+    swept = study("space/batch_size", [1, 4], figure=DELETE).layout.coords["updates"]
     assert swept.values[:, 0, 0].tolist() == [12, 3]
 
 
 def test_layout__update_of_several_states() -> None:
     made = study("record/every", 2, **{"methods/sgd/0/batch_size": 2})
-    assert made.layout.coords["update"].values.tolist() == [[0, 4, 6], [0, 2, 3]]
+    assert made.layout.coords["updates"].values.tolist() == [[0, 4, 6], [0, 2, 3]]
 
 
 # -- growth --------------------------------------------------------------------------------------

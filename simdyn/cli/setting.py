@@ -73,7 +73,7 @@ def simulate(
 
 def print_course(results: "xr.Dataset", as_json: bool) -> None:
     """One line a recorded state, or one JSON object of lists."""
-    table = {"update": results["update"]}
+    table = {"update": results["updates"]}
     for name in ("train_loss", "train_error", "test_error"):
         if name in results and not (name == "train_error" and "signal_coef" in results):
             table[name] = results[name].mean("replicate")

@@ -32,7 +32,7 @@ def found(
 
     One that is `perhaps_damaged` needs to say what it is at one of two places only.
     """
-    from simdyn.store import open_group, open_study
+    from simdyn.store import as_stored, open_group, open_study
     from simdyn.store.core import holds, refuse
     from simdyn.store.files import identities
 
@@ -40,6 +40,7 @@ def found(
         return open_study(path), path
     study = load(path, smoke)
     place = store_path(study, out)
+    study = as_stored(place, study)
     if perhaps_damaged and identities(place):
         ours = holds(place, study)
     else:

@@ -32,6 +32,7 @@ class DrawnData(Data):
     one_signal: ClassVar[bool] = False  # one signal, in a patch of its own: there is a γ
     one_noise: ClassVar[bool] = False  # one noise vector a sample, in patches of its own: a ρ
     added: ClassVar[bool] = False  # signal and noise are added up in one patch
+    copies: ClassVar[str] = "P−1"  # patches that show a noise vector, in equations
 
     dimension: Whole = required(
         "d", "dimension of a patch", "an integer from 1 to 2**53", ge=1, le=MAX_DIMENSION
@@ -229,6 +230,7 @@ class MultiViewData(DrawnData):
 
     model: ClassVar[str] = "multi_view"
     one_noise: ClassVar[bool] = True
+    copies: ClassVar[str] = "P−2"
 
     weak_norm: Real = required("‖ν‖", "norm of the weak signal", "a finite number ≥ 0", ge=0)
     strong_only: Real = described(

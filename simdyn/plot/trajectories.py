@@ -60,7 +60,7 @@ def _course(ds: xr.Dataset, figure: Trajectories) -> Course:
     told = json.loads(ds.attrs["study"])
     space = Space(told["data"], told["network"], told["methods"], told["space"])
     plans = dict(zip(space.methods, space.point(space.first).plans, strict=True))
-    at = ds["update"].sel({"method": list(methods)})
+    at = ds["updates"].sel({"method": list(methods)})
     updates = {m: np.maximum(at.sel({"method": m}).values.astype(float), 0.5) for m in methods}
     return Course(ds, methods, {m: plans[m] for m in methods}, updates)
 
@@ -296,7 +296,7 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
         for k, draw in enumerate(panels):
             left = LEFT + (k % COLUMNS) * (wide + GAP)
             ax = sheet.add_axes(left, TOP + (k // COLUMNS) * (PANEL + BETWEEN), wide, PANEL)
-            ax.set(xscale="log", xlim=(min(ends), max(ends)), xlabel=artists.label(ds["update"]))
+            ax.set(xscale="log", xlim=(min(ends), max(ends)), xlabel=artists.label(ds["updates"]))
             draw(ax, course)
             ax.set_title(f"({'abcdef'[k]}) {ax.get_title()}", pad=4)
     return sheet.figure

@@ -48,7 +48,7 @@ def data(ds: xr.Dataset) -> str:
 def held(ds: xr.Dataset) -> str:
     """The parameters that are on no axis: the sizes n, m and P first."""
     sizes = ("n_samples", "n_filters", "n_patches")
-    rest = (str(name) for name in ds.coords if name not in (*sizes, "update", *ds.dims))
+    rest = (str(name) for name in ds.coords if name not in (*sizes, "updates", "update", *ds.dims))
     items = []
     for name in (*(size for size in sizes if size in ds.coords and size not in ds.dims), *rest):
         symbol = artists.math_symbol(ds[name].attrs.get("symbol", ""))

@@ -155,11 +155,11 @@ def _held_against(course: "xr.Dataset", stored: "xr.Dataset") -> int:
     done = stored["status"].values
     if not np.isin(done, (1, 2, 3)).all():
         return 0  # nothing there to be held against
-    if "update" in stored.coords:
-        updates = stored["update"].values.reshape(-1)
+    if "updates" in stored.coords:
+        updates = stored["updates"].values.reshape(-1)
     else:  # a huge study tells it of none: what it records is the last state
-        updates = course["update"].values[-1:]
-    own = course["update"].values
+        updates = course["updates"].values[-1:]
+    own = course["updates"].values
     pairs = [(k, int(np.flatnonzero(own == u)[0])) for k, u in enumerate(updates) if u in own]
     compared = 0
     for name in stored.data_vars:

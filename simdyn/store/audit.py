@@ -14,16 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from simdyn.blocks import Block
-from simdyn.store.core import SHA256, Store
+from simdyn.store.core import Store, text_of
 from simdyn.store.files import (
-    LOG,
     META,
     PARTIAL,
     identities,
+    own_names,
     plainly,
     stored_files,
 )
-from simdyn.store.layout import Skeleton, in_place
+from simdyn.store.layout import Skeleton, in_place, texts_of
 from simdyn.store.log import entry
 from simdyn.study import Study
 
@@ -68,8 +68,10 @@ def block_shape_of(path: Path, study: Study) -> tuple[int, ...]:
 class Pieces:
     """Which file of a store is what."""
 
-    def __init__(self, study: Study, shape: tuple[int, ...]) -> None:
-        self.skeleton = Skeleton(study, shape)
+    def __init__(self, path: Path, study: Study, shape: tuple[int, ...]) -> None:
+        self.own = own_names(path)
+        same_texts = texts_of(study.layout) in (said.get("texts") for said in identities(path))
+        self.skeleton = Skeleton(study, shape, self.own, text_of(path, study), same_texts)
         self.counts = tuple(-(-n // k) for n, k in zip(study.lengths, shape, strict=True))
         self.blocks = math.prod(self.counts)
         outer = len(study.layout.outer)
@@ -85,7 +87,7 @@ class Pieces:
         if any(part != str(int(part)) for part in place.split("/")):
             return False
         at = tuple(map(int, place.split("/")))
-        if array == SHA256:
+        if array == self.own.sha256:
             return len(at) == 2 and at[0] < self.blocks and at[1] == 0
         if array not in self.inner or len(at) != len(self.counts) + 1 + self.inner[array]:
             return False
@@ -94,11 +96,10 @@ class Pieces:
         there = all(i < n for i, n in zip((*grid, replicates), self.counts, strict=True))
         return there and method == 0 and not any(rest)
 
-    @staticmethod
-    def is_entry(name: str) -> bool:
+    def is_entry(self, name: str) -> bool:
         """Does an entry of the log have this name?"""
-        parts = name.split("/")
-        return len(parts) == 3 and parts[0] == LOG and parts[2] == META
+        log, _, rest = name.partition(f"{self.own.log}/")
+        return not log and rest.count("/") == 1 and rest.endswith(f"/{META}")
 
 
 def _structure(path: Path, pieces: Pieces, listed: bool = True) -> Iterator[Finding]:
@@ -110,7 +111,7 @@ def _structure(path: Path, pieces: Pieces, listed: bool = True) -> Iterator[Find
         List every file, to find those that are foreign.
     """
     there = set() if listed else {n for n in pieces.skeleton.files if (path / n).is_file()}
-    for name in stored_files(path, pieces.belongs) if listed else ():
+    for name in stored_files(path, pieces.own, pieces.belongs) if listed else ():
         if name.endswith(PARTIAL):
             continue  # half-written: by a killed process, or by one at work now
         if not pieces.belongs(name):
@@ -141,7 +142,7 @@ def _values(store: Store) -> Iterator[Finding]:
         there = {name: (store.path / file).is_file() for name, file in files.items()}
         if not any(there.values()):
             continue
-        if not there.pop(SHA256):
+        if not there.pop(store.own.sha256):
             yield Finding("", "has values without a receipt", block.number)
             continue
         lost = [files[name] for name, exists in there.items() if not exists]
@@ -193,9 +194,9 @@ def audit(path: Path, study: Study) -> Audit:
     """Hold every file and value of a store against what it should be. Changes nothing."""
     shape = block_shape_of(path, study)
     with plainly(path, "read"):
-        pieces = Pieces(study, shape)
+        pieces = Pieces(path, study, shape)
         findings = list(_structure(path, pieces))
-        leftovers = sum(name.endswith(PARTIAL) for name in stored_files(path))
+        leftovers = sum(name.endswith(PARTIAL) for name in stored_files(path, pieces.own))
         # Values are read by the metadata that should be there, so that damage to it hides none.
         store = Store(path, study, pieces.skeleton.over(path))
         values = list(_values(store))
@@ -217,7 +218,7 @@ def mend(path: Path, study: Study, listed: bool = True) -> list[str]:
     shape = block_shape_of(path, study)
     notes = []
     with plainly(path, "written"):
-        pieces = Pieces(study, shape)
+        pieces = Pieces(path, study, shape)
         for finding in list(_structure(path, pieces, listed)):
             piece = finding.piece
             if piece in pieces.skeleton.files and finding.trouble != FOLDER:

@@ -1,11 +1,11 @@
 """Results on disk.
 
 A store is a Zarr v3 group: one array for each variable, chunked so that a block of the study is one
-chunk of each; the coordinates; and two groups beside them, `receipts` and `log`. A block writes
-its chunks (each checksummed, each to a temporary file that is then renamed) and last its receipt:
-a SHA-256 over fingerprint, block number and decoded arrays. A block without a good receipt is not
-done. Any number of processes may write to one store: a block's bytes are the same whoever
-computes it.
+chunk of each; the coordinates; and a group of its own, apart from any name that these may have,
+with its receipts, its log, and the images of its study. A block writes its chunks (each
+checksummed, each to a temporary file that is then renamed) and last its receipt: a SHA-256 over
+fingerprint, block number and decoded arrays. A block without a good receipt is not done. Any number
+of processes may write to one store: a block's bytes are the same whoever computes it.
 """
 
 import contextlib
@@ -25,13 +25,21 @@ from simdyn.blocks import Block, Blocks
 from simdyn.inputs import InputError
 from simdyn.schema import VARIABLES
 from simdyn.store.differences import growth, study_differences
-from simdyn.store.files import KIND, META, PARTIAL, RECEIPTS, identities, intact, long, plainly
+from simdyn.store.files import (
+    APART,
+    KIND,
+    META,
+    PARTIAL,
+    identities,
+    intact,
+    long,
+    own_names,
+    plainly,
+)
 from simdyn.store.layout import lay_out
 from simdyn.store.log import LogEntry
 from simdyn.store.sources import kept_sources
 from simdyn.study import Study
-
-SHA256 = f"{RECEIPTS}/sha256"
 
 
 class Store:
@@ -63,7 +71,8 @@ class Store:
                 refuse(self.path, study)
             with intact(self.path):
                 self._arrays: dict[str, Any] = {n: group[n] for n in study.variables}
-                self._receipts: Any = group[SHA256]
+                self.own = own_names(self.path)
+                self._receipts: Any = group[self.own.sha256]
         # The blocks are the store's: a later version may cut the same study otherwise.
         *grid, _, replicates = self._arrays["status"].chunks[: len(study.layout.outer)]
         self.blocks = Blocks(study.lengths, (*grid, replicates))
@@ -83,7 +92,10 @@ class Store:
         for name in self.study.variables:
             inner = len(self.study.layout.dims(name)) - len(grid) - 2
             chunks[name] = f"{name}/c/" + "/".join(map(str, (*grid, 0, replicates, *(0,) * inner)))
-        return {**chunks, SHA256: f"{SHA256}/c/{block.number}/0"}
+        return {**chunks, self.own.sha256: self._receipt_file(block)}
+
+    def _receipt_file(self, block: Block) -> str:
+        return f"{self.own.sha256}/c/{block.number}/0"
 
     def receipt(self, block: Block, arrays: Mapping[str, np.ndarray]) -> bytes:
         """SHA-256 over fingerprint, block number and values."""
@@ -134,7 +146,7 @@ class Store:
 
     def read_piece(self, block: Block, name: str) -> np.ndarray:
         """A block's values of one variable, or its receipt."""
-        if name == SHA256:
+        if name == self.own.sha256:
             return np.asarray(self._receipts[block.number])
         return np.asarray(self._arrays[name][self._place(block, name)])
 
@@ -161,7 +173,7 @@ class Store:
     def receipts(self) -> np.ndarray:
         """Which blocks have left a receipt, good or not, as booleans: from a listing, quickly."""
         there = np.zeros(len(self.blocks), dtype=bool)
-        folder = self.path / SHA256 / "c"
+        folder = self.path / self.own.sha256 / "c"
         none = contextlib.suppress(FileNotFoundError, NotADirectoryError)
         with plainly(self.path, "read"), none, os.scandir(folder) as found:
             for entry in found:
@@ -171,7 +183,7 @@ class Store:
 
     def has_receipt(self, block: Block) -> bool:
         """Has the block left a receipt, good or not?"""
-        return (self.path / self.pieces(block)[SHA256]).exists()
+        return (self.path / self._receipt_file(block)).exists()
 
     def open_log(self, **about: Any) -> LogEntry:
         """Note who computes from now on: versions, CPU, time. No value depends on it."""
@@ -237,14 +249,14 @@ def allocate(path: Path, study: Study, before: Path | None = None) -> None:
     try:
         lay_out(draft, study, study.block_shape)
         if before is not None:
-            os.rename(before, draft / "before")
+            os.rename(before, draft / APART.before)
         try:
             os.rename(draft, path)
         except OSError:
             if not path.is_dir() or before is not None:  # else another process was quicker
                 raise
     finally:
-        if not (draft / "before").exists():
+        if not (draft / APART.before).exists():
             shutil.rmtree(draft, ignore_errors=True)
 
 
@@ -257,9 +269,39 @@ def holds(path: Path, study: Study) -> bool:
     )
 
 
+def text_of(path: Path, study: Study) -> str:
+    """The study as its store tells it, which may leave out fields that simdyn gained later."""
+    text = str(study.layout.attrs["study"])
+    for given in identities(path):
+        with contextlib.suppress(Exception):  # what a damaged text raises depends on the damage
+            if text != given["study"] and _told(path, given).fingerprint == study.fingerprint:
+                return str(given["study"])
+    return text
+
+
+def as_stored(path: Path, study: Study) -> Study:
+    """The study with the numbers of its store, if these are another version's and all else fits.
+
+    Its results can be looked at, and not gone on with.
+    """
+    for given in identities(path):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            stored = study.with_numerics(int(json.loads(given["study"])["numerics_version"]))
+            if stored.fingerprint == given["fingerprint"]:
+                return stored
+    return study
+
+
 def refuse(path: Path, study: Study) -> NoReturn:
-    """The store is another study's: say what differs."""
+    """The store is another study's, or its numbers another version's: say what differs."""
     stored = [given["study"] for given in identities(path)]
+    old = as_stored(path, study).numerics_version
+    if old != study.numerics_version:
+        raise InputError(
+            f"{path}: its numbers are those of NUMERICS_VERSION {old}, and this simdyn computes "
+            f"those of {study.numerics_version}; the two are not mixed. Move it away, or give "
+            "another --out; status, verify, plot, replay and export still read it"
+        )
     with intact(path):
         differs = "; ".join(study_differences(stored[0], study.layout.attrs["study"]))
     differs = differs or "its fingerprint is another"

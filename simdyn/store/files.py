@@ -5,17 +5,42 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from simdyn.inputs import InputError
 
 KIND = "simdyn results"
-RECEIPTS, BEFORE, LOG, SOURCES = "receipts", "before", "log", "sources"
 META = "zarr.json"
 PARTIAL = ".partial"  # how names of files end that are not yet in their place
 # What a store says of itself, beside what a dataset carries; kept twice, at its root and with the
 # receipts, so that damage to one of them leaves the other.
-OWN_ATTRS = ("kind", "block_shape")
+OWN_ATTRS = ("kind", "block_shape", "texts")
+
+
+class Own(NamedTuple):
+    """Names of what a store keeps beside its variables and coordinates."""
+
+    receipts: str
+    log: str
+    sources: str  # the images of its study
+    before: str  # a smaller store that it grows from
+
+    @property
+    def sha256(self) -> str:
+        """The array of receipts."""
+        return f"{self.receipts}/sha256"
+
+
+# An axis may have any identifier as its name, or METHOD.PHASE.field: no group of these names.
+FOLDER = "simdyn.store"
+APART = Own(*(f"{FOLDER}/{name}" for name in Own._fields))
+AT_ROOT = Own(*Own._fields)  # in stores written before `FOLDER` existed
+
+
+def own_names(path: Path) -> Own:
+    """Where a store keeps its own groups."""
+    apart = (path / FOLDER).is_dir() or "texts" in attributes(path)
+    return APART if apart else AT_ROOT
 
 
 @contextlib.contextmanager
@@ -59,7 +84,7 @@ def attributes(folder: Path) -> dict[str, Any]:
 
 def identities(path: Path) -> list[dict[str, Any]]:
     """What a store says it holds, at each of the places where it says so."""
-    found = [attributes(path), attributes(path / RECEIPTS)]
+    found = [attributes(path), attributes(path / own_names(path).receipts)]
     return [
         given for given in found
         if given.get("kind") == KIND and isinstance(given.get("fingerprint"), str)
@@ -91,7 +116,7 @@ def alone(folder: Path) -> Iterator[bool]:
 
 
 def stored_files(
-    path: Path, is_file: Callable[[str], bool] = lambda _: False, below: str = ""
+    path: Path, own: Own, is_file: Callable[[str], bool] = lambda _: False, below: str = ""
 ) -> Iterator[str]:
     """Every file of a store, as 'train_loss/c/0/0/0/0'; not those of what it has grown from.
 
@@ -102,5 +127,5 @@ def stored_files(
             name = f"{below}{entry.name}"
             if not entry.is_dir(follow_symlinks=False) or is_file(name):
                 yield name
-            elif name != BEFORE:
-                yield from stored_files(path, is_file, f"{name}/")
+            elif name != own.before:
+                yield from stored_files(path, own, is_file, f"{name}/")

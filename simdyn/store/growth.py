@@ -1,6 +1,6 @@
 """A store made ready for a run: made, repaired, or grown from that of a smaller study.
 
-A store that grows moves, whole, into the folder `before` of the larger one. Blocks of the larger
+A store that grows moves, whole, into a folder of the larger one. Blocks of the larger
 store take from there the points that are done, and when all are done it is removed. At every
 moment in between each value is on disk, so that a killed run loses none.
 """
@@ -19,7 +19,7 @@ from simdyn.inputs import InputError
 from simdyn.store.audit import mend
 from simdyn.store.core import Store, allocate, holds, open_study, refuse
 from simdyn.store.differences import Growth, growth
-from simdyn.store.files import BEFORE, META, PARTIAL, RECEIPTS, alone, plainly
+from simdyn.store.files import META, PARTIAL, alone, own_names, plainly
 from simdyn.study import Study
 
 TAKEN = (1, 2, 3)  # done, zero gradient, non-finite: states that computing again would give again
@@ -112,7 +112,7 @@ class Grown:
 
 def grown_from(path: Path, study: Study) -> Grown | None:
     """What a store still takes values from; None where that is nothing, or damaged."""
-    before = path / BEFORE
+    before = path / own_names(path).before
     if not before.is_dir():
         return None
     try:
@@ -167,14 +167,14 @@ def _renewed(path: Path, study: Study, listed: bool) -> list[str]:
 
 def _mended_before(path: Path) -> list[str]:
     """Repair what a store has grown from, where it says what it is."""
-    before = path / BEFORE
+    before = path / own_names(path).before
     if not before.is_dir():
         return []
     try:
         notes = mend(before, open_study(before))
     except InputError:
         return []
-    return [*(f"{BEFORE}: {note}" for note in notes), *_mended_before(before)]
+    return [*(f"before: {note}" for note in notes), *_mended_before(before)]
 
 
 def _finish_growing(path: Path, locked: bool) -> None:
@@ -183,7 +183,7 @@ def _finish_growing(path: Path, locked: bool) -> None:
     Drafts of others that were killed are removed, where no one can be at work on them.
     """
     for draft in path.parent.glob(f".{glob.escape(path.name)}.*{PARTIAL}"):
-        if (draft / BEFORE).is_dir():
+        if (draft / own_names(draft).before).is_dir():
             if not path.exists():
                 os.rename(draft, path)
         elif locked:
@@ -192,10 +192,10 @@ def _finish_growing(path: Path, locked: bool) -> None:
 
 def settle(store: Store) -> None:
     """When every block is done: remove what the store has grown from, and half-written files."""
-    before = store.path / BEFORE
+    before = store.path / store.own.before
     with plainly(store.path, "written"), alone(store.path.parent):
         store.check_still_its_own()
-        for place in (before / META, before / RECEIPTS / META):
+        for place in (before / META, before / own_names(before).receipts / META):
             with contextlib.suppress(OSError):
                 place.unlink()  # killed from here on, what is left is no store and never mended
         shutil.rmtree(before, ignore_errors=True)

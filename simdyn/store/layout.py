@@ -1,6 +1,7 @@
 """A store before it has values: its groups, arrays and coordinates."""
 
 import contextlib
+import hashlib
 import json
 import os
 import warnings
@@ -16,8 +17,8 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from simdyn.blocks import Blocks
-from simdyn.schema import VARIABLES
-from simdyn.store.files import KIND, LOG, META, RECEIPTS
+from simdyn.schema import VARIABLES, Layout, as_json
+from simdyn.store.files import APART, AT_ROOT, KIND, META, Own
 from simdyn.store.sources import keep_sources
 from simdyn.study import Study
 
@@ -28,11 +29,43 @@ def with_plain_texts(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign(texts)
 
 
-def lay_out(place: Path | MemoryStore, study: Study, block_shape: Sequence[int]) -> None:
-    """Everything of a store but values, receipts and entries of its log."""
+DOCUMENTATION = ("long_name", "symbol", "units", "equation", "description", "texts")
+
+
+def texts_of(layout: Layout) -> str:
+    """SHA-256 (first 16 digits) over the documentation of coordinates and variables.
+
+    A store tells by it whether this version of simdyn would document it in the same words.
+    """
+    texts = {name: dict(at.attrs) for name, at in layout.coords.items()}
+    texts |= {name: layout.documentation(name) for name in layout.variables}
+    return hashlib.sha256(as_json(texts).encode()).hexdigest()[:16]
+
+
+def lay_out(
+    place: Path | MemoryStore,
+    study: Study,
+    block_shape: Sequence[int],
+    own: Own = APART,
+    text: str | None = None,
+) -> None:
+    """Everything of a store but values, receipts and entries of its log.
+
+    Parameters
+    ----------
+    own : Own
+        Names of the store's own groups: `AT_ROOT` for the layout of stores before `APART`.
+    text : str, optional
+        The study as a store tells it; as this version of simdyn does if absent.
+    """
     layout = study.layout
     coords = with_plain_texts(layout.dataset({}))
-    coords.attrs |= {"kind": KIND, "block_shape": list(block_shape)}
+    coords.attrs |= {"study": text or layout.attrs["study"], "kind": KIND}
+    coords.attrs["block_shape"] = list(block_shape)
+    if own is AT_ROOT:
+        coords = coords.rename({"updates": "update"} if "updates" in coords else {})
+    else:
+        coords.attrs["texts"] = texts_of(layout)
     coords.to_zarr(place, zarr_format=3, consolidated=False)
     group = zarr.open_group(place, mode="r+")
     *grid, replicates = block_shape
@@ -41,12 +74,12 @@ def lay_out(place: Path | MemoryStore, study: Study, block_shape: Sequence[int])
         chunks = (*grid, len(study.space.methods), replicates, *inner)
         variable = VARIABLES[name]
         _create(group, name, layout.shape(name), chunks, variable.dtype, layout.dims(name),
-                variable.attrs)  # fmt: skip
-    receipts = group.create_group(RECEIPTS, attributes=dict(coords.attrs))
+                layout.documentation(name))  # fmt: skip
+    receipts = group.create_group(own.receipts, attributes=dict(coords.attrs))
     count = len(Blocks(study.lengths, block_shape))
     _create(receipts, "sha256", (count, 32), (1, 32), "uint8", ("block", "byte"), {})
-    group.create_group(LOG)
-    keep_sources(group, study)
+    group.create_group(own.log)
+    keep_sources(group, own.sources, study)
 
 
 def _create(
@@ -64,15 +97,30 @@ def _create(
 class Skeleton:
     """What `lay_out` writes, in memory, to hold a store against.
 
+    Parameters
+    ----------
+    study, block_shape, own, text
+        As `lay_out` takes them.
+    same_texts : bool
+        Must variables and coordinates be documented in the same words?
+
     Attributes
     ----------
     files : dict of str to bytes
         By their names in the store.
     """
 
-    def __init__(self, study: Study, block_shape: Sequence[int]) -> None:
+    def __init__(
+        self,
+        study: Study,
+        block_shape: Sequence[int],
+        own: Own = APART,
+        text: str | None = None,
+        same_texts: bool = True,
+    ) -> None:
         kept: dict[str, Any] = {}
-        lay_out(MemoryStore(kept), study, block_shape)
+        lay_out(MemoryStore(kept), study, block_shape, own, text)
+        self._documentation = () if same_texts else DOCUMENTATION
         self.files = {name: bytes(content.to_bytes()) for name, content in kept.items()}
         metas = [_words(text) for name, text in self.files.items() if name.endswith(META)]
         # Zarr reads over words that it does not know; these are what some Zarr may write besides.
@@ -98,15 +146,21 @@ class Skeleton:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 if name.rpartition("/")[2] == META:
-                    said, wanted = _words(content), _words(meant)
+                    said, wanted = (self._compared(_words(text)) for text in (content, meant))
                     return said == wanted or (
                         wanted["node_type"] == said["node_type"] == "array"
                         and _texts(said) <= self._texts
-                        and _metadata(content) == _metadata(meant)
+                        and _metadata(said) == _metadata(wanted)
                     )
                 return bool(self._values(name, content) == self._values(name, meant))
         except Exception:  # what a damaged file raises depends on where it is damaged
             return False
+
+    def _compared(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Metadata without what need not be the same."""
+        for name in self._documentation:
+            said["attributes"].pop(name, None)
+        return said
 
     def _values(self, name: str, content: bytes) -> Any:
         """What Zarr reads of a coordinate where a chunk has this content."""
@@ -133,8 +187,9 @@ def _texts(said: Any) -> set[str]:
     return {said} if isinstance(said, str) else set()
 
 
-def _metadata(content: bytes) -> Any:
+def _metadata(said: dict[str, Any]) -> Any:
     """What Zarr takes an array's metadata to say."""
+    content = json.dumps(said).encode()
     return zarr.open_array(MemoryStore(_Files({META: content})), mode="r").metadata.to_dict()
 
 

@@ -19,7 +19,7 @@ import zarr
 
 from simdyn import version
 from simdyn.schema import as_json
-from simdyn.store.files import LOG, META, plainly
+from simdyn.store.files import META, own_names, plainly
 
 MOST_FAILURES = 1000  # of which an entry tells place and cause
 
@@ -59,7 +59,7 @@ class LogEntry:
         started = {"entry": name, "started": now.isoformat()}
         self.attrs: dict[str, Any] = {**started, **about, **versions()}
         with plainly(path, "written"):
-            log = zarr.open_group(path, mode="r+", path=LOG)
+            log = zarr.open_group(path, mode="r+", path=own_names(path).log)
             # Whole from its first moment on: others may look at any time.
             self._group = log.create_group(name, attributes=self._signed())
 
@@ -86,7 +86,8 @@ class LogEntry:
 
 def entries(path: Path) -> list[dict[str, Any]]:
     """All entries that can be read, the oldest first."""
-    folders = sorted((path / LOG).iterdir()) if (path / LOG).is_dir() else []
+    log = path / own_names(path).log
+    folders = sorted(log.iterdir()) if log.is_dir() else []
     return [attrs for attrs in map(entry, folders) if attrs]
 
 

@@ -109,9 +109,11 @@ def _ordered(results: xr.Dataset) -> xr.Dataset:
     for name in OWN_ATTRS:
         results.attrs.pop(name, None)
     laws = [name for owner in MODELS.values() for name in owner.model_fields]
-    known = [*OUTER, *INNER, "update", *laws, *TwoLayerCNN.model_fields]
+    known = [*OUTER, *INNER, "updates", "update", *laws, *TwoLayerCNN.model_fields]
     names = [*map(str, results["status"].dims), *known, *sorted(map(str, results.coords))]
     coords: dict[Hashable, xr.Variable] = {}
+    if "update" in results.coords:  # its name in stores of before, which stays another name of it
+        results = results.assign_coords(updates=results.coords["update"].variable)
     for name in dict.fromkeys(names):
         if name in results.coords:
             at = results.coords[name].variable
@@ -138,17 +140,17 @@ def export(path: str | Path, target: str | Path) -> None:
         Where there is no store, no h5netcdf, or no place to write.
     """
     path, target = Path(path), Path(target)
+    try:
+        import h5netcdf  # noqa: F401
+        import h5py  # noqa: F401
+    except ImportError:  # h5netcdf comes without h5py since its version 1.8
+        raise InputError(
+            "export needs h5netcdf and h5py: pip install 'simdyn[netcdf]' brings both"
+        ) from None
     results = open_results(path)
     study = open_study(path, strictly=False)  # numbers of another version are exported, too
     ours = open_group(path).attrs.get("fingerprint") == study.fingerprint
     whole = undamaged(Store(path, study)) if ours else contextlib.nullcontext()
-    try:
-        import h5netcdf  # noqa: F401
-        import h5py  # noqa: F401
-    except ImportError as problem:  # h5netcdf comes without h5py since its version 1.8
-        raise InputError(
-            f"export needs {problem.name}: install it, or simdyn with its extra [netcdf]"
-        ) from None
     fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     squeeze = {
         name: {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}

@@ -1,6 +1,6 @@
 """The images of a study, kept in its store: whoever has the store needs no other file.
 
-Group `sources` has a group for each source, with those of its images whose classes the study
+Their group has a group for each source, with those of its images whose classes the study
 uses, and the SHA-256 of the whole source, which is part of the study's fingerprint.
 """
 
@@ -14,7 +14,7 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from simdyn.images import Source, digest_of, load
-from simdyn.store.files import SOURCES, attributes
+from simdyn.store.files import attributes, own_names
 from simdyn.study import Study
 
 CHUNK_BYTES = 2**25
@@ -22,11 +22,11 @@ NAMES = ("source", "images", "labels")  # the fields of ImageData that tell a so
 DIMS = ("image", "height", "width", "channel")
 
 
-def keep_sources(group: zarr.Group, study: Study) -> None:
-    """Put the images of a study in its store; nothing where it has none."""
+def keep_sources(group: zarr.Group, name: str, study: Study) -> None:
+    """Put the images of a study in a group of its store; nothing if it has none."""
     if not study.sources:
         return
-    folder = group.create_group(SOURCES)
+    folder = group.create_group(name)
     for number, data in enumerate(study.sources):
         source = load(data)
         used = np.isin(source.labels, study.classes)
@@ -35,9 +35,9 @@ def keep_sources(group: zarr.Group, study: Study) -> None:
         told |= {"digest": source.digest, "kept": digest_of(images, labels)}
         own = folder.create_group(str(number), attributes=told)
         each = max(1, CHUNK_BYTES // max(1, images[0].nbytes))
-        for name, values in (("images", images), ("labels", labels)):
+        for field, values in (("images", images), ("labels", labels)):
             array = own.create_array(
-                name, shape=values.shape, chunks=(min(each, len(values)), *values.shape[1:]),
+                field, shape=values.shape, chunks=(min(each, len(values)), *values.shape[1:]),
                 dtype=values.dtype, dimension_names=DIMS[: values.ndim],
                 compressors=[ZstdCodec(level=3), Crc32cCodec()],
             )  # fmt: skip
@@ -47,7 +47,7 @@ def keep_sources(group: zarr.Group, study: Study) -> None:
 def kept_sources(path: Path) -> dict[tuple[str, ...], Callable[[], Source | None]]:
     """How to read each source that a store has kept, by the fields that tell it."""
     found: dict[tuple[str, ...], Callable[[], Source | None]] = {}
-    folder = path / SOURCES
+    folder = path / own_names(path).sources
     for own in sorted(folder.iterdir()) if folder.is_dir() else []:
         told = attributes(own)
         if all(isinstance(told.get(key), str) for key in (*NAMES, "digest", "kept")):

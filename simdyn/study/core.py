@@ -111,6 +111,7 @@ class Study:
                 "Trajectories(…) of simdyn.params"
             )
         self.record = record or Record()
+        self.numerics_version = NUMERICS_VERSION
         if self.record.weights:
             raise InputError("record.weights = True: allowed for explicit data only")
         self.space = Space(data, net, methods, space or {})
@@ -164,11 +165,22 @@ class Study:
             data["model"] = ImageData.bringing(sources or {})
             for key in ("test_estimator", "test_draws"):  # told there, and not to be asked for
                 record.pop(key, None)
-        return cls(
+        study = cls(
             data, physics["network"], physics["methods"], {**axes, **rules},
             replicates=physics["replicates"], seed=physics["seed"],
             record=made("record", Record, record), name=name,
         )  # fmt: skip
+        return study.with_numerics(physics["numerics_version"])
+
+    def with_numerics(self, version: int) -> "Study":
+        """The same study as a version of simdyn told it whose numbers were `version`."""
+        if version == self.numerics_version:
+            return self
+        study = copy.copy(self)
+        for name in ("physics", "fingerprint", "_essential", "layout"):
+            study.__dict__.pop(name, None)
+        study.numerics_version = version
+        return study
 
     def smoke(self) -> "Study":
         """The small variant of a study from a file: what [smoke] overrides, and 'NAME-smoke'."""
@@ -227,7 +239,7 @@ class Study:
             "replicates": self.replicates,
             "seed": self.seed,
             "record": dict(sorted(record.items())),
-            "numerics_version": NUMERICS_VERSION,
+            "numerics_version": self.numerics_version,
         }
 
     @property

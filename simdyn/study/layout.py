@@ -9,7 +9,6 @@ import numpy as np
 
 from simdyn.columns import Column
 from simdyn.inputs import InputError
-from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import SGD, Data, DrawnData
 from simdyn.schema import (
     UPDATE_ATTRS,
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
     from simdyn.study.core import Study
 
 MAX_VALUES = 1_000_000  # of a coordinate that is not an axis; one with more is left out
-MAX_SCHEDULES = 50_000  # different sequences of recorded updates; `update` with more is left out
+MAX_SCHEDULES = 50_000  # different sequences of recorded updates; `updates` with more is left out
 
 
 def layout_of(study: "Study") -> Layout:
     """Dims, coordinates and variables of the results.
 
     A field that is not swept has a coordinate over the dims along which its formula varies, and no
-    others; `update` likewise. Where a formula has no value, which only masked points may have, the
+    others; `updates` likewise. Where a formula has no value, which only masked points may have, the
     coordinate is NaN, or 0 where it holds integers. A coordinate of more than a million values is
     left out: its formula stands in the attribute `study`.
     """
@@ -58,9 +57,11 @@ def layout_of(study: "Study") -> Layout:
         "study": as_json(study.physics),
         "fingerprint": study.fingerprint,
         "seed": study.seed,
-        "numerics_version": NUMERICS_VERSION,
+        "numerics_version": study.numerics_version,
     }
-    return Layout((*space.dims, "method", "replicate"), coords, study.variables, attrs)
+    return Layout(
+        (*space.dims, "method", "replicate"), coords, study.variables, attrs, study.data_law
+    )
 
 
 def _vectors(data: Data) -> int:
@@ -121,7 +122,7 @@ def _updates(study: "Study") -> dict[str, Coordinate]:
     known = {row: _schedule(study, row) for row in distinct}
     values = np.array([known[row] for row in rows], dtype=np.int64)
     values = values.reshape(*shape, len(space.methods), study.states)
-    return {"update": Coordinate((*dims, "method", "step"), values, UPDATE_ATTRS)}
+    return {"updates": Coordinate((*dims, "method", "step"), values, UPDATE_ATTRS)}
 
 
 def _listed(column: Column | None, shape: Sequence[int]) -> list[Any]:
