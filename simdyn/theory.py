@@ -256,6 +256,39 @@ def noise_time(
     return 2.1 * n_filters * batch_size / (learning_rate * noise**2 * dimension)
 
 
+def noise_time_power(
+    dimension: Any, n_samples: Any, batch_size: Any, learning_rate: Any, n_patches: Any,
+    noise_std: Any, n_filters: Any, init_std: Any, power: Any,
+) -> Any:  # fmt: skip
+    """Epochs until the largest overlap of a filter with a noise is one, with σ(z) = max(z, 0)^q.
+
+    2mB/(η(P−1)σ_p²dq) · (z₀^{2−q} − 1)/(q − 2) from the largest initial overlap z₀; 0 if z₀ ≥ 1.
+
+    Parameters
+    ----------
+    dimension, n_samples, batch_size, learning_rate, n_patches, noise_std, n_filters, init_std
+        d, n, B, η, P, σ_p, m, σ_0: numbers or arrays.
+    power : number or array > 2
+        q.
+
+    Returns
+    -------
+    number or array
+
+    Notes
+    -----
+    Leading order [N]: with ℓ' = −1/2 an overlap grows by η(P−1)σ_p²d qz^{q−1}/(2mB) an epoch, and
+    z₀ is σ_0σ_p√d times the median of the largest of nm normals, the filters of the samples' own
+    signs. Regime: d well above n, many updates, z₀ well below one.
+    """
+    from scipy.special import ndtri
+
+    largest = ndtri(np.power(0.5, 1.0 / np.multiply(n_samples, n_filters)))
+    start = np.minimum(init_std * noise_std * np.sqrt(dimension) * largest, 1.0)
+    pull = learning_rate * (n_patches - 1.0) * noise_std**2 * dimension * power
+    return 2.0 * n_filters * batch_size / pull * (start ** (2.0 - power) - 1.0) / (power - 2.0)
+
+
 def signal_time(
     n_samples: Any, batch_size: Any, learning_rate: Any, signal_norm: Any, n_filters: Any,
     label_flip: Any = 0.0,
