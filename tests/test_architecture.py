@@ -18,7 +18,8 @@ PACKAGE = ROOT / "simdyn"
 ROOMS = (
     "version", "inputs", "formula", "params", "kernels", "schema", "threads", "bridge", "explicit",
     "training", "images", "simulation", "columns", "grid", "axes", "section", "scope",
-    "space", "blocks", "study", "store", "run", "theory", "analysis", "claims", "plot", "cli",
+    "space", "blocks", "study", "store", "run", "theory", "regime", "analysis", "claims",
+    "plot", "cli",
 )  # fmt: skip
 
 
