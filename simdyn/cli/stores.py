@@ -35,11 +35,13 @@ def found(
     from simdyn.store import open_group, open_study
     from simdyn.store.core import holds, refuse
     from simdyn.store.files import identities
+    from simdyn.store.growth import as_stored
 
     if path.suffix == ".zarr" or (path.suffix != ".toml" and path.is_dir()):
         return open_study(path), path
     study = load(path, smoke)
     place = store_path(study, out)
+    study = as_stored(place, study)
     if perhaps_damaged and identities(place):
         ours = holds(place, study)
     else:

@@ -218,6 +218,7 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
     with guard():
         from simdyn.inputs import InputError
         from simdyn.store import Store, open_group, open_results, undamaged
+        from simdyn.store.growth import as_stored
 
         study = load(study_file, smoke)
         if study.figure is None:
@@ -228,6 +229,7 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
         check_folders([out / "figures"])
         path = store_path(study, out)
         open_group(path)
+        study = as_stored(path, study)
         with undamaged(Store(path, study)):
             figures = _draw(study, open_results(path), out)
         for made in figures:

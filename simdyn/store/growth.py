@@ -18,8 +18,8 @@ import numpy as np
 from simdyn.inputs import InputError
 from simdyn.store.audit import mend
 from simdyn.store.core import Store, allocate, holds, open_study, refuse
-from simdyn.store.differences import Growth, growth
-from simdyn.store.files import BEFORE, META, PARTIAL, RECEIPTS, alone, plainly
+from simdyn.store.differences import Growth, adopting, growth
+from simdyn.store.files import BEFORE, META, PARTIAL, RECEIPTS, alone, identities, plainly
 from simdyn.study import Study
 
 TAKEN = (1, 2, 3)  # done, zero gradient, non-finite: states that computing again would give again
@@ -125,8 +125,28 @@ def grown_from(path: Path, study: Study) -> Grown | None:
         return None  # its values are computed again
 
 
+def as_stored(path: Path, study: Study) -> Study:
+    """A study with the axis values of the store that stands there, where only rounding differs.
+
+    Raises
+    ------
+    InputError
+        Where points are not allowed with those values.
+    """
+    if not identities(path) or holds(path, study):
+        return study
+    try:
+        stored = open_study(path, strictly=False)
+    except Exception:  # what is wrong with the store is told when it is opened
+        return study
+    return adopting(study, stored)
+
+
 def ready(path: Path, study: Study, listed: bool = True) -> tuple[Store, list[str]]:
     """Make, repair or grow the store of a study.
+
+    The study of the store that is given has the axis values that are stored already, where these
+    differ from its own by rounding only.
 
     Parameters
     ----------
@@ -147,6 +167,7 @@ def ready(path: Path, study: Study, listed: bool = True) -> tuple[Store, list[st
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path.parent) as locked:
             _finish_growing(path, locked)
+            study = as_stored(path, study)
             if path.exists():
                 notes = _renewed(path, study, listed)
             store = Store(path, study)

@@ -181,6 +181,16 @@ class Study:
         except InputError as problem:
             raise InputError(f"{self._place}{problem}") from None
 
+    def with_values(self, axes: Mapping[str, np.ndarray]) -> "Study":
+        """The same study with other values of some axes, as many and within rounding of its own."""
+        other = copy.copy(self)
+        for name in list(other.__dict__):  # what was made of the former values
+            if isinstance(getattr(Study, name, None), functools.cached_property):
+                del other.__dict__[name]
+        other.space = self.space.with_values(axes)
+        other.states = check_points(other)
+        return other
+
     # -- what it is ------------------------------------------------------------------------------
 
     @property
