@@ -1,11 +1,12 @@
 """Axes of a space: lists of values, or their ends and a number."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from simdyn.decimals import DIGITS, ERROR, as_written, equal
 from simdyn.inputs import InputError, is_plain_number, shown
 from simdyn.params import MAX_DIMENSION, Parameters
 
@@ -25,10 +26,15 @@ def as_float(value: float) -> float:
 
 AXIS_FORM = "a list, {start = …, stop = …, num = …} or {log = [low, high], num = …}"
 MAX_AXIS = 10_000_000
+AT_ONCE = 2**16  # values of an axis that are looked at together
 
 
-def _generated(where: str, given: Mapping[str, Any]) -> np.ndarray:
-    """Values of an axis given by its ends."""
+def _generated(where: str, given: Mapping[str, Any], whole: bool) -> np.ndarray:
+    """Values of an axis given by its ends: integers if `whole`, else decimals as one writes them.
+
+    The ends are what was given. A value between them that lies within rounding of a decimal of
+    twelve digits is that decimal, as in 0.1, 0.2, 0.3; others are as NumPy computes them.
+    """
     numbers = dict(given)
     num = numbers.pop("num", None)
     if isinstance(num, bool) or not isinstance(num, int) or not 1 <= num <= MAX_AXIS:
@@ -49,8 +55,29 @@ def _generated(where: str, given: Mapping[str, Any]) -> np.ndarray:
         raise InputError(
             f"{where} = {shown(given)}: allowed are ends whose difference is a finite number"
         )
-    space = np.geomspace if "log" in numbers else np.linspace
-    return space(float(ends[0]), float(ends[1]), num)
+    first, last = map(float, ends)
+    log = "log" in numbers
+    values = (np.geomspace if log else np.linspace)(first, last, num)
+    decades = max(1.0, abs(math.log10(first)), abs(math.log10(last))) if log else 1.0
+    scale = max(abs(first), abs(last)) or 1.0
+    for part in _pieces(values):
+        decimals = as_written(part, part if log else scale, ERROR * decades)
+        if whole:
+            integers = np.round(decimals)
+            decimals = np.where(decimals == integers, integers, np.round(part))
+        part[:] = decimals
+    if not whole:
+        values[-1], values[0] = last, first
+    return values
+
+
+def _pieces(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Views of a long axis, each but the first with the last value of the one before.
+
+    What is done to one of them takes little memory, whatever the length of the axis.
+    """
+    for start in range(0, max(1, values.size - 1), AT_ONCE):
+        yield values[start : start + AT_ONCE + 1]
 
 
 def _bad_value(where: str, value: Any, owner: type[Parameters], field: str) -> InputError:
@@ -97,13 +124,19 @@ def _listed(where: str, given: Any, owner: type[Parameters], field: str) -> np.n
 
 
 def _check_distinct(where: str, values: np.ndarray) -> None:
+    """Numbers must differ by more than rounding, integers and texts at all."""
     rising = values[1:] > values[:-1]
-    if rising.all() or (not rising.any() and (values[1:] != values[:-1]).all()):
-        return  # in order, as nearly all long axes are: nothing to sort
-    ordered = np.sort(values)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if twice.size:
-        raise InputError(f"{where}: the value {twice[0]} occurs twice; allowed are distinct ones")
+    in_order = rising.all() or not rising.any()  # as nearly all long axes are: nothing to sort
+    ordered = values if in_order else np.sort(values)
+    for part in _pieces(ordered):
+        one, other = part[:-1], part[1:]
+        same = np.flatnonzero(equal(one, other) if values.dtype.kind == "f" else one == other)
+        if same.size:
+            first, second = one[same[0]].item(), other[same[0]].item()
+            what = f"the value {first} occurs twice"
+            if first != second:
+                what = f"the values {first} and {second} are the same to {DIGITS} digits"
+            raise InputError(f"{where}: {what}; allowed are distinct ones")
 
 
 def axis_values(
@@ -118,9 +151,7 @@ def axis_values(
     """
     where = f"space.{name}"
     if isinstance(given, Mapping):
-        values = _generated(where, given)
-        if owner.is_whole(field):
-            np.round(values, out=values)
+        values = _generated(where, given, owner.is_whole(field))
     else:
         values = _listed(where, given, owner, field)
     if values.size == 0:

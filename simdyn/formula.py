@@ -2,7 +2,7 @@
 
 A text is checked once and becomes a closure for each of its parts. There are two kinds: a number,
 which fields take, and a truth value, which is a comparison of numbers, or several joined with
-`and`, `or` and `not`.
+`and`, `or` and `not`. Comparisons take numbers that agree to twelve digits for equal ones.
 """
 
 import ast
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from simdyn import decimals
 from simdyn.inputs import InputError, nearest
 
 Values = Mapping[str, float]
@@ -42,13 +43,14 @@ BINARY: dict[type, Callable[[float, float], float]] = {
     ast.Pow: math.pow,
 }
 UNARY: dict[type, Callable[[float], float]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+# Numbers that only rounding keeps apart are equal, as `simdyn.decimals` says; on arrays likewise.
 COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
+    ast.Lt: decimals.less,
+    ast.LtE: decimals.less_or_equal,
+    ast.Gt: lambda one, other: decimals.less(other, one),
+    ast.GtE: lambda one, other: decimals.less_or_equal(other, one),
+    ast.Eq: decimals.equal,
+    ast.NotEq: decimals.differ,
 }
 _MAX_LENGTH = 1000
 

@@ -1,5 +1,6 @@
 """The space of a study: axes of swept fields, and the parameters at each of its points."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -141,6 +142,14 @@ class Space:
                 raise InputError(
                     f"space.where = {self.where!r}: no field '{name}'; {nearest(name, known)}"
                 )
+
+    def with_values(self, axes: Mapping[str, np.ndarray]) -> "Space":
+        """The same space with other values of some axes, of the same kind and number."""
+        other = copy.copy(self)
+        for name in ("first", "physics"):  # of the former values
+            other.__dict__.pop(name, None)
+        other.axes, other._last = {**self.axes, **axes}, {}
+        return other
 
     @property
     def sections(self) -> list[Section]:

@@ -16,8 +16,8 @@ PACKAGE = ROOT / "simdyn"
 
 # From the ground up: each may import only those before it, and itself.
 ROOMS = (
-    "version", "inputs", "formula", "params", "kernels", "schema", "threads", "bridge", "explicit",
-    "training", "images", "simulation", "columns", "grid", "axes", "section", "scope",
+    "version", "inputs", "decimals", "formula", "params", "kernels", "schema", "threads", "bridge",
+    "explicit", "training", "images", "simulation", "columns", "grid", "axes", "section", "scope",
     "space", "blocks", "study", "store", "run", "theory", "regime", "analysis", "claims",
     "plot", "cli",
 )  # fmt: skip

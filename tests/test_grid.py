@@ -176,6 +176,22 @@ def test_wanted__where_the_formula_is_true(where: str, wanted: Any) -> None:
         assert answer is wanted(GRID["dimension"][index[0]], GRID["signal_norm"][index[1]])
 
 
+@pytest.mark.parametrize("generated", [True, False])
+@pytest.mark.parametrize(
+    ("where", "first", "last"),
+    [("noise_std <= 0.3", 0.1, 0.3), ("noise_std < 0.3", 0.1, 0.2), ("noise_std == 0.3", 0.3, 0.3),
+     ("0.3 <= noise_std < 0.7", 0.3, 0.6), ("noise_std > 0.3", 0.4, 1.0),
+     ("3*noise_std >= 2.1 and noise_std != 1", 0.7, 0.9)],
+)  # fmt: skip
+def test_wanted__on_the_boundary(where: str, first: float, last: float, generated: bool) -> None:
+    """Whether 3·0.1 is 0.3 to the last bit decides nothing."""
+    values = {"start": 0.1, "stop": 1.0, "num": 10} if generated else np.linspace(0.1, 1, 10)
+    made = space({"noise_std": values, "where": where})
+    wanted = [k / 10 for k in range(1, 11) if made.wanted((k - 1,))]
+    assert wanted == [k / 10 for k in range(1, 11) if first <= k / 10 <= last]
+    assert made.first == (round(first * 10) - 1,)
+
+
 def test_wanted__everywhere_where_there_is_no_formula() -> None:
     made = space(GRID)
     assert made.where is None

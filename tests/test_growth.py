@@ -1,5 +1,7 @@
 """Growth: a larger study keeps what a smaller one has done, whatever happens on the way."""
 
+import ast
+import operator
 import os
 import shutil
 import subprocess
@@ -10,11 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
-from simdyn import open_results
+from simdyn import load_study, open_results
+from simdyn.cli import app
+from simdyn.formula import COMPARISONS, _compiled
 from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, Record
-from simdyn.run import run_study
+from simdyn.run import MASKED, Silent, run_study
+from simdyn.run.replay import replay
 from simdyn.store import Store
 from simdyn.store.audit import audit
 from simdyn.store.growth import ready, settle
@@ -235,6 +241,146 @@ def test_run__grows_behind_a_link(grown: Path, count: Count, tmp_path: Path) -> 
     assert count.taken() == larger.runs - study().runs
     equal(open_results(link), larger.run(threads=1))
     assert link.is_symlink()
+
+
+# -- axes whose values only rounding keeps apart --------------------------------------------------
+
+OLD = [0.1, 0.2, 0.30000000000000004]  # what {start = 0.1, stop = 0.3, num = 3} was
+NEW = {"start": 0.1, "stop": 0.3, "num": 3}
+
+
+def swept(rates: Any, where: str | None = None, **more: Any) -> Study:
+    axes = {"learning_rate": rates, **more, **({"where": where} if where else {})}
+    return Study(
+        {"n_samples": 4, "signal_norm": 1.0, "dimension": 30}, {"n_filters": 2, "init_std": 0.01},
+        {"sgd": METHODS["sgd"]}, axes, replicates=2, seed=3,
+        record=Record(variables=("train_loss", "margin")),
+    )  # fmt: skip
+
+
+def computed(path: Path, larger: Study, count: Count) -> int:
+    count.taken()
+    run_study(larger, path, threads=1)
+    return count.taken()
+
+
+def rates_in(path: Path) -> list[float]:
+    return list(open_results(path)["learning_rate"].values.tolist())
+
+
+def test_run__a_store_of_before_goes_on_with_its_own_values(tmp_path: Path, count: Count) -> None:
+    path, old, new = tmp_path / "study.zarr", swept(OLD), swept(NEW)
+    assert new.space.axes["learning_rate"].tolist() == [0.1, 0.2, 0.3]
+    assert new.fingerprint != old.fingerprint
+    assert broken_off(old, path, count, 3) == 3
+    assert computed(path, new, count) == 3
+    settled(path, old)
+    assert computed(path, new, count) == computed(path, old, count) == 0
+    for rate in ("0.3", 0.3, 0.30000000000000004):
+        assert replay(path, {"learning_rate": rate}).attrs["replayed"] > 0
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "held"),
+    [
+        (OLD, {"start": 0.1, "stop": 0.6, "num": 6}, [*OLD, 0.4, 0.5, 0.6]),
+        ([0.1, 0.3], {"start": 0.1, "stop": 0.6, "num": 6}, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+        ([0.1, 0.3], [0.1, 0.2, 0.30000000000000004], [0.1, 0.2, 0.3]),
+        ([0.1, 0.30000000000000004], [0.3, 0.1], [0.30000000000000004, 0.1]),
+    ],
+)
+def test_run__grows_across_rounding(
+    tmp_path: Path, count: Count, first: Any, then: Any, held: list[float]
+) -> None:
+    """Labels are the numbers that the values were computed with."""
+    path = tmp_path / "study.zarr"
+    run_study(swept(first), path, threads=1)
+    larger = swept(then)
+    assert computed(path, larger, count) == larger.runs - swept(first).runs
+    assert rates_in(path) == held
+    settled(path, swept(held))
+    assert computed(path, swept(then), count) == 0
+
+
+def test_run__axes_that_go_together_are_taken_over_label_by_label(
+    tmp_path: Path, count: Count
+) -> None:
+    path, together = tmp_path / "study.zarr", ["learning_rate", "noise_std"]
+    run_study(swept(OLD, noise_std=[0.7, 0.7, 0.1 * 7], zip=together), path, threads=1)
+    larger = swept([0.1, 0.2, 0.3, 0.4], noise_std=[0.7] * 4, zip=together)
+    assert computed(path, larger, count) == 2
+    held = open_results(path)
+    assert held["learning_rate"].values.tolist() == [*OLD, 0.4]
+    assert held["noise_std"].values.tolist() == [0.7, 0.7, 0.1 * 7, 0.7]
+    with pytest.raises(InputError, match="belongs to another study"):
+        run_study(swept(NEW, noise_std=[0.7, 0.7, 0.8], zip=together), path, threads=1)
+
+
+def test_run__values_apart_by_more_than_rounding_are_another_study(tmp_path: Path) -> None:
+    path = tmp_path / "study.zarr"
+    run_study(swept([0.1, 0.3 * (1 + 3e-12)]), path, threads=1)
+    with pytest.raises(InputError, match="belongs to another study"):
+        run_study(swept([0.1, 0.3]), path, threads=1)
+
+
+def test_run__points_masked_by_the_last_bit_are_computed(
+    tmp_path: Path, count: Count, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, where = tmp_path / "study.zarr", "learning_rate <= 0.3"
+    with monkeypatch.context() as before:
+        before.setitem(COMPARISONS, ast.LtE, operator.le)
+        run_study(swept(OLD, where), path, threads=1)
+        assert (open_results(path)["status"][-1] == MASKED).all()
+    _compiled.cache_clear()
+    notes: list[str] = []
+    display = Silent()
+    monkeypatch.setattr(display, "note", notes.append)
+    count.taken()
+    run_study(swept(NEW, where), path, threads=1, progress=display)
+    assert count.taken() == 2
+    assert len(notes) == 2
+    assert "other points are masked than `where` masks now: computed again" in notes[0]
+    settled(path, swept(OLD, where))
+    assert computed(path, swept(NEW, where), count) == 0
+
+
+FILE = """
+replicates = 2
+[data]
+n_samples = 4
+signal_norm = 1.0
+dimension = 30
+[network]
+n_filters = 2
+init_std = 0.01
+[methods]
+sgd = [{ optimiser = "SGD", epochs = 2 }]
+[space]
+learning_rate = RATES
+[figure]
+kind = "curves"
+x = "learning_rate"
+variables = ["train_loss"]
+"""
+
+
+def test_cli__a_store_of_before_under_the_study_file_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, path = Path("study.toml"), Path("results/study.zarr")
+    file.write_text(FILE.replace("RATES", str(OLD)))
+    before = load_study(file)
+    run_study(before, path, threads=1)
+    file.write_text(FILE.replace("RATES", "{ start = 0.1, stop = 0.3, num = 3 }"))
+    assert load_study(file).fingerprint != before.fingerprint
+    for words in (["status"], ["verify"], ["plan", "--nominal"], ["run"], ["plot"], ["export"],
+                  ["worker", "--shard", "1/2"], ["replay", "learning_rate=0.3"]):  # fmt: skip
+        done = CliRunner().invoke(app, [words[0], str(file), *words[1:]])
+        assert done.exit_code == 0, (words, done.output, done.exception)
+        if words[0] == "plan":
+            assert "6 of 6" in done.output or "0 left" in done.output, done.output
+    assert rates_in(path) == OLD
 
 
 # -- killed at every moment ----------------------------------------------------------------------

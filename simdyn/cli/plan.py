@@ -101,11 +101,13 @@ def _done(study: "Study", path: Path) -> tuple[Any, np.ndarray, float]:
     """The blocks of a study, which of them are done, and the share that a smaller store has."""
     from simdyn.store import Store, open_group, open_study
     from simdyn.store.core import grows, holds
+    from simdyn.store.core import with_stored_axes
 
     none = np.zeros(len(study.blocks), dtype=bool)
     if not path.exists():
         return study.blocks, none, 0.0
     open_group(path)
+    study = with_stored_axes(path, study)
     if not holds(path, study) and grows(path, study):
         smaller = open_study(path)
         done = Store(path, smaller).receipts().mean()

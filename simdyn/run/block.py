@@ -12,6 +12,7 @@ import numpy as np
 
 from simdyn.blocks import Block, Blocks
 from simdyn.bridge import pointers_for, prepare
+from simdyn.inputs import InputError
 from simdyn.params import DrawnData
 from simdyn.schema import VARIABLES
 from simdyn.simulation import run_replicates
@@ -66,12 +67,15 @@ class Receipt:
         That it took.
     failures : tuple of (str, str)
         Place and cause of every point that failed; the log has the cause of those kept before.
+    remasked : bool
+        True where it was done already, with other points masked than the study masks.
     """
 
     number: int
     computed: bool
     seconds: float = 0.0
     failures: tuple[tuple[str, str], ...] = ()
+    remasked: bool = False
 
 
 def prepare_kernels(study: Study) -> float:
@@ -197,7 +201,8 @@ class Worker:
         """Compute a block and keep it, unless it is done; None where the stop flag was raised."""
         block = self.sink.blocks[number]
         kept = self.sink.good(block)
-        if kept is not None:
+        remasked = kept is not None and self._masked_otherwise(block, kept)
+        if kept is not None and not remasked:
             failed = self._failed_in(block, kept)
             if not (self.retry and failed):
                 return Receipt(number, computed=False, failures=failed)
@@ -211,7 +216,24 @@ class Worker:
         if arrays is None:
             return None
         self.sink.write(block, arrays)
-        return Receipt(number, True, time.perf_counter() - began, tuple(failures))
+        return Receipt(number, True, time.perf_counter() - began, tuple(failures), remasked)
+
+    def _masked_otherwise(self, block: Block, values: Mapping[str, np.ndarray]) -> bool:
+        """Are other points of a block that is kept masked than the study masks?
+
+        Earlier versions compared to the last bit, so that "learning_rate <= 0.3" was false at
+        0.30000000000000004.
+        """
+        if self.study.space.where is None:
+            return False
+        masked = values["status"] == MASKED
+        for index, local in block.indices():
+            try:
+                if masked[local].all() == self.study.space.wanted(index):
+                    return True
+            except InputError:  # the point has failed for this
+                continue
+        return False
 
     def _failed_in(
         self, block: Block, values: Mapping[str, np.ndarray]

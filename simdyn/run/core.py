@@ -154,7 +154,10 @@ def _heard(
                 computed, seconds = computed + 1, seconds + receipt.seconds
                 if receipt.number in left:
                     progress.again(_runs(receipt, worker))
-                    if not worker.retry:
+                    if receipt.remasked:
+                        progress.note(f"block {receipt.number}: other points are masked than "
+                                      "`where` masks now: computed again")  # fmt: skip
+                    elif not worker.retry:
                         progress.note(f"block {receipt.number} was damaged: computed again")
                 if "scheduler" not in about:  # else the worker has noted them
                     for failure in receipt.failures:

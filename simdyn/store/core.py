@@ -24,7 +24,7 @@ import zarr
 from simdyn.blocks import Block, Blocks
 from simdyn.inputs import InputError
 from simdyn.schema import VARIABLES
-from simdyn.store.differences import growth, study_differences
+from simdyn.store.differences import adopting, growth, study_differences
 from simdyn.store.files import (
     APART,
     KIND,
@@ -279,11 +279,29 @@ def text_of(path: Path, study: Study) -> str:
     return text
 
 
-def as_stored(path: Path, study: Study) -> Study:
-    """The study with the numbers of its store, if these are another version's and all else fits.
+def with_stored_axes(path: Path, study: Study) -> Study:
+    """A study with the axis values of the store that stands there, if only rounding differs.
 
-    Its results can be looked at, and not gone on with.
+    Raises
+    ------
+    InputError
+        If points are not allowed with those values.
     """
+    if not identities(path) or holds(path, study):
+        return study
+    try:
+        stored = open_study(path, strictly=False)
+    except Exception:  # what is wrong with the store is told when it is opened
+        return study
+    return adopting(study, stored)
+
+
+def as_stored(path: Path, study: Study) -> Study:
+    """The study as its store tells it, if rounding of axes and the numbers' version alone differ.
+
+    The results of another version can be looked at, and not gone on with.
+    """
+    study = with_stored_axes(path, study)
     for given in identities(path):
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             stored = study.with_numerics(int(json.loads(given["study"])["numerics_version"]))

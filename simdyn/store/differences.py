@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simdyn.decimals import equal, same_places
 from simdyn.schema import as_json
 from simdyn.study import Study
 
@@ -59,6 +60,35 @@ class Growth:
         """The index of a point in the smaller study; None where it has none."""
         old = tuple(int(place[i]) for place, i in zip(self.places, index, strict=True))
         return None if min(old, default=0) < 0 else old
+
+
+def adopting(study: Study, stored: Study) -> Study:
+    """A study with the values of axes that a stored one has, if rounding alone keeps them apart.
+
+    What was simulated at 0.30000000000000004 stays so where the study now says 0.3: its label is
+    the number it was computed with, fingerprint and receipts fit, and replay is bit for bit.
+    Values are taken over label by label, so of axes that go together all at once or none.
+    """
+    ours, theirs = study.space, stored.space
+    if tuple(ours.dims.items()) != tuple(theirs.dims.items()):
+        return study
+    taken: dict[str, np.ndarray] = {}
+    for dim, names in ours.dims.items():
+        place = same_places(ours.axes[dim], theirs.axes[dim])
+        known = place >= 0
+        for name in names[1:]:
+            known &= _same(ours.axes[name], theirs.axes[name][place])
+        for name in names:
+            values = np.where(known, theirs.axes[name][place], ours.axes[name])
+            if not np.array_equal(values, ours.axes[name]):
+                taken[name] = values
+    return study.with_values(taken) if taken else study
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Where labels are the same: numbers within the tolerance, texts as they are."""
+    texts = "U" in (one.dtype.kind, other.dtype.kind)
+    return np.asarray(one == other if texts else equal(one, other), dtype=bool)
 
 
 def growth(old: Study, new: Study) -> Growth | None:

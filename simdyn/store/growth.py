@@ -17,7 +17,7 @@ import numpy as np
 
 from simdyn.inputs import InputError
 from simdyn.store.audit import mend
-from simdyn.store.core import Store, allocate, holds, open_study, refuse
+from simdyn.store.core import Store, allocate, holds, open_study, refuse, with_stored_axes
 from simdyn.store.differences import Growth, growth
 from simdyn.store.files import META, PARTIAL, alone, own_names, plainly
 from simdyn.study import Study
@@ -128,6 +128,9 @@ def grown_from(path: Path, study: Study) -> Grown | None:
 def ready(path: Path, study: Study, listed: bool = True) -> tuple[Store, list[str]]:
     """Make, repair or grow the store of a study.
 
+    The study of the store that is given has the axis values that are stored already, where these
+    differ from its own by rounding only.
+
     Parameters
     ----------
     listed : bool
@@ -147,6 +150,7 @@ def ready(path: Path, study: Study, listed: bool = True) -> tuple[Store, list[st
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path.parent) as locked:
             _finish_growing(path, locked)
+            study = with_stored_axes(path, study)
             if path.exists():
                 notes = _renewed(path, study, listed)
             store = Store(path, study)

@@ -176,9 +176,7 @@ class Study:
         """The same study as a version of simdyn told it whose numbers were `version`."""
         if version == self.numerics_version:
             return self
-        study = copy.copy(self)
-        for name in ("physics", "fingerprint", "_essential", "layout"):
-            study.__dict__.pop(name, None)
+        study = self._copied()
         study.numerics_version = version
         return study
 
@@ -192,6 +190,21 @@ class Study:
                 raise InputError(f"with [smoke]: {problem}") from None
         except InputError as problem:
             raise InputError(f"{self._place}{problem}") from None
+
+    def _copied(self) -> "Study":
+        """A copy without what is worked out once, to be changed."""
+        other = copy.copy(self)
+        for name in list(other.__dict__):
+            if isinstance(getattr(Study, name, None), functools.cached_property):
+                del other.__dict__[name]
+        return other
+
+    def with_values(self, axes: Mapping[str, np.ndarray]) -> "Study":
+        """The same study with other values of some axes, as many and within rounding of its own."""
+        other = self._copied()
+        other.space = self.space.with_values(axes)
+        other.states = check_points(other)
+        return other
 
     # -- what it is ------------------------------------------------------------------------------
 
