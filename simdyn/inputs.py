@@ -41,6 +41,10 @@ class InputError(ValueError):
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
+class LeftUndone(InputError):
+    """A run has ended with blocks that are not done; what is done is kept."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint for a misspelt name: the nearest valid one, then all of them."""
     valid = list(valid)

@@ -1,25 +1,27 @@
 """One block of work, three ways to run it: threads, Dask, shards. Equal bits, equal files."""
 
+import contextlib
 import hashlib
 import itertools
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dask
 import numpy as np
 import pytest
+import xarray as xr
 from chaos import command, free_port, write_study
 
 from simdyn import open_results
-from simdyn.inputs import InputError
+from simdyn.inputs import InputError, LeftUndone
 from simdyn.kernels.compiled import cache_folder
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_study
-from simdyn.run.block import CRASHED
+from simdyn.run.alone import MANY, Death, Found, find_deaths
 from simdyn.run.clusters import Jobs, job_cluster, open_client
 from simdyn.run.dask import WINDOW, DaskBlocks
 from simdyn.schema import SCALARS
@@ -67,7 +69,7 @@ class Heard(Silent):
     """What a run says of itself."""
 
     def __init__(self, interrupt_after: int = 0) -> None:
-        self.fresh = self.blocks = 0
+        self.fresh = self.blocks = self.before = 0
         self.interrupt_after = interrupt_after
         self.failures: list[tuple[str, str]] = []
         self.notes: list[str] = []
@@ -80,6 +82,9 @@ class Heard(Silent):
 
     def failed(self, place: str, cause: str) -> None:
         self.failures.append((place, cause))
+
+    def failed_before(self, points: int) -> None:
+        self.before = points
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -182,27 +187,43 @@ def test_dask__window_and_receipts(tmp_path: Path, client: Any) -> None:
     assert all(store.is_done(block) for block in store.blocks)
 
 
+# Loaded by every process started below: in those that compute, some points end it.
 CRASH = """
-import os, simdyn.run.block as block
-real = block.real = getattr(block, "real", block.run_replicates)
-def run_replicates(data, *rest):
-    if (data.dimension, data.signal_norm) in {(30, 1.0), (80, 2.0)}:
-        os.kill(os.getpid(), 9)
-    return real(data, *rest)
-block.run_replicates = run_replicates
+import os, signal, sys, time
+if "simdyn.run.alone" in sys.orig_argv or "spawn_main" in " ".join(sys.orig_argv):
+    import simdyn.run.block as block
+    alone = "simdyn.run.alone" in sys.orig_argv
+    real = block.run_replicates
+    def run_replicates(data, *rest):
+        DEATH
+        return real(data, *rest)
+    block.run_replicates = run_replicates
 """
+BAD = "if (data.dimension, data.signal_norm) in {(30, 1.0), (80, 2.0)}: "
 
 
-def test_dask__points_that_kill_their_workers_are_found_and_marked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Makes clients whose workers have points that end them, after the first death of a task."""
+
+    @contextlib.contextmanager
+    def made(death: str) -> Iterator[Any]:
+        (tmp_path / "sitecustomize.py").write_text(CRASH.replace("DEATH", death))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        settings = {"distributed.scheduler.allowed-failures": 0}
+        with dask.config.set(settings), open_client("local:2") as client:
+            yield client
+
     monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", 3)
-    (tmp_path / "crash.py").write_text(CRASH)
+    return made
+
+
+def test_dask__points_that_end_their_process_are_found_and_marked(
+    tmp_path: Path, crashing: Callable[..., Any]
+) -> None:
     heard, made, path = Heard(), study(), tmp_path / "one.zarr"
-    settings = {"distributed.worker.preload": [str(tmp_path / "crash.py")],
-                "distributed.scheduler.allowed-failures": 0}  # fmt: skip
-    with dask.config.set(settings), open_client("local:2") as crashing:
-        results = run_study(made, path, client=crashing, progress=heard)
+    with crashing(BAD + "os.kill(os.getpid(), signal.SIGSEGV)") as client:
+        results = run_study(made, path, client=client, progress=heard)
     expected = run_study(study(), threads=1)
     status = results["status"].values
     bad = np.zeros(status.shape, dtype=bool)
@@ -212,16 +233,114 @@ def test_dask__points_that_kill_their_workers_are_found_and_marked(
         np.testing.assert_array_equal(results[name].values[~bad], expected[name].values[~bad])
         if expected[name].dtype == np.float64:
             assert np.isnan(results[name].values[bad]).all()
-    assert sorted(heard.failures) == [("dimension = 30, signal_norm = 1.0", CRASHED),
-                                      ("dimension = 80, signal_norm = 2.0", CRASHED)]  # fmt: skip
+    cause = "its process ended by itself (SIGSEGV) each of 3 times"
+    assert sorted(heard.failures) == [("dimension = 30, signal_norm = 1.0", cause),
+                                      ("dimension = 80, signal_norm = 2.0", cause)]  # fmt: skip
     assert any("looking for the points to blame" in note for note in heard.notes)
     run_study(study(), path, threads=1, progress=(again := Heard()))
     assert again.fresh == 0  # a failed point is done
     assert ["2 point(s) failed before" in note for note in again.notes] == [True]
+    assert again.before == 2
     retried = run_study(study(), path, threads=1, retry_failed=True, progress=(again := Heard()))
     assert again.fresh > 0
     for name in expected.data_vars:
         np.testing.assert_array_equal(retried[name].values, expected[name].values)
+
+
+@pytest.mark.parametrize(
+    ("death", "said"),
+    [
+        # As the system kills the process that has taken the last memory, or a batch system.
+        (BAD + "os.kill(os.getpid(), 9)", "its process was killed from outside (SIGKILL)"),
+        # As at a time limit: whoever computes the point is gone, and who looks into it, too.
+        (BAD + "os.kill(os.getppid() if alone else os.getpid(), 9); time.sleep(9)",
+         "its workers were killed again and again"),
+    ],
+)  # fmt: skip
+def test_dask__points_killed_from_outside_are_left_for_the_next_run(
+    tmp_path: Path, crashing: Callable[..., Any], death: str, said: str
+) -> None:
+    heard, path = Heard(), tmp_path / "one.zarr"
+    with crashing(death) as client, pytest.raises(LeftUndone, match="is left undone") as problem:
+        run_study(study(), path, client=client, progress=heard)
+    assert said in str(problem.value)
+    assert "run the same command to go on" in str(problem.value)
+    assert heard.failures == []
+    status = open_results(path)["status"].values
+    assert set(status.ravel().tolist()) == {0, 1}
+    assert (status[1, 1] == 0).all()
+    assert (status[0] == 1).all()  # blocks without such a point are done
+    again = run_study(study(), path, threads=1)
+    xr.testing.assert_identical(again.load(), run_study(study(), tmp_path / "two.zarr").load())
+
+
+class Processes:
+    """Processes of their own in which some points die: how, each time they are tried."""
+
+    def __init__(self, size: int, deaths: dict[int, list[int]]) -> None:
+        self.size, self.deaths, self.started = size, deaths, 0
+
+    def computed(
+        self, path: str, number: int, first: int, stop: int = 10**6
+    ) -> tuple[list[int], int | None]:
+        self.started += 1
+        points = list(range(first, min(stop, self.size)))
+        for k, point in enumerate(points):
+            if codes := self.deaths.get(1000 * number + point):
+                return points[: k + 1], codes.pop(0)
+        return points, None
+
+
+@pytest.mark.parametrize(
+    ("size", "deaths", "control", "found", "lived"),
+    [
+        (6, {2: [-11, -6, 3]}, None, {2: "SIGABRT, SIGSEGV, exit code 3"}, True),
+        (6, {2: [-11, -11]}, None, {}, True),  # the third time it lives
+        (6, {0: [-9] * 3, 5: [-15] * 3}, None, {0: "SIGKILL", 5: "SIGTERM"}, True),
+        (2, {0: [-4] * 9, 1: [-4] * 9}, None, {0: "SIGILL", 1: "SIGILL"}, False),
+        (2, {0: [-4] * 9, 1: [-4] * 9}, 7, {0: "SIGILL", 1: "SIGILL"}, True),
+        (2, {0: [-4] * 9, 1: [-4] * 9, 7000: [-4]}, 7, {0: "SIGILL", 1: "SIGILL"}, False),
+        (99, {k: [-4] * 9 for k in range(99)}, None, dict.fromkeys(range(MANY), "SIGILL"), False),
+        (1, {0: [0] * 3}, 7, {0: "exit code 0"}, True),
+    ],
+)
+def test_find_deaths__points_that_die_while_others_live(
+    monkeypatch: pytest.MonkeyPatch, size: int, deaths: dict[int, list[int]], control: int | None,
+    found: dict[int, str], lived: bool,
+) -> None:  # fmt: skip
+    processes = Processes(size, deaths)
+    monkeypatch.setattr("simdyn.run.alone._computed", processes.computed)
+    answer = find_deaths("", 0, control)
+    assert {death.point: death.how for death in answer.deaths} == found
+    assert answer.lived is lived
+    for death in answer.deaths:
+        assert death.own is ("KILL" not in death.how and "TERM" not in death.how)
+    assert processes.started <= 1 + 3 * len(deaths)
+
+
+def test_dask__a_machine_on_which_no_point_lives_is_not_the_points_fault(
+    tmp_path: Path, client: Any
+) -> None:
+    store = Store(tmp_path / "one.zarr", study())
+    blocks = DaskBlocks(client, store, Silent())
+    blocks._killed(3, looked_into=False)
+    blocks._judge(3, Found((Death(0, (-4,)),), lived=False))
+    assert "each of its points ended its process (SIGILL)" in blocks.undone[3]
+    assert not blocks.running
+
+
+def test_dask__jobs_that_end_before_a_block_is_finished(
+    tmp_path: Path, crashing: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Workers that hand their blocks back in time are never counted as killed.
+    monkeypatch.setattr("simdyn.run.dask._lifetime", lambda client: 0.5)
+    path = tmp_path / "one.zarr"
+    death, said = "if data.dimension == 80: time.sleep(60)", r"jobs worked for .* without finishing"
+    with crashing(death) as client, pytest.raises(LeftUndone, match=said):
+        run_study(study(), path, client=client)
+    status = open_results(path)["status"].values
+    assert (status[0] == 1).all()
+    assert (status[3] == 0).all()
 
 
 def test_dask__a_scheduler_that_is_not_there(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ signal or to memorise the noise: simulated exactly, at a cost that does not depe
   simdyn simulate --dimension 5000 --signal-norm 3 --radius 0.03    one setting from flags
 
 Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
-130: interrupted (run the same command to go on).""",
+3: done except for points that failed or were left undone; 130: interrupted
+(run the same command to go on).""",
 )
 
 for command in (run, plan, status, verify, plot, replay, export, worker, check, simulate):

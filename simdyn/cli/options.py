@@ -10,6 +10,7 @@ import typer
 
 FAILED = 1
 BAD_INPUT = 2
+LEFT = 3  # points failed, or were left undone
 INTERRUPTED = 130
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, NAME.toml.")]
@@ -54,14 +55,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 @contextmanager
 def guard() -> Iterator[None]:
-    """Bad input ends with one line and exit code 2, an interrupt with 130."""
-    from simdyn.inputs import InputError
+    """Bad input ends with one line and exit code 2, blocks left undone with 3, Ctrl-C with 130."""
+    from simdyn.inputs import InputError, LeftUndone
 
     try:
         yield
     except InputError as problem:
         typer.echo(f"simdyn: {problem}", err=True)
-        raise typer.Exit(BAD_INPUT) from None
+        raise typer.Exit(LEFT if isinstance(problem, LeftUndone) else BAD_INPUT) from None
     except MemoryError:
         typer.echo("simdyn: this needs more than this machine's memory holds", err=True)
         raise typer.Exit(BAD_INPUT) from None

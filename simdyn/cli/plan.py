@@ -2,16 +2,13 @@
 
 import dataclasses
 import json
-import math
-import re
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
+from simdyn.cli.batch import array_script, blocks_done, check_fits, how_priced, shards_for
 from simdyn.cli.options import (
     Account,
     Cores,
@@ -30,7 +27,6 @@ from simdyn.cli.progress import clock
 from simdyn.cli.studies import load, store_path
 
 if TYPE_CHECKING:
-    from simdyn.run.clusters import Jobs
     from simdyn.run.price import Price
     from simdyn.study import Study
 
@@ -64,8 +60,9 @@ def plan(
     """Say what a study would do: points, runs, blocks, core-hours, bytes, what is done and left.
 
     Times some of its runs for about two seconds to price it on this machine, and writes nothing.
-    With --sbatch, prints a batch script in which each task of an array computes a shard; with
-    --slurm or --pbs, the script of the jobs that `simdyn run` would submit through Dask.
+    With --sbatch, prints a batch script in which each task of an array computes a shard, and queues
+    itself again at its time limit; with --slurm or --pbs, the script of the jobs that `simdyn run`
+    would submit through Dask. A walltime that is too short for a block is refused.
     """
     with guard():
         from simdyn.inputs import InputError
@@ -82,38 +79,22 @@ def plan(
         if shards is not None and not sbatch:
             raise InputError(f"--shards {shards}: allowed with --sbatch")
         if slurm or pbs:
+            check_fits(study, path, asked)
             with job_cluster("slurm" if slurm else "pbs", asked) as cluster:
                 typer.echo(cluster.job_script(), nl=False)
             return
-        blocks, there, kept = _done(study, path)
+        blocks, there, kept = blocks_done(study, path)
         from simdyn.run.price import price
 
         cost = price(study, blocks, there, calibrated=not nominal)
         cost = dataclasses.replace(cost, left=cost.left * (1.0 - kept))
         if sbatch:
-            count = _shards(shards, cost.left, asked, len(there))
-            typer.echo(_batch_script(study, study_file, out, smoke, asked, count), nl=False)
+            asked.check_fits(cost.longest, how_priced(cost))
+            count = shards_for(shards, cost.left, asked, len(there))
+            script = array_script(study, study_file, out, smoke, asked, count, cost.left)
+            typer.echo(script, nl=False)
             return
         _report(study, path, there, cost, kept, as_json)
-
-
-def _done(study: "Study", path: Path) -> tuple[Any, np.ndarray, float]:
-    """The blocks of a study, which of them are done, and the share that a smaller store has."""
-    from simdyn.store import Store, open_group, open_study
-    from simdyn.store.core import grows, holds
-    from simdyn.store.core import with_stored_axes
-
-    none = np.zeros(len(study.blocks), dtype=bool)
-    if not path.exists():
-        return study.blocks, none, 0.0
-    open_group(path)
-    study = with_stored_axes(path, study)
-    if not holds(path, study) and grows(path, study):
-        smaller = open_study(path)
-        done = Store(path, smaller).receipts().mean()
-        return study.blocks, none, float(done) * smaller.runs / study.runs
-    store = Store(path, study)
-    return store.blocks, store.receipts(), 0.0
 
 
 def _report(
@@ -129,6 +110,7 @@ def _report(
         "runs": study.runs, "blocks": there.size, "blocks_done": done,
         "core_hours": cost.seconds / 3600, "core_hours_left": cost.left / 3600,
         "kept_share": kept, "calibration_runs": cost.measured,
+        "longest_block_seconds": cost.longest,
         "bytes": study.bytes, "store": str(path),
         "outside_regime": outside(study) or None,
     }  # fmt: skip
@@ -142,9 +124,8 @@ def _report(
     typer.echo(f"  {study.runs:,} runs: × {methods} method{many[methods > 1]} × "
                f"{study.replicates} replicate{many[study.replicates > 1]}")  # fmt: skip
     typer.echo(f"  {there.size:,} blocks, {done:,} done, {there.size - done:,} left")
-    how = f"timed on {cost.measured:,} runs here" if cost.measured else "nominal"
     typer.echo(f"  about {cost.seconds / 3600:.2g} core-hours ({clock(cost.seconds)} on one core), "
-               f"{how}")  # fmt: skip
+               f"{how_priced(cost)}")  # fmt: skip
     if kept:
         typer.echo(f"  {kept:.0%} of it kept from the smaller study whose store is there")
     if done or kept:
@@ -152,50 +133,3 @@ def _report(
     typer.echo(f"  {study.bytes / 1e6:.3g} MB of values, in {path}")
     if line := report["outside_regime"]:
         typer.echo(f"  {line}")
-
-
-def _shards(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
-    """So many tasks that each needs about half of its walltime, unless told otherwise."""
-    from simdyn.inputs import InputError
-
-    if wanted is not None:
-        if not 1 <= wanted <= blocks:
-            raise InputError(
-                f"shards = {wanted}: allowed is an integer from 1 to {blocks}, the study's blocks"
-            )
-        return wanted
-    needed = math.ceil(left / 3600 / (jobs.cores * jobs.hours / 2))
-    return max(1, min(needed, blocks, 1000))
-
-
-def _batch_script(
-    study: "Study", study_file: Path, out: Path, smoke: bool, jobs: "Jobs", count: int
-) -> str:
-    """A Slurm array whose tasks compute a shard each."""
-    from simdyn.run.clusters import LOCAL_CACHE
-
-    def quoted(path: Path) -> str:
-        return shlex.quote(str(path.absolute()))  # a link keeps its name: results bear it
-
-    name = re.sub(r"[^\w.+-]", "_", f"simdyn-{study.name}")  # Slurm knows no quotes here
-    options = {
-        "job-name": name, "array": f"1-{count}", "cpus-per-task": jobs.cores,
-        "mem": jobs.memory_of_slurm, "time": jobs.walltime,
-        "output": f"{name}-%A_%a.log", "partition": jobs.queue,
-        "account": jobs.account, "signal": "B:TERM@60",  # to the script, which is the worker then
-    }  # fmt: skip
-    simdyn = Path(sys.executable).parent / "simdyn"
-    command = [
-        shlex.quote(str(simdyn)), "worker", quoted(study_file), *(["--smoke"] if smoke else []),
-        "--shard", f'"$SLURM_ARRAY_TASK_ID/{count}"', "--threads", str(jobs.cores),
-        "--out", quoted(out),
-    ]  # fmt: skip
-    lines = [
-        "#!/usr/bin/env bash",
-        *(f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None),
-        "# Shards may run at once and again; when all are done, `simdyn run` draws the figure.",
-        LOCAL_CACHE,
-        f"cd {quoted(Path())}",
-        f"exec {' '.join(command)}",
-    ]
-    return "\n".join(lines) + "\n"

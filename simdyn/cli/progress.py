@@ -23,7 +23,7 @@ class Display:
     def __init__(self, name: str) -> None:
         self.name = name
         self.bar: Any = None
-        self.runs = self.done = self.fresh = self.failures = 0
+        self.runs = self.done = self.fresh = self.failures = self.earlier_failures = 0
         self.compile_seconds = 0.0
         self.began = self.spoke = time.monotonic()
 
@@ -83,6 +83,10 @@ class Display:
             typer.echo(f"  {place} failed: {cause}", err=True)
         if self.failures == SHOWN_FAILURES:
             typer.echo("  further failures are not shown; `simdyn status` counts them", err=True)
+
+    def failed_before(self, points: int) -> None:
+        """So many points failed in earlier runs, and are left as they are."""
+        self.earlier_failures = points
 
     def note(self, text: str) -> None:
         """Something else that a user should know."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simdyn.cli.batch import blocks_done, check_fits
 from simdyn.cli.options import (
+    LEFT,
     Account,
     Cores,
     Dask,
@@ -86,14 +88,12 @@ def _raise_interrupt(*_: Any) -> None:
 
 @contextlib.contextmanager
 def _cluster(
-    dask: str | None, slurm: bool, pbs: bool, threads: int | None, number: int, jobs: dict[str, Any]
+    study: "Study", path: Path, asked: dict[str, Any], number: int, jobs: dict[str, Any]
 ) -> Iterator["Client | None"]:
-    """The cluster that was asked for; none where it was none."""
+    """The cluster that was asked for, by its option; none where it was none."""
     from simdyn.inputs import InputError
 
-    asked = {"--dask": dask is not None, "--slurm": slurm, "--pbs": pbs,
-             "--threads": threads is not None}  # fmt: skip
-    names = [name for name, given in asked.items() if given]
+    names = [name for name, given in asked.items() if given is not None and given is not False]
     if len(names) > 1:
         raise InputError(f"{' and '.join(names)}: allowed is one of them")
     if not names or names == ["--threads"]:
@@ -101,9 +101,10 @@ def _cluster(
         return
     from simdyn.run.clusters import Jobs, open_client, open_jobs
 
-    if dask is not None:
-        opened = open_client(dask)
+    if names == ["--dask"]:
+        opened = open_client(asked["--dask"])
     else:
+        check_fits(study, path, Jobs(**jobs))
         opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
     with opened as client:
         yield client
@@ -132,6 +133,8 @@ def run(
     after Ctrl-C or a crash the same command goes on where it stood, to the same values, on threads
     or on any cluster; what is damaged is repaired; where axes, methods or replicates were added,
     only these are computed.
+
+    Exit code 3 where points failed or blocks were left undone, whatever else is done.
     """
     with guard():
         study = load(study_file, smoke)
@@ -143,10 +146,11 @@ def run(
             typer.echo(line, err=True)
         signal.signal(signal.SIGTERM, _raise_interrupt)
         path, display = store_path(study, out), Display(study.name)
-        asked = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,
+        asked = {"--dask": dask, "--slurm": slurm, "--pbs": pbs, "--threads": threads}
+        sizes = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,
                  "account": account}  # fmt: skip
         began = time.monotonic()
-        with _cluster(dask, slurm, pbs, threads, jobs, asked) as client:
+        with _cluster(study, path, asked, jobs, sizes) as client:
             opened = time.monotonic()
             try:
                 results = run_study(
@@ -161,15 +165,25 @@ def run(
         if as_json:
             report = {"store": str(path), "figures": list(map(str, figures)), "runs": study.runs,
                       "computed": display.fresh, "failed": display.failures,
+                      "failed_before": display.earlier_failures,
                       "seconds": round(seconds, 3), "run_seconds": round(ran - opened, 3),
                       "compile_seconds": round(display.compile_seconds, 3),
                       "cluster_seconds": round(opened - began, 3)}  # fmt: skip
             typer.echo(json.dumps(report))
-            return
-        for made in (path, *figures):
-            typer.echo(made)
-        if not figures:
-            typer.echo(f"no figure: {study_file} has no [figure] table", err=True)
+        else:
+            for made in (path, *figures):
+                typer.echo(made)
+            if not figures:
+                typer.echo(f"no figure: {study_file} has no [figure] table", err=True)
+        _tell_failures(display)
+
+
+def _tell_failures(display: Display) -> None:
+    """Where points failed, now or before, say so and end with the exit code of that."""
+    if failed := display.failures + display.earlier_failures:
+        typer.echo(f"simdyn: done, but for {failed:,} point(s) that failed: `simdyn status` tells "
+                   "why, --retry-failed computes them again", err=True)  # fmt: skip
+        raise typer.Exit(LEFT)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -191,21 +205,31 @@ def worker(
     smoke: Smoke = False,
     threads: Threads = None,
     retry_failed: RetryFailed = False,
+    left: Annotated[
+        bool, typer.Option("--left", help="Print how many of its blocks are not done, no more.")
+    ] = False,
 ) -> None:
     """Compute one shard of a study, every N-th of its blocks, as one task of a batch array.
 
     Shards may run at once, in any order, on any machines that see the folder; each may be run
     again. `simdyn plan STUDY --sbatch` prints a batch script. When all are done, `simdyn run STUDY`
     holds every block against its receipt and draws the figure.
+
+    Exit code 3 where points of the shard failed.
     """
     with guard():
         from simdyn.run import run_study
 
         part = _shard(shard)
         study = load(study_file, smoke)
+        path = store_path(study, out)
+        if left:
+            _, there, _ = blocks_done(study, path)
+            typer.echo(int((~there[part[0] - 1 :: part[1]]).sum()))
+            return
         _check_folders(study, out)
         signal.signal(signal.SIGTERM, _raise_interrupt)
-        path, display = store_path(study, out), Display(f"{study.name}, shard {shard}")
+        display = Display(f"{study.name}, shard {shard}")
         try:
             run_study(
                 study, path, threads=threads, shard=part, retry_failed=retry_failed,
@@ -214,6 +238,7 @@ def worker(
         finally:
             display.close()
         typer.echo(path)
+        _tell_failures(display)
 
 
 def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None:

@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from simdyn.study import Study
 
 FAILED, MASKED = 4, 5
 _COMPILING = threading.Lock()
-CRASHED = "its process died each time it was computed"
+NONE: Mapping[int, str] = MappingProxyType({})
 
 
 class Sink(Protocol):
@@ -110,7 +111,8 @@ def place_of(study: Study, index: tuple[int, ...]) -> str:
 
 def run_block(
     study: Study, block: Block, stop: np.ndarray, failed: Callable[[str, str], None],
-    grown: Grown | None = None, crashing: Collection[int] = (), only: range | None = None,
+    grown: Grown | None = None, crashing: Mapping[int, str] = NONE,
+    begun: Callable[[int], None] | None = None, only: range | None = None,
 ) -> dict[str, np.ndarray] | None:  # fmt: skip
     """All values of a block, or None where the stop flag was raised.
 
@@ -120,9 +122,11 @@ def run_block(
     ----------
     grown : Grown, optional
         Where values may be taken from instead of computing them.
-    crashing : collection of int
-        Points of the block, by their number in it, that are known to end the process: they are
-        marked as failed and not computed.
+    crashing : mapping of int to str
+        Points of the block, by their number in it, that are known to end the process, and how:
+        they are marked as failed and not computed.
+    begun : callable, optional
+        Told the number of each point as it is begun.
     only : range, optional
         Points of the block to compute, by their number in it; the others stay missing.
     """
@@ -133,12 +137,15 @@ def run_block(
         place = place_of(study, index)
         if number in crashing:
             arrays["status"][local] = FAILED
-            failed(place, CRASHED)
+            failed(place, crashing[number])
             continue
         try:
             if not study.space.wanted(index):
                 arrays["status"][local] = MASKED
-            elif not _run_point(study, index, block.replicates, local, arrays, stop, grown):
+                continue
+            if begun is not None:
+                begun(number)
+            if not _run_point(study, index, block.replicates, local, arrays, stop, grown):
                 return None
         except Exception as problem:  # a study is never stopped by a point
             for name, values in arrays.items():
@@ -197,7 +204,9 @@ class Worker:
         self.study, self.sink, self.grown, self.retry = study, sink, grown, retry_failed
         self.computing: AbstractContextManager[Any] = contextlib.nullcontext()  # or so many at once
 
-    def do(self, number: int, stop: np.ndarray, crashing: Collection[int] = ()) -> Receipt | None:
+    def do(
+        self, number: int, stop: np.ndarray, crashing: Mapping[int, str] = NONE
+    ) -> Receipt | None:
         """Compute a block and keep it, unless it is done; None where the stop flag was raised."""
         block = self.sink.blocks[number]
         kept = self.sink.good(block)
@@ -246,8 +255,3 @@ class Worker:
             for index, local in block.indices()
             if (values["status"][local] == FAILED).any()
         )
-
-    def attempt(self, number: int, points: range) -> None:
-        """Compute some points of a block and keep nothing: does the process live through it?"""
-        block = self.sink.blocks[number]
-        run_block(self.study, block, np.zeros(1, np.int64), lambda *_: None, only=points)

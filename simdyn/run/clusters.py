@@ -24,6 +24,12 @@ mkdir -p -m 700 "$NUMBA_CACHE_DIR"
 [ -O "$NUMBA_CACHE_DIR" ] || NUMBA_CACHE_DIR=$(mktemp -d)"""
 # Not shorter: "10:30" are hours to one reader, minutes to Slurm and PBS.
 WALLTIME = re.compile(r"(\d+-)?\d{1,3}:[0-5]\d:[0-5]\d")
+# Seconds of a job in which nothing is finished: it starts, and may have to compile.
+STARTING = 30.0
+# Slurm looks at time limits every 30 s, and so signals up to that much before it is asked to.
+EARLY = 30.0
+MARGIN = 2.0  # times the price of a block: other machines may be slower
+LEAD = 60.0  # seconds before the end at which a job is told to stop; a quarter of it when short
 MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])i?B", re.IGNORECASE)
 
 
@@ -78,6 +84,44 @@ class Jobs:
         """The walltime."""
         hours, minutes, seconds = map(int, self.walltime_of_hours.split(":"))
         return hours + minutes / 60 + seconds / 3600
+
+    @property
+    def seconds(self) -> float:
+        """The walltime."""
+        return 3600.0 * self.hours
+
+    @property
+    def lead(self) -> int:
+        """Seconds before its end at which a job is told to stop."""
+        return int(min(LEAD, self.seconds / 4))
+
+    def check_fits(self, block: float, how: str) -> None:
+        """A job must last long enough for a block.
+
+        Parameters
+        ----------
+        block : float
+            Seconds of the longest, on one core.
+        how : str
+            They were found: "timed here".
+
+        Raises
+        ------
+        InputError
+            When a block would not be finished before the job is told to stop.
+        """
+        needed = STARTING + EARLY + MARGIN * block
+        if self.seconds - self.lead >= needed:
+            return
+        enough = math.ceil(min(needed + LEAD, needed / 0.75) / 60)
+        days, minutes = divmod(enough, 24 * 60)
+        clock = f"{minutes // 60:02}:{minutes % 60:02}:00"
+        raise InputError(
+            f"walltime = {self.walltime!r}: a block takes up to {block:.2g} s on a core ({how}), "
+            f"here reckoned {MARGIN:g} times; a job starts and compiles for {STARTING:g} s, and is "
+            f"told to stop up to {self.lead + EARLY:g} s before its end; allowed is "
+            f"{f'{days}-' if days else ''}{clock} or more"
+        )
 
     @property
     def walltime_of_hours(self) -> str:
@@ -162,6 +206,13 @@ def open_client(address: str) -> Iterator["Client"]:
         yield client
 
 
+def _configured(system: str, name: str) -> list[str]:
+    """What the site, or the user, has dask-jobqueue add to each job."""
+    import dask
+
+    return dask.config.get(f"jobqueue.{system}.{name}", None) or []
+
+
 def job_cluster(system: str, jobs: Jobs) -> Any:
     """A cluster of batch jobs, none of them submitted yet.
 
@@ -176,12 +227,19 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
     except ImportError:
         raise InputError(f"--{system} needs dask-jobqueue: pip install '.[cluster]'") from None
     classes = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
+    # A worker that leaves before its job is killed hands its blocks back; none counts as a death.
+    lifetime = ["--lifetime", f"{jobs.seconds - jobs.lead:.0f}s"]
+    extra = {"worker_extra_args": [*_configured(system, "worker-extra-args"), *lifetime]}
+    if system == "slurm":  # the client itself submits again what is lost
+        directives = _configured(system, "job-extra-directives")
+        extra["job_extra_directives"] = [*directives, "--no-requeue"]
     walltime = jobs.walltime if system == "slurm" else jobs.walltime_of_hours
     # Any port for the dashboard: Dask's usual one may be taken, and then it warns.
     return classes[system](
         cores=jobs.cores, processes=jobs.cores, memory=jobs.memory, walltime=walltime,
         queue=jobs.queue, account=jobs.account, job_name=f"simdyn-{system}",
         job_script_prologue=[LOCAL_CACHE], scheduler_options={"dashboard_address": ":0"},
+        **extra,
     )  # fmt: skip
 
 

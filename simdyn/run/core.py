@@ -171,6 +171,7 @@ def _heard(
         if log is not None:
             log.close(computed, seconds)
     if failed:
+        progress.failed_before(failed)
         progress.note(f"{failed:,} point(s) failed before, and are left as they are; "
                       "`simdyn status` tells why, --retry-failed computes them again")  # fmt: skip
     return count

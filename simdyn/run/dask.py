@@ -1,23 +1,26 @@
 """Blocks on the workers of any Dask cluster: values go to the store, receipts to the client.
 
-A worker that dies takes no value with it; Dask sends its block to another. A block that workers
-die of again and again is cut in halves until the points are found that end the process, each of
-them tried alone at the end; they are marked as failed, and the rest of the block is computed.
+A worker that dies takes no value with it; Dask sends its block to another. A block that workers die
+of again and again is computed on a worker in processes of its own (`simdyn.run.alone`). Points that
+end these processes by themselves, while others live, are marked as failed, and the rest of the
+block is computed. Where the death comes from outside (a time limit, the memory of a node), the
+block is left undone and the run says so; the next run tries it again.
 """
 
-import collections
 import dataclasses
 import functools
 import queue
+import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simdyn.inputs import InputError, shown
-from simdyn.run.block import Receipt, Worker, prepare_kernels
+from simdyn.inputs import InputError, LeftUndone, shown
+from simdyn.run.alone import Found, find_deaths
+from simdyn.run.block import Receipt, Worker, place_of, prepare_kernels
 from simdyn.run.progress import Progress
 from simdyn.store import Store, open_study
 from simdyn.store.growth import grown_from
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 RETRIES = 2  # of a task that raised an exception; those whose worker died Dask counts itself
-ROUNDS = 10  # in which a block may lose its workers without a point of it being found guilty
+ROUNDS = 3  # in which a block may lose its workers without a point of it being found guilty
+LIFETIMES = 3.0  # of jobs that may pass without a block finished
 BREATHER = 30.0  # seconds between two looks for workers that are gone for good
 WINDOW = 2  # tasks in flight for each thread of the cluster
 _LOCK = threading.Lock()
@@ -48,7 +52,7 @@ def _opened(path: str, fingerprint: str, retry_failed: bool) -> tuple[Worker, Lo
 
 
 def do_block(
-    path: str, fingerprint: str, retry_failed: bool, number: int, crashing: tuple[int, ...]
+    path: str, fingerprint: str, retry_failed: bool, number: int, crashing: Mapping[int, str]
 ) -> Receipt:
     """Compute a block and keep it, in a worker process."""
     with _LOCK:
@@ -62,23 +66,15 @@ def do_block(
     return receipt
 
 
-def attempt_points(path: str, fingerprint: str, number: int, first: int, stop: int) -> None:
-    """Compute some points of a block and keep nothing, in a worker process."""
-    with _LOCK:
-        worker, _ = _opened(path, fingerprint, False)
-    worker.attempt(number, range(first, stop))
-
-
 # -- on the client -------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
 class _Suspect:
-    """A block that workers died of, on the way to the points that end them."""
+    """A block that workers died of."""
 
-    waiting: int = 0  # attempts in flight
     rounds: int = 0
-    crashing: set[int] = dataclasses.field(default_factory=set)
+    crashing: dict[int, str] = dataclasses.field(default_factory=dict)
 
 
 class DaskBlocks:
@@ -91,11 +87,14 @@ class DaskBlocks:
         self.call = (str(store.path.resolve()), store.study.fingerprint)
         self.retry_failed = retry_failed
         self.arrived: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        self.running: dict[str, tuple[Future, int, range | None]] = {}
+        self.running: dict[str, tuple[Future, int, bool]] = {}  # block, and is it looked into
         self.suspects: dict[int, _Suspect] = {}
-        self.verdicts: collections.deque[tuple[int, range]] = collections.deque()
+        self.to_look_into: list[int] = []
+        there = np.flatnonzero(store.receipts())
+        self.control: int | None = int(there[0]) if there.size else None  # a block that lived
         self.undone: dict[int, str] = {}
         self.alone, self.replaced = False, time.monotonic()
+        self.lifetime, self.barren, self.looked = _lifetime(client), 0.0, time.monotonic()
 
     def run(self, numbers: Iterator[int]) -> Iterator[Receipt]:
         """Yield the receipt of each block as it is kept.
@@ -103,20 +102,21 @@ class DaskBlocks:
         Raises
         ------
         InputError
-            Where the scheduler is gone for good, or blocks could not be kept; what is done is done.
+            Where the scheduler is gone for good; what is done is done.
+        LeftUndone
+            Where blocks could not be done, after all others.
         """
-        looked, width = -np.inf, 0
+        width, due = 0, 0.0
         try:
             while True:
-                if time.monotonic() - looked > 1.0:  # workers come and go
-                    looked, width = time.monotonic(), self._width()
-                if self.verdicts:
-                    if not self.running:
-                        self._submit(*self.verdicts.popleft())
-                else:
-                    while len(self.running) < width and (number := next(numbers, None)) is not None:
-                        self._submit(number)
-                if not self.running:
+                if time.monotonic() >= due:  # workers come and go
+                    width, due = self._width(), time.monotonic() + 1.0
+                while len(self.running) < width and (number := next(numbers, None)) is not None:
+                    self._submit(number)
+                if self.control is not None or not self.running:
+                    while self.to_look_into:
+                        self._submit(self.to_look_into.pop(), look_into=True)
+                if not self.running or self._too_slow():
                     break
                 try:
                     future = self.arrived.get(timeout=0.5)
@@ -124,6 +124,9 @@ class DaskBlocks:
                     self._check_client()
                     continue
                 if (receipt := self._handle(future)) is not None:
+                    self.barren = 0.0
+                    if len(receipt.failures) == 0:
+                        self.control = receipt.number
                     yield receipt
         finally:
             futures = [future for future, _, _ in self.running.values()]
@@ -132,21 +135,37 @@ class DaskBlocks:
         if self.undone:
             number, cause = next(iter(self.undone.items()))
             more = f", and {len(self.undone) - 1} more" if len(self.undone) > 1 else ""
-            raise InputError(
-                f"block {number} could not be done{more}: {cause}; run the same command to go on"
+            raise LeftUndone(
+                f"block {number} is left undone{more}: {cause}; what is done is kept: run the same "
+                "command to go on"
             )
+
+    def _too_slow(self) -> bool:
+        """Do jobs end, one after the other, before a block is finished? Then all are left."""
+        if self.lifetime is None or self.barren < LIFETIMES * self.lifetime:
+            return False
+        for _, number, _ in self.running.values():
+            self.undone[number] = (
+                f"jobs worked for {self.barren:.0f} s without finishing a block, and end after "
+                f"{self.lifetime:.0f} s each; a longer --walltime may do"
+            )
+        return True
 
     def _width(self) -> int:
         """Tasks to have in flight, by the workers there are now."""
         self._check_client()
+        now, before = time.monotonic(), self.looked
+        self.looked = now
         try:
             there = self.client.nthreads()
             threads = int(sum(there.values()))
-            if time.monotonic() - self.replaced > BREATHER:  # one that is starting comes by itself
-                self.replaced = time.monotonic()
+            if now - self.replaced > BREATHER:  # one that is starting comes by itself
+                self.replaced = now
                 _replace_lost(self.client, len(there))
         except Exception:  # a scheduler that does not answer now may answer later
             threads = 0
+        if threads:
+            self.barren += now - before
         if threads == 0 and not self.alone:
             self.progress.note("no worker is there; waiting for one")
         self.alone = threads == 0
@@ -158,97 +177,102 @@ class DaskBlocks:
                 "the Dask scheduler is gone; what is done is kept: run the same command to go on"
             )
 
-    def _submit(self, number: int, points: range | None = None) -> None:
-        """Send a block, or some points of it to be tried."""
-        if points is None:
-            suspect = self.suspects.get(number)
-            crashing = tuple(sorted(suspect.crashing)) if suspect else ()
-            future = self.client.submit(
-                do_block, *self.call, self.retry_failed, number, crashing, pure=False,
-                retries=RETRIES,
-            )  # fmt: skip
+    def _submit(self, number: int, look_into: bool = False) -> None:
+        """Send a block to be computed, or to be looked into."""
+        if look_into:
+            control = None if self.control == number else self.control
+            future = self.client.submit(find_deaths, self.call[0], number, control, pure=False)
         else:
+            crashing = dict(self.suspects[number].crashing) if number in self.suspects else {}
             future = self.client.submit(
-                attempt_points, *self.call, number, points.start, points.stop, pure=False
-            )
-        self.running[future.key] = (future, number, points)
+                do_block, *self.call, self.retry_failed, number, crashing,
+                pure=False, retries=RETRIES,
+            )  # fmt: skip
+        self.running[future.key] = (future, number, look_into)
         future.add_done_callback(self.arrived.put)
 
     def _handle(self, future: "Future") -> Receipt | None:
         """What follows from a task that has ended."""
         if future.key not in self.running:
             return None
-        _, number, points = self.running.pop(future.key)
+        _, number, looked_into = self.running.pop(future.key)
         if future.status == "finished":
-            if points is None:
-                return self._result(future, number)
-            self._tried(number)
-            return None
+            result = self._result(future, number, looked_into)
+            if isinstance(result, Found):
+                self._judge(number, result)
+                return None
+            return result
         if future.status != "error":  # the scheduler lost it, or was itself lost
-            self._again(number, points)
+            self._again(number, looked_into)
             return None
         problem = future.exception()
         if type(problem).__name__ == "KilledWorker":
-            self._killed(number, points)
+            self._killed(number, looked_into)
         elif isinstance(problem, InputError):
             raise problem
         else:
             self.undone[number] = f"{type(problem).__name__}: {problem}"
         return None
 
-    def _result(self, future: "Future", number: int) -> Receipt | None:
+    def _result(self, future: "Future", number: int, looked_into: bool) -> Receipt | Found | None:
         try:
-            result: Receipt = future.result(timeout=30)
+            result: Receipt | Found = future.result(timeout=30)
         except Exception:  # kept it is; who has its receipt may be gone
-            self._again(number, None)
+            self._again(number, looked_into)
             return None
         return result
 
-    def _again(self, number: int, points: range | None) -> None:
+    def _again(self, number: int, look_into: bool) -> None:
         while self.client.status == "connecting":
             time.sleep(0.1)
         self._check_client()
-        self._submit(number, points)
+        self._submit(number, look_into)
 
-    def _killed(self, number: int, points: range | None) -> None:
-        """Workers died of a block, or of some points of it: cut it in halves."""
-        if points is None:
-            suspect = self.suspects.setdefault(number, _Suspect())
-            suspect.rounds += 1
-            if suspect.rounds > ROUNDS:
-                self.undone[number] = "its workers died again and again"
+    def _killed(self, number: int, looked_into: bool) -> None:
+        """Workers died of a block: look into it, unless that was done and showed nothing."""
+        suspect = self.suspects.setdefault(number, _Suspect())
+        suspect.rounds += 1
+        if looked_into or suspect.rounds > ROUNDS:
+            self.undone[number] = (
+                "its workers were killed again and again, and none of its points was seen to end a "
+                "process: a time limit, the memory of a node, or someone who ended them"
+            )
+            return
+        self.progress.note(f"block {number}: its workers died; looking for the points to blame")
+        self.to_look_into.append(number)
+
+    def _judge(self, number: int, found: Found) -> None:
+        """Mark points that end their process by themselves, and have the block computed."""
+        points = [index for index, _ in self.store.blocks[number].indices()]
+        for death in found.deaths:
+            place, times = place_of(self.store.study, points[death.point]), len(death.ended)
+            if not death.own:
+                self.undone[number] = (
+                    f"{place}: its process was killed from outside ({death.how}) each of {times} "
+                    "times: memory may have run out"
+                )
                 return
-            size = sum(1 for _ in self.store.blocks[number].indices())
-            suspect.waiting = 0
-            self.progress.note(f"block {number}: its workers died; looking for the points to blame")
-            self._try(number, self._halves(range(size)))
+            self.suspects[number].crashing[death.point] = (
+                f"its process ended by itself ({death.how}) each of {times} times"
+            )
+        if found.deaths and not found.lived:
+            self.undone[number] = (
+                f"each of its points ended its process ({found.deaths[0].how}), and no other point "
+                "is known to live: the machine may be to blame"
+            )
             return
-        if len(points) > 1:
-            self._try(number, self._halves(points))
-        elif self.running:  # its neighbours on the worker may have done it: once more, alone
-            self.verdicts.append((number, points))
-            return
-        else:
-            self.suspects[number].crashing.add(points.start)
-        self._tried(number)
+        self._submit(number)
 
-    @staticmethod
-    def _halves(points: range) -> Sequence[range]:
-        middle = (points.start + points.stop + 1) // 2
-        halves = (range(points.start, middle), range(middle, points.stop))
-        return [half for half in halves if half]
 
-    def _try(self, number: int, parts: Sequence[range]) -> None:
-        self.suspects[number].waiting += len(parts)
-        for part in parts:
-            self._submit(number, part)
+def _lifetime(client: "Client") -> float | None:
+    """Seconds for which the workers of a cluster of jobs live; None where they have no end."""
+    script = getattr(getattr(client, "cluster", None), "job_script", None)
+    found = re.search(r" --lifetime (\S+)", script()) if script else None
+    if found is None:
+        return None
+    from dask.utils import parse_timedelta
 
-    def _tried(self, number: int) -> None:
-        """An attempt has ended; after the last one the block is sent again."""
-        suspect = self.suspects[number]
-        suspect.waiting -= 1
-        if suspect.waiting == 0:
-            self._submit(number)
+    return float(parse_timedelta(found[1]))
 
 
 def _replace_lost(client: "Client", there: int) -> None:

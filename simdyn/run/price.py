@@ -1,6 +1,7 @@
 """What a study costs on this machine: nominal prices, set right by a short calibration."""
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterator
 
@@ -26,6 +27,8 @@ class Price:
     ----------
     seconds, left : float
         Of all of it, and of what is not done.
+    longest : float
+        Of the longest block that is not done, among those looked at.
     measured : int
         Runs that were timed; 0 where the price is nominal.
     compile_seconds : float
@@ -34,6 +37,7 @@ class Price:
 
     seconds: float
     left: float
+    longest: float = 0.0
     measured: int = 0
     compile_seconds: float = 0.0
 
@@ -50,13 +54,13 @@ def price(study: Study, blocks: Blocks, there: np.ndarray, calibrated: bool = Tr
     calibrated : bool
         Time some runs, for two seconds or so; else the price is the nominal one.
     """
-    left = _nominal(study, blocks, np.flatnonzero(~there))
-    kept = _nominal(study, blocks, np.flatnonzero(there))
+    left, longest = _nominal(study, blocks, np.flatnonzero(~there))
+    kept, _ = _nominal(study, blocks, np.flatnonzero(there))
     if not calibrated:
-        return Price(left + kept, left)
+        return Price(left + kept, left, longest)
     compile_seconds = prepare_kernels(study)
     ratio, measured = _calibrate(study, blocks)
-    return Price(ratio * (left + kept), ratio * left, measured, compile_seconds)
+    return Price(ratio * (left + kept), ratio * left, ratio * longest, measured, compile_seconds)
 
 
 def _even(numbers: np.ndarray, most: int) -> np.ndarray:
@@ -66,9 +70,13 @@ def _even(numbers: np.ndarray, most: int) -> np.ndarray:
     return numbers[np.linspace(0, numbers.size - 1, most).round().astype(np.int64)]
 
 
-def _a_point(study: Study, block: Block) -> tuple[Point, float] | None:
-    """A point of a block and the nominal seconds of one of its replicates; None if all masked."""
-    for index, _ in block.indices():
+def _a_point(study: Study, block: Block, last: bool = False) -> tuple[Point, float] | None:
+    """A point of a block and the nominal seconds of one of its replicates; None if all masked.
+
+    It is the first that is not masked; or the last one of all, when it is not.
+    """
+    end = tuple(part.stop - 1 for part in block.region[:-1])
+    for index, _ in [(end, end)] if last else block.indices():
         if study.space.wanted(index):
             try:
                 point = study.space.point(index)
@@ -78,14 +86,23 @@ def _a_point(study: Study, block: Block) -> tuple[Point, float] | None:
     return None
 
 
-def _nominal(study: Study, blocks: Blocks, numbers: np.ndarray) -> float:
-    """Nominal core-seconds of some blocks."""
+def _nominal(study: Study, blocks: Blocks, numbers: np.ndarray) -> tuple[float, float]:
+    """Nominal core-seconds of some blocks, and of the longest of them."""
     sample = _even(numbers, SAMPLED)
-    prices = []
-    for number in sample.tolist():
-        found = _a_point(study, blocks[number])
-        prices.append(found[1] * blocks[number].cells if found else 0.0)
-    return float(np.sum(prices)) * numbers.size / max(sample.size, 1)
+    prices = [_price_of(study, blocks[number]) for number in sample.tolist()]
+    total = float(np.sum(prices)) * numbers.size / max(sample.size, 1)
+    # Costs grow along axes: the longest block lies at a corner of the grid, as a rule.
+    ends = itertools.product(*({0, count - 1} for count in blocks.counts))
+    corners = [int(np.ravel_multi_index(end, blocks.counts)) for end in itertools.islice(ends, 256)]
+    there = set(numbers[np.isin(numbers, corners)].tolist()) | set(sample.tolist())
+    longest = (_price_of(study, blocks[k], last) for k in sorted(there) for last in (False, True))
+    return total, max(longest, default=0.0)
+
+
+def _price_of(study: Study, block: Block, last: bool = False) -> float:
+    """Nominal core-seconds of a block, as if all of it cost what one of its points does."""
+    found = _a_point(study, block, last)
+    return found[1] * block.cells if found else 0.0
 
 
 def _cut_short(point: Point, nominal: float) -> Point:

@@ -21,6 +21,9 @@ class Progress(Protocol):
     def failed(self, place: str, cause: str) -> None:
         """A point failed; the study goes on."""
 
+    def failed_before(self, points: int) -> None:
+        """So many points failed in earlier runs, and are left as they are."""
+
     def note(self, text: str) -> None:
         """Something else that a user should know: what was repaired, who is at work."""
 
@@ -41,6 +44,9 @@ class Silent:
         """Say nothing."""
 
     def failed(self, place: str, cause: str) -> None:
+        """Say nothing."""
+
+    def failed_before(self, points: int) -> None:
         """Say nothing."""
 
     def note(self, text: str) -> None:

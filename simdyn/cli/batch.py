@@ -1,0 +1,143 @@
+"""Whether the blocks of a study fit in the jobs asked for, and the script of an array of shards."""
+
+import math
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from simdyn.cli.options import INTERRUPTED
+
+if TYPE_CHECKING:
+    from simdyn.run.clusters import Jobs
+    from simdyn.run.price import Price
+    from simdyn.study import Study
+
+SURELY = 20.0  # times slower than the nominal machine no machine is: then no run need be timed
+LEAST_RESTARTS = 20  # that a task of an array is granted; more when its shard is long
+
+
+def blocks_done(study: "Study", path: Path) -> tuple[Any, np.ndarray, float]:
+    """The blocks of a study, which of them are done, and the share that a smaller store has."""
+    from simdyn.store import Store, open_group, open_study
+    from simdyn.store.core import grows, holds, with_stored_axes
+
+    none = np.zeros(len(study.blocks), dtype=bool)
+    if not path.exists():
+        return study.blocks, none, 0.0
+    open_group(path)
+    study = with_stored_axes(path, study)
+    if not holds(path, study) and grows(path, study):
+        smaller = open_study(path)
+        done = Store(path, smaller).receipts().mean()
+        return study.blocks, none, float(done) * smaller.runs / study.runs
+    store = Store(path, study)
+    return store.blocks, store.receipts(), 0.0
+
+
+def how_priced(cost: "Price") -> str:
+    """'timed on 200 runs here', or 'nominal'."""
+    return f"timed on {cost.measured:,} runs here" if cost.measured else "nominal"
+
+
+def check_fits(study: "Study", path: Path, jobs: "Jobs") -> None:
+    """Refuse jobs that end before a block is finished; times some runs when that is in doubt."""
+    from simdyn.inputs import InputError
+    from simdyn.run.price import price
+
+    try:
+        blocks, there, _ = blocks_done(study, path)
+    except InputError:  # a damaged store is repaired, or another study's refused, by the run itself
+        blocks, there = study.blocks, np.zeros(len(study.blocks), dtype=bool)
+    cost = price(study, blocks, there, calibrated=False)
+    try:
+        jobs.check_fits(SURELY * cost.longest, "")
+    except InputError:
+        typer.echo(f"{study.name}: timing some runs here, to hold a block against the walltime",
+                   err=True)  # fmt: skip
+        cost = price(study, blocks, there)
+        jobs.check_fits(cost.longest, how_priced(cost))
+
+
+def shards_for(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
+    """So many tasks that each needs about half of its walltime, unless told otherwise."""
+    from simdyn.inputs import InputError
+
+    if wanted is not None:
+        if not 1 <= wanted <= blocks:
+            raise InputError(
+                f"shards = {wanted}: allowed is an integer from 1 to {blocks}, the study's blocks"
+            )
+        return wanted
+    needed = math.ceil(left / (jobs.cores * jobs.seconds / 2))
+    return max(1, min(needed, blocks, 1000))
+
+
+# Slurm signals the script alone, by SIGUSR1, so that `scancel` (SIGTERM) does not queue it again.
+TASK = """\
+# Each task computes a shard. Before its time limit Slurm signals it: it stops, keeps what is done,
+# and queues itself again until its shard is done. `simdyn run` then draws the figure.
+{cache}
+cd {folder}
+worker() {{ exec {worker} "$@"; }}
+before=$(worker --left) || exit
+worker --threads {cores} &
+pid=$!
+trap 'limit=yes; kill -TERM $pid' USR1
+trap 'kill -TERM $pid' TERM
+while wait $pid; code=$?; kill -0 $pid 2>/dev/null; do :; done
+[ "$limit" ] && [ $code -eq {interrupted} ] || exit $code
+after=$(worker --left) || exit
+if [ "$after" -eq 0 ]; then exit 0; fi
+if [ "$after" -ge "$before" ]; then
+  echo "simdyn: no block was finished within the time limit, {walltime}: not queued again;" \\
+    "plan with a longer --walltime" >&2
+  exit 1
+fi
+if [ "${{SLURM_RESTART_COUNT:-0}}" -ge {restarts} ]; then
+  echo "simdyn: $after blocks left after {restarts} restarts: not queued again;" \\
+    "submit this script once more to go on" >&2
+  exit 1
+fi
+echo "simdyn: $after blocks left at the time limit; queued again" >&2
+scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+"""
+
+
+def array_script(
+    study: "Study", study_file: Path, out: Path, smoke: bool, jobs: "Jobs", count: int, left: float
+) -> str:
+    """A Slurm array whose tasks compute a shard each, with so many core-seconds left in all."""
+    from simdyn.run.clusters import LOCAL_CACHE
+
+    def quoted(path: Path) -> str:
+        return shlex.quote(str(path.absolute()))  # a link keeps its name: results bear it
+
+    name = re.sub(r"[^\w.+-]", "_", f"simdyn-{study.name}")  # Slurm knows no quotes here
+    options = {
+        "job-name": name, "array": f"1-{count}", "cpus-per-task": jobs.cores,
+        "mem": jobs.memory_of_slurm, "time": jobs.walltime,
+        "output": f"{name}-%A_%a.log", "open-mode": "append",  # a task that starts again goes on
+        "partition": jobs.queue, "account": jobs.account,
+        "signal": f"B:USR1@{jobs.lead}", "requeue": "",
+    }  # fmt: skip
+    simdyn = Path(sys.executable).parent / "simdyn"
+    worker = [
+        shlex.quote(str(simdyn)), "worker", quoted(study_file), *(["--smoke"] if smoke else []),
+        "--shard", f'"$SLURM_ARRAY_TASK_ID/{count}"', "--out", quoted(out),
+    ]  # fmt: skip
+    task = TASK.format(
+        cache=LOCAL_CACHE, folder=quoted(Path()), worker=" ".join(worker), cores=jobs.cores,
+        interrupted=INTERRUPTED, walltime=jobs.walltime,
+        restarts=LEAST_RESTARTS + 3 * int(left / count / (jobs.cores * jobs.seconds)),
+    )  # fmt: skip
+    lines = [
+        f"#SBATCH --{name}={value}".rstrip("=")
+        for name, value in options.items()
+        if value is not None
+    ]
+    return "\n".join(["#!/usr/bin/env bash", *lines, task])
