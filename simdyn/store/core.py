@@ -320,6 +320,8 @@ def refuse(path: Path, study: Study) -> NoReturn:
             f"those of {study.numerics_version}; the two are not mixed. Move it away, or give "
             "another --out; status, verify, plot, replay and export still read it"
         )
+    with contextlib.suppress(Exception):  # in this version's words, with fields it gained
+        stored = [str(open_study(path, strictly=False).layout.attrs["study"])]
     with intact(path):
         differs = "; ".join(study_differences(stored[0], study.layout.attrs["study"]))
     differs = differs or "its fingerprint is another"
