@@ -15,8 +15,9 @@ from simdyn.cli import app
 from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, ImageData, PhaseDiagram, Record
 from simdyn.run import MASKED, run_study
+from simdyn.run.places import find_point
 from simdyn.run.price import price
-from simdyn.run.replay import find_point, replay
+from simdyn.run.replay import replay
 from simdyn.store import Store, open_study
 from simdyn.study import Study
 
