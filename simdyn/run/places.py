@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simdyn.decimals import equal
+from simdyn.decimals import same
 from simdyn.inputs import InputError, nearest, shown
 from simdyn.study import Study
 
@@ -74,11 +74,9 @@ def _number(wanted: Any) -> float | None:
 
 def _equals(values: np.ndarray, wanted: Any) -> np.ndarray:
     """Where an axis has a value: as text the way it is printed, as a number within rounding."""
-    same = np.array([str(value) == str(wanted) for value in values.tolist()], dtype=bool)
+    printed = np.array([str(value) == str(wanted) for value in values.tolist()], dtype=bool)
     number = None if values.dtype.kind == "U" else _number(wanted)
-    if same.any() or number is None:
-        return same
-    return np.asarray(equal(values, number))
+    return printed if printed.any() or number is None else same(values, number)
 
 
 def _nearest(name: str, values: np.ndarray, among: np.ndarray, wanted: str) -> np.ndarray:
@@ -89,7 +87,8 @@ def _nearest(name: str, values: np.ndarray, among: np.ndarray, wanted: str) -> n
             f"{name}{wanted}: allowed after ~ is a finite number, for an axis of numbers; "
             f"{name} has {_some(values)}"
         )
-    gaps = np.where(among, abs(values - number), np.inf)
+    with np.errstate(over="ignore"):
+        gaps = np.where(among, abs(values - number), np.inf)
     return np.asarray(among & (values == values[np.argmin(gaps)]))
 
 
