@@ -224,7 +224,7 @@ def test_campaign__replay_of_a_store_of_another_type_of_cpu(tmp_path: Path) -> N
     for method in METHODS:
         course = replay(path, {"dimension": 3000}, method)
         assert course.attrs["agreement"] in ("bits", "rounding"), course.attrs["verdict"]
-        assert course.attrs["replayed"] > 100
+        assert course.attrs["replayed"] > 20
         if course.attrs["agreement"] == "rounding":
             assert "another type of CPU (generic; here " in course.attrs["verdict"]
 
