@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simdyn.decimals import DIGITS, ERROR, as_written, equal
+from simdyn.decimals import DIGITS, ERROR, as_written, same
 from simdyn.inputs import InputError, is_plain_number, shown
 from simdyn.params import MAX_DIMENSION, Parameters
 
@@ -130,9 +130,9 @@ def _check_distinct(where: str, values: np.ndarray) -> None:
     ordered = values if in_order else np.sort(values)
     for part in _pieces(ordered):
         one, other = part[:-1], part[1:]
-        same = np.flatnonzero(equal(one, other) if values.dtype.kind == "f" else one == other)
-        if same.size:
-            first, second = one[same[0]].item(), other[same[0]].item()
+        twice = np.flatnonzero(same(one, other) if values.dtype.kind == "f" else one == other)
+        if twice.size:
+            first, second = one[twice[0]].item(), other[twice[0]].item()
             what = f"the value {first} occurs twice"
             if first != second:
                 what = f"the values {first} and {second} are the same to {DIGITS} digits"

@@ -43,6 +43,12 @@ def less_or_equal(one: Any, other: Any) -> Any:
     return one - other <= _slack(one, other)
 
 
+def same(values: np.ndarray, others: Any) -> np.ndarray:
+    """Which numbers of an array are the same as others, or as another, within the tolerance?"""
+    with np.errstate(over="ignore"):  # the difference of the largest doubles is infinite, and large
+        return np.asarray(equal(values, others))
+
+
 def same_places(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """For each value the place of the one that it is among known ones, −1 where it is none.
 
@@ -58,7 +64,7 @@ def same_places(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     place, back = _nearest(values, known), _nearest(known, values)
     # Of values that occur twice, as they may along an axis that goes with another, any is nearest.
     mutual = values[back[place]] == values
-    return np.where(mutual & equal(values, known[place]), place, found)
+    return np.where(mutual & same(values, known[place]), place, found)
 
 
 def _nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -67,7 +73,8 @@ def _nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     ordered = known[order]
     above = np.searchsorted(ordered, values).clip(0, known.size - 1)
     below = (above - 1).clip(0)
-    nearer = abs(values - ordered[below]) < abs(ordered[above] - values)
+    with np.errstate(over="ignore"):
+        nearer = abs(values - ordered[below]) < abs(ordered[above] - values)
     return np.asarray(order[np.where(nearer, below, above)])
 
 

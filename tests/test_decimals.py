@@ -159,6 +159,12 @@ def test_axis__values_within_rounding_are_one(given: Any, said: str) -> None:
     assert str(problem.value).endswith("; allowed are distinct ones")
 
 
+def test_axis__the_largest_doubles() -> None:
+    given = [-1.7e308, 1.7e308, 1e308]
+    assert axis_values("signal_norm", given, SignalNoiseData, "signal_norm").tolist() == given
+    assert same_places(np.array(given), np.array(given[::-1])).tolist() == [2, 1, 0]
+
+
 def test_axis__large_integers_are_distinct() -> None:
     given = [2**53 - 1, 2**53 - 2]
     assert axis_values("dimension", given, SignalNoiseData, "dimension").tolist() == given

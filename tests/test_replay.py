@@ -1,9 +1,16 @@
 """A store looked at and played again from the store alone: open_study, replay, status, plan."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
+import numba
 import numpy as np
 import pytest
 import xarray as xr
@@ -15,9 +22,12 @@ from simdyn.cli import app
 from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, ImageData, PhaseDiagram, Record
 from simdyn.run import MASKED, run_study
+from simdyn.run.agreement import agreement
+from simdyn.run.places import find_point
 from simdyn.run.price import price
-from simdyn.run.replay import find_point, replay
+from simdyn.run.replay import replay
 from simdyn.store import Store, open_study
+from simdyn.store.log import computed_by, machine
 from simdyn.study import Study
 
 NET = {"n_filters": 2, "init_std": "0.01/sqrt(dimension)"}
@@ -64,6 +74,7 @@ def test_replay__bit_for_bit_from_the_store_alone(tmp_path: Path, kind: str) -> 
         at = {dim: results[dim].values[i] for dim, i in zip(made.space.dims, index, strict=True)}
         for method in made.space.methods:
             course = replay(path, at, method)
+            assert course.attrs["agreement"] == "bits"
             there = results.isel(dict(zip(made.space.dims, index, strict=True)))
             there = there.sel({"method": method})
             assert course.attrs["replayed"] == sum(a.size for a in there.data_vars.values())
@@ -86,17 +97,171 @@ def test_replay__of_images(tmp_path: Path) -> None:
     assert course.sizes["step"] == 4
 
 
-def test_replay__values_of_another_machine_are_told(tmp_path: Path) -> None:
-    path, made = tmp_path / "played.zarr", study()
-    run_study(made, path)
-    store = Store(path, made)
-    block = store.blocks[0]
-    values = store.read(block)
-    values["train_loss"] = np.nextafter(values["train_loss"], 1)
-    store.write(block, values)  # whole, with a good receipt, and not what this machine computes
-    with pytest.raises(InputError, match="train_loss differs from the store's"):
-        replay(path, {"dimension": 20, "signal_norm": 0}, "sgd")
-    assert replay(path, {"dimension": 40, "signal_norm": 1}, "sgd").attrs["replayed"] > 0
+@pytest.fixture
+def moved(tmp_path: Path) -> Callable[[float], Path]:
+    """Makes a store, whole and with good receipts, of other values than this machine computes."""
+
+    def make(by: float) -> Path:
+        path, made = tmp_path / "played.zarr", study()
+        run_study(made, path)
+        store = Store(path, made)
+        for block in store.blocks:
+            values = store.read(block)
+            values["train_loss"] = values["train_loss"] * (1 + by)
+            store.write(block, values)
+        return path
+
+    return make
+
+
+POINT = {"dimension": 20, "signal_norm": 0}
+EPS = 2.0**-52
+
+
+def on(**other: str) -> Callable[[], dict[str, str]]:
+    """What this machine would be with another CPU or other versions."""
+    return lambda: {**machine(), **other}
+
+
+@pytest.mark.parametrize(
+    ("by", "here", "kind", "said"),
+    [
+        (0.0, {"cpu": "z80"}, "bits", "27 values of the store came out with the same bits"),
+        (1e-12, {"cpu": "z80"}, "rounding",
+         "train_loss differs from the store by up to 1e-12 relatively: rounding; the store comes "
+         f"from another type of CPU ({machine()['cpu']}; here z80)"),
+        (1e-10, {"cpu": "z80", "numba": "9.9"}, "rounding",
+         f"here z80) and another numba ({machine()['numba']}; here 9.9)"),
+        (1e-8, {"cpu": "z80"}, "differs", "relatively: more than rounding; the store comes from"),
+        (4 * EPS, {}, "differs", "the store comes from this type of CPU and these versions, so "
+                                 "nothing explains it"),
+        (4 * EPS, {"simdyn": "9.9"}, "differs", "so nothing explains it"),
+    ],
+)  # fmt: skip
+def test_replay__values_of_another_machine(
+    moved: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    by: float, here: dict[str, str], kind: str, said: str,
+) -> None:  # fmt: skip
+    """The course is there whatever the store says; the exit code tells what needs a look."""
+    path, kept = moved(by), tmp_path / "course.zarr"
+    monkeypatch.setattr("simdyn.run.agreement.machine", on(**here))
+    course = replay(path, POINT, "sgd")
+    assert course.sizes["step"] == 7
+    assert course.attrs["agreement"] == kind
+    assert said in course.attrs["verdict"]
+    gap = course["train_loss"].attrs["difference"]
+    assert gap == pytest.approx(by, rel=1e-4, abs=2 * EPS) if by else gap == 0.0
+    assert course["test_error"].attrs["difference"] == 0.0
+    words = ("replay", path, "dimension=20", "signal_norm=0", "method=sgd", "--to", kept)
+    code, out, errors = call(*words)
+    assert code == (1 if kind == "differs" else 0)
+    assert len(out.splitlines()) == 8
+    assert errors == f"{course.attrs['point']}: {course.attrs['verdict']}\n"
+    assert open_results(kept).attrs == course.attrs
+    told = json.loads(call(*words, "--json")[1])
+    assert told["agreement"] == kind
+    assert told["differences"]["train_loss"] == gap
+
+
+def test_replay__a_store_whose_log_is_lost_is_rounding_apart(
+    moved: Callable[[float], Path],
+) -> None:
+    path = moved(4 * EPS)
+    for entry in (path / "log").iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+    course = replay(path, POINT, "sgd")
+    assert course.attrs["agreement"] == "rounding"
+    assert "its log does not tell what computed the store" in course.attrs["verdict"]
+
+
+def test_agreement__is_relative_to_the_run_and_state(tmp_path: Path) -> None:
+    outer = ("replicate", "step")
+    theirs = xr.Dataset(
+        {"noise_coef": ((*outer, "filter"), np.array([[[1.0, 1e-9]], [[1e-3, 1e-3]]])),
+         "test_error": (outer, np.array([[1e-30], [0.5]])),
+         "margin": (outer, np.array([[np.nan], [1.0]])),
+         "active_count": (outer, np.array([[3], [0]])),
+         "status": ("replicate", np.array([1, 1], dtype=np.int8))},
+        {"update": ("step", [5])},
+    )  # fmt: skip
+    ours = theirs.copy(deep=True)
+    assert agreement(ours, theirs, tmp_path).kind == "bits"
+    ours["noise_coef"][0, 0, 1] += 1e-13  # beside a coefficient of 1
+    ours["test_error"][0, 0] *= 1 + 1e-12
+    found = agreement(ours, theirs, tmp_path)
+    assert found.differences["noise_coef"] == pytest.approx(1e-13, rel=1e-3)
+    assert found.differences["test_error"] == pytest.approx(1e-12, rel=1e-3)
+    assert found.differences["margin"] == found.differences["active_count"] == 0.0
+    assert (found.compared, found.known, found.kind) == (12, False, "rounding")
+    ours["active_count"][1, 0] = 1
+    assert agreement(ours, theirs, tmp_path).largest == 1.0
+    ours["margin"][0, 0] = 1.0
+    assert agreement(ours, theirs, tmp_path).largest == 2.0
+    assert agreement(ours, theirs, tmp_path).kind == "differs"
+    theirs["status"][0] = 0
+    assert agreement(ours, theirs, tmp_path).kind == "none"
+
+
+GENERIC = """
+import sys
+import test_replay as t
+t.run_study(t.study(record=t.Record(log_spaced=3), space={"dimension": [20, 3000]},
+                    data={"n_samples": 4, "signal_norm": 1.0}), sys.argv[1])
+"""
+
+
+@pytest.mark.campaign
+def test_campaign__replay_of_a_store_of_another_type_of_cpu(tmp_path: Path) -> None:
+    path = tmp_path / "played.zarr"
+    env = {
+        **os.environ,
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]),
+    }
+    subprocess.run([sys.executable, "-c", GENERIC, str(path)], env=env, check=True, timeout=900)
+    assert [each["cpu"] for each in computed_by(path)] == ["generic"]
+    for method in METHODS:
+        course = replay(path, {"dimension": 3000}, method)
+        assert course.attrs["agreement"] in ("bits", "rounding"), course.attrs["verdict"]
+        assert course.attrs["replayed"] > 20
+        if course.attrs["agreement"] == "rounding":
+            assert "another type of CPU (generic; here " in course.attrs["verdict"]
+
+
+@pytest.mark.parametrize("of", [None, "generic"])
+def test_machine__tells_the_cpu_that_is_compiled_for(
+    monkeypatch: pytest.MonkeyPatch, of: str | None
+) -> None:
+    monkeypatch.setattr(numba.config, "CPU_NAME", of)
+    monkeypatch.setattr(numba.config, "CPU_FEATURES", None)
+    assert machine()["cpu"] == (of or llvmlite.binding.get_host_cpu_name())
+    monkeypatch.setattr(numba.config, "CPU_FEATURES", "+avx")
+    assert machine()["cpu"].endswith(" with +avx")
+
+
+def test_status_and_verify__tell_who_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, here = tmp_path / "played.zarr", machine()
+    Store(path, study())
+    assert "computed on" not in call("status", path)[1]
+    run_study(study(), path, shard=(1, 2))
+    told = (f"  computed on {here['cpu']} with simdyn {here['simdyn']}, numba {here['numba']}, "
+            f"llvmlite {here['llvmlite']}, numpy {here['numpy']}")  # fmt: skip
+    for command in ("status", "verify"):
+        assert told in call(command, path)[1].splitlines()
+        assert json.loads(call(command, path, "--json")[1])["computed_by"] == [here]
+    monkeypatch.setattr("simdyn.store.log.machine", on(cpu="z80"))
+    run_study(study(), path)
+    for command in ("status", "verify"):
+        code, out, _ = call(command, path)
+        assert code == 0
+        assert told in out.splitlines()
+        assert "  computed on z80 with simdyn" in out
+        assert "  by 2 types of CPU: values of one differ from those of another by rounding" in out
+    assert call("verify", path)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -136,10 +301,57 @@ def test_find_point__axes_that_go_together() -> None:
     assert find_point(made, {"dimension": 30}) == (1,)
     assert find_point(made, {"signal_norm": 1}) == (2,)
     assert find_point(made, {"dimension": 30, "signal_norm": 0.5}) == (1,)
-    with pytest.raises(InputError, match="2 points have this value; give dimension, too"):
-        find_point(made, {"signal_norm": 0.5})
+    assert find_point(made, {"signal_norm": "~7"}) == (2,)
+    assert find_point(made, {"signal_norm": 0.5, "dimension": "~100"}) == (1,)
+    assert find_point(made, {"signal_norm": "~100", "dimension": 20}) == (0,)
+    for near in (0.5, "~0.6"):
+        with pytest.raises(InputError, match="2 points have this value; give dimension, too"):
+            find_point(made, {"signal_norm": near})
     with pytest.raises(InputError, match="no point has these values together"):
         find_point(made, {"dimension": 30, "signal_norm": 1.0})
+
+
+LONG: dict[str, Any] = {"dimension": [100], "signal_norm": {"start": 0, "stop": 10, "num": 21}}
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [("5", 10), (5, 10), ("5e0", 10), (5 * (1 + 1e-13), 10), ("~5", 10), ("~5.2", 10),
+     ("~5.25", 10), ("~5.3", 11), ("~-8", 0), ("~1e9", 20), ("~ 2.1", 4), (np.float64(0.5), 1)],
+)  # fmt: skip
+def test_find_point__equal_or_nearest(given: Any, place: int) -> None:
+    assert find_point(study(space=LONG), {"signal_norm": given}) == (0, place)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("5.1", "signal_norm = '5.1': not one of the 21 values from 0.0 to 10.0; nearby are 4.5, "
+                "5.0, 5.5, 6.0; signal_norm~5.1 takes the nearest"),
+        (-3, "nearby are 0.0, 0.5, 1.0, 1.5; signal_norm~-3 takes the nearest"),
+        (11, "nearby are 8.5, 9.0, 9.5, 10.0; signal_norm~11 takes the nearest"),
+        (5 * (1 + 1e-11), "nearby are 4.5, 5.0, 5.5, 6.0"),
+        ("x", "signal_norm = 'x': allowed is one of 0.0, 0.5"),
+        ("nan", "signal_norm = 'nan': allowed is one of 0.0, 0.5"),
+        ("inf", "signal_norm = 'inf': allowed is one of 0.0, 0.5"),
+        ("~", "signal_norm~: allowed after ~ is a finite number"),
+        ("~x", "signal_norm~x: allowed after ~ is a finite number"),
+        ("~inf", "signal_norm~inf: allowed after ~ is a finite number"),
+    ],
+)  # fmt: skip
+def test_find_point__values_that_are_none(given: Any, said: str) -> None:
+    with pytest.raises(InputError) as problem:
+        find_point(study(space=LONG), {"signal_norm": given})
+    assert said in str(problem.value)
+    assert len(str(problem.value)) < 200
+
+
+def test_find_point__texts_have_no_nearest() -> None:
+    made = study(space={"noise": ["isotropic", "orthogonal"]},
+                 data={"n_samples": 4, "dimension": 20, "signal_norm": 1.0})  # fmt: skip
+    assert find_point(made, {"noise": "orthogonal"}) == (1,)
+    with pytest.raises(InputError, match="noise~orthogonal: allowed after ~ is a finite number, "):
+        find_point(made, {"noise": "~orthogonal"})
 
 
 # -- masked points -------------------------------------------------------------------------------
@@ -292,14 +504,23 @@ def test_cli_replay__prints_the_course_and_keeps_it(tmp_path: Path) -> None:
     path = tmp_path / "played.zarr"
     run_study(study(), path)
     kept = tmp_path / "course.zarr"
-    words = ("replay", path, "dimension=30", "signal_norm=1", "method=sam", "--to", kept)
+    words = ("replay", path, "dimension~33", "signal_norm=1", "method=sam", "--to", kept)
     code, out, errors = call(*words)
     assert code == 0, errors
     assert len(out.splitlines()) == 8
-    assert errors == "27 values of the store came out with the same bits\n"
-    assert xr.open_zarr(kept, consolidated=False).sizes["step"] == 7
-    code, _, errors = call("replay", path, "dimension")
-    assert (code, errors) == (2, "simdyn: 'dimension': allowed is AXIS=VALUE, dimension=1000\n")
+    assert errors == ("dimension = 30, signal_norm = 1.0, method = sam: 27 values of the store "
+                      "came out with the same bits\n")  # fmt: skip
+    opened, course = open_results(kept), replay(path, {"dimension": 30, "signal_norm": 1}, "sam")
+    xr.testing.assert_identical(opened.load(), course)
+    assert list(opened.data_vars) == list(course.data_vars)
+    assert call(*words)[0] == 0  # kept once more, in its place
+    for word in ("dimension", "dimension=", "=3", "~3"):
+        code, _, errors = call("replay", path, word)
+        assert (code, errors) == (2, f"simdyn: {word!r}: allowed is AXIS=VALUE, dimension=1000, or "
+                                     "AXIS~VALUE, the nearest\n")  # fmt: skip
+    shutil.rmtree(kept / "status")
+    with pytest.raises(InputError, match=r"course.zarr: damaged \(.*; make it again"):
+        open_results(kept)
 
 
 def test_cli_replay__of_long_training_is_thinned_and_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,8 +72,10 @@ def simulate(
         print_course(results, as_json)
 
 
-def print_course(results: "xr.Dataset", as_json: bool) -> None:
-    """One line a recorded state, or one JSON object of lists."""
+def print_course(
+    results: "xr.Dataset", as_json: bool, about: Mapping[str, Any] | None = None
+) -> None:
+    """One line a recorded state, or one JSON object of lists and what is to be told `about` it."""
     table = {"update": results["updates"]}
     for name in ("train_loss", "train_error", "test_error"):
         if name in results and not (name == "train_error" and "signal_coef" in results):
@@ -91,7 +94,7 @@ def print_course(results: "xr.Dataset", as_json: bool) -> None:
             name: [value if math.isfinite(value) else None for value in values]
             for name, values in columns.items()
         }
-        typer.echo(json.dumps({**finite, **ends}, allow_nan=False))
+        typer.echo(json.dumps({**finite, **ends, **(about or {})}, allow_nan=False))
         return
     from simdyn.schema import STATUS
 

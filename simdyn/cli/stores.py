@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -105,24 +106,40 @@ def _report(
     study: "Study", path: Path, tally: Tally, done: int, blocks: int, as_json: bool
 ) -> None:
     from simdyn.schema import STATUS
-    from simdyn.store.log import failures
+    from simdyn.store.log import computed_by, failures
 
     causes = failures(path)
     if as_json:
         runs = {STATUS[code].split(":")[0]: count for code, count in tally.counts.items()}
         report = {"study": study.name, "store": str(path), "blocks": blocks, "blocks_done": done,
-                  "runs": runs, "failures": causes}  # fmt: skip
+                  "runs": runs, "failures": causes, "computed_by": computed_by(path)}  # fmt: skip
         typer.echo(json.dumps(report))
         return
     typer.echo(f"{study.name}: {done:,} of {blocks:,} blocks done, in {path}")
     for code, count in tally.counts.items():
         if count:
             typer.echo(f"  {count:,} runs {STATUS[code]}")
+    _tell_who(path)
     if tally.counts[4]:
         for place, cause in list(causes.items())[:5]:
             typer.echo(f"    {place}: {cause}")
         if len(causes) > 5:
             typer.echo(f"    and {len(causes) - 5:,} more points (--json names them)")
+
+
+def _tell_who(path: Path) -> None:
+    """Types of CPU and versions that computed a store, a line each."""
+    from simdyn.store.log import computed_by
+
+    by = computed_by(path)
+    for each in by:
+        names = ("simdyn", "numba", "llvmlite", "numpy")
+        told = ", ".join(f"{name} {each[name]}" for name in names if each[name])
+        typer.echo(f"  computed on {each['cpu']} with {told}")
+    cpus = sorted({each["cpu"] for each in by})
+    if len(cpus) > 1:
+        typer.echo(f"  by {len(cpus)} types of CPU: values of one differ from those of another by "
+                   "rounding")  # fmt: skip
 
 
 def _watch(study: "Study", tally: Tally, every: float, as_json: bool) -> None:
@@ -162,6 +179,7 @@ def verify(
     """
     with guard():
         from simdyn.store.audit import audit
+        from simdyn.store.log import computed_by
 
         study, path = found(study_or_store, out, smoke, perhaps_damaged=True)
         audited = audit(path, study)
@@ -171,11 +189,13 @@ def verify(
             ]
             report = {"store": str(path), "blocks": audited.blocks, "missing": audited.missing,
                       "damaged": audited.damaged, "findings": pieces,
-                      "leftovers": audited.leftovers}  # fmt: skip
+                      "leftovers": audited.leftovers,
+                      "computed_by": computed_by(path)}  # fmt: skip
             typer.echo(json.dumps(report))
         else:
             typer.echo(f"{path}: {audited.good:,} blocks good, {len(audited.missing):,} missing, "
                        f"{len(audited.damaged):,} damaged")  # fmt: skip
+            _tell_who(path)
             for finding in audited.findings:
                 typer.echo(f"  {finding}")
             if audited.leftovers:
@@ -212,7 +232,10 @@ def replay(
     study_or_store: StoreFile,
     point: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[AXIS=VALUE]...", help="The point: dimension=1000 method=sam."),
+        typer.Argument(
+            metavar="[AXIS=VALUE]...",
+            help="The point: dimension=1000 method=sam; signal_norm~5 takes the nearest value.",
+        ),
     ] = None,
     every: Annotated[
         int | None,
@@ -231,7 +254,9 @@ def replay(
 ) -> None:
     """Train one point of a store again and show its whole course, from the store alone.
 
-    Every value that the store has of it must come out with the same bits.
+    The last line says how the course compares with what the store has: the same bits where the
+    same type of CPU and versions computed it, else rounding apart. Exit code 1 where it differs by
+    more than that, or nothing explains the difference.
     """
     with guard():
         from simdyn.inputs import InputError
@@ -241,23 +266,32 @@ def replay(
         _, path = found(study_or_store, out, smoke)
         at: dict[str, str] = {}
         for word in point or []:
-            name, equals, value = word.partition("=")
-            if not equals or not value:
-                raise InputError(f"{word!r}: allowed is AXIS=VALUE, dimension=1000")
-            at[name] = value
+            said = re.fullmatch("([^=~]+)(?:=|(?=~))(.+)", word)
+            if not said:
+                raise InputError(
+                    f"{word!r}: allowed is AXIS=VALUE, dimension=1000, or AXIS~VALUE, the nearest"
+                )
+            at[said[1]] = said[2]
         if every is not None and every < 1:
             raise InputError(f"every = {every}: allowed is an integer ≥ 1")
         if to is not None:
             check_replaceable(to, "--to ")
         method = at.pop("method", None)
         course = play(path, at, method, every=every, replicates=replicates, threads=threads)
-        print_course(course, as_json)
+        names = ("point", "replayed", "agreement", "verdict")
+        about: dict[str, Any] = {name: course.attrs[name] for name in names}
+        about["differences"] = {
+            name: array.attrs["difference"]
+            for name, array in course.data_vars.items()
+            if "difference" in array.attrs
+        }
+        print_course(course, as_json, about)
         if to is not None:
             try:
                 write_dataset(course, to)
             except OSError as problem:
                 raise InputError(f"{to}: cannot be written: {problem.strerror}") from None
         if not as_json:
-            held = course.attrs["replayed"]
-            typer.echo(f"{held:,} values of the store came out with the same bits" if held else
-                       "the store has no values of this point yet", err=True)  # fmt: skip
+            typer.echo(f"{about['point']}: {about['verdict']}", err=True)
+        if about["agreement"] == "differs":
+            raise typer.Exit(FAILED)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simdyn.decimals import equal, same_places
+from simdyn.decimals import same, same_places
 from simdyn.schema import as_json
 from simdyn.study import Study
 
@@ -88,7 +88,7 @@ def adopting(study: Study, stored: Study) -> Study:
 def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Where labels are the same: numbers within the tolerance, texts as they are."""
     texts = "U" in (one.dtype.kind, other.dtype.kind)
-    return np.asarray(one == other if texts else equal(one, other), dtype=bool)
+    return np.asarray(one == other) if texts else same(one, other)
 
 
 def growth(old: Study, new: Study) -> Growth | None:

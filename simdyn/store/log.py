@@ -24,19 +24,29 @@ from simdyn.store.files import META, own_names, plainly
 MOST_FAILURES = 1000  # of which an entry tells place and cause
 
 
-def versions() -> dict[str, str]:
-    """Versions and machine."""
+def machine() -> dict[str, str]:
+    """What may decide the last bits of a value: the type of CPU compiled for, and versions."""
     import llvmlite.binding
     import numba
 
+    cpu = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    features = numba.config.CPU_FEATURES
     return {
+        "cpu": f"{cpu} with {features}" if features else str(cpu),
         "simdyn": version.VERSION,
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions and machine."""
+    return {
+        **machine(),
         "commit": version.COMMIT,
         "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
         "zarr": zarr.__version__,
-        "cpu": llvmlite.binding.get_host_cpu_name(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
     }
@@ -107,3 +117,19 @@ def entry(folder: Path) -> dict[str, Any]:
 def failures(path: Path) -> dict[str, str]:
     """Cause of every failure that was noted, by its place; the latest where there are several."""
     return {place: cause for attrs in entries(path) for place, cause in attrs["failures"]}
+
+
+def computed_by(path: Path) -> list[dict[str, str]]:
+    """Types of CPU and versions that computed a store, each once, as `machine` gives them.
+
+    A version that an older entry does not tell is "".
+    """
+    found: list[dict[str, str]] = []
+    for attrs in entries(path):
+        if "scheduler" in attrs:  # of a client, whose workers have entries of their own
+            continue
+        by = {key: str(attrs.get(key, "")) for key in ("cpu", "simdyn", "numba", "llvmlite",
+                                                       "numpy")}  # fmt: skip
+        if by not in found:
+            found.append(by)
+    return found

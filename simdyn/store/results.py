@@ -16,7 +16,7 @@ from simdyn.inputs import InputError
 from simdyn.params import MODELS, TwoLayerCNN
 from simdyn.schema import INNER, OUTER, VARIABLES
 from simdyn.store.core import Store, open_group, open_study, undamaged
-from simdyn.store.files import META, OWN_ATTRS, identities, intact, long, plainly
+from simdyn.store.files import META, OWN_ATTRS, attributes, identities, intact, long, plainly
 from simdyn.store.layout import with_plain_texts
 
 
@@ -27,7 +27,7 @@ def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
     ----------
     ds : xarray.Dataset
     path : path
-        A dataset that stands there is replaced. Opens with ``xarray.open_zarr``.
+        A dataset that stands there is replaced. `open_results` opens it.
 
     Raises
     ------
@@ -72,17 +72,22 @@ def check_replaceable(path: Path, field: str = "") -> None:
 def open_results(path: str | Path) -> xr.Dataset:
     """Results of a study as a plain, lazy dataset; values are read when they are used.
 
+    Labels are the values that were simulated: `sel` finds them to the last bit, and with
+    ``method="nearest"`` those near a number.
+
     Parameters
     ----------
     path : path
         A store that `simdyn run` or `Study.run` wrote, whole or unfinished; what is missing has
-        status 0.
+        status 0. Or the course that ``simdyn replay --to`` kept.
 
     Raises
     ------
     InputError
         Where there is no store.
     """
+    if "call" in attributes(Path(path)):
+        return _open_course(Path(path))
     group, path = open_group(path), Path(path)
     with intact(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage to what is no array; `verify` names it
@@ -102,6 +107,15 @@ def open_results(path: str | Path) -> xr.Dataset:
             if results[name].values.tolist() != labels[name]:  # a missing chunk reads as zeros
                 raise ValueError(f"{name} has other values")
         return results
+
+
+def _open_course(path: Path) -> xr.Dataset:
+    """What `write_dataset` wrote: results of one call, which they tell."""
+    try:
+        return _ordered(xr.open_zarr(path, chunks=None, consolidated=False))
+    except Exception as problem:  # what damaged files raise depends on where they are damaged
+        what = f"{type(problem).__name__}: {problem}"
+        raise InputError(f"{path}: damaged ({what}); make it again") from None
 
 
 def _ordered(results: xr.Dataset) -> xr.Dataset:

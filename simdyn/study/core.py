@@ -59,6 +59,8 @@ class Study:
         A plan for each method.
     space : dict, optional
         Values of each swept field: a list, or {start, stop, num}, or {log: [low, high], num}.
+        The last two hold decimals as one writes them, 0.3 and not 0.30000000000000004. Numbers
+        that agree to twelve digits are equal, on an axis and in "where".
         The name means that field wherever it occurs; "sam.0.epochs" names one.
         "zip": ["dimension", "n_samples"], or a list of such lists, has these vary together: they
         are one dim of the grid, named after the first. "where": "signal_norm < dimension**0.5" is
