@@ -442,7 +442,7 @@ def test_default_record__of_long_training_is_log_spaced_and_said() -> None:
     ):
         assert long.sizes["step"] < 1000
         assert long.identical(spaced.assign_attrs(long.attrs))
-        chosen = whole.isel(step=long["update"].values)
+        chosen = whole.isel(step=long["updates"].values)
         for name in names:
             np.testing.assert_array_equal(long[name], chosen[name])
         assert f"{long.sizes['step']} states of 3,000 epochs" in long.attrs["recorded"]

@@ -183,7 +183,7 @@ def test_agreement__is_relative_to_the_run_and_state(tmp_path: Path) -> None:
          "margin": (outer, np.array([[np.nan], [1.0]])),
          "active_count": (outer, np.array([[3], [0]])),
          "status": ("replicate", np.array([1, 1], dtype=np.int8))},
-        {"update": ("step", [5])},
+        {"updates": ("step", [5])},
     )  # fmt: skip
     ours = theirs.copy(deep=True)
     assert agreement(ours, theirs, tmp_path).kind == "bits"

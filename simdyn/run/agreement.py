@@ -94,9 +94,9 @@ def agreement(course: "xr.Dataset", stored: "xr.Dataset", path: Path) -> Agreeme
     """
     if not np.isin(stored["status"].values, DONE).all():
         return Agreement(0, {})
-    own = course["update"].values
+    own = course["updates"].values
     # A huge study tells it of none: what it records is the last state.
-    updates = stored["update"].values.ravel() if "update" in stored.coords else own[-1:]
+    updates = stored["updates"].values.ravel() if "updates" in stored.coords else own[-1:]
     pairs = [(k, int(np.flatnonzero(own == u)[0])) for k, u in enumerate(updates) if u in own]
     compared, differences = 0, {}
     for name in map(str, stored.data_vars):
