@@ -1,5 +1,6 @@
 """Figures: what is drawn is the data, and the same bytes each time."""
 
+import os
 import re
 import subprocess
 import sys
@@ -429,6 +430,71 @@ def test_plot__leaves_the_global_state_alone():
     before = dict(matplotlib.rcParams)
     plot.draw(study(), PhaseDiagram())
     assert dict(matplotlib.rcParams) == before
+
+
+# A notebook's backend, which need not be installed here; a name unknown to matplotlib; a module
+# that is not there; a backend that needs a screen.
+BACKENDS = ("module://matplotlib_inline.backend_inline", "nonsense", "module://nonsense", "TkAgg")
+DRAWN = """\
+replicates = 2
+[data]
+n_samples = 4
+noise_std = 1.0
+signal_norm = 1.0
+[network]
+n_filters = 2
+init_std = 0.01
+[methods]
+sgd = [{ optimiser = "SGD", learning_rate = 0.1, epochs = 3 }]
+[space]
+dimension = [20, 30]
+[figure]
+kind = "curves"
+x = "dimension"
+"""
+
+
+def with_backend(backend, *code, cwd=None):
+    """Output of Python code run where MPLBACKEND has this value."""
+    environment = {**os.environ, "MPLBACKEND": backend}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", *code],
+        env=environment, cwd=cwd, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backend__import_needs_none_and_leaves_the_environment_alone(backend):
+    code = (
+        "import os, simdyn.plot, sys; assert 'matplotlib.pyplot' not in sys.modules; "
+        "import matplotlib; print(os.environ['MPLBACKEND'], matplotlib.rcParams._get('backend'))"
+    )
+    value, set_to = with_backend(backend, code).split(maxsplit=1)
+    assert value == backend
+    known = backend != "nonsense" and "inline" not in backend  # else matplotlib chooses when asked
+    assert (set_to.strip().lower() == backend.lower()) == known
+
+
+def test_backend__a_reader_keeps_the_one_that_is_installed(tmp_path):
+    code = "import simdyn.plot, matplotlib; print(matplotlib.get_backend())"
+    assert with_backend("svg", code).strip() == "svg"
+    (tmp_path / "of_notebook.py").write_text("FigureCanvas = 1 / 0\n")
+    path = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    assert with_backend("module://of_notebook", path + code).strip() == "module://of_notebook"
+
+
+def test_backend__run_and_plot_draw_the_same_bytes_whatever_it_is(tmp_path):
+    (tmp_path / "small.toml").write_text(DRAWN)
+    main = "import sys; from simdyn.cli import main; sys.exit(main())"
+    png = tmp_path / "figures" / "small.png"
+    drawn = set()
+    for command, backend in (("run", BACKENDS[0]), ("plot", BACKENDS[1]), ("plot", "agg")):
+        with_backend(backend, main, command, "small.toml", cwd=tmp_path)
+        drawn.add(png.read_bytes())
+        png.unlink()
+    assert len(drawn) == 1
 
 
 # -- parts -----------------------------------------------------------------------------------------
