@@ -83,7 +83,9 @@ def simulate(
         Independent draws of data, weights and batches. Replicate k is one set of unit draws
         whatever the parameters, so comparisons at equal seed are paired.
     record : Record, optional
-        What to record, and when; every epoch from 0 where not told otherwise.
+        What to record, and when. If it does not say when: every epoch from 0, or, of more than a
+        thousand epochs, about 800 states that are log-spaced (`Record(log_spaced=1000)`);
+        the attribute `recorded` of the dataset then says so. `Record(every=1)` records each.
     threads : int, optional
         Cores to use; the result has the same bits for any number.
 
@@ -122,7 +124,8 @@ def simulate(
     coords["update"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     call = {"simulate": {"data": data, "net": net, "plan": list(plan), "seed": seed,
                          "replicates": replicates, "record": record}}  # fmt: skip
-    layout = Layout(("replicate",), coords, names, provenance(call))
+    attrs = provenance(call) | record.told(plan, data.n_samples, updates)
+    layout = Layout(("replicate",), coords, names, attrs)
     arrays = layout.arrays()
     threads = check_threads(threads)
     if drawn:

@@ -96,8 +96,10 @@ def train(
     seed : int, 0 … 2⁶³ − 1
         Decides the partitions into batches and the draws of the test error.
     record : Record, optional
-        What to record, and when; every epoch from 0 where not told otherwise. With
-        ``weights=True`` the weights (step, sign, filter, feature) are among it.
+        What to record, and when. If it does not say when: every epoch from 0, or, of more than a
+        thousand epochs, about 800 states that are log-spaced (`Record(log_spaced=1000)`);
+        the attribute `recorded` of the dataset then says so. `Record(every=1)` records each.
+        With ``weights=True`` the weights (step, sign, filter, feature) are among it.
 
     Returns
     -------
@@ -137,4 +139,5 @@ def train(
         features = np.arange(problem.weights.shape[2])
         coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
     call = {"train": {"plan": list(plan), "seed": seed, "record": record}}
-    return Layout((), coords, tuple(arrays), provenance(call)).dataset(arrays)
+    attrs = provenance(call) | record.told(plan, n, updates)
+    return Layout((), coords, tuple(arrays), attrs).dataset(arrays)

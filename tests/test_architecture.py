@@ -18,7 +18,8 @@ PACKAGE = ROOT / "simdyn"
 ROOMS = (
     "version", "inputs", "params", "kernels", "schema", "threads", "bridge", "explicit",
     "training", "images", "simulation", "formula", "columns", "grid", "axes", "section", "scope",
-    "space", "blocks", "study", "store", "run", "theory", "analysis", "claims", "plot", "cli",
+    "space", "blocks", "study", "store", "run", "theory", "regime", "analysis", "claims",
+    "plot", "cli",
 )  # fmt: skip
 
 

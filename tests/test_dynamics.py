@@ -419,3 +419,33 @@ def test_train__no_epochs_is_the_initial_state() -> None:
     ds = simdyn.train(simdyn.Problem.from_patches(x, y, w), plan, record=EVERY_STEP)
     assert ds["update"].values.tolist() == [0]
     np.testing.assert_array_equal(ds.weights[0], w)
+
+
+def test_default_record__of_long_training_is_log_spaced_and_said() -> None:
+    data = simdyn.SignalNoiseData(n_samples=4, dimension=30, signal_norm=1.0)
+    net = simdyn.TwoLayerCNN(n_filters=1, init_std=1e-2)
+    x, y, *_, w = signal_noise(n=4, d=30, m=1)
+    problem = simdyn.Problem.from_patches(x, y, w)
+    names = ("train_loss", "margin")
+
+    def both(epochs: int, **when: Any) -> list[Any]:
+        plan, record = simdyn.SGD(learning_rate=0.1, epochs=epochs), simdyn.Record(**when)
+        record = record.replace(variables=names)
+        return [simdyn.simulate(data, net, plan, record=record),
+                simdyn.train(problem, plan, record=record)]  # fmt: skip
+
+    for short in both(1000):
+        assert short.sizes["step"] == 1001
+        assert "recorded" not in short.attrs
+    for long, spaced, whole in zip(
+        both(3000), both(3000, log_spaced=1000), both(3000, every=1), strict=True
+    ):
+        assert long.sizes["step"] < 1000
+        assert long.identical(spaced.assign_attrs(long.attrs))
+        chosen = whole.isel(step=long["update"].values)
+        for name in names:
+            np.testing.assert_array_equal(long[name], chosen[name])
+        assert f"{long.sizes['step']} states of 3,000 epochs" in long.attrs["recorded"]
+        assert "recorded" not in spaced.attrs
+        assert whole.sizes["step"] == 3001
+        assert "recorded" not in whole.attrs

@@ -385,6 +385,33 @@ def test_record_updates__every_and_unit_over_mixed_phases(
     assert updates.tolist() == brute_updates(record, plan, 20)
 
 
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+def test_record_updates__beyond_a_thousand_the_default_is_log_spaced(unit: Any) -> None:
+    per_epoch = 4 if unit == "epoch" else 1  # of the 20 samples
+    batch = 20 // per_epoch
+
+    def plan(units: int) -> list[Phase]:
+        return [made(SGD, epochs=units // 2, batch_size=batch),
+                made(SAM, epochs=units - units // 2, batch_size=batch)]  # fmt: skip
+
+    record = Record(unit=unit)
+    whole = record.updates(plan(1000), 20, "epoch")
+    assert whole.tolist() == list(range(0, 1000 * per_epoch + 1, per_epoch))
+    assert record.told(plan(1000), 20, whole) == {}
+    for units in (1001, 10**5, 10**12):
+        updates = record.updates(plan(units), 20, "epoch")
+        expected = Record(log_spaced=1000).updates(plan(units), 20, "epoch")
+        np.testing.assert_array_equal(updates, expected)
+        assert updates.size <= 1000
+        assert updates[[0, -1]].tolist() == [0, units * per_epoch]
+        said = record.told(plan(units), 20, updates)["recorded"]
+        assert said.startswith(f"{updates.size} states of {units:,} {unit}s, log-spaced")
+        assert "\n" not in said
+    assert Record(every=1, unit=unit).updates(plan(5000), 20, "epoch").size == 5001
+    assert Record(every=1, unit=unit).told(plan(5000), 20, updates) == {}
+    assert record.updates(plan(5000), 20, "last").size == 1
+
+
 def test_record_updates__last_only_by_default_of_a_study() -> None:
     total = brute_updates(Record(), MIXED, 20)[-1]
     assert Record().updates(MIXED, 20, "last").tolist() == [total]

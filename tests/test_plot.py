@@ -1,5 +1,6 @@
 """Figures: what is drawn is the data, and the same bytes each time."""
 
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,11 @@ from simdyn.plot import artists
 from simdyn.study import Study
 
 FINGERPRINT = "5eed" * 16
+# Many small updates: the noise takes 10 updates or more at d = 21000.
+PLANS: dict = {
+    "sgd": [{"optimiser": "SGD", "learning_rate": 0.002, "epochs": 10_000}],
+    "sam": [{"optimiser": "SAM", "radius": 0.03, "learning_rate": 0.002, "epochs": 10_000}],
+}
 
 
 def study(dimension=None, signal_norm=None, replicates=5, methods=("sgd", "sam")):
@@ -62,8 +68,19 @@ def study(dimension=None, signal_norm=None, replicates=5, methods=("sgd", "sam")
             "n_patches": parameter(2, "P", "patches of a sample"),
             "n_filters": parameter(10, "m", "filters of each sign"),
         },
-        {"title": "phase_diagram", "fingerprint": FINGERPRINT, "seed": 3},
-    )
+        {"title": "phase_diagram", "fingerprint": FINGERPRINT, "seed": 3,
+         "study": told(d, mu, methods)},
+    )  # fmt: skip
+
+
+def told(d, mu, methods=("sgd", "sam"), *, plans=None, **network):
+    """The attribute `study` of such results."""
+    plans = plans or {name: PLANS.get(name, PLANS["sgd"]) for name in methods}
+    return json.dumps({
+        "data": {"n_samples": 20, "noise_std": 1.0},
+        "network": {"n_filters": 10, "init_std": 1e-3, **network}, "methods": plans,
+        "space": {"dimension": np.asarray(d).tolist(), "signal_norm": np.asarray(mu).tolist()},
+    })  # fmt: skip
 
 
 def panels(figure):
@@ -267,6 +284,87 @@ def test_phase_diagram__law_is_fitted_to_the_first_contour():
     assert any(label.endswith("slope ¼: theory, height: fitted") for label in labels)
 
 
+def band(ds, **figure):
+    """Dimensions between which the band is drawn, and what the caption says of it."""
+    drawn = plot.draw(ds, PhaseDiagram(**figure))
+    wide = [line for line in panels(drawn)[0].lines if line.get_linewidth() > 4]
+    ends = tuple(wide[0].get_xdata()[[0, -1]]) if wide else None
+    assert any("theory" in one.get_text() for one in drawn.legends[0].get_texts()) == bool(wide)
+    return ends, words(drawn)
+
+
+def steep(ds):
+    """The same results with a contour of SGD that goes like d^½."""
+    width = 2.5 * (ds.dimension / 5000) ** 0.5 / np.sqrt(np.log(5))
+    error = 0.5 * np.exp(-((ds.signal_norm / width) ** 2))
+    ds["test_error"][:, :, 0, :, 1] = error.transpose("dimension", ...).values[..., None]
+    return ds
+
+
+def replanned(ds, **fields):
+    plans = {name: [plan[0] | fields] for name, plan in PLANS.items()}
+    return ds.assign_attrs(study=told(ds.dimension, ds.signal_norm, plans=plans))
+
+
+def test_phase_diagram__band_is_of_the_test_error_alone():
+    ds = study()
+    assert band(ds)[0] == (1000.0, 21000.0)
+    ds["clean_test_error"], ds["my_error"] = ds["test_error"], ds["test_error"]
+    assert band(ds, variable="clean_test_error")[0] == (1000.0, 21000.0)
+    ends, said = band(ds, variable="my_error")
+    assert ends is None
+    assert "No band of theory" in said
+    assert "it is a law of the test error." in said
+
+
+def test_phase_diagram__band_needs_noise_that_is_fitted_in_many_updates():
+    ends, said = band(replanned(study(), learning_rate=20.0))
+    assert ends is None
+    assert "noise is fitted in 0.001…0.021 updates (one or more assumed)." in said
+    # 2.1·200/(0.05·d) updates: one or more up to d = 8400, of columns 1000, 3500, 6000, 8500, …
+    ends, said = band(replanned(study(), learning_rate=0.05))
+    assert ends == (1000.0, 6000.0)
+    assert "(3 points, residuals" in said
+    assert "drawn in the regime of the law only: elsewhere noise is fitted in 0.4…0.99" in said
+
+
+def test_phase_diagram__band_needs_finished_training_and_small_outputs():
+    ds = study()
+    ds["train_loss"][:, :, 0, :, 1] = 0.2
+    ends, said = band(ds)
+    assert ends is None
+    assert "the training loss is 0.2." in said
+    ends, said = band(study().drop_vars("train_loss"))
+    assert ends is None
+    assert "without the training loss it is not known where training finished" in said
+    large = study()
+    large.attrs["study"] = told(large.dimension, large.signal_norm, init_std=0.05)
+    ends, said = band(large)
+    assert ends is None
+    assert "initial outputs are 0.5" in said
+
+
+def test_phase_diagram__band_needs_a_contour_that_follows_it():
+    ds = steep(study())
+    ends, said = band(ds)
+    assert ends is None
+    assert re.search(r"the contour of SGD \(9 points\) is \d+.\d% off it, more than 5%\.", said)
+
+
+def test_phase_diagram__band_is_that_of_sgd_and_of_what_is_derived():
+    ends, said = band(study(), compare=("sam", "sgd"))
+    assert ends is None
+    assert "SAM perturbs, the law is that of SGD" in said
+    ends, said = band(replanned(study(), momentum=0.9))
+    assert ends is None
+    assert "none is derived for momentum = 0.9" in said
+    ds = study()
+    del ds.attrs["study"]
+    ends, said = band(ds)
+    assert ends is None
+    assert "the results do not tell how they were trained" in said
+
+
 def test_phase_diagram__no_law_on_other_axes():
     ds = study()
     figure = plot.draw(ds, PhaseDiagram(x="signal_norm", y="dimension"))
@@ -336,7 +434,8 @@ def test_phase_diagram__smoke_grids(shape, tmp_path):
         assert "SGD has no contour" in words(figure)
         assert "cannot be fitted" in words(figure)
     else:
-        assert f"({shape[0]} point" in words(figure)
+        told_so = f"({shape[0]} point" if shape[0] > 1 else "one point of a contour has no slope"
+        assert told_so in words(figure)
 
 
 def test_phase_diagram__contour_of_one_column_is_a_dash():
@@ -552,7 +651,8 @@ def test_colours__lightness_falls_all_the_way():
 
 
 def test_phase_diagram__the_law_is_that_of_the_activation():
-    ds = study().assign_coords(activation="relu_power", activation_shape=2.5)
+    ds = steep(study(signal_norm=np.linspace(0, 10, 41)))
+    ds = ds.assign_coords(activation="relu_power", activation_shape=2.5)
     figure = plot.draw(ds, PhaseDiagram())
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert any("d^{1/2}n^{-1/q}" in label and "slope ½" in label for label in labels)

@@ -31,7 +31,8 @@ def study(**changes: Any) -> Study:
     options: dict[str, Any] = {"replicates": 3, "seed": 5, **changes}
     space = options.pop("space", {"dimension": [20, 30, 40], "signal_norm": [0.0, 1.0]})
     data = options.pop("data", {"n_samples": 4, "noise_std": 1.0})
-    return Study(data, options.pop("net", NET), METHODS, space, name="played", **options)
+    methods = options.pop("methods", METHODS)
+    return Study(data, options.pop("net", NET), methods, space, name="played", **options)
 
 
 STUDIES: dict[str, dict[str, Any]] = {
@@ -299,6 +300,20 @@ def test_cli_replay__prints_the_course_and_keeps_it(tmp_path: Path) -> None:
     assert xr.open_zarr(kept, consolidated=False).sizes["step"] == 7
     code, _, errors = call("replay", path, "dimension")
     assert (code, errors) == (2, "simdyn: 'dimension': allowed is AXIS=VALUE, dimension=1000\n")
+
+
+def test_cli_replay__of_long_training_is_thinned_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "long.zarr"
+    data = {"n_samples": 4, "dimension": 20, "signal_norm": 1.0}
+    plan = {"sgd": [SGD(learning_rate=0.1, epochs=1500)]}
+    run_study(study(data=data, methods=plan, space={}), path)
+    code, out, errors = call("replay", path)
+    assert code == 0, errors
+    assert 100 < len(out.splitlines()) < 1001
+    assert "states of 1,500 epochs, log-spaced as by Record(log_spaced=1000); --every 1" in errors
+    code, out, errors = call("replay", path, "--every", 1)
+    assert len(out.splitlines()) == 1502
+    assert "log-spaced" not in errors
 
 
 def test_price__calibrated_is_near_what_it_takes_and_left_is_what_is_left() -> None:

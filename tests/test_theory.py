@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.integrate import quad
 
 from simdyn.theory import (
     best_radius,
@@ -14,6 +15,7 @@ from simdyn.theory import (
     gradient_norm_bound,
     initial_gradient_norm,
     noise_time,
+    signal_limit,
     signal_strength,
     signal_time,
 )
@@ -97,11 +99,80 @@ def test_laws__follow_the_symmetry_of_shared_noise():
     assert gradient_norm_bound(900, 8, 5, 0.5, 4) != gradient_norm_bound(900, 8, 2, 2.0, 4)
 
 
-def test_signal_time__counts_the_samples_that_are_not_flipped():
-    at = {"n_samples": 20, "batch_size": 20, "learning_rate": 0.1, "signal_norm": 4.0}
-    clean = signal_time(**at, n_filters=10)
-    assert clean == pytest.approx(4.9 * 10 / (0.1 * 16))
-    assert signal_time(**at, n_filters=10, label_flip=0.25) == pytest.approx(2 * clean)
+AT = {"n_samples": 20, "batch_size": 10, "learning_rate": 0.1, "signal_norm": 4.0, "n_filters": 8}
+
+
+@pytest.mark.parametrize("flip", [0.0, 1e-9, 0.1, 0.2, 0.25, 0.268])
+def test_signal_time__is_the_integral_of_the_rate(flip: float) -> None:
+    def epochs_for(gamma: float) -> float:
+        pull = (1.0 - flip) / (1.0 + np.exp(gamma)) - flip / (1.0 + np.exp(-gamma))
+        return 2 * 8 * 10 / (0.1 * 20 * 16.0 * pull)  # 2mB/(ηn‖μ‖²) over the rate in these units
+
+    expected, error = quad(epochs_for, 0.0, 1.0, epsabs=0.0, epsrel=1e-10)
+    assert signal_time(**AT, label_flip=flip) == pytest.approx(expected, rel=1e-9)
+    assert error < 1e-9 * expected
+
+
+def test_signal_time__values_that_theory_states() -> None:
+    clean = signal_time(**AT)
+    assert clean == pytest.approx(2 * np.e * 8 * 10 / (0.1 * 20 * 16))
+    ratios = signal_time(**AT, label_flip=np.array([0.1, 0.2, 0.25])) / clean
+    np.testing.assert_allclose(ratios, [1.40, 2.42, 4.34], atol=0.005)
+
+
+def test_signal_time__never_where_the_flips_hold_it_below_one() -> None:
+    edge = 1.0 / (1.0 + np.e)
+    assert np.isfinite(signal_time(**AT, label_flip=edge * (1 - 1e-12)))
+    assert np.isinf(signal_time(**AT, label_flip=np.array([edge * (1 + 1e-12), 0.3, 0.5]))).all()
+    assert np.isinf(signal_time(**AT | {"signal_norm": 0.0}))
+    assert signal_limit(edge) == pytest.approx(1.0)
+    assert signal_limit(0.0) == np.inf
+    assert signal_limit(0.2) == pytest.approx(np.log(4.0))
+
+
+def test_signal_time__keeps_labels() -> None:
+    flip = xr.DataArray([0.0, 0.1], dims="label_flip", coords={"label_flip": [0.0, 0.1]})
+    norm = xr.DataArray([1.0, 2.0, 3.0], dims="signal_norm")
+    times = signal_time(**AT | {"signal_norm": norm}, label_flip=flip)
+    assert set(times.dims) == {"label_flip", "signal_norm"}
+    assert float(times[0, 1]) == signal_time(**AT | {"signal_norm": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("d", "batch", "norm", "patches", "std", "m", "flip"),
+    [
+        (1, 1, 1.0, 2, 1.0, 2, 0.0), (2, 1, 1.0, 2, 1.0, 2, 0.0), (3, 1, 1.0, 2, 1.0, 2, 0.0),
+        (1, 4, 2.0, 3, 0.7, 3, 0.2), (5, 6, 3.0, 2, 1.0, 2, 0.3), (12, 2, 2.0, 4, 0.5, 1, 0.1),
+    ],
+)  # fmt: skip
+def test_initial_gradient_norm__is_the_mean_square_in_weight_space(
+    d: int, batch: int, norm: float, patches: int, std: float, m: int, flip: float
+) -> None:
+    """Gradients of drawn weights and data, with every ℓ' = −1/2: exact at any d."""
+    rng, count = np.random.default_rng(d), 60_000
+    weights = rng.standard_normal((count, 2 * m, d))
+    noise = std * rng.standard_normal((count, batch, d))
+    true = rng.choice([-1.0, 1.0], (count, 1, batch))
+    label = true * np.where(rng.random(true.shape) < flip, -1.0, 1.0)
+    seen = (
+        (weights[..., :1] * true > 0) * label * true
+    )  # (count, filter, sample), times ŷμ = ŷ‖μ‖e₁
+    active = (np.einsum("cfd,csd->cfs", weights, noise) > 0) * label
+    gradient = (patches - 1) * np.einsum("cfs,csd->cfd", active, noise)
+    gradient[..., 0] += norm * seen.sum(-1)
+    squares = (gradient**2).sum((1, 2)) / (2 * batch * m) ** 2
+    law = initial_gradient_norm(d, batch, norm, patches, std, m, flip) ** 2
+    sigma = squares.std() / np.sqrt(count)
+    assert abs(squares.mean() - law) < 4.5 * sigma
+    assert sigma < 0.01 * law
+
+
+def test_initial_gradient_norm__in_many_dimensions() -> None:
+    """The third term is ‖μ‖(P−1)σ_p√(2/d)·√2/π … of order d^(−1/2), and has no overflow."""
+    for d in (10**6, 2**53):
+        square = 4 * 8 * 10 * initial_gradient_norm(d, 8, 1e3, 2, 1.0, 10) ** 2
+        shared = np.sqrt(2.0) * 1e3 / (np.pi * np.sqrt(d / 2))
+        assert square == pytest.approx(d + 1e6 * (1 + 3.5) + shared, rel=1e-12)
 
 
 def test_critical_signal_norm_power__is_the_signal_to_noise_ratio_of_the_theorem() -> None:

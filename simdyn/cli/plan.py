@@ -117,6 +117,8 @@ def _done(study: "Study", path: Path) -> tuple[Any, np.ndarray, float]:
 def _report(
     study: "Study", path: Path, there: np.ndarray, cost: "Price", kept: float, as_json: bool
 ) -> None:
+    from simdyn.regime import outside
+
     done = int(there.sum())
     shape = dict(zip(study.space.dims, study.space.shape, strict=True))
     report: dict[str, Any] = {
@@ -126,6 +128,7 @@ def _report(
         "core_hours": cost.seconds / 3600, "core_hours_left": cost.left / 3600,
         "kept_share": kept, "calibration_runs": cost.measured,
         "bytes": study.bytes, "store": str(path),
+        "outside_regime": outside(study) or None,
     }  # fmt: skip
     if as_json:
         typer.echo(json.dumps(report))
@@ -145,6 +148,8 @@ def _report(
     if done or kept:
         typer.echo(f"  about {cost.left / 3600:.2g} of them left ({clock(cost.left)})")
     typer.echo(f"  {study.bytes / 1e6:.3g} MB of values, in {path}")
+    if line := report["outside_regime"]:
+        typer.echo(f"  {line}")
 
 
 def _shards(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:

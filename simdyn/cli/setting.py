@@ -72,6 +72,8 @@ def print_course(results: "xr.Dataset", as_json: bool) -> None:
             inner = [dim for dim in largest.dims if dim not in ("replicate", "step")]
             table[name] = largest.max(inner).mean("replicate")
     columns = {name: values.values.tolist() for name, values in table.items()}
+    if "recorded" in results.attrs:
+        typer.echo(results.attrs["recorded"].replace("Record(every=1)", "--every 1"), err=True)
     if as_json:
         ends = {name: results[name].values.tolist() for name in ("status", "status_step")}
         finite = {

@@ -213,7 +213,10 @@ def replay(
         list[str] | None,
         typer.Argument(metavar="[AXIS=VALUE]...", help="The point: dimension=1000 method=sam."),
     ] = None,
-    every: Annotated[int, typer.Option("--every", help="Epochs between recorded states.")] = 1,
+    every: Annotated[
+        int | None,
+        typer.Option("--every", help="Epochs between recorded states; chosen if not given."),
+    ] = None,
     replicates: Annotated[
         int | None, typer.Option("--replicates", help="The first so many; all where not given.")
     ] = None,
@@ -241,7 +244,7 @@ def replay(
             if not equals or not value:
                 raise InputError(f"{word!r}: allowed is AXIS=VALUE, dimension=1000")
             at[name] = value
-        if every < 1:
+        if every is not None and every < 1:
             raise InputError(f"every = {every}: allowed is an integer ≥ 1")
         if to is not None:
             check_replaceable(to, "--to ")

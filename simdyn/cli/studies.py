@@ -136,8 +136,11 @@ def run(
     with guard():
         study = load(study_file, smoke)
         _check_folders(study, out)
+        from simdyn.regime import outside
         from simdyn.run import run_study
 
+        if line := outside(study):
+            typer.echo(line, err=True)
         signal.signal(signal.SIGTERM, _raise_interrupt)
         path, display = store_path(study, out), Display(study.name)
         asked = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,

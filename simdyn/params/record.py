@@ -10,6 +10,7 @@ from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described
 from simdyn.params.plan import Phase
 
 MAX_UPDATES, MAX_STATES = 2**62, 2**24
+DEFAULT_STATES = 1000  # of a single setting, where nothing is said; a longer course is log-spaced
 DEFAULT_DRAWS = {"line": 128, "counted": 1000, "radial": 1000}
 ESTIMATORS_FOR = {  # the first is the default
     "relu": ("line", "counted", "radial"),
@@ -25,8 +26,9 @@ class Record(Parameters):
     Parameters
     ----------
     every : int ≥ 1, optional
-        Record each multiple of this many units. Where neither `every` nor `log_spaced` is given,
-        `simulate` and `train` record every epoch, a study only the last state.
+        Record each multiple of this many units. If neither `every` nor `log_spaced` is given,
+        `simulate` and `train` record every epoch up to a thousand of them and, of longer training,
+        what log_spaced = 1000 records; a study records only the last state.
     unit : {"epoch", "step"}
         What `every` counts: passes over the data or parameter updates.
     log_spaced : int ≥ 2, optional
@@ -93,6 +95,29 @@ class Record(Parameters):
         """Random draws for each test error."""
         return self.test_draws or DEFAULT_DRAWS[self.estimator(activation)]
 
+    def thinned(self, plan: typing.Sequence[Phase], n_samples: int) -> bool:
+        """Is nothing said of when, and are there so many states that `simulate` leaves some out?"""
+        told = self.every is not None or self.log_spaced is not None
+        return not told and self._length(plan, n_samples) > DEFAULT_STATES
+
+    def told(
+        self, plan: typing.Sequence[Phase], n_samples: int, updates: np.ndarray
+    ) -> dict[str, str]:
+        """The attribute `recorded` of a thinned course, which says what is left out."""
+        if not self.thinned(plan, n_samples):
+            return {}
+        units = f"{self._length(plan, n_samples):,} {'epochs' if self.unit == 'epoch' else 'steps'}"
+        return {
+            "recorded": f"{updates.size} states of {units}, log-spaced as by "
+            f"Record(log_spaced={DEFAULT_STATES}); Record(every=1) records each"
+        }
+
+    def _length(self, plan: typing.Sequence[Phase], n_samples: int) -> int:
+        """Units of training that `every` counts."""
+        if self.unit == "epoch":
+            return sum(phase.epochs for phase in plan)
+        return sum(phase.epochs * phase.updates_per_epoch(n_samples) for phase in plan)
+
     def updates(self, plan: typing.Sequence[Phase], n_samples: int, default: str) -> np.ndarray:
         """Numbers of updates after which a plan is recorded.
 
@@ -101,7 +126,8 @@ class Record(Parameters):
         plan : sequence of Phase
         n_samples : int
         default : {"epoch", "last"}
-            What to record where neither `every` nor `log_spaced` is given.
+            What to record if neither `every` nor `log_spaced` is given: every epoch up to a
+            thousand of them and else as log_spaced = 1000, or the last state.
 
         Returns
         -------
@@ -111,15 +137,17 @@ class Record(Parameters):
         last = sum(phase.epochs * k for phase, k in zip(plan, per_epoch, strict=True))
         if last > MAX_UPDATES:
             raise InputError(f"epochs: the plan makes {last:.3g} updates; allowed are up to 2**62")
-        if self.log_spaced is not None:
-            if self.every is not None:
-                raise InputError("Record: every and log_spaced are given; allowed is one of them")
-            spaced = np.geomspace(1, max(last, 1), self.log_spaced - 1).round().astype(np.int64)
+        if self.log_spaced is not None and self.every is not None:
+            raise InputError("Record: every and log_spaced are given; allowed is one of them")
+        states = self.log_spaced
+        if self.thinned(plan, n_samples) and default == "epoch":
+            states = DEFAULT_STATES
+        if states is not None:
+            spaced = np.geomspace(1, max(last, 1), states - 1).round().astype(np.int64)
             return np.unique(np.concatenate([[0], spaced[spaced <= last], [last]]))
         if self.every is None and default == "last":
             return np.array([last], dtype=np.int64)
-        every = self.every or 1
-        length = last if self.unit == "step" else sum(phase.epochs for phase in plan)
+        every, length = self.every or 1, self._length(plan, n_samples)
         if length // every > MAX_STATES:
             raise InputError(
                 f"Record would keep {length // every:.3g} states; allowed are up to 2**24: use "

@@ -13,18 +13,12 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from simdyn import analysis, theory
+from simdyn import analysis
 from simdyn.inputs import InputError, nearest
-from simdyn.params import PhaseDiagram, SignalNoiseData
+from simdyn.params import PhaseDiagram
 from simdyn.plot import artists, page, words
+from simdyn.plot.band import LAWS, Band, fitted_band
 
-# The critical lines for which there is a theory: as mathtext, and the slope in d.
-LAWS = {
-    "relu": (r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}", "slope ¼"),
-    "relu_power": (r"c\,(P-1)^{1/q}\sigma_p\,d^{1/2}n^{-1/q}", "slope ½"),
-    "xor": (r"c\,(P-1)\,\sigma_p\,(d/n)^{1/4}(1-\cos\theta)^{-1/2}", "slope ¼"),
-}
-DEFAULT_POWER = 3.0  # of relu_power where the study names none
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
 
 LEFT, RIGHT, GAP = 0.48, 0.72, 0.12  # inches
@@ -45,9 +39,7 @@ class Content:
     hatched: xr.DataArray | None  # (method, y, x); None where no loss was recorded
     difference: xr.DataArray | None  # (y, x); None with one method
     error: xr.DataArray | None
-    law: xr.DataArray | None  # (x); None where it cannot be fitted or has no place on these axes
-    fit: analysis.ConstantFit | None
-    law_name: str  # one of LAWS, or nothing
+    band: Band
     rising: bool  # does the variable grow with y?
 
     @property
@@ -92,40 +84,6 @@ def _methods(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, ...]:
     return figure.compare or tuple(present[:2])
 
 
-def _law_name(ds: xr.Dataset) -> str:
-    """Which law holds for the study's data and activation; nothing where none is known."""
-    model, activation = words.data_model(ds), "relu"
-    if "activation" in ds:
-        activation = str(ds["activation"].item()) if ds["activation"].ndim == 0 else ""
-    if model == SignalNoiseData.model:
-        return activation if activation in LAWS else ""
-    return model if model in LAWS and activation == "relu" else ""
-
-
-def _law(
-    ds: xr.Dataset, figure: PhaseDiagram, contour: xr.DataArray
-) -> tuple[xr.DataArray | None, analysis.ConstantFit | None]:
-    """SGD's critical line with its constant fitted, where axes and parameters allow it."""
-    needed = ("dimension", "n_samples", "n_patches", "noise_std")
-    name = _law_name(ds)
-    if (figure.x, figure.y) != ("dimension", "signal_norm") or not all(n in ds for n in needed):
-        return None, None
-    if not name:
-        return None, None
-    d, n, patches, std = (ds[field] for field in needed)
-    if name == "relu":
-        scale = theory.critical_signal_norm(d, n, patches, std)
-    elif name == "xor":
-        scale = theory.critical_signal_norm_xor(d, n, patches, std, ds["angle"])
-    else:
-        power = float(ds.get("activation_shape", DEFAULT_POWER))
-        scale = theory.critical_signal_norm_power(d, n, patches, std, power)
-    if scale.dims != (figure.x,):  # a parameter that varies with ‖μ‖ leaves no line
-        return None, None
-    fit = analysis.fit_critical_constant(contour, scale)
-    return (fit.constant * scale if fit.points else None), fit
-
-
 def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     """Everything a phase diagram shows, from results.
 
@@ -151,9 +109,9 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     contours = analysis.contour(ds, figure.variable, figure.level, figure.y, rising=rising)
     contours = contours.sel({"method": list(methods)}).transpose("method", figure.x)
     hatched = mean("train_loss") >= figure.hatch_loss if "train_loss" in ds else None
-    law, fit = _law(ds, figure, contours[0])
-    return Content(figure, methods, means, contours, hatched, difference, error, law, fit,
-                   _law_name(ds), rising)  # fmt: skip
+    loss = mean("train_loss")[0] if "train_loss" in ds else None
+    band = fitted_band(ds, figure, methods[0], contours[0], loss)
+    return Content(figure, methods, means, contours, hatched, difference, error, band, rising)
 
 
 # -- words ---------------------------------------------------------------------------------------
@@ -174,16 +132,7 @@ def _about_lines(content: Content) -> list[str]:
             drawn = "first" if content.rising else "last"
             said.append(f"In {words.count(several, 'column')} {name}'s mean {verb}s to {level} "
                         f"more than once, and the {drawn} is drawn.")  # fmt: skip
-    fit = content.fit
-    if fit is not None and fit.points:
-        spread = f", residuals {fit.spread:.1%}" if fit.points > 1 else ""
-        law, points = LAWS[content.law_name][0], words.count(fit.points, "point")
-        said.append(f"Pale band: ${law}$, $c={fit.constant:.3g}$ fitted to the contour of "
-                    f"{content.names[0]} ({points}{spread}).")  # fmt: skip
-    elif fit is not None:
-        law = LAWS[content.law_name][0]
-        said.append(f"Without that contour $c$ of ${law}$ cannot be fitted.")
-    return said
+    return [*said, content.band.said] if content.band.said else said
 
 
 def _about_cells(content: Content) -> list[str]:
@@ -258,8 +207,8 @@ def draw_method(
     mesh, drawn = artists.draw_cells(ax, content.mean[index], norm)
     if content.hatched is not None:
         drawn += artists.hatch_cells(ax, content.hatched[index], mesh)
-    if content.law is not None and index == 0:
-        drawn += artists.draw_law(ax, content.law)
+    if content.band.line is not None and index == 0:
+        drawn += artists.draw_law(ax, content.band.line)
     drawn += artists.draw_contour(ax, content.contours[index], LINE_STYLES[index])
     return mesh, drawn
 
@@ -291,8 +240,8 @@ def _legend(content: Content) -> list[Artist]:
             handles.append(
                 Line2D([], [], color="black", lw=1.2, linestyle=style, label=f"{name}: {level}")
             )
-    if content.law is not None:
-        law, slope = LAWS[content.law_name]
+    if content.band.line is not None:
+        law, slope = LAWS[content.band.name]
         handles.append(Patch(**box, label=f"${law}$, {slope}: theory, height: fitted"))
     if content.hatched is not None and content.hatched.any():
         loss = f"mean training loss ≥ {figure.hatch_loss:g}"

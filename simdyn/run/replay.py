@@ -79,8 +79,8 @@ def _some(values: np.ndarray, most: int = 8) -> str:
 
 
 def replay(
-    path: str | Path, at: Mapping[str, Any], method: str | None = None, *, every: int = 1,
-    replicates: int | None = None, threads: int | None = None,
+    path: str | Path, at: Mapping[str, Any], method: str | None = None, *,
+    every: int | None = None, replicates: int | None = None, threads: int | None = None,
 ) -> "xr.Dataset":  # fmt: skip
     """Train one point of a store again and record its course, bit for bit what the study computed.
 
@@ -92,8 +92,9 @@ def replay(
         The point: a value of every axis that has more than one.
     method : str, optional
         Needed where the study has more than one.
-    every : int ≥ 1
-        Epochs between recorded states; the last is always recorded.
+    every : int ≥ 1, optional
+        Epochs between recorded states; the last is always recorded. As `simulate` records if
+        absent: every epoch, and of more than a thousand log-spaced states.
     replicates : int, optional
         The first so many; all where absent.
     threads : int, optional
