@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from simdyn.analysis import summary
     from simdyn.explicit import Problem, initial_weights
     from simdyn.inputs import InputError
     from simdyn.params import (
@@ -46,12 +47,14 @@ _HOME = {
     "Study": "study",
     "load_study": "study",
     "open_results": "store",
+    "summary": "analysis",
 }
 
 __all__ = [
     "SAM", "SGD", "ClusterData", "ImageData", "IndependentNoiseData", "InputError",
     "MultiViewData", "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData",
-    "initial_weights", "load_study", "open_results", "simulate", "train",
+    "initial_weights", "load_study", "open_results", "simulate", "summary",
+    "train",
 ]  # fmt: skip
 
 

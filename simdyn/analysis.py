@@ -1,4 +1,4 @@
-"""What is read off results: means over replicates, differences of methods, contours, constants.
+"""What is read off results: summaries of replicates, differences of methods, contours, constants.
 
 Every function takes a dataset of a study and returns labelled arrays. A run that has no valid
 last state is left out and counted; nothing else is ever left out, so a NaN shows.
@@ -13,8 +13,10 @@ import numpy as np
 import xarray as xr
 
 from simdyn.inputs import InputError, nearest
+from simdyn.schema import STATUS
 
-VALID = (1, 2)  # codes of schema.STATUS whose last state may be used: done, zero gradient
+STATUS_WORDS = {code: text.split(":")[0] for code, text in STATUS.items()}
+VALID = (1, 2)  # codes of STATUS whose last state may be used: done, zero gradient
 
 
 def _last_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
@@ -27,6 +29,125 @@ def _last_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
 def _check_dim(array: xr.DataArray, option: str, name: str) -> None:
     if name not in array.dims:
         raise InputError(f"{option} = {name!r}: {nearest(name, map(str, array.dims))}")
+
+
+def over_replicates(array: xr.DataArray, status: xr.DataArray) -> xr.Dataset:
+    """Mean over the replicates with a valid last state, its standard error, and their number.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        With dim `replicate`.
+    status : xarray.DataArray
+        Status of the same runs.
+
+    Returns
+    -------
+    xarray.Dataset
+        `mean` (NaN for no run, or where a valid run itself holds a NaN) and `standard_error` (NaN
+        for fewer than two runs), of the array's other dims; `runs`, how many are behind them.
+    """
+    valid = status.isin(VALID)
+    runs = valid.sum("replicate").assign_attrs(long_name="runs behind the mean")
+    with np.errstate(over="ignore", invalid="ignore"):  # a mean past 1e308 is inf
+        mean = array.where(valid, 0.0).sum("replicate", skipna=False) / runs.where(runs > 0)
+        away = (array - mean).where(valid, 0.0)
+        largest = abs(away).max("replicate", skipna=False)
+        share = away / largest.where(largest > 0, 1.0)  # whose squares do not overflow
+        squares = (share**2).sum("replicate", skipna=False)
+        error = largest * (squares / (runs - 1).where(runs > 1) / runs) ** 0.5
+    order = [dim for dim in array.dims if dim != "replicate"]
+    found = xr.Dataset({"mean": mean, "standard_error": error, "runs": runs})
+    found = found.transpose(*order, missing_dims="ignore")
+    found["mean"].attrs = dict(array.attrs)
+    return found
+
+
+def count_by_status(status: xr.DataArray) -> xr.DataArray:
+    """How many runs ended in each way.
+
+    Parameters
+    ----------
+    status : xarray.DataArray
+        Status of runs, with dim `replicate`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of the other dims and `status`, whose values are the words of `STATUS_WORDS`; over that dim
+        the counts sum to the number of replicates.
+    """
+    words = xr.DataArray(list(STATUS_WORDS.values()), dims="status")
+    codes = xr.DataArray(list(STATUS_WORDS), {"status": words}, dims="status")
+    found = (status == codes).sum("replicate").transpose(..., "status")
+    return found.rename("status_count").assign_attrs(long_name="runs that ended so")
+
+
+def summary(ds: xr.Dataset) -> xr.Dataset:
+    """Means and standard errors over replicates, beside counts of how the runs ended.
+
+    A mean is over the runs with a valid last state (done or zero gradient). Where that is fewer
+    than all of them, the mean is one of survivors: `runs` and `status_count` tell.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results of a study or of `simulate`: with dim `replicate`, and `status`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Without the dim `replicate`. For every recorded variable but status and status_step, under
+        its own name the mean, and as `NAME_sem` the standard error of that mean from the spread of
+        the replicates, in the variable's units (NaN for fewer than two runs). `runs`: runs behind
+        the means. `status_count (…, status)`: runs that ended as "missing" (not computed yet),
+        "done", "zero gradient", "non-finite", "failed" or "masked"; these sum to the number of
+        replicates.
+
+    Raises
+    ------
+    InputError
+        Where there is no `replicate` or no `status`.
+
+    Notes
+    -----
+    `test_error_se` is the standard error of one run's estimate, and of this there is a mean too;
+    `test_error_sem` holds both that and the spread of the replicates.
+
+    Examples
+    --------
+    >>> found = simdyn.summary(ds)
+    >>> found.test_error.where(found.runs == ds.sizes["replicate"])  # only where all runs finished
+    >>> found.status_count.sel(status="non-finite")
+    """
+    if "status" not in ds.data_vars or "replicate" not in ds["status"].dims:
+        raise InputError("summary: these results have no dim 'replicate' with a status; allowed "
+                         "are results of a study or of simulate")  # fmt: skip
+    found = {}
+    for key, array in ds.data_vars.items():
+        if "replicate" not in array.dims or key in ("status", "status_step"):
+            continue
+        name, long_name = str(key), array.attrs.get("long_name", key)
+        each = over_replicates(array, ds["status"])
+        found[name] = each["mean"].assign_attrs(long_name=f"mean {long_name}")
+        found[f"{name}_sem"] = each["standard_error"].assign_attrs(
+            long_name=f"standard error of the mean {long_name}",
+            units=array.attrs.get("units", "1"),
+            description="From the spread of the replicates; NaN for fewer than two runs.",
+        )
+    runs = ds["status"].isin(VALID).sum("replicate")
+    found["runs"] = runs.assign_attrs(
+        long_name="runs behind the means", units="1",
+        description="Replicates whose status is done or zero gradient.",
+    )  # fmt: skip
+    found["status_count"] = count_by_status(ds["status"])
+    return xr.Dataset(found, attrs=ds.attrs)
+
+
+def last_summary(ds: xr.Dataset, *variables: str) -> xr.Dataset:
+    """`summary` of the last recorded state of some variables."""
+    states = {name: _last_state(ds, name) for name in variables}
+    return summary(xr.Dataset({**states, "status": ds["status"]}, attrs=ds.attrs))
 
 
 def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
@@ -45,47 +166,10 @@ def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
         whose status is neither done nor zero gradient. NaN only where `runs` is 0, or where a
         valid run itself holds a NaN.
     """
-    state = _last_state(ds, variable)
-    valid = ds["status"].isin(VALID)
-    runs = valid.sum("replicate")
-    total = state.where(valid, 0.0).sum("replicate", skipna=False)
-    mean = (total / runs.where(runs > 0)).rename(variable)
-    mean.attrs = {**state.attrs, "long_name": f"mean {state.attrs.get('long_name', variable)}"}
-    runs.attrs = {"long_name": "runs in the mean"}
-    left_out = valid.sizes["replicate"] - runs
+    found = last_summary(ds, variable)
+    left_out = ds.sizes["replicate"] - found["runs"]
     left_out.attrs = {"long_name": "runs without a valid state, left out of the mean"}
-    return mean.assign_coords(runs=runs, left_out=left_out)
-
-
-def over_replicates(array: xr.DataArray, status: xr.DataArray) -> xr.Dataset:
-    """Mean over the replicates with a valid last state, and its standard error.
-
-    Parameters
-    ----------
-    array : xarray.DataArray
-        With dim `replicate`.
-    status : xarray.DataArray
-        Status of the same runs.
-
-    Returns
-    -------
-    xarray.Dataset
-        `mean` and `standard_error` (NaN for fewer than two runs), of the array's other dims.
-    """
-    valid = status.isin(VALID)
-    runs = valid.sum("replicate")
-    mean = array.where(valid, 0.0).sum("replicate", skipna=False) / runs.where(runs > 0)
-    squares = ((array - mean) ** 2).where(valid, 0.0).sum("replicate", skipna=False)
-    error = (squares / (runs - 1).where(runs > 1) / runs) ** 0.5
-    order = [dim for dim in array.dims if dim != "replicate"]
-    found = xr.Dataset({"mean": mean, "standard_error": error}).transpose(*order)
-    found["mean"].attrs = dict(array.attrs)
-    return found
-
-
-def last_means(ds: xr.Dataset, variable: str) -> xr.Dataset:
-    """`over_replicates` of a variable's last recorded state."""
-    return over_replicates(_last_state(ds, variable), ds["status"])
+    return found[variable].assign_coords(runs=found["runs"], left_out=left_out)
 
 
 def growth(ds: xr.Dataset) -> xr.Dataset:
@@ -135,24 +219,23 @@ def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) ->
         `difference` (mean over pairs), `standard_error` (NaN for fewer than two pairs) and `pairs`
         (replicates valid under both methods).
     """
-    states, valid = [], []
     for method in (first, second):
         if method not in ds["method"].values:
             raise InputError(
                 f"method = {method!r}: {nearest(method, map(str, ds['method'].values))}"
             )
-        states.append(_last_state(ds, variable).sel({"method": method}, drop=True))
-        valid.append(ds["status"].sel({"method": method}, drop=True).isin(VALID))
-    use = valid[0] & valid[1]
-    pairs = use.sum("replicate")
-    each = (states[0] - states[1]).where(use, 0.0)
-    mean = each.sum("replicate", skipna=False) / pairs.where(pairs > 0)
-    squares = ((each - mean) ** 2).where(use, 0.0).sum("replicate", skipna=False)
-    error = (squares / (pairs - 1).where(pairs > 1) / pairs) ** 0.5
+    state = _last_state(ds, variable)
+    of = [state.sel({"method": method}, drop=True) for method in (first, second)]
+    valid = ds["status"].isin(VALID)
+    both = valid.sel({"method": [first, second]}).all("method")
+    found = over_replicates(of[0] - of[1], both.astype(np.int8))  # of a pair: done, or missing
     name = ds[variable].attrs.get("long_name", variable)
-    mean.attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
-    error.attrs = {"long_name": "standard error of the paired difference", "units": "1"}
-    return xr.Dataset({"difference": mean, "standard_error": error, "pairs": pairs})
+    attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
+    found["mean"].attrs = attrs
+    found["standard_error"].attrs = {
+        "long_name": "standard error of the paired difference", "units": "1"
+    }  # fmt: skip
+    return found.rename(mean="difference", runs="pairs")
 
 
 def contour(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import simdyn
 from simdyn import analysis
 from simdyn.inputs import InputError
 
@@ -90,6 +91,95 @@ def test_mean_state__any_order_of_dims():
 def test_mean_state__unknown_variable():
     with pytest.raises(InputError, match="'test_eror' is not in these results; did you mean"):
         analysis.mean_state(column([1.0, 0.0]), "test_eror")
+
+
+# -- summary ---------------------------------------------------------------------------------------
+
+
+def survivors():
+    """Runs of one variable with two recorded states, some of which did not finish; and statuses."""
+    values = np.random.default_rng(8).random((2, 2, 2, 4, 2))
+    ds = results(values)
+    ds["status"][0, 0, 0] = [1, 2, 3, 4]
+    ds["status"][0, 1, 1] = [3, 3, 0, 1]
+    ds["status"][1, 0, 0] = 5
+    ds["test_error"][0, 1, 1, :3] = np.nan
+    ds["status_step"] = ds["status"] * 0
+    return ds, values
+
+
+def test_summary__means_and_standard_errors_of_the_runs_that_finished():
+    ds, values = survivors()
+    found = simdyn.summary(ds)
+    assert found["test_error"].dims == (*SWEPT, "method", "step")
+    two = values[0, 0, 0, :2]
+    np.testing.assert_allclose(found["test_error"][0, 0, 0], two.mean(0), rtol=1e-15)
+    np.testing.assert_allclose(
+        found["test_error_sem"][0, 0, 0], two.std(0, ddof=1) / np.sqrt(2), rtol=1e-14
+    )
+    np.testing.assert_array_equal(found["test_error"][0, 1, 1], values[0, 1, 1, 3])
+    assert found["test_error_sem"][0, 1, 1].isnull().all(), "one run has no spread"
+    assert found["test_error"][1, 0, 0].isnull().all()
+    whole = found["test_error"][1, 1]
+    np.testing.assert_allclose(whole, values[1, 1].mean(1), rtol=1e-15)
+
+
+def test_summary__counts_stand_beside_each_mean():
+    ds, _ = survivors()
+    found = simdyn.summary(ds)
+    assert found["runs"].dims == (*SWEPT, "method")
+    assert found["runs"].values.tolist() == [[[2, 4], [4, 1]], [[0, 4], [4, 4]]]
+    count = found["status_count"]
+    words = ["missing", "done", "zero gradient", "non-finite", "failed", "masked"]
+    assert count["status"].values.tolist() == words
+    assert count[0, 0, 0].values.tolist() == [0, 1, 1, 1, 1, 0]
+    assert count[0, 1, 1].values.tolist() == [1, 1, 0, 2, 0, 0]
+    assert count[1, 0, 0].values.tolist() == [0, 0, 0, 0, 0, 4]
+    assert bool((count.sum("status") == 4).all())
+    valid = count.sel(status=["done", "zero gradient"]).sum("status")
+    np.testing.assert_array_equal(valid, found["runs"])
+
+
+def test_summary__says_what_each_thing_is():
+    ds, _ = survivors()
+    ds.attrs["title"] = "course"
+    found = simdyn.summary(ds)
+    assert set(found.data_vars) == {"test_error", "test_error_sem", "runs", "status_count"}
+    assert found.attrs == ds.attrs
+    for array in found.data_vars.values():
+        assert array.attrs["long_name"]
+    assert found["test_error"].attrs["long_name"] == "mean test error"
+    assert "standard error of the mean test error" in found["test_error_sem"].attrs["long_name"]
+
+
+def test_summary__of_simulated_runs_that_diverge():
+    data = simdyn.SignalNoiseData(n_samples=4, dimension=50, signal_norm=1.0, noise_std=1.0)
+    net = simdyn.TwoLayerCNN(n_filters=2, init_std=1.0, activation="relu_power")
+    plan = simdyn.SGD(learning_rate=0.5, epochs=30)
+    ds = simdyn.simulate(data, net, plan, seed=3, replicates=12)
+    found = simdyn.summary(ds)
+    ended = {code: int((ds["status"] == code).sum()) for code in range(6)}
+    assert 0 < ended[3] < 12, "some diverge and some do not"
+    assert found["status_count"].values.tolist() == list(ended.values())
+    finished = ds["train_loss"].values[ds["status"].isin([1, 2]).values]
+    np.testing.assert_allclose(found["train_loss"], finished.mean(0), rtol=1e-13)
+    assert found["signal_coef_sem"].dims == ("step", "sign", "filter")
+
+
+def test_summary__spread_of_huge_and_of_tiny_values():
+    values = np.array([1.0, 2.0, 4.0])
+    expected = values.std(ddof=1) / np.sqrt(3)
+    for scale in (1e200, 1e-200):
+        found = simdyn.summary(results((scale * values).reshape(1, 1, 1, 3, 1)))
+        assert found["test_error_sem"].item() == pytest.approx(scale * expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("lacks", ["status", "replicate"])
+def test_summary__needs_replicates_and_their_status(lacks):
+    ds = column([1.0, 0.0])
+    ds = ds.drop_vars("status") if lacks == "status" else ds.isel(replicate=0)
+    with pytest.raises(InputError, match="summary: these results have no dim 'replicate'"):
+        simdyn.summary(ds)
 
 
 # -- paired_difference -----------------------------------------------------------------------------

@@ -161,7 +161,8 @@ def test_all__public_names_are_pinned() -> None:
     assert simdyn.__all__ == [
         "SAM", "SGD", "ClusterData", "ImageData", "IndependentNoiseData", "InputError",
         "MultiViewData", "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData",
-        "initial_weights", "load_study", "open_results", "simulate", "train",
+        "initial_weights", "load_study", "open_results", "simulate", "summary",
+        "train",
     ]  # fmt: skip
     for name in simdyn.__all__:
         assert getattr(simdyn, name).__name__ == name
@@ -196,6 +197,7 @@ def test_import__is_quick() -> None:
         ("simdyn.Study", {"zarr", "matplotlib", "typer"}),
         ("simdyn.simulate", {"zarr", "matplotlib", "typer"}),
         ("simdyn.open_results", {"matplotlib", "typer"}),
+        ("simdyn.summary", {"numba", "zarr", "matplotlib", "typer"}),
     ],
 )
 def test_import__names_load_only_what_they_need(code: str, absent: set[str]) -> None:

@@ -1,6 +1,7 @@
 """Figures: what is drawn is the data, and the same bytes each time."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -530,6 +531,71 @@ def test_plot__leaves_the_global_state_alone():
     assert dict(matplotlib.rcParams) == before
 
 
+# A notebook's backend, which need not be installed here; a name unknown to matplotlib; a module
+# that is not there; a backend that needs a screen.
+BACKENDS = ("module://matplotlib_inline.backend_inline", "nonsense", "module://nonsense", "TkAgg")
+DRAWN = """\
+replicates = 2
+[data]
+n_samples = 4
+noise_std = 1.0
+signal_norm = 1.0
+[network]
+n_filters = 2
+init_std = 0.01
+[methods]
+sgd = [{ optimiser = "SGD", learning_rate = 0.1, epochs = 3 }]
+[space]
+dimension = [20, 30]
+[figure]
+kind = "curves"
+x = "dimension"
+"""
+
+
+def with_backend(backend, *code, cwd=None):
+    """Output of Python code run where MPLBACKEND has this value."""
+    environment = {**os.environ, "MPLBACKEND": backend}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", *code],
+        env=environment, cwd=cwd, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_backend__import_needs_none_and_leaves_the_environment_alone(backend):
+    code = (
+        "import os, simdyn.plot, sys; assert 'matplotlib.pyplot' not in sys.modules; "
+        "import matplotlib; print(os.environ['MPLBACKEND'], matplotlib.rcParams._get('backend'))"
+    )
+    value, set_to = with_backend(backend, code).split(maxsplit=1)
+    assert value == backend
+    known = backend != "nonsense" and "inline" not in backend  # else matplotlib chooses when asked
+    assert (set_to.strip().lower() == backend.lower()) == known
+
+
+def test_backend__a_reader_keeps_the_one_that_is_installed(tmp_path):
+    code = "import simdyn.plot, matplotlib; print(matplotlib.get_backend())"
+    assert with_backend("svg", code).strip() == "svg"
+    (tmp_path / "of_notebook.py").write_text("FigureCanvas = 1 / 0\n")
+    path = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+    assert with_backend("module://of_notebook", path + code).strip() == "module://of_notebook"
+
+
+def test_backend__run_and_plot_draw_the_same_bytes_whatever_it_is(tmp_path):
+    (tmp_path / "small.toml").write_text(DRAWN)
+    main = "import sys; from simdyn.cli import main; sys.exit(main())"
+    png = tmp_path / "figures" / "small.png"
+    drawn = set()
+    for command, backend in (("run", BACKENDS[0]), ("plot", BACKENDS[1]), ("plot", "agg")):
+        with_backend(backend, main, command, "small.toml", cwd=tmp_path)
+        drawn.add(png.read_bytes())
+        png.unlink()
+    assert len(drawn) == 1
+
+
 # -- parts -----------------------------------------------------------------------------------------
 
 
@@ -652,13 +718,114 @@ def test_curves__one_replicate_has_no_bars(schedules):
     assert not any(bars.has_yerr for bars in figure.axes[0].containers)
 
 
-def test_curves__counts_what_it_leaves_out(schedules):
-    failed = schedules.copy(deep=True)
-    failed["status"][1, 0, 2] = 3
-    failed["test_error"][1, 0, 2] = np.nan
+def marks(ax, gid):
+    return [artist for artist in ax.get_children() if artist.get_gid() == gid]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def end_badly(ds, at, code):
+    """A copy in which the runs at an index (point, method, replicate) have ended so."""
+    ended = ds.copy(deep=True)
+    ended["status"][at] = code
+    for name in ("test_error", "train_loss"):
+        ended[name][at] = np.nan
+    return ended
+
+
+def test_curves__of_all_runs_have_no_marks(schedules):
+    figure = plot.draw(schedules, Curves(x="SAM_share"))
+    [ax] = figure.axes
+    assert not marks(ax, "fewer runs")
+    assert not marks(ax, "no run")
+    assert legend(figure) == ["first", "last"]
+    for word in ("finished", "Left out", "Rings", "masked", "Not drawn"):
+        assert word not in words(figure)
+
+
+def test_curves__a_point_of_fewer_runs_has_a_ring_and_its_number(schedules):
+    failed = end_badly(schedules, (1, 0, slice(1, 3)), 3)
     figure = plot.draw(failed, Curves(x="SAM_share"))
-    assert "1 run without a valid state left out" in words(figure)
-    assert np.isfinite(figure.axes[0].containers[0].lines[0].get_ydata()).all()
+    [ax] = figure.axes
+    [ring] = marks(ax, "fewer runs")
+    mean = schedules.test_error[1, 0, [0, 3], -1].mean()
+    np.testing.assert_allclose(ring.get_data(), ([0.3], [mean]), rtol=1e-14)
+    assert "mean over the runs that finished (2–4 of 4)" in words(figure)
+    assert "Rings: fewer runs in the mean (first 2 at 0.3 of SAM_share)." in words(figure)
+    assert "Left out: 2 runs of 24 (2 non-finite)." in words(figure)
+    assert "some runs did not finish" in legend(figure)
+    assert "replicates" not in words(figure)
+
+
+def test_curves__a_stretch_without_a_run_is_hatched_and_on_the_axis(schedules):
+    failed = end_badly(end_badly(schedules, (slice(1, 3), 1), 3), (2, 0), 4)
+    figure = plot.draw(failed, Curves(x="SAM_share"))
+    [ax] = figure.axes
+    stretches = marks(ax, "no run")
+    assert [(one.get_x(), one.get_x() + one.get_width()) for one in stretches] == [
+        (pytest.approx(0.65), pytest.approx(1.35)),  # cells around 0.3 and 1, and around 1
+        (pytest.approx(0.15), pytest.approx(1.35)),
+    ]
+    assert len({one.get_hatch() for one in stretches}) == 2
+    assert all(one.get_hatch() for one in stretches)
+    low, high = ax.get_xlim()
+    assert low <= 0.0
+    assert high >= 1.0
+    assert np.isnan(ax.containers[0].lines[0].get_ydata()).tolist() == [False, False, True]
+    assert np.isnan(ax.containers[1].lines[0].get_ydata()).tolist() == [False, True, True]
+    assert {"first: no run finished", "last: no run finished"} <= set(legend(figure))
+    assert "mean over the runs that finished (0–4 of 4)" in words(figure)
+    assert "Left out: 12 runs of 24 (8 non-finite, 4 failed)." in words(figure)
+
+
+def test_curves__masked_points_are_a_gap_and_no_failure(schedules):
+    masked = end_badly(schedules, slice(2, 3), 5)
+    figure = plot.draw(masked, Curves(x="SAM_share"))
+    [ax] = figure.axes
+    assert not marks(ax, "no run")
+    assert ax.get_xlim()[1] >= 1.0
+    assert "mean over 4 replicates" in words(figure)
+    assert "8 runs masked by the study, not computed." in words(figure)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_curves__nothing_computed_yet(schedules, scale, tmp_path):
+    missing = end_badly(schedules, slice(None), 0)
+    figure = plot.draw(missing, Curves(x="SAM_share", scale=scale))
+    plot.save(figure, tmp_path / "empty")
+    assert len(marks(figure.axes[0], "no run")) == 2
+    assert "the runs that finished (0 of 4)" in words(figure)
+    assert "(24 not computed yet)" in words(figure)
+
+
+def test_curves__many_points_of_fewer_runs_are_summed_up():
+    rates = np.geomspace(0.01, 1000, 11)
+    ds = Study(
+        {"n_samples": 4, "dimension": 20, "signal_norm": 1.0, "noise_std": 1.0},
+        {"n_filters": 2, "init_std": 0.05},
+        {"sgd": [{"optimiser": "SGD", "epochs": 2}]},
+        {"learning_rate": rates}, replicates=3,
+    ).run()  # fmt: skip
+    ds["status"][1:10, 0, 2] = 3
+    ds["status"][4, 0, 1] = 3
+    said = words(plot.draw(ds, Curves(x="learning_rate")))
+    assert "(SGD 1–2 at 9 values of $η$)" in said
+
+
+def test_curves__says_what_is_not_drawn(schedules):
+    assert "Not drawn: last." in words(
+        plot.draw(schedules, Curves(x="SAM_share", compare=("first",)))
+    )
+
+
+def test_curves__more_methods_than_it_can_tell_apart(schedules):
+    many = xr.concat([schedules] * 4, "method", data_vars="all").assign_coords(
+        method=[f"m{k}" for k in range(8)]
+    )
+    with pytest.raises(InputError, match="Curves: 8 methods; allowed are up to 6"):
+        plot.draw(many, Curves(x="SAM_share"))
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Picture(Parameters):
 
 
 class PhaseDiagram(Picture):
-    """One map for each of two methods, and one of their difference.
+    """One map for each method, and one of each difference from the first.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ class PhaseDiagram(Picture):
         Swept parameters on the axes.
     variable : str
         What is drawn: its mean over replicates in the last state.
-    compare : tuple of two str, optional
-        Methods of which the first minus the second is drawn; the study's first two where absent.
+    compare : tuple of str, optional
+        Methods drawn, and each but the first taken from it; all of the study's if absent.
     level : float
         Contour level.
     hatch_loss : float
@@ -71,8 +71,8 @@ class PhaseDiagram(Picture):
     x: str = described("dimension", "", "horizontal axis", "a swept parameter")
     y: str = described("signal_norm", "", "vertical axis", "a swept parameter")
     variable: str = described("test_error", "", "variable drawn", "a recorded scalar variable")
-    compare: tuple[str, str] | None = described(
-        None, "", "methods compared", "two names of methods"
+    compare: tuple[str, ...] | None = described(
+        None, "", "methods compared", "a list of names of methods", min_length=1
     )
     level: Real = described(0.1, "", "contour level", "a finite number")
     hatch_loss: Real = described(0.05, "", "hatched from this training loss", "a finite number")

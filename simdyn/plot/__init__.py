@@ -10,26 +10,28 @@ import io
 import os
 import pathlib
 from collections.abc import Callable
-from typing import Any
-
-import matplotlib.figure
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from simdyn.params import Picture
+from simdyn.plot import environment  # noqa: F401  (before all that import matplotlib)
 from simdyn.plot.artists import style
 from simdyn.plot.curves import curves
 from simdyn.plot.laws import draw_laws
 from simdyn.plot.phase_diagram import phase_diagram
 from simdyn.plot.trajectories import trajectories
 
-KINDS: dict[str, Callable[[xr.Dataset, Any], matplotlib.figure.Figure]] = {
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+KINDS: "dict[str, Callable[[xr.Dataset, Any], Figure]]" = {
     "phase_diagram": phase_diagram, "curves": curves, "trajectories": trajectories,
 }  # fmt: skip
 
 __all__ = ["KINDS", "curves", "draw", "draw_laws", "phase_diagram", "save", "trajectories"]
 
 
-def draw(ds: xr.Dataset, figure: Picture) -> matplotlib.figure.Figure:
+def draw(ds: "xr.Dataset", figure: Picture) -> "Figure":
     """The picture a study declares.
 
     Parameters
@@ -46,9 +48,7 @@ def draw(ds: xr.Dataset, figure: Picture) -> matplotlib.figure.Figure:
     return KINDS[figure.kind](ds, figure)
 
 
-def save(
-    figure: matplotlib.figure.Figure, path: str | os.PathLike[str]
-) -> tuple[pathlib.Path, pathlib.Path]:
+def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, pathlib.Path]:
     """Write a figure as PNG (300 dpi) and PDF, the same bytes each time.
 
     Parameters
@@ -75,9 +75,7 @@ def save(
     return png, pdf
 
 
-def _write(
-    figure: matplotlib.figure.Figure, stem: pathlib.Path, form: str, **options: object
-) -> pathlib.Path:
+def _write(figure: "Figure", stem: pathlib.Path, form: str, **options: object) -> pathlib.Path:
     content = io.BytesIO()
     with style():
         figure.savefig(content, format=form, **options)  # type: ignore[arg-type]

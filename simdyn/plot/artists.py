@@ -37,7 +37,8 @@ STYLE = {
 COLOURS = "magma_r"  # lightness is monotone: small values are light, as paper
 HALO = [patheffects.Stroke(linewidth=2.4, foreground="white"), patheffects.Normal()]
 HATCH = "////"
-GHOST = "#e6e6e6"  # behind the cross of a cell without a run
+DIFFERENCES = "RdBu"  # safe for the colour-blind: red below zero, white, blue above
+GHOST = "#cccccc"  # cells without a value
 
 
 @contextmanager
@@ -155,8 +156,8 @@ def entry(label: str, **style: Any) -> Line2D:
 
 def draw_cells(
     ax: Axes, cells: xr.DataArray, norm: Normalize, cmap: Colormap | str = COLOURS
-) -> tuple[QuadMesh, list[Artist]]:
-    """One coloured rectangle for each value, with dims (y, x); a cross where it is NaN."""
+) -> QuadMesh:
+    """One coloured rectangle for each value, with dims (y, x); grey if it is not finite."""
     y, x = (cells[dim].values for dim in cells.dims)
     ax.set_facecolor(GHOST)
     mesh = ax.pcolormesh(
@@ -166,17 +167,18 @@ def draw_cells(
     scale(ax, "x", x)
     scale(ax, "y", y)
     ax.set(xlim=cell_edges(x)[[0, -1]], ylim=cell_edges(y)[[0, -1]])
-    absent = mark_cells(ax, cells.isnull(), marker="x", color="black", markersize=3, gid="absent")
-    return mesh, absent
+    return mesh
 
 
-def mark_cells(ax: Axes, cells: xr.DataArray, **style: Any) -> list[Artist]:
-    """A marker in the middle of every cell that is true."""
+def mark_cells(ax: Axes, cells: xr.DataArray, *, markersize: float, **style: Any) -> list[Artist]:
+    """A marker in the middle of every cell that is true, no larger than the cells."""
     y, x = (cells[dim].values for dim in cells.dims)
     row, column = np.nonzero(cells.values)
     if row.size == 0:
         return []
-    return [*ax.plot(x[column], y[row], linestyle="none", **style)]
+    cell = 72 / ax.figure.dpi * min(ax.bbox.width / x.size, ax.bbox.height / y.size)  # in points
+    size = min(markersize, 0.8 * cell)
+    return [*ax.plot(x[column], y[row], linestyle="none", markersize=size, **style)]
 
 
 def hatch_cells(ax: Axes, cells: xr.DataArray, mesh: QuadMesh) -> list[Artist]:

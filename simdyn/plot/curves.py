@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from simdyn import analysis
 from simdyn.inputs import InputError, nearest
 from simdyn.params import Curves
-from simdyn.plot import artists, page, words
+from simdyn.plot import artists, missing, page, words
 
 # Told apart in greyscale: by dashes, by markers, and by what fills them.
 STYLES: tuple[dict[str, Any], ...] = (
@@ -32,7 +32,11 @@ def _methods(ds: xr.Dataset, figure: Curves) -> list[str]:
     for name in figure.compare or ():
         if name not in present:
             raise InputError(f"Curves.compare: '{name}' is not a method; {nearest(name, present)}")
-    return list(figure.compare or present)
+    methods = list(figure.compare or present)
+    if len(methods) > len(STYLES):
+        raise InputError(f"Curves: {len(methods)} methods; allowed are up to {len(STYLES)}: choose "
+                         "them by Curves.compare")  # fmt: skip
+    return methods
 
 
 def _check(ds: xr.Dataset, figure: Curves) -> xr.Dataset:
@@ -60,17 +64,56 @@ def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) ->
     return [*drawn.get_children()]
 
 
-def _caption(ds: xr.Dataset, figure: Curves, methods: list[str], lost: int) -> list[str]:
-    runs = words.count(ds.sizes["replicate"], "replicate")
+def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, scale: str) -> None:
+    """One variable: a curve for each method, marked where runs are missing behind it."""
+    mean, error = found[name], found[f"{name}_sem"]
+    x, none = mean[mean.dims[0]].values, (found["runs"] == 0) & (of > 0)
+    ax.update_datalim(np.stack([x, x], axis=1), updatey=False)  # all that was swept
+    for index in range(mean.sizes["method"]):
+        one, runs, all_runs = (part.isel(method=index) for part in (mean, found["runs"], of))
+        missing.hatch_stretches(ax, x, none.isel(method=index).values, index)
+        draw_curve(ax, one, error.isel(method=index), STYLES[index])
+        missing.ring_points(ax, one, runs, all_runs)
+    if none.any():
+        ax.set(xlim=artists.cell_edges(x)[[0, -1]])
+    if scale == "log" and (mean > 0).any():  # without a positive mean there is nothing to scale
+        ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        if high < 10.0 * low:  # too short for powers of ten
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+            ax.yaxis.set_minor_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+    else:
+        ax.set_ylim(bottom=min(0.0, float(mean.min())))
+        ax.yaxis.set_major_locator(MaxNLocator(6))
+
+
+def _legend(methods: list[str], none: xr.DataArray, fewer: xr.DataArray) -> list[Artist]:
+    """Methods, and marks of missing runs; only of what is drawn."""
+    handles: list[Artist] = [
+        artists.entry(words.spoken(method), **style)
+        for method, style in zip(methods, STYLES, strict=False)
+    ]
+    if fewer.any():
+        handles.append(missing.ring_entry())
+    for index, method in enumerate(methods):
+        if none.sel({"method": method}).any():
+            handles.append(missing.hatch_entry(words.spoken(method), index))
+    return handles
+
+
+def _caption(ds: xr.Dataset, figure: Curves, methods: list[str]) -> list[str]:
     shown = ", ".join(
         f"({letter}) {ds[name].attrs.get('long_name', name)}"
         for letter, name in zip("abc", figure.variables, strict=False)
     )
     bars = "" if ds.sizes["replicate"] < 2 else "; bars: two standard errors"
     return [
-        f"{shown}: mean over {runs}{bars}.",
+        f"{shown}: mean over {missing.behind(ds, methods)}{bars}.",
+        *missing.fewer_told(ds, methods, figure.x),
+        *missing.told(ds, methods),
+        *words.not_drawn(ds, methods),
         *words.setting(ds, methods),
-        *([f"{words.count(lost, 'run')} without a valid state left out."] if lost else []),
         words.origin(ds),
     ]
 
@@ -95,30 +138,22 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
         Where the figure names what the results do not have.
     """
     ds, methods = _check(ds, figure), _methods(ds, figure)
-    lost = int((~ds["status"].sel({"method": methods}).isin(analysis.VALID)).sum())
-    found = {name: analysis.last_means(ds, name) for name in figure.variables}
+    found = analysis.last_summary(ds, *figure.variables).sel({"method": methods})
+    found = found.transpose(figure.x, "method", ...)
+    of = missing.expected(found["status_count"])
+    fewer = (found["runs"] > 0) & (found["runs"] < of)
+    handles = _legend(methods, (found["runs"] == 0) & (of > 0), fewer)
     with artists.style():
-        handles = [
-            artists.entry(words.spoken(method), **style)
-            for method, style in zip(methods, STYLES, strict=False)
-        ]
         sheet = page.Page(
-            TOP + PANEL + BELOW_PANEL, handles, _caption(ds, figure, methods, lost),
+            TOP + PANEL + BELOW_PANEL, handles, _caption(ds, figure, methods),
             columns=min(3, len(handles)),
         )  # fmt: skip
         panels = len(figure.variables)
         wide = (page.WIDTH - LEFT - RIGHT - (panels - 1) * GAP) / panels
-        for index, values in enumerate(found.values()):
+        for index, name in enumerate(figure.variables):
             ax = sheet.add_axes(LEFT + index * (wide + GAP), TOP, wide, PANEL)
-            for method, style in zip(methods, STYLES, strict=False):
-                one = values.sel({"method": method})
-                draw_curve(ax, one["mean"], one["standard_error"], style)
+            _draw_panel(ax, found, of, name, figure.scale)
             artists.scale(ax, "x", ds[figure.x].values)
-            ax.set(xlabel=artists.label(ds[figure.x]), ylabel=artists.label(values["mean"]))
-            if figure.scale == "log":
-                ax.set_yscale("log")
-            else:
-                ax.set_ylim(bottom=min(0.0, float(values["mean"].min())))
-                ax.yaxis.set_major_locator(MaxNLocator(6))
+            ax.set(xlabel=artists.label(ds[figure.x]), ylabel=artists.label(ds[name]))
             ax.set_title(f"({'abc'[index]})", pad=4, loc="left")
     return sheet.figure

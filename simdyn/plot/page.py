@@ -12,6 +12,12 @@ from simdyn.plot import artists
 WIDTH, MARGIN, ROW = 7.0, 0.1, 0.155  # inches
 
 
+def letter(index: int) -> str:
+    """Of a panel: a to z, then aa, ab, …"""
+    rest, last = divmod(index, 26)
+    return (letter(rest - 1) if rest else "") + chr(ord("a") + last)
+
+
 class Page:
     """A figure as high as its panels, legend and caption need.
 

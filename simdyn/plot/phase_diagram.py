@@ -1,6 +1,5 @@
-"""The phase diagram: one map for each of two methods, and one of their difference."""
+"""The phase diagram: a map for each method, and one of each difference from the first."""
 
-import dataclasses
 from typing import Any
 
 import matplotlib.figure
@@ -13,244 +12,127 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from simdyn import analysis
-from simdyn.inputs import InputError, nearest
 from simdyn.params import PhaseDiagram
-from simdyn.plot import artists, page, words
-from simdyn.plot.band import LAWS, Band, fitted_band
+from simdyn.plot import artists, page
+from simdyn.plot.band import LAWS
+from simdyn.plot.diagram_caption import caption
+from simdyn.plot.diagram_numbers import Content, Runs, measure
 
-LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
+LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of every other method
+FEWER: dict[str, Any] = {"marker": "D", "color": "black", "markerfacecolor": "white",
+                         "markersize": 3.2, "markeredgewidth": 0.5}  # fmt: skip
+NONE: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 3}
+REVERSE: dict[str, Any] = {"marker": "o", "color": "black", "markerfacecolor": "white",
+                           "markersize": 2.6, "markeredgewidth": 0.6}  # fmt: skip
 
-LEFT, RIGHT, GAP = 0.48, 0.72, 0.12  # inches
-TOP, PANEL, BELOW_PANEL = 0.24, 1.86, 0.48
-
-
-# -- numbers -------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Content:
-    """All numbers of a phase diagram, before anything is drawn."""
-
-    figure: PhaseDiagram
-    methods: tuple[str, ...]
-    mean: xr.DataArray  # (method, y, x)
-    contours: xr.DataArray  # (method, x)
-    hatched: xr.DataArray | None  # (method, y, x); None where no loss was recorded
-    difference: xr.DataArray | None  # (y, x); None with one method
-    error: xr.DataArray | None
-    band: Band
-    rising: bool  # does the variable grow with y?
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the methods as a reader knows them."""
-        return [words.spoken(method) for method in self.methods]
-
-    @property
-    def reverse(self) -> xr.DataArray | None:
-        """Cells where the difference is below minus two standard errors."""
-        if self.difference is None or self.error is None:
-            return None
-        return self.difference < -2 * self.error
+COLUMNS = 3
+LEFT, RIGHT, GAP = 0.48, 0.16, 0.14  # inches
+TOP, PANEL, BETWEEN, BELOW_PANEL, BAR, BELOW_BAR = 0.24, 1.86, 0.3, 0.5, 0.09, 0.46
+BETWEEN_BARS = 0.3  # room for the numbers at their ends
+WIDE = (page.WIDTH - LEFT - RIGHT - (COLUMNS - 1) * GAP) / COLUMNS
 
 
-def _check(ds: xr.Dataset, figure: PhaseDiagram) -> xr.Dataset:
-    """The dataset with the figure's two axes only, in increasing order."""
-    swept = [str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")]
-    for option in ("x", "y"):
-        name = getattr(figure, option)
-        if name not in swept:
-            raise InputError(f"Figure.{option} = {name!r}: {nearest(name, swept)}")
-        if not np.issubdtype(ds[name].dtype, np.number):
-            raise InputError(f"Figure.{option} = {name!r}: allowed is a parameter with numbers")
-    if figure.x == figure.y:
-        raise InputError(f"Figure.y = {figure.y!r}: allowed is another parameter than Figure.x")
-    for name in (name for name in swept if name not in (figure.x, figure.y)):
-        if ds.sizes[name] > 1:
-            raise InputError(
-                f"Figure has the axes {figure.x} and {figure.y}, but {name} is swept too: "
-                "choose one value of it"
-            )
-        ds = ds.isel({name: 0})
-    return ds.sortby([figure.x, figure.y])
-
-
-def _methods(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, ...]:
-    present = [str(name) for name in ds["method"].values]
-    for name in figure.compare or ():
-        if name not in present:
-            raise InputError(f"Figure.compare: '{name}' is not a method; {nearest(name, present)}")
-    return figure.compare or tuple(present[:2])
-
-
-def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
-    """Everything a phase diagram shows, from results.
-
-    Raises
-    ------
-    InputError
-        Where the figure names what the results do not have.
-    """
-    ds = _check(ds, figure)
-    methods, plane = _methods(ds, figure), (figure.y, figure.x)
-
-    def mean(variable: str) -> xr.DataArray:
-        state = analysis.mean_state(ds, variable).sel({"method": list(methods)})
-        return state.transpose("method", *plane)
-
-    means, difference, error = mean(figure.variable), None, None
-    if len(methods) == 2:
-        difference = means[0].drop_vars("method") - means[1].drop_vars("method")
-        paired = analysis.paired_difference(ds, figure.variable, *methods)
-        error = paired["standard_error"].transpose(*plane)
-    ends = means.sortby(figure.y).isel({figure.y: [0, -1]}).mean(["method", figure.x])
-    rising = bool(ends[1] > ends[0])  # up the figure: with the noise, say, not with the signal
-    contours = analysis.contour(ds, figure.variable, figure.level, figure.y, rising=rising)
-    contours = contours.sel({"method": list(methods)}).transpose("method", figure.x)
-    hatched = mean("train_loss") >= figure.hatch_loss if "train_loss" in ds else None
-    loss = mean("train_loss")[0] if "train_loss" in ds else None
-    band = fitted_band(ds, figure, methods[0], contours[0], loss)
-    return Content(figure, methods, means, contours, hatched, difference, error, band, rising)
-
-
-# -- words ---------------------------------------------------------------------------------------
-
-
-def _about_lines(content: Content) -> list[str]:
-    level, said = f"{content.figure.level:g}", []
-    verb = "rise" if content.rising else "fall"
-    for name, line in zip(content.names, content.contours, strict=True):
-        lost, several = int(line.isnull().sum()), int((line["crossings"] > 1).sum())
-        if lost == line.size:
-            said.append(f"{name} has no contour: in no column does its mean {verb} to {level}.")
-        elif lost:
-            said.append(
-                f"In {lost} of {line.size} columns {name}'s mean does not {verb} to {level}."
-            )
-        if several:
-            drawn = "first" if content.rising else "last"
-            said.append(f"In {words.count(several, 'column')} {name}'s mean {verb}s to {level} "
-                        f"more than once, and the {drawn} is drawn.")  # fmt: skip
-    return [*said, content.band.said] if content.band.said else said
-
-
-def _about_cells(content: Content) -> list[str]:
-    said, limit = [], f"{content.figure.hatch_loss:g}"
-    hatched = content.hatched
-    if hatched is None:
-        said.append("The training loss was not recorded, so no cell is hatched.")
-    elif not hatched.any():
-        said.append(f"No cell's mean training loss is {limit} or more.")
-    else:
-        cells = ", ".join(f"{int(one.sum())} for {name}"
-                          for name, one in zip(content.names, hatched, strict=True))  # fmt: skip
-        either = ", in (c) under either method" if content.difference is not None else ""
-        said.append(f"Hatched: mean training loss ≥ {limit}{either} "
-                    f"(cells: {cells}, of {hatched[0].size}).")  # fmt: skip
-    if content.difference is not None and content.error is not None and content.reverse is not None:
-        reverse = int(content.reverse.sum())
-        if content.error.isnull().all():
-            said.append("One replicate gives no standard error of the difference.")
-        elif reverse:
-            said.append(
-                f"Circles in (c): below −2 standard errors ({words.count(reverse, 'cell')})."
-            )
-        else:
-            said.append("No difference is below −2 standard errors.")
-        if (content.difference < 0).any():
-            said.append("Negative differences have the colour of zero.")
-    lost = int(content.mean["left_out"].sum())
-    if lost:
-        empty = int(content.mean.isnull().sum())
-        said.append(f"{words.count(lost, 'run')} without a valid state left out; crosses: "
-                    f"none valid ({words.count(empty, 'cell')}).")  # fmt: skip
-    return said
-
-
-def caption(ds: xr.Dataset, content: Content) -> list[str]:
-    """Sentences: what is shown, how it was made, and what could not be drawn."""
-    figure, names = content.figure, content.names
-    panels = ", ".join(f"({letter}) {name}" for letter, name in zip("ab", names, strict=False))
-    what = content.mean.attrs.get("long_name", figure.variable)
-    first = f"{panels}: {what} over {words.count(ds.sizes['replicate'], 'replicate')}"
-    if content.difference is not None:
-        first += f"; (c) {names[0]} minus {names[1]}, on the same colour scale"
-    return [
-        f"{first}.",
-        *words.setting(ds, content.methods),
-        *(
-            [f"Black lines: contours at {figure.level:g}."]
-            if content.contours.notnull().any()
-            else []
-        ),
-        *_about_lines(content),
-        *_about_cells(content),
-        words.origin(ds),
-    ]
-
-
-# -- drawing -------------------------------------------------------------------------------------
-
-
-def _shared_scale(mean: xr.DataArray) -> Normalize:
+def _scale_of_means(mean: xr.DataArray) -> Normalize:
     finite = mean.values[np.isfinite(mean.values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    low = min(low, 0.0)  # so that no difference is on the scale too
+    low = min(low, 0.0)
     return Normalize(low, high if high > low else low + 1.0)
 
 
-def draw_method(
-    ax: Axes, content: Content, index: int, norm: Normalize
-) -> tuple[QuadMesh, list[Artist]]:
+def _scale_of_differences(content: Content) -> Normalize | None:
+    """As far below zero as above it, so that zero has the colour in the middle."""
+    if content.differences is None:
+        return None
+    values = content.differences["difference"].values
+    most = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
+    return Normalize(-most, most)
+
+
+def _draw_map(
+    ax: Axes, cells: xr.DataArray, runs: Runs, norm: Normalize, cmap: str,
+    hatched: xr.DataArray | None,
+) -> QuadMesh:  # fmt: skip
+    mesh = artists.draw_cells(ax, cells, norm, cmap)
+    if hatched is not None:
+        artists.hatch_cells(ax, hatched, mesh)
+    artists.mark_cells(ax, runs.none, **NONE, gid="absent")
+    artists.mark_cells(ax, runs.fewer, **FEWER, gid="fewer")
+    return mesh
+
+
+def draw_method(ax: Axes, content: Content, index: int, norm: Normalize) -> QuadMesh:
     """The map of one method: cells, hatching, its contour, and the law fitted to the first's."""
-    mesh, drawn = artists.draw_cells(ax, content.mean[index], norm)
-    if content.hatched is not None:
-        drawn += artists.hatch_cells(ax, content.hatched[index], mesh)
+    hatched = None if content.hatched is None else content.hatched[index]
+    mesh = _draw_map(
+        ax, content.mean[index], content.runs.map(index), norm, artists.COLOURS, hatched
+    )
     if content.band.line is not None and index == 0:
-        drawn += artists.draw_law(ax, content.band.line)
-    drawn += artists.draw_contour(ax, content.contours[index], LINE_STYLES[index])
-    return mesh, drawn
+        artists.draw_law(ax, content.band.line)
+    artists.draw_contour(ax, content.contours[index], LINE_STYLES[min(index, 1)])
+    ax.set_title(content.names[index], pad=4)
+    return mesh
 
 
-def draw_difference(ax: Axes, content: Content, norm: Normalize) -> tuple[QuadMesh, list[Artist]]:
-    """The map of the first method minus the second, with both contours."""
-    assert content.difference is not None
+def draw_difference(ax: Axes, content: Content, index: int, norm: Normalize) -> QuadMesh:
+    """The map of the first method minus another, with the contours of both."""
+    assert content.differences is not None
+    assert content.pairs is not None
     assert content.reverse is not None
-    mesh, drawn = artists.draw_cells(ax, content.difference, norm)
-    if content.hatched is not None:
-        drawn += artists.hatch_cells(ax, content.hatched.any("method"), mesh)
-    for line, style in zip(content.contours, LINE_STYLES, strict=True):
-        drawn += artists.draw_contour(ax, line, style)
-    drawn += artists.mark_cells(
-        ax, content.reverse, marker="o", color="black", markerfacecolor="white", markersize=2.6,
-        markeredgewidth=0.6, gid="reverse",
+    both = [0, index]
+    hatched = None if content.hatched is None else content.hatched[both].any("method")
+    mesh = _draw_map(
+        ax, content.differences["difference"][index - 1], content.pairs.map(index - 1), norm,
+        artists.DIFFERENCES, hatched,
     )  # fmt: skip
-    return mesh, drawn
+    for line, style in zip(content.contours[both], LINE_STYLES, strict=True):
+        artists.draw_contour(ax, line, style)
+    artists.mark_cells(ax, content.reverse[index - 1], **REVERSE, gid="reverse")
+    ax.set_title(" − ".join(content.names[k] for k in both), pad=4)
+    return mesh
 
 
 def _legend(content: Content) -> list[Artist]:
-    """What each kind of line and hatching means; only of what is drawn."""
+    """What each kind of line, hatching and mark means; only of what is drawn."""
     figure = content.figure
     box: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.5}
     level = f"{content.mean.attrs.get('long_name', figure.variable)} = {figure.level:g}"
-    handles: list[Artist] = []
-    for name, line, style in zip(content.names, content.contours, LINE_STYLES, strict=False):
-        if line.notnull().any():
-            handles.append(
-                Line2D([], [], color="black", lw=1.2, linestyle=style, label=f"{name}: {level}")
-            )
+    first, *others = content.names
+    names = [first, others[0] if len(others) == 1 else "other methods"]
+    there = [content.contours[0].notnull().any(), content.contours[1:].notnull().any()]
+    handles: list[Artist] = [
+        Line2D([], [], color="black", lw=1.2, linestyle=style, label=f"{name}: {level}")
+        for name, style, drawn in zip(names, LINE_STYLES, there, strict=True)
+        if drawn
+    ]
     if content.band.line is not None:
         law, slope = LAWS[content.band.name]
         handles.append(Patch(**box, label=f"${law}$, {slope}: theory, height: fitted"))
     if content.hatched is not None and content.hatched.any():
         loss = f"mean training loss ≥ {figure.hatch_loss:g}"
         handles.append(Patch(**box, hatch=artists.HATCH, label=loss))
+    runs = content.runs
+    marks = [
+        (runs.fewer, FEWER, "fewer than all runs finished"),
+        (runs.none, NONE, "no run finished"),
+    ]
+    if content.reverse is not None:
+        below = f"{first} − {names[1]} < −2 standard errors"
+        marks.append((content.reverse, REVERSE, below.replace("other methods", "other")))
+    handles += [
+        Line2D([], [], linestyle="none", label=text, **look)
+        for cells, look, text in marks
+        if cells.any()
+    ]
+    if runs.masked.any():
+        grey = {**box, "facecolor": artists.GHOST}
+        handles.append(Patch(**grey, label="masked by the study"))
     return handles
 
 
 def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Figure:
-    """Maps of a variable for two methods and of their difference, on one colour scale.
+    """Maps of a variable for each method, and of the first method minus each other.
+
+    Differences are over pairs of runs of one replicate, on a diverging scale about zero.
 
     Parameters
     ----------
@@ -261,44 +143,74 @@ def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Fig
     Returns
     -------
     matplotlib.figure.Figure
-        7 inches wide, with a caption. What cannot be drawn (a contour outside the grid, a fit, a
-        cell without a run) is missing from the picture and named in the caption.
+        7 inches wide, three maps in a row, with a caption. What cannot be drawn (a contour outside
+        the grid, a fit, a cell without a run) is missing from the picture and named in the caption.
 
     Raises
     ------
     InputError
-        Where the figure names what the results do not have.
+        If the figure names what the results do not have.
     """
     content = measure(ds, figure)
     with artists.style():
         return _compose(content, caption(ds, content))
 
 
-def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure:
-    """Lay out panels, colour bar, legend and caption."""
-    panels = len(content.methods) + (content.difference is not None)
-    wide = (page.WIDTH - LEFT - RIGHT - 2 * GAP) / 3
-    sheet = page.Page(TOP + PANEL + BELOW_PANEL, _legend(content), sentences)
-    norm = _shared_scale(content.mean)
-    axes: list[Axes] = []
-    for index in range(panels):
-        share = axes[0] if axes else None
-        ax = sheet.add_axes(LEFT + index * (wide + GAP), TOP, wide, PANEL, sharex=share,
-                            sharey=share)  # fmt: skip
-        axes.append(ax)
-        if index < len(content.methods):
-            mesh, _ = draw_method(ax, content, index, norm)
-            title = content.names[index]
-        else:
-            mesh, _ = draw_difference(ax, content, norm)
-            title = " − ".join(content.names)
-        ax.set_title(f"({'abc'[index]}) {title}", pad=4)
-        ax.set_xlabel(artists.label(content.mean[content.figure.x]))
-        ax.tick_params(which="both", labelleft=index == 0)
-    axes[0].set_ylabel(artists.label(content.mean[content.figure.y]))
+def _add_bar(
+    sheet: page.Page, mesh: QuadMesh, columns: tuple[int, int], top: float, label: str,
+    ends: tuple[float, float] | None = None,
+) -> None:  # fmt: skip
+    """A colour bar below some columns of panels, cut at these ends."""
+    first, last = columns
+    left = LEFT + first * (WIDE + GAP)
+    wide = (last - first + 1) * (WIDE + GAP) - max(GAP, BETWEEN_BARS)
+    ax = sheet.add_axes(left, top, wide, BAR)
+    bar = sheet.figure.colorbar(mesh, cax=ax, orientation="horizontal", label=label)
+    if ends is not None:
+        bar.ax.set_xlim(*ends)
 
-    beside = sheet.add_axes(LEFT + panels * (wide + GAP), TOP, 0.11, PANEL)
-    bar = sheet.figure.colorbar(mesh, cax=beside)
+
+def _ends_of_differences(content: Content) -> tuple[float, float] | None:
+    """The part of the diverging scale that is in use, from or to zero at least."""
+    assert content.differences is not None
+    values = content.differences["difference"].values
+    values = values[np.isfinite(values)]
+    ends = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    return ends if ends[0] < ends[1] else None
+
+
+def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure:
+    """Lay out panels, colour bars, legend and caption."""
+    number = len(content.methods)
+    panels = 2 * number - 1
+    rows = -(-panels // COLUMNS)
+    bars_at = TOP + rows * PANEL + (rows - 1) * BETWEEN + BELOW_PANEL
+    sheet = page.Page(bars_at + BAR + BELOW_BAR, _legend(content), sentences)
+    means, differences = _scale_of_means(content.mean), _scale_of_differences(content)
+    axes: list[Axes] = []
+    for k in range(panels):
+        row, column = divmod(k, COLUMNS)
+        share = axes[0] if axes else None
+        ax = sheet.add_axes(
+            LEFT + column * (WIDE + GAP), TOP + row * (PANEL + BETWEEN), WIDE, PANEL,
+            sharex=share, sharey=share,
+        )  # fmt: skip
+        axes.append(ax)
+        if k < number:
+            of_means = draw_method(ax, content, k, means)
+        elif differences is not None:
+            of_differences = draw_difference(ax, content, k - number + 1, differences)
+        ax.set_title(f"({page.letter(k)}) {ax.get_title()}", pad=4)
+        lowest = k + COLUMNS >= panels
+        ax.tick_params(which="both", labelleft=column == 0, labelbottom=lowest)
+        if lowest:
+            ax.set_xlabel(artists.label(content.mean[content.figure.x]))
+        if column == 0:
+            ax.set_ylabel(artists.label(content.mean[content.figure.y]))
     what = content.mean.attrs.get("long_name", content.figure.variable)
-    bar.set_label(f"{what}, or difference" if panels > 2 else what)
+    _add_bar(sheet, of_means, (0, min(number, 2) - 1), bars_at, what)
+    if differences is not None:
+        _add_bar(
+            sheet, of_differences, (2, 2), bars_at, "difference", _ends_of_differences(content)
+        )
     return sheet.figure

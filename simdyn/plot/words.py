@@ -123,6 +123,12 @@ def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
     return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
 
 
+def not_drawn(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
+    """A sentence that names the study's methods that a figure does not show."""
+    rest = [str(name) for name in ds["method"].values if str(name) not in methods]
+    return [f"Not drawn: {', '.join(map(spoken, rest))}."] if rest else []
+
+
 def origin(ds: xr.Dataset) -> str:
     """The study, its seed and its fingerprint, as the last sentence."""
     fingerprint = str(ds.attrs.get("fingerprint", ""))[:12] or "unknown"

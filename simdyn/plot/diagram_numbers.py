@@ -1,0 +1,156 @@
+"""The numbers of a phase diagram, before anything is drawn."""
+
+import dataclasses
+
+import numpy as np
+import xarray as xr
+
+from simdyn import analysis
+from simdyn.inputs import InputError, nearest
+from simdyn.params import PhaseDiagram
+from simdyn.plot import missing, words
+from simdyn.plot.band import Band, fitted_band
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """Which runs are behind the cells of a map.
+
+    Attributes
+    ----------
+    fewer : xarray.DataArray
+        Cells with a mean over some of the runs only.
+    none : xarray.DataArray
+        Cells of which no run finished.
+    masked : xarray.DataArray
+        Cells that the study leaves out.
+    """
+
+    fewer: xr.DataArray
+    none: xr.DataArray
+    masked: xr.DataArray
+
+    @classmethod
+    def behind(cls, runs: xr.DataArray, of: xr.DataArray) -> "Runs":
+        """From the numbers of runs that finished, and of those that the study has."""
+        return cls((runs > 0) & (runs < of), (runs == 0) & (of > 0), of == 0)
+
+    def map(self, index: int) -> "Runs":
+        """Those of one map of several."""
+        return Runs(self.fewer[index], self.none[index], self.masked[index])
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """All numbers of a phase diagram.
+
+    Attributes
+    ----------
+    figure : simdyn.params.PhaseDiagram
+    methods : tuple of str
+        The methods drawn, the first of them the one that the others are taken from.
+    mean : (method, y, x) DataArray
+    runs : Runs
+        Behind `mean`.
+    contours : (method, x) DataArray
+    hatched : (method, y, x) DataArray, optional
+        Where the mean training loss is high; None if no loss was recorded.
+    differences : (method, y, x) Dataset, optional
+        `difference`, the first method minus each other, and its `standard_error`, over the pairs of
+        runs that both finished; None with one method.
+    pairs : Runs, optional
+        Behind `differences`.
+    band : Band
+    rising : bool
+        Does the variable grow with y?
+    """
+
+    figure: PhaseDiagram
+    methods: tuple[str, ...]
+    mean: xr.DataArray
+    runs: Runs
+    contours: xr.DataArray
+    hatched: xr.DataArray | None
+    differences: xr.Dataset | None
+    pairs: Runs | None
+    band: Band
+    rising: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the methods as a reader knows them."""
+        return [words.spoken(method) for method in self.methods]
+
+    @property
+    def reverse(self) -> xr.DataArray | None:
+        """Cells where a difference is below minus two standard errors."""
+        if self.differences is None:
+            return None
+        return self.differences["difference"] < -2 * self.differences["standard_error"]
+
+
+def _check(ds: xr.Dataset, figure: PhaseDiagram) -> xr.Dataset:
+    """The dataset with the figure's two axes only, in increasing order."""
+    swept = [str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")]
+    for option in ("x", "y"):
+        name = getattr(figure, option)
+        if name not in swept:
+            raise InputError(f"Figure.{option} = {name!r}: {nearest(name, swept)}")
+        if not np.issubdtype(ds[name].dtype, np.number):
+            raise InputError(f"Figure.{option} = {name!r}: allowed is a parameter with numbers")
+    if figure.x == figure.y:
+        raise InputError(f"Figure.y = {figure.y!r}: allowed is another parameter than Figure.x")
+    for name in (name for name in swept if name not in (figure.x, figure.y)):
+        if ds.sizes[name] > 1:
+            raise InputError(
+                f"Figure has the axes {figure.x} and {figure.y}, but {name} is swept too: "
+                "choose one value of it"
+            )
+        ds = ds.isel({name: 0})
+    return ds.sortby([figure.x, figure.y])
+
+
+def _methods(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, ...]:
+    present = [str(name) for name in ds["method"].values]
+    for name in figure.compare or ():
+        if name not in present:
+            raise InputError(f"Figure.compare: '{name}' is not a method; {nearest(name, present)}")
+    return figure.compare or tuple(present)
+
+
+def _differences(ds: xr.Dataset, variable: str, methods: tuple[str, ...]) -> xr.Dataset:
+    first, *others = methods
+    each = [analysis.paired_difference(ds, variable, first, other) for other in others]
+    return xr.concat(
+        each, xr.Variable("method", others), data_vars="all", coords="minimal", compat="override",
+        combine_attrs="drop_conflicts",
+    )  # fmt: skip
+
+
+def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
+    """Everything a phase diagram shows, from results.
+
+    Raises
+    ------
+    InputError
+        If the figure names what the results do not have.
+    """
+    ds = _check(ds, figure)
+    methods, plane = _methods(ds, figure), ("method", figure.y, figure.x)
+    lossy = "train_loss" in ds
+    found = analysis.last_summary(ds, figure.variable, *(["train_loss"] if lossy else []))
+    found = found.sel({"method": list(methods)}).transpose(*plane, ...)
+    means, of = found[figure.variable], missing.expected(found["status_count"])
+    differences = pairs = None
+    if len(methods) > 1:
+        differences = _differences(ds, figure.variable, methods).transpose(*plane)
+        pairs = Runs.behind(differences["pairs"], np.minimum(of[:1].values, of[1:]))
+    ends = means.sortby(figure.y).isel({figure.y: [0, -1]}).mean(["method", figure.x])
+    rising = bool(ends[1] > ends[0])  # up the figure: with the noise, say, not with the signal
+    contours = analysis.contour(ds, figure.variable, figure.level, figure.y, rising=rising)
+    contours = contours.sel({"method": list(methods)}).transpose("method", figure.x)
+    hatched = found["train_loss"] >= figure.hatch_loss if lossy else None
+    loss = found["train_loss"][0] if lossy else None
+    band = fitted_band(ds, figure, methods[0], contours[0], loss)
+    return Content(figure, methods, means, Runs.behind(found["runs"], of), contours, hatched,
+                   differences, pairs, band, rising)  # fmt: skip
