@@ -61,13 +61,13 @@ def descent(problem, samples, patches, radius, normalised, overlaps, work):
         if not finite:
             return 0.0, False, False
         norm = apply_gram(work)
-        if k == 0 and (scale == 0.0 or norm == 0.0 or not math.isfinite(norm)):
+        if k == 0 and (norm == 0.0 or not math.isfinite(norm)):
             return 0.0, False, math.isfinite(norm)
-        if k + 1 < passes:
+        if k + 1 < passes:  # a gradient below the range of a double still has a direction
             reach = radius if normalised > 0 else radius * scale * norm
             perturb(overlaps, reach, norm, work)
             at = work.perturbed
-    return scale, True, True
+    return scale, passes > 1 or scale > 0.0, True
 
 
 @inlined
