@@ -50,12 +50,12 @@ def descent(problem, samples, patches, radius, normalised, overlaps, work):
     scale : float
         The gradient is this times C.
     moves : bool
-        False where the gradient is exactly zero.
+        False where the gradient at W is exactly zero, or that at W + ε̂ below a double's range.
     finite : bool
         False where an output overflowed.
     """
     passes = 2 if radius > 0.0 else 1
-    at, scale = overlaps, 0.0
+    at, scale, norm = overlaps, 0.0, 0.0
     for k in range(passes):  # one call of each part, so that it is compiled into the loop
         scale, finite = gradient(at, problem, samples, patches, work)
         if not finite:
@@ -67,7 +67,7 @@ def descent(problem, samples, patches, radius, normalised, overlaps, work):
             reach = radius if normalised > 0 else radius * scale * norm
             perturb(overlaps, reach, norm, work)
             at = work.perturbed
-    return scale, passes > 1 or scale > 0.0, True
+    return scale, scale > 0.0 or norm == 0.0, True
 
 
 @inlined
