@@ -1,4 +1,8 @@
-"""The same bits whatever runs them, a cache that notices edits, and a stop that is heard."""
+"""The same bits whatever runs them, a cache that notices edits, and a stop that is heard.
+
+Golden bits lie in golden.json; `python tests/golden.py --record` writes them anew, when results
+change on purpose and NUMERICS_VERSION has gone up.
+"""
 
 import os
 import shutil
@@ -9,9 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-import llvmlite
-import llvmlite.binding
-import numba
+import golden
 import numpy as np
 import pytest
 from numba.core.runtime import _nrt_python, rtsys
@@ -32,6 +34,7 @@ PLAN = [
     simdyn.SGD(learning_rate=0.02, epochs=20),
 ]
 ENDLESS = simdyn.SGD(learning_rate=1e-9, epochs=10**12)
+AGAIN = "on purpose? then NUMERICS_VERSION goes up, and `python tests/golden.py --record`"
 
 
 # Bits
@@ -60,50 +63,32 @@ def test_simulate__recording_does_not_change_the_path() -> None:
         np.testing.assert_array_equal(end[name][:, -1], all_of_it[name][:, -1])
 
 
-RECORDED_ON = ("znver3", "0.68.1", "0.50.0", 2)
-GOLDEN = {
-    "train_loss": "0x1.09ab35e69d568p-3",
-    "test_error": "0x1.568f946ef4fd0p-2",
-    "test_error_se": "0x1.c237aa5eadbd2p-9",
-    "grad_norm": "0x1.86274ac5d1de6p-2",
-    "margin": "0x1.0af6c2b2e46f9p+1",
-    "signal_coef": "0x1.1703c5979dc05p-2",
-    "noise_coef": "-0x1.1412501e3e49bp+1",
-}
+def assert_values(found: golden.Values, right: golden.Values, exactly: bool) -> None:
+    """To the last bit, or to 1e-12 (no activation of these paths is near zero)."""
+    assert golden.recorded()["numerics_version"] == NUMERICS_VERSION, AGAIN
+    assert found.keys() == right.keys(), AGAIN
+    if exactly:
+        assert found == right, AGAIN
+    for name, value in found.items():
+        assert float.fromhex(value) == pytest.approx(float.fromhex(right[name]), rel=1e-12), name
 
 
-def golden_values() -> dict[str, str]:
-    """A few numbers of one fixed setting, to the last bit."""
-    last = simdyn.simulate(DATA, NET, PLAN, seed=12345).isel(replicate=0, step=-1)
-    numbers = {
-        name: last[name].item()
-        for name in ("train_loss", "test_error", "test_error_se", "grad_norm")
-    }
-    numbers["margin"] = last.margin[7].item()
-    numbers["signal_coef"] = last.signal_coef[1, 2].item()
-    numbers["noise_coef"] = last.noise_coef[0, 1, 4].item()
-    return {name: number.hex() for name, number in numbers.items()}
+def test_golden__of_this_cpu() -> None:
+    """Numbers that change without NUMERICS_VERSION going up are found here.
+
+    On a type of CPU that is not in the record, and with other versions, the same to 1e-12.
+    """
+    record = golden.recorded()
+    known = record["cpus"].get(golden.cpu())
+    same = known is not None and record["versions"] == golden.versions()
+    assert_values(golden.values(), known if same else record["cpus"]["generic"], same)
 
 
-def this_machine() -> tuple[str, str, str, int]:
-    """What the bits may depend on."""
-    cpu = llvmlite.binding.get_host_cpu_name()
-    return cpu, numba.__version__, llvmlite.__version__, NUMERICS_VERSION
-
-
-def test_simulate__golden_bits() -> None:
-    """Numbers that change without NUMERICS_VERSION going up are found here."""
-    if this_machine() != RECORDED_ON:
-        pytest.skip(f"bits were recorded on {RECORDED_ON}, this is {this_machine()}")
-    assert golden_values() == GOLDEN
-
-
-def test_simulate__golden_values_elsewhere() -> None:
-    """On any machine the same numbers to 1e-9 (no activation of this path is near zero)."""
-    if RECORDED_ON[3] != NUMERICS_VERSION:
-        pytest.skip("numbers were recorded at another NUMERICS_VERSION")
-    for name, value in golden_values().items():
-        assert float.fromhex(value) == pytest.approx(float.fromhex(GOLDEN[name]), rel=1e-9), name
+def test_golden__of_any_cpu() -> None:
+    """Compiled for the type "generic", the same bits on every machine with the same versions."""
+    record = golden.recorded()
+    same = record["versions"] == golden.versions()
+    assert_values(golden.generic_values(), record["cpus"]["generic"], same)
 
 
 def test_kernels__give_back_every_array() -> None:

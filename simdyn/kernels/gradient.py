@@ -18,8 +18,10 @@ import numpy as np
 from simdyn.kernels.compiled import borrowing, inlined, part
 from simdyn.kernels.linear import copy, fill
 from simdyn.kernels.network import (
+    HUBER_RELU,
     LEAKY_RELU,
     LOGISTIC,
+    POWER_RELU,
     RELU,
     activate,
     activation_slope,
@@ -35,6 +37,8 @@ from simdyn.kernels.simd import (
     rectified_difference,
     to_logistic_slopes,
 )
+
+SMALL = 1e-150  # below it, a square is lost
 
 
 class Workspace(NamedTuple):
@@ -190,7 +194,7 @@ def gradient(overlaps, problem, samples, patches, work):
     Returns
     -------
     scale : float
-        The power of two; 0 where the gradient is zero, or below the range of a double.
+        The power of two; 0 where the gradient is zero, then C is too, or below a double's range.
     finite : bool
         Whether every output was finite, and C; where not, C is not to be used.
     """
@@ -236,29 +240,70 @@ def gradient(overlaps, problem, samples, patches, work):
     lift = math.ldexp(1.0, -exponent)
     for p in patches:
         pull = sign[p] * (pulls[p] * lift)
-        if rectified:  # the sign of an overlap counts, even if its product with a unit is nothing
-            facing = math.copysign(1.0, sign[p])
+        # Where slopes depend on signs alone, these count even if a product with a unit is nothing.
+        facing = math.copysign(1.0, sign[p]) if model.activation <= LEAKY_RELU else sign[p]
+        if rectified:
             add_where_active(coefficients, overlaps, row[p], facing, pull, bank)
         else:
-            add_slopes(model, coefficients, overlaps, row[p], sign[p], pull, bank)
+            add_slopes(model, coefficients, overlaps, row[p], facing, pull, bank)
     if work.even[0] > 0:
         return math.ldexp(1.0, exponent), True
-    further = bring_near_one(coefficients)
-    if further > 1024:
+    largest = largest_entry(coefficients)
+    if not math.isfinite(largest):
         return 0.0, False
-    return math.ldexp(1.0, exponent + further), True
+    if largest < SMALL:
+        exponent += add_small_slopes(model, overlaps, problem.table, patches, lift, work)
+    return math.ldexp(1.0, exponent + bring_near_one(coefficients)), True
+
+
+@borrowing
+def add_small_slopes(model, overlaps, table, patches, lift, work):
+    """C once more, but for a power of two, so that slopes and units cannot underflow in it.
+
+    Overlaps are taken in units near the largest of them. σ' of `relu_power` is homogeneous, and so
+    is that of `huber_relu` far below its width. Returns the exponent of the power.
+    """
+    row, sign, pulls, bank = table.row, table.sign, work.pulls, work.bank
+    fill(work.coefficients, 0.0)
+    longest, peak = 0.0, 0.0
+    for p in patches:
+        if pulls[p] != 0.0:
+            longest = max(longest, abs(sign[p]))
+    for p in patches:
+        if pulls[p] != 0.0:
+            for f in range(bank.size):
+                peak = max(peak, sign[p] / longest * overlaps[row[p], f])
+    unit = math.frexp(longest)[1] - 1
+    if peak == 0.0 and model.activation != LEAKY_RELU:  # no filter is active
+        return 0
+    # z = 2^(unit + stretch) z', z' below one half
+    stretch, shape, remainder, exponent = math.frexp(peak)[1] + 1, model.shape, 1.0, unit
+    if model.activation == POWER_RELU:
+        power = min(max((unit + stretch) * (shape - 1.0), -1e6), 1e6)
+        exponent += math.floor(power)
+        remainder = 2.0 ** (power - math.floor(power))
+    elif model.activation == HUBER_RELU and peak * longest < SMALL * shape:
+        shape, width = math.frexp(shape)
+        exponent += unit + stretch - width
+    elif model.activation == HUBER_RELU:
+        stretch = -unit
+    else:
+        stretch = 0
+    reach = math.ldexp(1.0, -stretch // 2), math.ldexp(1.0, -stretch - -stretch // 2)
+    for p in patches:
+        pull = sign[p] / longest * (pulls[p] * lift * remainder)
+        for f in range(bank.size):
+            if bank[f] != 0.0 and pull != 0.0:
+                along = sign[p] / longest * overlaps[row[p], f] * reach[0] * reach[1]
+                slope = activation_slope(model.activation, shape, along)
+                work.coefficients[row[p], f] += pull * bank[f] * slope
+    return exponent
 
 
 @borrowing
 def bring_near_one(coefficients):
-    """Divide by a power of two near the largest entry if that is far from one; its exponent.
-
-    1025 where an entry is not finite.
-    """
-    largest = largest_entry(coefficients)
-    if not math.isfinite(largest):
-        return 1025
-    exponent = math.frexp(largest)[1]
+    """Divide by a power of two near the largest entry if that is far from one; its exponent."""
+    exponent = math.frexp(largest_entry(coefficients))[1]
     if abs(exponent) <= 64:
         return 0
     half = exponent // 2  # in two steps: 2^−exponent may be beyond a double

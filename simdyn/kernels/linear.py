@@ -42,6 +42,15 @@ def copy(source, out):
 
 
 @borrowing
+def same(a, b):
+    """Are two vectors equal in every entry?"""
+    c = 0
+    while c < a.size and a[c] == b[c]:
+        c += 1
+    return c == a.size
+
+
+@borrowing
 def all_finite(array):
     """Is every entry of an array of two axes finite?"""
     for k in range(array.shape[0]):
@@ -96,7 +105,7 @@ def scale_rows(rows):
 def lower_factor(rows):
     """L (p, r), r = min(p, D), lower triangular with L Lᵀ = rows rowsᵀ, by Householder.
 
-    No pivot and no rank is needed: a zero remainder is left as it is.
+    No pivot and no rank is needed: a zero remainder is left as it is. Equal rows stay equal.
     """
     work = rows.copy()
     p, width = work.shape
@@ -126,6 +135,10 @@ def lower_factor(rows):
     for k in range(p):
         for c in range(min(k + 1, rank)):
             factor[k, c] = work[k, c]
+        for i in range(k):
+            if same(rows[i], rows[k]):
+                factor[k] = factor[i]
+                break
     return factor
 
 

@@ -34,7 +34,7 @@ def activate(kind, shape, z):
     if kind == POWER_RELU:
         return z**shape
     if kind == HUBER_RELU:
-        return z * z / (2.0 * shape) if z < shape else z - 0.5 * shape
+        return 0.5 * z * (z / shape) if z < shape else z - 0.5 * shape
     return z
 
 

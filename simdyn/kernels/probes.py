@@ -49,10 +49,10 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
             work.every_patch if size >= n else work.touched[: touch(problem.table, samples, work)]
         )
         batches += 1
-        scale, finite = gradient(overlaps, problem, samples, patches, work)
+        _, finite = gradient(overlaps, problem, samples, patches, work)
         for i in samples:
             before[i] = loss(problem.model.loss, work.margins[i])
-        norm = apply_gram(work) if finite and scale > 0.0 else 0.0
+        norm = apply_gram(work) if finite else 0.0
         moves = norm > 0.0 and radius > 0.0
         if moves:
             perturb(overlaps, radius, norm, work)

@@ -9,7 +9,7 @@ from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, part
 from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padded_copy
-from simdyn.kernels.linear import lower_factor
+from simdyn.kernels.linear import lower_factor, same
 from simdyn.kernels.network import LEAKY_RELU, activate, half_error
 from simdyn.kernels.problem import FreshSamples, Indices, Matrix, Problem, TestSet
 from simdyn.kernels.random import Stream
@@ -37,9 +37,7 @@ def standing(weights, overlaps, known):
     half = weights.shape[0] // 2
     stands = np.zeros(2 * half, np.bool_)
     for f in range(half):
-        equal = True
-        for c in range(weights.shape[1]):
-            equal &= weights[f, c] == weights[half + f, c]
+        equal = same(weights[f], weights[half + f])
         for k in range(known):
             equal &= overlaps[k, f] == overlaps[k, half + f]
         stands[f] = stands[half + f] = not equal

@@ -52,24 +52,24 @@ def descent(problem, samples, patches, radius, normalised, overlaps, work):
     scale : float
         The gradient is this times C.
     moves : bool
-        False where the gradient is exactly zero.
+        False where the gradient at W is exactly zero, or that at W + ε̂ below a double's range.
     finite : bool
         False where an output overflowed.
     """
     passes = 2 if radius > 0.0 else 1
-    at, scale = overlaps, 0.0
+    at, scale, norm = overlaps, 0.0, 0.0
     for k in range(passes):  # one call of each part, so that it is compiled into the loop
         scale, finite = gradient(at, problem, samples, patches, work)
         if not finite:
             return 0.0, False, False
         norm = apply_gram(work)
-        if k == 0 and (scale == 0.0 or norm == 0.0 or not math.isfinite(norm)):
+        if k == 0 and (norm == 0.0 or not math.isfinite(norm)):
             return 0.0, False, math.isfinite(norm)
-        if k + 1 < passes:
+        if k + 1 < passes:  # a gradient below the range of a double still has a direction
             reach = radius if normalised > 0 else radius * scale * norm
             perturb(overlaps, reach, norm, work)
             at = work.perturbed
-    return scale, True, True
+    return scale, scale > 0.0 or norm == 0.0, True
 
 
 @inlined
