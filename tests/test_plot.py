@@ -795,6 +795,18 @@ def test_trajectories__records_what_it_shows_unless_told():
     assert "noise_coef" not in plain.variables
 
 
+def test_study__records_what_its_figure_shows():
+    space = {"space": {"dimension": [10, 20]}, "record": None}
+    maps = {"space": {"dimension": [10, 20], "signal_norm": [1.0, 2.0]}, "record": None}
+    assert (
+        "sam_gap"
+        in course_study(**space, figure=Curves(x="dimension", variables=("sam_gap",))).variables
+    )
+    assert "sharpness" in course_study(**maps, figure=PhaseDiagram(variable="sharpness")).variables
+    usual = course_study(**space, figure=Curves(x="dimension"))
+    assert usual.fingerprint == course_study(**space, figure=None).fingerprint
+
+
 def test_trajectories__needs_only_what_the_data_and_network_have():
     methods = {"sgd": [SGD(learning_rate=0.01, epochs=40)]}
     size = {"n_samples": 8, "dimension": 400, "signal_norm": 2.0}

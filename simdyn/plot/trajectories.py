@@ -121,7 +121,8 @@ def draw_course(
     mean, error = found["mean"].values, 2 * np.nan_to_num(found["standard_error"].values)
     if ax.get_yscale() == "log":
         mean = np.where(mean > 0, mean, np.nan)  # the initial state has no place there
-    places = np.unique(np.linspace(0, at.size - 1, MARKED).round().astype(int)).tolist()
+    even = np.geomspace(at[0], at[-1], MARKED)  # in the logarithm, as the axis is
+    places = np.unique(np.searchsorted(at, even[:-1])).tolist()
     return [
         *ax.plot(at, mean, color="black", linewidth=1.1, marker=marker, markevery=places,
                  **SMALL | {"linestyle": LINE_STYLES[index]}),
@@ -145,11 +146,10 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     top = float(np.max(heights, where=np.isfinite(heights), initial=0.0)) or 1.0
     ax.set_ylim(max(1e-4 * top, 1e-12), 2.5 * top)
     ax.axhline(1.0, color=GREY, linewidth=0.5, zorder=0)
-    for name, time in predicted_times(course, method).items():
-        if course.updates[method][0] < time < course.updates[method][-1]:
-            ax.axvline(time, **PREDICTED, gid=f"time of {name}")
-            ax.plot([time], [0.95], transform=ax.get_xaxis_transform(), color=GREY,
-                    marker=MARKERS[name][0], **SMALL)  # fmt: skip
+    for name, time in _drawn_times(course, method).items():
+        ax.axvline(time, **PREDICTED, gid=f"time of {name}")
+        ax.plot([time], [0.95], transform=ax.get_xaxis_transform(), color=GREY,
+                marker=MARKERS[name][0], **SMALL)  # fmt: skip
 
 
 def predicted_times(course: Course, method: str) -> dict[str, float]:
@@ -160,6 +160,13 @@ def predicted_times(course: Course, method: str) -> dict[str, float]:
     times = {"largest_signal": signal_updates(data, net, first),
              "largest_noise": noise_updates(data, net, first)}  # fmt: skip
     return {name: time for name, time in times.items() if not math.isnan(time)}
+
+
+def _drawn_times(course: Course, method: str) -> dict[str, float]:
+    """Those of the predicted times that lie in the course."""
+    first, last = course.updates[method][[0, -1]]
+    times = predicted_times(course, method)
+    return {name: time for name, time in times.items() if first < time < last}
 
 
 def _draw_both(ax: Axes, course: Course, variable: str) -> None:
@@ -248,14 +255,12 @@ def _legend(course: Course) -> list[Artist]:
     for name, (marker, symbol) in MARKERS.items():
         if name in there:
             entries.append(artists.entry(symbol, marker=marker, **SMALL))
-    times = "growth" in course.panels and any(map(_drawn_times(course), course.methods))
-    if times or ("deactivated_fraction" in course.panels and predicted_deactivation(course)):
+    times = any(_drawn_times(course, method) for method in course.methods)
+    if ("growth" in course.panels and times) or (
+        "deactivated_fraction" in course.panels and predicted_deactivation(course)
+    ):
         entries.append(artists.entry("predicted", **PREDICTED))
     return entries
-
-
-def _drawn_times(course: Course) -> Callable[[str], bool]:
-    return lambda method: any(map(math.isfinite, predicted_times(course, method).values()))
 
 
 def _told_times(course: Course, method: str) -> str:
@@ -292,8 +297,8 @@ def _caption(course: Course) -> list[str]:
     if missing:
         said.append("Means are over the runs with a valid last state only: "
                     f"{', '.join(missing)}.")  # fmt: skip
-    predicted = "growth" in course.panels and _each(course, lambda name: _told_times(course, name))
-    if predicted:
+    predicted = _each(course, lambda name: _told_times(course, name))
+    if "growth" in course.panels and any(_drawn_times(course, name) for name in course.methods):
         said.append("Uprights: updates predicted until a coefficient is of order one, to leading "
                     f"order for many small steps of SGD ({predicted}).")  # fmt: skip
     if outside := _each(course, lambda name: _outside(course, name)):
