@@ -1,12 +1,17 @@
 """One block of work, three ways to run it: threads, Dask, shards. Equal bits, equal files."""
 
 import contextlib
+import dataclasses
+import getpass
 import hashlib
 import itertools
+import json
 import random
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +88,8 @@ class Heard(Silent):
     def failed(self, place: str, cause: str) -> None:
         self.failures.append((place, cause))
 
-    def failed_before(self, points: int) -> None:
-        self.before = points
+    def failed_before(self, places: Collection[str]) -> None:
+        self.before = len(places)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -199,7 +204,7 @@ if "simdyn.run.alone" in sys.orig_argv or "spawn_main" in " ".join(sys.orig_argv
         return real(data, *rest)
     block.run_replicates = run_replicates
 """
-BAD = "if (data.dimension, data.signal_norm) in {(30, 1.0), (80, 2.0)}: "
+BAD = "if (data.dimension, data.signal_norm) == (30, 1.0): "
 
 
 @pytest.fixture
@@ -227,20 +232,19 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
     expected = run_study(study(), threads=1)
     status = results["status"].values
     bad = np.zeros(status.shape, dtype=bool)
-    bad[1, 1] = bad[3, 2] = True
+    bad[1, 1] = True
     assert (status[bad] == FAILED).all()
     for name in expected.data_vars:
         np.testing.assert_array_equal(results[name].values[~bad], expected[name].values[~bad])
         if expected[name].dtype == np.float64:
             assert np.isnan(results[name].values[bad]).all()
     cause = "its process ended by itself (SIGSEGV) each of 3 times"
-    assert sorted(heard.failures) == [("dimension = 30, signal_norm = 1.0", cause),
-                                      ("dimension = 80, signal_norm = 2.0", cause)]  # fmt: skip
+    assert heard.failures == [("dimension = 30, signal_norm = 1.0", cause)]
     assert any("looking for the points to blame" in note for note in heard.notes)
     run_study(study(), path, threads=1, progress=(again := Heard()))
     assert again.fresh == 0  # a failed point is done
-    assert ["2 point(s) failed before" in note for note in again.notes] == [True]
-    assert again.before == 2
+    assert ["1 point(s) failed before" in note for note in again.notes] == [True]
+    assert again.before == 1
     retried = run_study(study(), path, threads=1, retry_failed=True, progress=(again := Heard()))
     assert again.fresh > 0
     for name in expected.data_vars:
@@ -315,7 +319,7 @@ def test_find_deaths__points_that_die_while_others_live(
     assert answer.lived is lived
     for death in answer.deaths:
         assert death.own is ("KILL" not in death.how and "TERM" not in death.how)
-    assert processes.started <= 1 + 3 * len(deaths)
+    assert processes.started <= 3 + 3 * min(len(deaths), MANY)
 
 
 def test_dask__a_machine_on_which_no_point_lives_is_not_the_points_fault(
@@ -416,7 +420,7 @@ def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
     text = script(tmp_path, "--sbatch", "--shards", 3, "--cores", 2, "--queue", "short",
                   "--account", "theory", "--walltime", "00:10:00", "--memory", "4GB")  # fmt: skip
     for line in ("--array=1-3", "--cpus-per-task=2", "--partition=short", "--account=theory",
-                 "--time=00:10:00", "--mem=4G", "--signal=B:TERM@60"):  # fmt: skip
+                 "--time=00:10:00", "--mem=4G", "--signal=B:USR1@60", "--requeue"):  # fmt: skip
         assert f"#SBATCH {line}\n" in text
     (tmp_path / "job.sh").write_text(text)
     # Where the script keeps compiled code, so that it need not compile once more.
@@ -433,6 +437,112 @@ def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
     made = load_study(tmp_path / "killed.toml")
     store = Store(tmp_path / "results" / "killed.zarr", made)
     assert all(store.is_done(block) for block in store.blocks)
+
+
+@dataclasses.dataclass
+class Task:
+    """A task of an array, run by the shell; `scontrol` notes what it is told."""
+
+    process: subprocess.Popen[str]
+    store: Store
+    told: Path
+
+    def end(self) -> tuple[int, str, list[str]]:
+        """Exit code, what it said, and the tasks that are queued again."""
+        _, errors = self.process.communicate(timeout=120)
+        told = self.told.read_text().splitlines() if self.told.exists() else []
+        return self.process.returncode, errors, told
+
+
+def task(tmp_path: Path, epochs: int, until: int, restarts: int = 0) -> Task:
+    """A task that has been given time to begin, and to finish so many blocks."""
+    file, commands, told = write_study(tmp_path, epochs), tmp_path / "commands", tmp_path / "told"
+    process = command(
+        "plan", file, "--nominal", "--sbatch", "--shards", 2, "--cores", 2,
+        "--walltime", "20:00:00", cwd=tmp_path,
+    )  # fmt: skip
+    (tmp_path / "job.sh").write_text(process.communicate(timeout=60)[0])
+    commands.mkdir(exist_ok=True)
+    (commands / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
+    (commands / "scontrol").chmod(0o755)
+    cache = cache_folder()
+    assert cache is not None
+    link = tmp_path / f"simdyn-{getpass.getuser()}"
+    if not link.is_symlink():
+        link.symlink_to(cache.parents[1])
+    made = load_study(file)
+    running = subprocess.Popen(
+        ["bash", "job.sh"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "17", "TMPDIR": str(tmp_path),
+             "SLURM_RESTART_COUNT": str(restarts), "PATH": f"{commands}:/usr/bin:/bin",
+             "USER": getpass.getuser()},
+    )  # fmt: skip
+    path, limit = tmp_path / "results" / "killed.zarr", time.monotonic() + 60
+    while not path.exists() or Store(path, made).receipts().sum() < until:
+        assert running.poll() is None
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    time.sleep(0.5)  # the script waits now
+    return Task(running, Store(path, made), told)
+
+
+def test_array__a_task_at_its_time_limit_queues_itself_again(tmp_path: Path) -> None:
+    first = task(tmp_path, 30_000, until=3)
+    first.process.send_signal(signal.SIGUSR1)
+    code, errors, told = first.end()
+    done = int(first.store.receipts().sum())
+    assert 3 <= done < 24
+    assert (code, told) == (0, ["requeue 17_2"]), errors
+    assert errors.endswith(f"simdyn: {24 - done} blocks left at the time limit; queued again\n")
+    code, errors, told = task(tmp_path, 30_000, until=done + 1).end()
+    assert (code, told) == (0, ["requeue 17_2"]), errors  # of before
+    assert first.store.receipts()[1::2].all()
+
+
+@pytest.mark.parametrize(
+    ("sent", "epochs", "until", "restarts", "code", "said"),
+    [
+        (signal.SIGTERM, 30_000, 2, 0, 130, "interrupted; run the same command"),  # by scancel
+        (signal.SIGUSR1, 10**9, 0, 0, 1, "no block was finished within the time limit, 20:00:00"),
+        (signal.SIGUSR1, 30_000, 2, 20, 1, "blocks left after 20 restarts: not queued again"),
+    ],
+)
+def test_array__a_task_that_is_not_queued_again(
+    tmp_path: Path, sent: signal.Signals, epochs: int, until: int, restarts: int, code: int,
+    said: str,
+) -> None:  # fmt: skip
+    one = task(tmp_path, epochs, until, restarts)
+    one.process.send_signal(sent)
+    ended, errors, told = one.end()
+    assert (ended, told) == (code, []), errors
+    assert said in errors.splitlines()[-1]
+    assert int(one.store.receipts().sum()) >= until
+
+
+FAILING = """
+import simdyn.run.block as block
+real = block.run_replicates
+def run_replicates(data, *rest):
+    if data.dimension == 30:
+        raise MemoryError("no room")
+    return real(data, *rest)
+block.run_replicates = run_replicates
+"""
+
+
+def test_run__points_that_failed_have_an_exit_code_of_their_own(tmp_path: Path) -> None:
+    file, said = write_study(tmp_path, 10), "simdyn: done, but for 4 point(s) that failed: "
+    for words, before, code in (
+        (("worker", file, "--shard", "1/1"), FAILING, 3),
+        (("run", file, "--json"), "", 3),  # as they are
+        (("run", file, "--retry-failed"), "", 0),
+    ):
+        process = command(*words, cwd=tmp_path, before=before)
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == code, errors
+        assert errors.splitlines()[-1].startswith(said) == (code == 3)
+        if "--json" in words:
+            assert (json.loads(out)["failed"], json.loads(out)["failed_before"]) == (0, 4)
 
 
 def test_plan__sbatch_of_a_link_with_an_odd_name(tmp_path: Path) -> None:
@@ -506,7 +616,7 @@ def test_run__jobs_that_cannot_be_submitted(tmp_path: Path, answer: str | None) 
     if answer:
         (commands / "sbatch").write_text(f"#!/bin/sh\necho {answer} >&2\nexit 1\n")
         (commands / "sbatch").chmod(0o755)
-    process = command("run", file, "--slurm", cwd=tmp_path, PATH=f"{commands}:/usr/bin:/bin")
+    process = command("run", file, "--slurm", cwd=tmp_path, PATH=str(commands))
     out, errors = process.communicate(timeout=60)
     assert (process.returncode, out, len(errors.splitlines())) == (2, "", 1), errors
     assert errors.startswith("simdyn: --slurm: jobs cannot be submitted here: ")

@@ -161,8 +161,8 @@ def run(
         seconds = time.monotonic() - began
         if as_json:
             report = {"store": str(path), "figures": list(map(str, figures)), "runs": study.runs,
-                      "computed": display.fresh, "failed": display.failures,
-                      "failed_before": display.earlier_failures,
+                      "computed": display.fresh, "failed": len(display.failed_now),
+                      "failed_before": len(display.failed_earlier),
                       "seconds": round(seconds, 3), "run_seconds": round(ran - opened, 3),
                       "compile_seconds": round(display.compile_seconds, 3),
                       "cluster_seconds": round(opened - began, 3)}  # fmt: skip
@@ -177,7 +177,7 @@ def run(
 
 def _tell_failures(display: Display) -> None:
     """Where points failed, now or before, say so and end with the exit code of that."""
-    if failed := display.failures + display.earlier_failures:
+    if failed := len(display.failed_now | display.failed_earlier):
         typer.echo(f"simdyn: done, but for {failed:,} point(s) that failed: `simdyn status` tells "
                    "why, --retry-failed computes them again", err=True)  # fmt: skip
         raise typer.Exit(LEFT)
