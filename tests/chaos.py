@@ -60,6 +60,15 @@ def same(one: xr.Dataset, other: xr.Dataset) -> None:
         np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
 
 
+def files(folder: Path) -> dict[str, bytes]:
+    """All files of a store but the entries of its log."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.parent.name != "log"
+    }
+
+
 def command(*words: object, cwd: Path, before: str = "", **env: str) -> subprocess.Popen[str]:
     """A command of simdyn in a process of its own, which hears Ctrl-C whatever its parent does."""
     return subprocess.Popen(

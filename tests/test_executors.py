@@ -19,9 +19,10 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import command, free_port, write_study
+from chaos import command, files, free_port, write_study
 
 from simdyn import open_results
+from simdyn.blocks import seconds
 from simdyn.inputs import InputError, LeftUndone
 from simdyn.kernels.compiled import cache_folder
 from simdyn.params import SAM, SGD, Record
@@ -29,6 +30,7 @@ from simdyn.run import FAILED, Silent, run_study
 from simdyn.run.alone import MANY, Death, Found, find_deaths
 from simdyn.run.clusters import Jobs, job_cluster, open_client
 from simdyn.run.dask import WINDOW, DaskBlocks
+from simdyn.run.price import price
 from simdyn.schema import SCALARS
 from simdyn.store import Store
 from simdyn.study import Study, load_study
@@ -59,15 +61,6 @@ def sha(path: Path) -> str:
             plain = str(values.tolist()).encode() if values.dtype.kind == "U" else values.tobytes()
             digest.update(f"{name}{values.shape}".encode() + plain)
     return digest.hexdigest()
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """All files of a store but the entries of its log."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.parent.parent.name != "log"
-    }
 
 
 class Heard(Silent):
@@ -562,11 +555,13 @@ def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
     for line in ("#SBATCH -p short", "#SBATCH -A theory", "#SBATCH --cpus-per-task=4",
                  "#SBATCH -t 02:00:00"):  # fmt: skip
         assert line in slurm
+    assert "#SBATCH --no-requeue" in slurm
     for line in ("#PBS -q short", "#PBS -A theory", "walltime=02:00:00", "ncpus=4"):
         assert line in pbs
     for text in (slurm, pbs):
         assert "--nthreads 1 " in text
         assert "--nworkers 4 " in text
+        assert text.endswith("--lifetime 7140s\n")  # a minute before they would be killed
         assert "export NUMBA_CACHE_DIR=" in text
         assert sys.executable in text
 
@@ -599,6 +594,81 @@ def test_jobs__hours() -> None:
     assert Jobs(walltime="2-12:00:36").hours == 60.01
     assert Jobs(walltime="2-12:00:36").walltime_of_hours == "60:00:36"
     assert Jobs(walltime="1:30:00").walltime_of_hours == "01:30:00"
+
+
+@pytest.mark.parametrize(
+    ("walltime", "lead"),
+    [("00:00:10", 2), ("00:01:00", 15), ("00:04:00", 60), ("08:00:00", 60), ("1-00:00:00", 60)],
+)
+def test_jobs__lead_never_fills_the_walltime(walltime: str, lead: int) -> None:
+    assert Jobs(walltime=walltime).lead == lead
+
+
+@pytest.mark.parametrize(
+    ("walltime", "block", "enough"),
+    [
+        ("00:01:00", 0.0, "00:02:00"),
+        ("00:02:00", 15.0, None),  # 60 + 2 × 15 s, of the 90 before the signal
+        ("00:02:00", 15.1, "00:03:00"),
+        ("00:10:00", 240.0, None),
+        ("00:10:00", 241.0, "00:11:00"),
+        ("12:00:00", 43200.0, "1-00:02:00"),
+    ],
+)
+def test_jobs__must_last_longer_than_a_block(
+    walltime: str, block: float, enough: str | None
+) -> None:
+    jobs = Jobs(walltime=walltime)
+    if enough is None:
+        jobs.check_fits(block, "nominal")
+        return
+    with pytest.raises(InputError, match=f"allowed is {enough} or more") as problem:
+        jobs.check_fits(block, "nominal")
+    assert f"walltime = {walltime!r}: a block takes up to {block:.2g} s" in str(problem.value)
+    Jobs(walltime=enough).check_fits(block, "nominal")
+
+
+@pytest.mark.parametrize("words", [("plan", "--sbatch"), ("plan", "--pbs"), ("run", "--slurm")])
+def test_walltime__shorter_than_a_block_is_refused_before_anything_is_submitted(
+    tmp_path: Path, words: tuple[str, str]
+) -> None:
+    file, submitted = write_study(tmp_path, 10**10), tmp_path / "submitted"
+    (tmp_path / "sbatch").write_text(f"#!/bin/sh\ntouch {submitted}\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    process = command(
+        words[0], file, words[1], "--walltime", "02:00:00", cwd=tmp_path, PATH=str(tmp_path)
+    )
+    out, errors = process.communicate(timeout=120)
+    assert (process.returncode, out) == (2, "")
+    assert "simdyn: walltime = '02:00:00': a block takes up to" in errors.splitlines()[-1]
+    assert "runs here), here reckoned 2 times" in errors
+    assert not submitted.exists()
+    assert not (tmp_path / "results").exists()
+
+
+LONG_AT_A_CORNER = """
+seed = 0
+replicates = 2
+data = {dimension = 50, signal_norm = 1.0, noise_std = 1.0}
+network = {n_filters = 3, init_std = 0.01}
+methods.sgd = [{optimiser = "SGD", learning_rate = 0.1, epochs = "share*scale"}]
+space = {n_samples = [40, 20, 10], scale = [1000, 10, 1], share = [1, 2]}
+"""
+
+
+def test_price__longest_block_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simdyn.run.price.SAMPLED", 2)
+    (tmp_path / "long.toml").write_text(LONG_AT_A_CORNER)
+    made = load_study(tmp_path / "long.toml")
+    blocks = made.blocks
+    costs = [sum(seconds(made.space.point(index), made.record, made.states) * len(block.replicates)
+                 for index, _ in block.indices()) for block in blocks]  # fmt: skip
+    none = np.zeros(len(blocks), dtype=bool)
+    longest = price(made, blocks, none, calibrated=False).longest
+    assert max(costs) <= longest * (1 + 1e-12)
+    assert longest < 3 * max(costs)
 
 
 @pytest.mark.parametrize(
