@@ -134,7 +134,7 @@ def run(
     or on any cluster; what is damaged is repaired; where axes, methods or replicates were added,
     only these are computed.
 
-    Exit code 3 where points failed or blocks were left undone, whatever else is done.
+    Exit code 3 when points failed or blocks were left undone; the rest is done.
     """
     with guard():
         study = load(study_file, smoke)
@@ -176,7 +176,7 @@ def run(
 
 
 def _tell_failures(display: Display) -> None:
-    """Where points failed, now or before, say so and end with the exit code of that."""
+    """When points failed, now or before, say so and end with the exit code for that."""
     if failed := len(display.failed_now | display.failed_earlier):
         typer.echo(f"simdyn: done, but for {failed:,} point(s) that failed: `simdyn status` tells "
                    "why, --retry-failed computes them again", err=True)  # fmt: skip
@@ -212,7 +212,7 @@ def worker(
     again. `simdyn plan STUDY --sbatch` prints a batch script. When all are done, `simdyn run STUDY`
     holds every block against its receipt and draws the figure.
 
-    Exit code 3 where points of the shard failed.
+    Exit code 3 when points of the shard failed.
     """
     with guard():
         from simdyn.run import run_study
