@@ -81,7 +81,7 @@ def plan(
         if slurm or pbs:
             check_fits(study, path, asked)
             with job_cluster("slurm" if slurm else "pbs", asked) as cluster:
-                typer.echo(cluster.job_script(), nl=False)
+                typer.echo(cluster.job_script().rstrip())
             return
         blocks, there, kept = blocks_done(study, path)
         from simdyn.run.price import price

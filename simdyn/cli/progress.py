@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Collection
 from typing import Any
 
 import typer
@@ -23,7 +24,9 @@ class Display:
     def __init__(self, name: str) -> None:
         self.name = name
         self.bar: Any = None
-        self.runs = self.done = self.fresh = self.failures = self.earlier_failures = 0
+        self.runs = self.done = self.fresh = self.failures = 0
+        self.failed_now: set[str] = set()
+        self.failed_earlier: set[str] = set()
         self.compile_seconds = 0.0
         self.began = self.spoke = time.monotonic()
 
@@ -79,14 +82,15 @@ class Display:
     def failed(self, place: str, cause: str) -> None:
         """A point failed; the study goes on."""
         self.failures += 1
+        self.failed_now.add(place)
         if self.failures <= SHOWN_FAILURES:
             typer.echo(f"  {place} failed: {cause}", err=True)
         if self.failures == SHOWN_FAILURES:
             typer.echo("  further failures are not shown; `simdyn status` counts them", err=True)
 
-    def failed_before(self, points: int) -> None:
-        """So many points failed in earlier runs, and are left as they are."""
-        self.earlier_failures = points
+    def failed_before(self, places: Collection[str]) -> None:
+        """Points failed in earlier runs, and are left as they are."""
+        self.failed_earlier.update(places)
 
     def note(self, text: str) -> None:
         """Something else that a user should know."""

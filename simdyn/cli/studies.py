@@ -134,7 +134,7 @@ def run(
     or on any cluster; what is damaged is repaired; where axes, methods or replicates were added,
     only these are computed.
 
-    Exit code 3 where points failed or blocks were left undone, whatever else is done.
+    Exit code 3 when points failed or blocks were left undone; the rest is done.
     """
     with guard():
         study = load(study_file, smoke)
@@ -164,8 +164,8 @@ def run(
             typer.echo(line, err=True)
         if as_json:
             report = {"store": str(path), "figures": list(map(str, figures)), "runs": study.runs,
-                      "computed": display.fresh, "failed": display.failures,
-                      "failed_before": display.earlier_failures,
+                      "computed": display.fresh, "failed": len(display.failed_now),
+                      "failed_before": len(display.failed_earlier),
                       "seconds": round(seconds, 3), "run_seconds": round(ran - opened, 3),
                       "compile_seconds": round(display.compile_seconds, 3),
                       "cluster_seconds": round(opened - began, 3)}  # fmt: skip
@@ -179,8 +179,8 @@ def run(
 
 
 def _tell_failures(display: Display) -> None:
-    """Where points failed, now or before, say so and end with the exit code of that."""
-    if failed := display.failures + display.earlier_failures:
+    """When points failed, now or before, say so and end with the exit code for that."""
+    if failed := len(display.failed_now | display.failed_earlier):
         typer.echo(f"simdyn: done, but for {failed:,} point(s) that failed: `simdyn status` tells "
                    "why, --retry-failed computes them again", err=True)  # fmt: skip
         raise typer.Exit(LEFT)
@@ -215,7 +215,7 @@ def worker(
     again. `simdyn plan STUDY --sbatch` prints a batch script. When all are done, `simdyn run STUDY`
     holds every block against its receipt and draws the figure.
 
-    Exit code 3 where points of the shard failed.
+    Exit code 3 when points of the shard failed.
     """
     with guard():
         from simdyn.run import run_study

@@ -63,7 +63,7 @@ class Found:
     Attributes
     ----------
     deaths : tuple of Death
-        Points that did not live once; where nothing lives they are tried but once.
+        Points that did not live once; when nothing lives they are tried only once.
     lived : bool
         Was some other point computed under the same conditions, without harm?
     """
@@ -82,12 +82,12 @@ def find_deaths(path: str, number: int, control: int | None = None) -> Found:
     number : int
         The block.
     control : int, optional
-        A block that is done: computed in the same way where no point of the first one lives.
+        A block that is done: computed in the same way when no point of the first one lives.
 
     Raises
     ------
     RuntimeError
-        Where such a process does not come to its first point.
+        When such a process does not come to its first point.
     """
     dead: dict[int, list[int]] = {}
     lived, first = False, 0

@@ -145,7 +145,8 @@ def _heard(
     """Report receipts as they come, and note in the log who computed; returns their number."""
     store = worker.sink
     assert isinstance(store, Store)
-    log, count, computed, seconds, failed = None, 0, 0, 0.0, 0
+    log, count, computed, seconds = None, 0, 0, 0.0
+    failed: set[str] = set()
     try:
         for receipt in receipts:
             count += 1
@@ -163,7 +164,7 @@ def _heard(
                     for failure in receipt.failures:
                         log.failed(*failure)
             elif receipt.number in left:
-                failed += len(receipt.failures)
+                failed.update(place for place, _ in receipt.failures)
                 continue
             # A block that someone else has kept meanwhile is news, too.
             _tell(receipt, worker, progress)
@@ -172,6 +173,6 @@ def _heard(
             log.close(computed, seconds)
     if failed:
         progress.failed_before(failed)
-        progress.note(f"{failed:,} point(s) failed before, and are left as they are; "
+        progress.note(f"{len(failed):,} point(s) failed before, and are left as they are; "
                       "`simdyn status` tells why, --retry-failed computes them again")  # fmt: skip
     return count

@@ -102,9 +102,9 @@ class DaskBlocks:
         Raises
         ------
         InputError
-            Where the scheduler is gone for good; what is done is done.
+            When the scheduler is gone for good; what is done is kept.
         LeftUndone
-            Where blocks could not be done, after all others.
+            When blocks could not be done; all others are.
         """
         width, due = 0, 0.0
         try:
@@ -265,7 +265,7 @@ class DaskBlocks:
 
 
 def _lifetime(client: "Client") -> float | None:
-    """Seconds for which the workers of a cluster of jobs live; None where they have no end."""
+    """Seconds for which the workers of a cluster of jobs live; None when they have no end."""
     script = getattr(getattr(client, "cluster", None), "job_script", None)
     found = re.search(r" --lifetime (\S+)", script()) if script else None
     if found is None:

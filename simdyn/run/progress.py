@@ -1,5 +1,6 @@
 """What hears of a run as it goes."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 
@@ -21,8 +22,8 @@ class Progress(Protocol):
     def failed(self, place: str, cause: str) -> None:
         """A point failed; the study goes on."""
 
-    def failed_before(self, points: int) -> None:
-        """So many points failed in earlier runs, and are left as they are."""
+    def failed_before(self, places: Collection[str]) -> None:
+        """Points failed in earlier runs, and are left as they are."""
 
     def note(self, text: str) -> None:
         """Something else that a user should know: what was repaired, who is at work."""
@@ -46,7 +47,7 @@ class Silent:
     def failed(self, place: str, cause: str) -> None:
         """Say nothing."""
 
-    def failed_before(self, points: int) -> None:
+    def failed_before(self, places: Collection[str]) -> None:
         """Say nothing."""
 
     def note(self, text: str) -> None:
