@@ -16,7 +16,7 @@ from chaos import command, free_port, write_study
 
 from simdyn import open_results
 from simdyn.inputs import InputError
-from simdyn.kernels.compiled import cache_folder
+from simdyn.kernels.cache import cache_folder
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_study
 from simdyn.run.block import CRASHED
