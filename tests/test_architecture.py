@@ -16,9 +16,10 @@ PACKAGE = ROOT / "simdyn"
 
 # From the ground up: each may import only those before it, and itself.
 ROOMS = (
-    "version", "inputs", "params", "kernels", "schema", "threads", "bridge", "explicit",
-    "training", "images", "simulation", "formula", "columns", "grid", "axes", "section", "scope",
-    "space", "blocks", "study", "store", "run", "theory", "analysis", "claims", "plot", "cli",
+    "version", "inputs", "interrupts", "params", "kernels", "schema", "threads", "bridge",
+    "explicit", "training", "images", "simulation", "formula", "columns", "grid", "axes", "section",
+    "scope", "space", "blocks", "study", "store", "run", "theory", "analysis", "claims", "plot",
+    "cli",
 )  # fmt: skip
 
 

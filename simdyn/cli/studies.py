@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simdyn import interrupts
 from simdyn.cli.options import (
     Account,
     Cores,
@@ -80,10 +80,6 @@ def check_folders(folders: list[Path]) -> None:
             raise InputError(f"{folder}: cannot be written: {there} is no folder one may write to")
 
 
-def _raise_interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 @contextlib.contextmanager
 def _cluster(
     dask: str | None, slurm: bool, pbs: bool, threads: int | None, number: int, jobs: dict[str, Any]
@@ -105,7 +101,8 @@ def _cluster(
         opened = open_client(dask)
     else:
         opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
-    with opened as client:
+    with interrupts.held(), opened as client:  # jobs end with the run
+        interrupts.check()
         yield client
 
 
@@ -138,7 +135,6 @@ def run(
         _check_folders(study, out)
         from simdyn.run import run_study
 
-        signal.signal(signal.SIGTERM, _raise_interrupt)
         path, display = store_path(study, out), Display(study.name)
         asked = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,
                  "account": account}  # fmt: skip
@@ -201,7 +197,6 @@ def worker(
         part = _shard(shard)
         study = load(study_file, smoke)
         _check_folders(study, out)
-        signal.signal(signal.SIGTERM, _raise_interrupt)
         path, display = store_path(study, out), Display(f"{study.name}, shard {shard}")
         try:
             run_study(

@@ -16,6 +16,7 @@ from numba.core import typing
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
+from simdyn.kernels.apart import apart
 from simdyn.kernels.cache import KernelCache, can_keep
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
@@ -28,6 +29,7 @@ def _compile(function: Callable[..., Any], counts: bool = True, **options: Any) 
     )
     if not numba.config.DISABLE_JIT:
         made._cache = KernelCache(function)
+        made.compile = functools.partial(apart, made.compile)
     return made
 
 
@@ -85,7 +87,7 @@ class Pointed:
                 self.function, (self.signature.args, types.void), locals={}, options=self.options
             )
             made._cache = KernelCache(self.function)
-            made.compile()
+            apart(made.compile)
             self.compiled = made
         return self.compiled
 
@@ -93,6 +95,14 @@ class Pointed:
 def borrowing_pointed(function: Callable[..., Any]) -> Pointed:
     """A `Pointed` that makes no array, see `borrowing`."""
     return Pointed(function, _nrt=False)
+
+
+# Whatever ends the parent closes this process's input. Ctrl-C is the parent's to act on.
+_ENDS_WITH_ITS_PARENT = """
+import os, signal, threading
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+"""
 
 
 @contextlib.contextmanager
@@ -109,8 +119,8 @@ def compiled_beside(*kernels: Pointed) -> Iterator[None]:
     orders = "; ".join(f"import {module} as home; home.{name}()" for module, name in places)
     try:
         other = subprocess.Popen(
-            [sys.executable, "-c", orders],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", _ENDS_WITH_ITS_PARENT + orders],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
     except OSError:
@@ -121,7 +131,7 @@ def compiled_beside(*kernels: Pointed) -> Iterator[None]:
         other.wait()
     finally:
         other.kill()
-        other.wait()
+        other.communicate()
 
 
 def kind_of(annotation: Any) -> types.Type:

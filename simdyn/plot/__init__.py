@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib.figure
 import xarray as xr
 
+from simdyn import interrupts
 from simdyn.params import Picture
 from simdyn.plot.artists import style
 from simdyn.plot.curves import curves
@@ -83,9 +84,10 @@ def _write(
         figure.savefig(content, format=form, **options)  # type: ignore[arg-type]
     target = stem.with_name(f"{stem.name}.{form}")
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(content.getvalue())
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with interrupts.held():
+        try:
+            unfinished.write_bytes(content.getvalue())
+            os.replace(unfinished, target)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return target

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simdyn import interrupts
 from simdyn.inputs import InputError, shown
 from simdyn.run.block import Receipt, Worker, prepare_kernels
 from simdyn.run.progress import Progress
@@ -153,6 +154,7 @@ class DaskBlocks:
         return max(2, WINDOW * threads)
 
     def _check_client(self) -> None:
+        interrupts.check()
         if self.client.status in ("closed", "closing"):
             raise InputError(
                 "the Dask scheduler is gone; what is done is kept: run the same command to go on"

@@ -26,8 +26,9 @@ MOST_FAILURES = 1000  # of which an entry tells place and cause
 
 def versions() -> dict[str, str]:
     """Versions and machine."""
-    import llvmlite.binding
     import numba
+
+    from simdyn.kernels.apart import cpu_name
 
     return {
         "simdyn": version.VERSION,
@@ -36,7 +37,7 @@ def versions() -> dict[str, str]:
         "numpy": np.__version__,
         "numba": numba.__version__,
         "zarr": zarr.__version__,
-        "cpu": llvmlite.binding.get_host_cpu_name(),
+        "cpu": cpu_name(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
     }
