@@ -96,7 +96,8 @@ class KernelCache(_Cache):  # type: ignore[misc]
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self.function, self.enabled = function, FOLDER is not None
+        self.function, self.source = function, inspect.getfile(function)
+        self.enabled = FOLDER is not None and os.path.isfile(self.source)
 
     @property
     def cache_path(self) -> str:
@@ -123,7 +124,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
 
     def _key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
         """All that the code depends on; that of other files of this package names the folder."""
-        source = Path(inspect.getfile(self.function)).read_bytes()
+        source = Path(self.source).read_bytes()
         line = self.function.__code__.co_firstlineno
         return signature, codegen.magic_tuple(), _VERSIONS, hashlib.sha256(source).digest(), line
 
@@ -136,12 +137,10 @@ class KernelCache(_Cache):  # type: ignore[misc]
         target_context.refresh()
         if not self.enabled:
             return None
+        path = FOLDER
         try:
             key = self._key(sig, target_context.codegen())
             path = self._path(key)
-        except Exception:  # a function without a file
-            return None
-        try:
             return self._load(path, key, target_context)
         except (FileNotFoundError, NotADirectoryError):
             return None
