@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 import xarray as xr
 from chaos import STUDY, command, same
@@ -20,6 +21,7 @@ from simdyn import interrupts, open_results
 from simdyn.store import Store
 from simdyn.store.files import PARTIAL
 from simdyn.study import load_study
+from simdyn.threads import available_threads
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="asks Linux which signals a process hears"
@@ -309,6 +311,33 @@ def test_cli_run__interrupted_leaves_nothing_half_written(bench: Bench) -> None:
     assert there.any()
     assert all(store.is_done(store.blocks[k]) for k in there.nonzero()[0].tolist())
     bench.check_whole("long")
+
+
+@pytest.mark.skipif(available_threads() < 2, reason="compiles in one process on one core")
+@pytest.mark.parametrize("sent", interrupts.SIGNALS)
+def test_cli_run__interrupted_while_it_compiles_leaves_no_process(
+    tmp_path: Path, sent: signal.Signals
+) -> None:
+    (tmp_path / "short.toml").write_text(STUDY.replace("EPOCHS", "20"))
+    cache = str(tmp_path / "cache")
+    process = command("run", "short.toml", cwd=tmp_path, NUMBA_CACHE_DIR=cache)
+    try:
+        family = psutil.Process(process.pid)
+        while not (helpers := family.children(recursive=True)):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == interrupts.MESSAGE
+    assert "Traceback" not in errors
+    _, alive = psutil.wait_procs(helpers, timeout=30)
+    for helper in alive:
+        helper.kill()
+    assert not alive
 
 
 @pytest.mark.campaign
