@@ -12,7 +12,8 @@ from simdyn import version
 from simdyn.inputs import InputError
 from simdyn.kernels import NUMERICS_VERSION, network, rates
 from simdyn.kernels import problem as codes
-from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside, kernels_kept
+from simdyn.kernels.cache import kernels_kept
+from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside
 from simdyn.kernels.observe import Traces
 from simdyn.kernels.point import run_point
 from simdyn.kernels.probes import no_probe, probe

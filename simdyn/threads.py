@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from simdyn import interrupts
 from simdyn.inputs import InputError
 
+LISTEN = 0.1  # seconds between two looks for an interrupt that is held
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -50,8 +52,9 @@ def side_by_side(
                 running[pool.submit(work, item, flag)] = item
             if not running:
                 return
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
+            for done in wait(running, LISTEN, return_when=FIRST_COMPLETED).done:
                 yield running.pop(done), done.result()
+            interrupts.check()
     finally:
         flag[0] = 1
         pool.shutdown(wait=True, cancel_futures=True)

@@ -16,10 +16,10 @@ PACKAGE = ROOT / "simdyn"
 
 # From the ground up: each may import only those before it, and itself.
 ROOMS = (
-    "version", "inputs", "decimals", "formula", "params", "kernels", "schema", "threads", "bridge",
-    "explicit", "training", "images", "simulation", "columns", "grid", "axes", "section", "scope",
-    "space", "blocks", "study", "store", "run", "theory", "regime", "analysis", "claims",
-    "plot", "cli",
+    "version", "inputs", "interrupts", "decimals", "formula", "params", "kernels", "schema",
+    "threads", "bridge", "explicit", "training", "images", "simulation", "columns", "grid", "axes",
+    "section", "scope", "space", "blocks", "study", "store", "run", "theory", "regime", "analysis",
+    "claims", "plot", "cli",
 )  # fmt: skip
 
 

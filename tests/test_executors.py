@@ -24,7 +24,7 @@ from chaos import command, files, free_port, write_study
 from simdyn import open_results
 from simdyn.blocks import seconds
 from simdyn.inputs import InputError, LeftUndone
-from simdyn.kernels.compiled import cache_folder
+from simdyn.kernels.cache import cache_folder
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_study
 from simdyn.run.alone import MANY, Death, Found, find_deaths

@@ -5,7 +5,6 @@ change on purpose and NUMERICS_VERSION has gone up.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -114,87 +113,6 @@ def test_kernels__give_back_every_array() -> None:
     assert after.alloc > before.alloc
     assert after.alloc - before.alloc == after.free - before.free
     assert after.mi_alloc - before.mi_alloc == after.mi_free - before.mi_free
-
-
-# The compiled cache
-
-
-PROBE = """
-from simdyn.kernels.compiled import kernel
-from simdyn.kernels.network import loss
-
-
-@kernel
-def probe(margin):
-    return loss(0, margin)
-"""
-
-
-def run(code: str, root: Path, cache: Path) -> str:
-    """What a fresh interpreter prints, with the package of `root`."""
-    changes = {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(cache)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | changes, capture_output=True, text=True,
-        timeout=300, cwd=cache.parent,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def edit_loss(root: Path) -> None:
-    source = root / "simdyn" / "kernels" / "network.py"
-    text = source.read_text(encoding="utf-8")
-    old = "return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))"
-    assert text.count(old) == 1
-    source.write_text(text.replace(old, "return 0.125"), encoding="utf-8")
-
-
-def copied(tmp_path: Path) -> tuple[Path, Path]:
-    root = tmp_path / "copy"
-    skip = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PACKAGE, root / "simdyn", ignore=skip)
-    return root, tmp_path / "cache"
-
-
-def test_kernel__cache_notices_an_edited_callee(tmp_path: Path) -> None:
-    """The caller's file stays as it is; the function it calls, in another file, changes."""
-    root, cache = copied(tmp_path)
-    (root / "simdyn" / "kernels" / "probe.py").write_text(PROBE, encoding="utf-8")
-    ask = (
-        "from simdyn.kernels.probe import probe;"
-        "print(round(probe(0.0), 3), len(probe.stats.cache_hits))"
-    )
-    assert run(ask, root, cache) == "0.693 0"
-    assert run(ask, root, cache) == "0.693 1"
-    edit_loss(root)
-    assert run(ask, root, cache) == "0.125 0"
-    assert run(ask, root, cache) == "0.125 1"
-
-
-@pytest.mark.campaign
-def test_simulate__cache_notices_an_edited_callee(tmp_path: Path) -> None:
-    """The same through a whole simulation, compiled twice."""
-    root, cache = copied(tmp_path)
-    ask = (
-        "import simdyn as s; d = s.SignalNoiseData(n_samples=4, dimension=50, signal_norm=1.0);"
-        "n = s.TwoLayerCNN(n_filters=2, init_std=0.1); p = s.SGD(learning_rate=0.1, epochs=5);"
-        "print(s.simulate(d, n, p).train_loss.values[0, -1].hex())"
-    )
-    first = run(ask, root, cache)
-    assert run(ask, root, cache) == first
-    edit_loss(root)
-    assert run(ask, root, cache) != first
-
-
-def test_kernel__runs_where_no_cache_can_be_written(tmp_path: Path) -> None:
-    """A cache folder that cannot be made is done without."""
-    blocker = tmp_path / "file"
-    blocker.write_text("")
-    ask = (
-        "import numpy as np; from simdyn.kernels.linear import inner_products;"
-        "print(inner_products(np.ones((1, 3)), np.ones((1, 3)))[0, 0])"
-    )
-    assert run(ask, PACKAGE.parent, blocker) == "3.0"
 
 
 # Stopping

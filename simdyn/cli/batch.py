@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from simdyn.cli.options import INTERRUPTED
+from simdyn.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from simdyn.run.clusters import Jobs

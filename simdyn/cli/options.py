@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from simdyn import interrupts
+
 FAILED = 1
 BAD_INPUT = 2
 LEFT = 3  # points failed, or were left undone
-INTERRUPTED = 130
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, NAME.toml.")]
 Out = Annotated[
@@ -74,5 +75,5 @@ def guard() -> Iterator[None]:
         typer.echo(f"simdyn: {said}", err=True)
         raise typer.Exit(BAD_INPUT) from None
     except KeyboardInterrupt:
-        typer.echo("simdyn: interrupted; run the same command to go on", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        typer.echo(interrupts.MESSAGE, err=True)
+        raise typer.Exit(interrupts.INTERRUPTED) from None

@@ -32,7 +32,7 @@ class Display:
 
     def start(self, runs: int, done: int) -> None:
         """So many runs in all, so many of them already there."""
-        from simdyn.kernels.compiled import kernels_kept
+        from simdyn.kernels.cache import kernels_kept
 
         self.runs, self.done = runs, done
         kept = f", {done:,} already done" if done else ""

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simdyn import interrupts
 from simdyn.cli.batch import blocks_done, check_fits
 from simdyn.cli.options import (
     LEFT,
@@ -82,10 +82,6 @@ def check_folders(folders: list[Path]) -> None:
             raise InputError(f"{folder}: cannot be written: {there} is no folder one may write to")
 
 
-def _raise_interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 @contextlib.contextmanager
 def _cluster(
     study: "Study", path: Path, asked: dict[str, Any], number: int, jobs: dict[str, Any]
@@ -106,7 +102,8 @@ def _cluster(
     else:
         check_fits(study, path, Jobs(**jobs))
         opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
-    with opened as client:
+    with interrupts.held(), opened as client:  # jobs end with the run
+        interrupts.check()
         yield client
 
 
@@ -142,7 +139,6 @@ def run(
         from simdyn.regime import outside
         from simdyn.run import run_study
 
-        signal.signal(signal.SIGTERM, _raise_interrupt)
         path, display = store_path(study, out), Display(study.name)
         asked = {"--dask": dask, "--slurm": slurm, "--pbs": pbs, "--threads": threads}
         sizes = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,
@@ -228,7 +224,6 @@ def worker(
             typer.echo(int((~there[part[0] - 1 :: part[1]]).sum()))
             return
         _check_folders(study, out)
-        signal.signal(signal.SIGTERM, _raise_interrupt)
         display = Display(f"{study.name}, shard {shard}")
         try:
             run_study(

@@ -1,19 +1,11 @@
-"""The decorator of every kernel: compiled, GIL-free, cached under a hash of all kernel sources.
-
-Numba's own cache looks only at the file of the function itself and so misses a change in a
-callee that lives in another file. Here the folder of the cache carries a hash of every source
-in this package, so any edit starts from an empty folder.
-"""
+"""The decorator of every kernel: compiled, GIL-free, kept on disk."""
 
 import contextlib
 import functools
-import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numba
@@ -21,64 +13,24 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import typing
+from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
+from simdyn.kernels.apart import apart
+from simdyn.kernels.cache import KernelCache, can_keep
 
-def source_hash() -> str:
-    """SHA-256 (first 16 digits) over the names and contents of all kernel sources."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path | None:
-    """Where compiled code is kept: ``NUMBA_CACHE_DIR`` or the user's cache; None if unwritable."""
-    if numba.config.CACHE_DIR:
-        root = Path(numba.config.CACHE_DIR)
-    elif sys.platform == "win32":
-        root = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "simdyn" / f"kernels-{source_hash()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError:
-        return None
-    return folder
-
-
-_FOLDER = cache_folder()
-
-
-def kernels_kept() -> bool:
-    """Is there compiled code of these sources on disk?"""
-    return _FOLDER is not None and any(_FOLDER.rglob("*.nbc"))
-
-
-@contextlib.contextmanager
-def _kept_in_folder() -> Iterator[None]:
-    """Numba reads where its cache lies as a function is decorated."""
-    before = numba.config.CACHE_DIR
-    try:
-        numba.config.CACHE_DIR = str(_FOLDER or before)
-        yield
-    finally:
-        numba.config.CACHE_DIR = before
-
-
-_OPTIONS: dict[str, Any] = {
-    "error_model": "numpy", "fastmath": {"contract"}, "cache": _FOLDER is not None,
-}  # fmt: skip
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def _compile(function: Callable[..., Any], counts: bool = True, **options: Any) -> Any:
     """`counts`: references to arrays; where not said, the caller's choice would be taken over."""
-    with _kept_in_folder():
-        return numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=counts, **_OPTIONS, **options)(
-            function
-        )
+    made = numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=counts, **_OPTIONS, **options)(
+        function
+    )
+    if not numba.config.DISABLE_JIT:
+        made._cache = KernelCache(function)
+        made.compile = functools.partial(apart, made.compile)
+    return made
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -113,7 +65,8 @@ class Pointed:
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
-        self.function, self.options, self.compiled = function, {**_OPTIONS, **options}, None
+        self.function, self.options = function, {**_OPTIONS, **options}
+        self.compiled: Any = None
 
     @functools.cached_property
     def signature(self) -> Any:
@@ -130,14 +83,26 @@ class Pointed:
     def __call__(self) -> Any:
         """The compiled function, compiled or loaded when first asked for."""
         if self.compiled is None:
-            with _kept_in_folder():
-                self.compiled = numba.cfunc(self.signature, **self.options)(self.function)
+            made: Any = CFunc(
+                self.function, (self.signature.args, types.void), locals={}, options=self.options
+            )
+            made._cache = KernelCache(self.function)
+            apart(made.compile)
+            self.compiled = made
         return self.compiled
 
 
 def borrowing_pointed(function: Callable[..., Any]) -> Pointed:
     """A `Pointed` that makes no array, see `borrowing`."""
     return Pointed(function, _nrt=False)
+
+
+# Whatever ends the parent closes this process's input. Ctrl-C is the parent's to act on.
+_ENDS_WITH_ITS_PARENT = """
+import os, signal, threading
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+"""
 
 
 @contextlib.contextmanager
@@ -147,15 +112,15 @@ def compiled_beside(*kernels: Pointed) -> Iterator[None]:
     Meant for an empty cache. Whatever becomes of that process, calling a kernel compiles what it
     has not left in the cache.
     """
-    if _FOLDER is None:
+    if not can_keep():
         yield
         return
     places = ((kernel.function.__module__, kernel.function.__name__) for kernel in kernels)
     orders = "; ".join(f"import {module} as home; home.{name}()" for module, name in places)
     try:
         other = subprocess.Popen(
-            [sys.executable, "-c", orders],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", _ENDS_WITH_ITS_PARENT + orders],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
     except OSError:
@@ -166,7 +131,7 @@ def compiled_beside(*kernels: Pointed) -> Iterator[None]:
         other.wait()
     finally:
         other.kill()
-        other.wait()
+        other.communicate()
 
 
 def kind_of(annotation: Any) -> types.Type:

@@ -12,6 +12,7 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from simdyn import interrupts
 from simdyn.params import Picture
 from simdyn.plot import environment  # noqa: F401  (before all that import matplotlib)
 from simdyn.plot.artists import style
@@ -81,9 +82,10 @@ def _write(figure: "Figure", stem: pathlib.Path, form: str, **options: object) -
         figure.savefig(content, format=form, **options)  # type: ignore[arg-type]
     target = stem.with_name(f"{stem.name}.{form}")
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(content.getvalue())
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with interrupts.held():
+        try:
+            unfinished.write_bytes(content.getvalue())
+            os.replace(unfinished, target)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return target

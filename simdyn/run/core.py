@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from simdyn import interrupts
 from simdyn.inputs import InputError
 from simdyn.run.block import Memory, Receipt, Worker, prepare_kernels
 from simdyn.run.progress import Progress, Silent
@@ -61,10 +62,12 @@ def run_study(
         if client is not None or shard is not None:
             raise InputError("out = None: allowed on a cluster or for a shard is a path")
         return _in_memory(study, threads, progress)
-    store, notes = ready(Path(out), study, listed=shard is None)
-    for note in notes:
-        progress.note(note)
-    _on_disk(store, threads, client, shard, retry_failed, progress)
+    with interrupts.held():
+        store, notes = ready(Path(out), study, listed=shard is None)
+        for note in notes:
+            progress.note(note)
+        interrupts.check()
+        _on_disk(store, threads, client, shard, retry_failed, progress)
     return open_results(store.path)
 
 
@@ -123,7 +126,8 @@ def _on_disk(
     order = itertools.chain(missing, left)  # what has a receipt is held against it last
     if client is None:
         if missing:
-            progress.ready(prepare_kernels(study))
+            with interrupts.at_once():
+                progress.ready(prepare_kernels(study))
         receipts = _on_threads(worker, order, threads)
     else:
         from simdyn.run.dask import DaskBlocks, describe

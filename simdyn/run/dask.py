@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simdyn import interrupts
 from simdyn.inputs import InputError, LeftUndone, shown
 from simdyn.run.alone import Found, find_deaths
 from simdyn.run.block import Receipt, Worker, place_of, prepare_kernels
@@ -172,6 +173,7 @@ class DaskBlocks:
         return max(2, WINDOW * threads)
 
     def _check_client(self) -> None:
+        interrupts.check()
         if self.client.status in ("closed", "closing"):
             raise InputError(
                 "the Dask scheduler is gone; what is done is kept: run the same command to go on"

@@ -26,10 +26,12 @@ MOST_FAILURES = 1000  # of which an entry tells place and cause
 
 def machine() -> dict[str, str]:
     """What may decide the last bits of a value: the type of CPU compiled for, and versions."""
-    import llvmlite.binding
+    import llvmlite
     import numba
 
-    cpu = numba.config.CPU_NAME or llvmlite.binding.get_host_cpu_name()
+    from simdyn.kernels.apart import cpu_name
+
+    cpu = numba.config.CPU_NAME or cpu_name()
     features = numba.config.CPU_FEATURES
     return {
         "cpu": f"{cpu} with {features}" if features else str(cpu),

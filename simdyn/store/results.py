@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from simdyn import interrupts
 from simdyn.inputs import InputError
 from simdyn.params import MODELS, TwoLayerCNN
 from simdyn.schema import INNER, OUTER, VARIABLES
@@ -38,14 +39,15 @@ def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-    try:
-        with_plain_texts(ds).to_zarr(fresh, mode="w", consolidated=False, zarr_format=3)
-        if path.exists():
-            path.replace(old)
-        fresh.replace(path)
-    finally:
-        for left in (fresh, old):
-            shutil.rmtree(left, ignore_errors=True)
+    with interrupts.held():
+        try:
+            with_plain_texts(ds).to_zarr(fresh, mode="w", consolidated=False, zarr_format=3)
+            if path.exists():
+                path.replace(old)
+            fresh.replace(path)
+        finally:
+            for left in (fresh, old):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def check_replaceable(path: Path, field: str = "") -> None:

@@ -1,0 +1,36 @@
+"""The commands together, and what the help says of them."""
+
+import typer
+
+from simdyn.cli.claims import check
+from simdyn.cli.plan import plan
+from simdyn.cli.setting import simulate
+from simdyn.cli.stores import export, replay, status, verify
+from simdyn.cli.studies import plot, run, worker
+from simdyn.cli.usage import OneLine
+
+app = typer.Typer(
+    cls=OneLine,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""How a two-layer convolutional ReLU network, trained by SGD or SAM, comes to learn the
+signal or to memorise the noise: simulated exactly, at a cost that does not depend on the dimension.
+
+[bold]Start here[/bold]
+
+  simdyn run studies/phase_diagram.toml    simulate every point, keep the results, draw the figure
+
+  simdyn check --quick                     the paper's predictions measured, with verdicts
+
+  simdyn simulate --dimension 5000 --signal-norm 3 --radius 0.03    one setting from flags
+
+Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
+3: done except for points that failed or were left undone; 130: interrupted
+(run the same command to go on).""",
+)
+
+for command in (run, plan, status, verify, plot, replay, export, worker, check, simulate):
+    app.command()(command)
