@@ -12,9 +12,15 @@ estimators of the mean over both ŷ:
 - line: along each line ω + tα the set φ < 0 is a few intervals of t, whose Gaussian mass is exact
   (tail-side error functions). α points at the nearest failure; where several failures compete,
   space is cut into the cells of points nearest in angle to each α_k, and each line counts only its
-  own cell, which along the line is the half-line t ≥ t_k(ω). Unbiased for any directions.
+  own cell, which along the line is the half-line t ≥ t_k(ω). Unbiased for any directions. Under a
+  shift each value has a second pair of lines, drawn where lines fail (see `tilt`) and weighted.
 - counted: fresh points.
 - radial: along each ray the failing set is a half-line, of mass Q(r/2, (s/|g|)²/2).
+
+What is exact is the mass of a line. The mean over lines is an estimate, and its standard error is
+of the lines that were drawn: what none of them met is not in it. `unseen_error` adds what n lines
+leave open. Where the effective sample size is a few, or where failures are overlooked that one
+line in hundreds meets, the error may still be short.
 """
 
 import math

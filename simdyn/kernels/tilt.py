@@ -5,11 +5,11 @@ with a mass of about
 
     Q(r) exp(−κ Σ_g [σ(z_g + x_g) − σ(z_g) − θ_g x_g]),   x_g = a_g·ω,
 
-over the right filters g: z_g are their values at the nearest failure, θ_g the weights β_g there, and
-κ = hazard(r)/‖v‖ tells how fast the mass falls. Under N(0, I) few lines meet the narrow corner that
-this may be. The factors are log-concave, so expectation propagation (Minka, 2001) finds a Gaussian
-N(mean, root rootᵀ) near their product with N(0, I). It is for drawing only: whatever it is like,
-the weights keep the estimate unbiased.
+over the right filters g: z_g are their values at the nearest failure, θ_g the weights β_g there,
+and κ = hazard(r)/‖v‖ tells how fast the mass falls. Under N(0, I) few lines meet the narrow corner
+that this may be. The factors are log-concave, so expectation propagation (Minka, 2001) finds a
+Gaussian N(mean, root rootᵀ) near their product with N(0, I). It is for drawing only: whatever it
+is, the weights keep the estimate unbiased.
 """
 
 import math
