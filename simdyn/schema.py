@@ -70,11 +70,13 @@ VARIABLES: dict[str, Variable] = {
     ),
     "test_error_se": Variable(
         "", "", "standard error of the test error",
-        "From the spread of the random draws behind the estimate; binomial on explicit test data.",
+        "From the spread of the random draws behind the estimate, for lines with one draw more as "
+        "far off as the farthest; binomial on explicit test data.",
     ),
     "test_error_ess": Variable(
         "", "(Σ X)²/Σ X²", "effective draws of the test error",
-        "Effective sample size of the estimate; one antithetic pair of lines counts as one draw.",
+        "Effective sample size of the estimate; one antithetic pair of lines counts as one draw. "
+        "Below about 10 the standard error may be short: raise Record.test_draws.",
     ),
     "test_error_low": Variable(
         "", "", "lower end of the test error's interval",

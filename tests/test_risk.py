@@ -15,7 +15,8 @@ from scipy import special, stats
 
 import simdyn
 from simdyn.bridge import kernel_setting
-from simdyn.kernels import risk
+from simdyn.kernels import risk, tilt
+from simdyn.kernels.failures import nearest_failures
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
@@ -47,6 +48,35 @@ def _values(factor, slopes, up, down, draws, seed, replicate, method):
 @compiled
 def _summarise(values):
     return risk.summarise(values)
+
+
+@compiled
+def _unseen_error(values):
+    mean, error, _ = risk.summarise(values)
+    return error, risk.unseen_error(values, mean, error)
+
+
+@compiled
+def _tilted_moments(mean, variance, kappa, value, weight):
+    return tilt.tilted_moments(mean, variance, kappa, value, weight)
+
+
+@compiled
+def _tail_functions(x):
+    return tilt.mills(x), tilt.log_cdf(x)
+
+
+@compiled
+def _nearest_failures(pull, factor, shift):
+    return nearest_failures(1.0, pull, factor, shift)
+
+
+@compiled
+def _through_shifted(pointer, factor, slopes, up, down, draws, seed):
+    stream, stop = Stream(np.uint64(seed), np.uint64(0)), np.zeros(1, np.int64)
+    values = np.zeros(draws)
+    pointer(0, 0.0, factor, slopes, 0.0, 0.0, up, down, stream, stop, values)
+    return values
 
 
 @compiled
@@ -552,6 +582,103 @@ def test_line_values__effective_sample_size_and_error_tell_the_same() -> None:
     assert found.relative**2 == pytest.approx((1 / found.effective - 1 / n) * n / (n - 1), rel=1e-9)
 
 
+@pytest.mark.parametrize("n", [2, 5, 64])
+def test_unseen_error__one_more_line_as_far_as_the_farthest(n: int) -> None:
+    """A tenth of the mean at least, so that equal lines do not claim certainty."""
+    error, wider = _unseen_error(np.full(n, 0.3))
+    assert error < 1e-15
+    assert wider == pytest.approx(risk.LEAST * 0.3 / np.sqrt(n * (n - 1)), rel=1e-12)
+    plain = np.eye(1, n)[0] + 1.0
+    deviations = np.append(plain - plain.mean(), np.abs(plain - plain.mean()).max())
+    error, wider = _unseen_error(plain)
+    assert wider**2 == pytest.approx((deviations**2).sum() / (n * (n - 1)), rel=1e-12)
+    assert _unseen_error(np.zeros(n)) == (0.0, 0.0)
+    tiny = _unseen_error(plain * 2.0**-1000)
+    assert tiny == pytest.approx((error * 2.0**-1000, wider * 2.0**-1000), rel=1e-12)
+
+
+# Under a shift
+
+
+def test_tail_functions__against_scipy() -> None:
+    for x in (-40.0, -5.1, -4.9, -1.0, 0.0, 3.0, 9.0):
+        mills, log_cdf = _tail_functions(x)
+        assert log_cdf == pytest.approx(stats.norm.logcdf(x), rel=1e-10, abs=1e-300)
+        assert mills == pytest.approx(np.exp(stats.norm.logpdf(x) - stats.norm.logcdf(x)), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tilted_moments__against_a_grid(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mean, value = rng.normal(size=2) * 2.0
+    variance, kappa, weight = rng.uniform(0.1, 3.0), rng.uniform(0.1, 8.0), rng.random()
+    x = np.linspace(mean - 60.0, mean + 60.0, 2_400_001)
+    log_density = -0.5 * (x - mean) ** 2 / variance
+    log_density -= kappa * (np.maximum(value + x, 0.0) - weight * x)
+    density = np.exp(log_density - log_density.max())
+    density /= density.sum()
+    expected = (density * x).sum()
+    spread = (density * (x - expected) ** 2).sum()
+    found = _tilted_moments(mean, variance, kappa, value, weight)
+    assert found == pytest.approx((expected, spread), rel=1e-5, abs=1e-6)
+
+
+def shifted_network(seed: int, filters: int, size: int, strength: float) -> tuple:
+    """Pull, factor and shift with φ(0) > 0."""
+    rng = np.random.default_rng(seed)
+    while True:
+        factor = lower_factor(rng.standard_normal((filters, size)))
+        pull = np.repeat([1.0, -1.0], filters // 2) * rng.uniform(0.5, 1.5, filters)
+        shift = strength * (rng.standard_normal(filters) + np.sign(pull))
+        if pull @ np.maximum(shift, 0.0) > 0.0:
+            return pull, factor, shift
+
+
+@pytest.mark.parametrize("strength", [1.0, 4.0])
+@pytest.mark.parametrize("seed", range(15))
+def test_nearest_failures__under_a_shift_by_a_fine_grid(seed: int, strength: float) -> None:
+    """On the plane: the first is the nearest point of φ ≤ 0; every one is such a point."""
+    pull, factor, shift = shifted_network(seed, 2 * (1 + seed % 4), 2, strength)
+    found = _nearest_failures(pull, factor, shift)
+    angle = np.linspace(0.0, 2.0 * np.pi, 2_000, endpoint=False)
+    u, nearest = np.array([np.cos(angle), np.sin(angle)]), np.inf
+    reach = np.arange(0.0, 20.0, 0.01)
+    for r in reach:
+        phi = pull @ np.maximum(shift[:, None] + r * factor @ u, 0.0)
+        if (phi <= 0.0).any():
+            nearest = r
+            break
+    if nearest == np.inf:
+        assert found.distances[0] == 0.0 or found.distances[0] > 15.0
+        return
+    assert abs(found.distances[0] - nearest) < 0.02 + 0.002 * nearest
+    for distance, direction in zip(found.distances, found.directions, strict=True):
+        at = pull @ np.maximum(shift + 1.001 * distance * factor @ direction, 0.0)
+        assert at < 0.01 * (pull @ np.maximum(shift, 0.0))
+        assert np.linalg.norm(direction) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_line_values__under_a_shift_by_quadrature(seed: int) -> None:
+    """On the plane, by lines of a fine grid across; errors down to 1e-20."""
+    pull, factor, shift = shifted_network(40 + seed, 6, 2, [1.0, 2.0, 4.0][seed % 3])
+    never = np.where(pull > 0.0, 0.0, 1.0)  # for the other label: −g > 0, of shifts far away
+    values = _through_shifted(
+        risk.line_estimate(), factor, pull, shift, 1e6 * never, 4_000, seed
+    )  # fmt: skip
+    step = 0.002
+    across = np.arange(-14.0, 14.0, step)
+    truth = sum(
+        step * stats.norm.pdf(x) * _failing_mass(0.0, pull, shift + x * factor[:, 1],
+                                                 factor[:, 0].copy(), -np.inf)
+        for x in across
+    )  # fmt: skip
+    mean, error, _ = _summarise(values)
+    assert truth > 0.0
+    assert abs(2.0 * mean - truth) < 4.5 * 2.0 * error + 1e-4 * truth
+    assert error < 0.1 * mean
+
+
 # Through the front door
 
 
@@ -602,3 +729,90 @@ def test_train__standard_error_where_most_labels_are_flipped() -> None:
     )
     ds = simdyn.train(problem, simdyn.SGD(learning_rate=0.1, epochs=3))
     assert (ds.test_error_se.values >= 0.0).all()
+
+
+def tested(scale: float, of_patches: float) -> simdyn.Problem:
+    """One network and its data, with weights and patches times these."""
+    rng = np.random.default_rng(0)
+    x, labels, _, signal, _ = naive.draw_data(rng, 6, 20, 2.0, 1.0, 2, 0.0)
+    weights = 0.5 * rng.standard_normal((2, 3, 20))
+    weights[0] += 0.2 * signal
+    weights[1] -= 0.2 * signal
+    return simdyn.Problem.from_patches(
+        x * of_patches, labels, weights * scale, signal=signal * of_patches,
+        noise_std=of_patches,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scale", "of_patches"),
+    [(2.0**540, 1.0), (2.0**1000, 1.0), (2.0**-540, 1.0), (2.0**-990, 1.0), (2.0**490, 2.0**490),
+     (2.0**-490, 2.0**-490), (2.0**700, 2.0**-400), (2.0**-700, 2.0**400)],
+)  # fmt: skip
+def test_test_error__does_not_depend_on_the_scale(scale: float, of_patches: float) -> None:
+    """Down to weights × noise of 1e-300 and up to 1e300: only the sign of an output matters."""
+    record = simdyn.Record(variables=("test_error", "test_error_se"))
+    plan = simdyn.SGD(learning_rate=1e-3, epochs=0)
+    plain = simdyn.train(tested(1.0, 1.0), plan, record=record)
+    scaled = simdyn.train(tested(scale, of_patches), plan, record=record)
+    assert scaled.status == 1
+    assert 0.01 < float(plain.test_error[-1]) < 0.4
+    for name in ("test_error", "test_error_se"):
+        assert float(scaled[name][-1]) == pytest.approx(float(plain[name][-1]), rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e-200])
+def test_test_error__of_clusters_does_not_depend_on_the_scale(scale: float) -> None:
+    data = {"n_samples": 5, "dimension": 20, "noise": "orthogonal", "signal_share": 0.7}
+    record = simdyn.Record(variables=("test_error", "test_error_se"))
+    plan = simdyn.SGD(learning_rate=1e-3, epochs=0)
+    found = [
+        simdyn.simulate(
+            simdyn.ClusterData(signal_norm=2.0, **data),
+            simdyn.TwoLayerCNN(n_filters=3, init_std=init), plan, seed=3, record=record,
+        )
+        for init in (1.0, scale)
+    ]  # fmt: skip
+    for name in ("test_error", "test_error_se"):
+        plain, scaled = (float(each[name].isel(replicate=0, step=-1)) for each in found)
+        assert plain > 0.0
+        assert scaled == pytest.approx(plain, rel=1e-9)
+
+
+@pytest.mark.parametrize("estimator", ["line", "counted"])
+def test_test_error__of_equal_banks_is_exactly_one_half(estimator: str) -> None:
+    """Outputs are zero, not noise of rounding; for weights in d-space and in a picture."""
+    rng = np.random.default_rng(0)
+    record = simdyn.Record(variables=("test_error", "test_error_se"), test_estimator=estimator)
+    for dimension in (7, 40):
+        x, labels, _, signal, _ = naive.draw_data(rng, 6, dimension, 2.0, 1.0, 2, 0.0)
+        bank = rng.standard_normal((1, 5, dimension))
+        weights = np.concatenate([bank, bank])
+        problem = simdyn.Problem.from_patches(x, labels, weights, signal=signal, noise_std=1.0)
+        ds = simdyn.train(problem, simdyn.SGD(learning_rate=0.1, epochs=0), record=record)
+        assert float(ds.test_error[-1]) == 0.5
+        if estimator == "line":
+            assert float(ds.test_error_se[-1]) == 0.0
+
+
+ZERO_ON = {
+    "signal": simdyn.SignalNoiseData(n_samples=4, dimension=9, signal_norm=1.0),
+    "independent": simdyn.IndependentNoiseData(
+        n_samples=4, dimension=9, signal_norm=1.0, n_patches=4
+    ),
+    "xor": simdyn.XORData(n_samples=4, dimension=9, signal_norm=1.0),
+    "views": simdyn.MultiViewData(
+        n_samples=4, dimension=9, signal_norm=1.0, weak_norm=0.5, strong_only=0.1, weak_only=0.2
+    ),
+    "cluster": simdyn.ClusterData(n_samples=4, dimension=9, signal_norm=1.0),
+}
+
+
+@pytest.mark.parametrize("law", ZERO_ON)
+def test_test_error__of_a_zero_network_is_exactly_one_half(law: str) -> None:
+    net = simdyn.TwoLayerCNN(n_filters=3, init_std=0.0)
+    record = simdyn.Record(variables=("test_error", "test_error_se"))
+    plan = simdyn.SGD(learning_rate=0.1, epochs=0)
+    ds = simdyn.simulate(ZERO_ON[law], net, plan, record=record)
+    assert (ds.test_error == 0.5).all()
+    assert (ds.test_error_se == 0.0).all()

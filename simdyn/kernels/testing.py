@@ -9,11 +9,13 @@ from simdyn.kernels import problem as codes
 from simdyn.kernels import risk
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, part
 from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padded_copy
-from simdyn.kernels.linear import lower_factor, same
-from simdyn.kernels.network import LEAKY_RELU, activate, half_error
+from simdyn.kernels.linear import fill, lower_factor, same
+from simdyn.kernels.network import LEAKY_RELU, RELU, activate, half_error
 from simdyn.kernels.problem import FreshSamples, Indices, Matrix, Problem, TestSet
 from simdyn.kernels.random import Stream
 from simdyn.kernels.simd import product
+
+ALL_ZERO = -5000  # for an exponent
 
 
 @part
@@ -58,8 +60,8 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
     for f in range(banks):
         for c in range(fresh.bare):
             weights[f, c] = 0.0
-        for c in range(weights.shape[1]):
-            weights[f, c] *= fresh.noise_std
+    power = scale_by_noise(problem, fresh, overlaps, filters, weights)
+    still = largest_exponent(weights, weights.shape[1]) == ALL_ZERO  # noise moves no output
     factor = lower_factor(weights)
     slopes = np.empty(banks)
     for f in range(banks):
@@ -70,7 +72,7 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
     paired = lines and model.activation == LEAKY_RELU
     if paired:
         factor, slopes = rectified_pair(factor, slopes, model.shape)
-    values, levels = np.zeros(draws), np.zeros(2)
+    values, levels, first, alike = np.zeros(draws), np.zeros(2), np.full(draws, np.nan), True
     shifts = np.zeros((2, slopes.size if fresh.added else 0))
     for view in range(views.share.size):
         if views.share[view] > 0.0:
@@ -78,9 +80,12 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
                 shown = views.shown[view, label]
                 if fresh.added:
                     shift_along(overlaps, shown, units, filters, paired, shifts[label])
+                    rescale(shifts[label : label + 1], -power)
+                    if still and halves_equal(shifts[label], banks):
+                        fill(shifts[label : label + 1], 0.0)
                 else:
                     level = signal_output(model, overlaps, shown, units, filters, half)
-                    levels[label] = level if label == 0 else -level
+                    levels[label] = math.ldexp(level if label == 0 else -level, -power)
             found = np.zeros(draws)
             estimate(
                 model.activation,
@@ -97,7 +102,80 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
             )
             for k in range(draws):  # the same draws for each view
                 values[k] += views.share[view] * found[k]
-    return risk.summarise(values)
+                first[k] = found[k] if math.isnan(first[k]) else first[k]
+                alike &= first[k] == found[k]
+    if alike:  # shares need not add up to one exactly
+        values = first
+    mean, error, effective = risk.summarise(values)
+    if lines and not still:
+        error = risk.unseen_error(values, mean, error)
+    return mean, error, effective
+
+
+@borrowing
+def halves_equal(row, banks):
+    """Have the filters of either sign the same entries?"""
+    equal = True
+    for f in range(banks // 2):
+        equal &= row[f] == row[f + banks // 2]
+    return equal
+
+
+@borrowing
+def largest_exponent(array, columns):
+    """The least e with all entries of the first columns below 2^e; very low where all are zero."""
+    largest = 0.0
+    for k in range(array.shape[0]):
+        for c in range(columns):
+            largest = max(largest, abs(array[k, c]))
+    return math.frexp(largest)[1] if largest > 0.0 else ALL_ZERO
+
+
+@borrowing
+def signal_exponent(problem, overlaps, filters):
+    """The same of the overlaps that filters have with the signals."""
+    largest = 0.0
+    for k in range(problem.n_signals):
+        for f in filters:
+            largest = max(largest, abs(problem.dictionary.units[k] * overlaps[k, f]))
+    return math.frexp(largest)[1] if largest > 0.0 else ALL_ZERO
+
+
+@borrowing
+def rescale(array, power):
+    """Multiply an array of two axes by 2^power."""
+    scale = math.ldexp(1.0, power)
+    for k in range(array.shape[0]):
+        for c in range(array.shape[1]):
+            array[k, c] = (
+                array[k, c] * scale if abs(power) < 1000 else math.ldexp(array[k, c], power)
+            )
+
+
+@borrowing
+def scale_by_noise(problem, fresh, overlaps, filters, weights):
+    """Make of weights (F, D) the filters as seen by unit noise, divided by 2^power; returns power.
+
+    The sign of a network of ReLUs does not depend on a common factor, so the power is such that no
+    square of weights or of the signals' overlaps overflows. It is 0 for other activations. If the
+    filters of both signs are the same, noise moves no output, and they are set to zero.
+    """
+    banks, width = weights.shape
+    half, same, own, power = banks // 2, True, 0, 0
+    noise_std, exponent = fresh.noise_std, 0
+    for f in range(half):
+        for c in range(width):
+            same &= weights[f, c] == weights[half + f, c]
+    if problem.model.activation in (RELU, LEAKY_RELU):
+        noise_std, exponent = math.frexp(fresh.noise_std)
+        own = largest_exponent(weights, width)
+        power = max(own + exponent, signal_exponent(problem, overlaps, filters))
+    rescale(weights, -own)
+    for f in range(banks):
+        for c in range(width):
+            weights[f, c] = 0.0 if same else weights[f, c] * noise_std
+    rescale(weights, own + exponent - power)
+    return power
 
 
 @borrowing
