@@ -19,6 +19,7 @@ from simdyn.cli import app
 from simdyn.inputs import InputError
 from simdyn.run import Silent, run_study
 from simdyn.store import Store, audit, layout, open_study
+from simdyn.store.log import computed_by
 from simdyn.study import Study
 
 TEXT = """
@@ -149,7 +150,9 @@ def hold(place: Place, command: bool = False) -> str:
         code, lines, complaint = verify(place)
         assert code == (0 if expected.harmless else 1)
         assert lines[1 : 1 + len(found.findings)] == [f"  {finding}" for finding in found.findings]
-        assert len(lines) == 1 + len(found.findings) + (found.leftovers > 0)
+        who = [line for line in lines if line.startswith("  computed on ")]
+        assert len(who) == len(computed_by(place.store)) <= 1
+        assert len(lines) == 1 + len(found.findings) + (found.leftovers > 0) + len(who)
         assert len(complaint.splitlines()) == (not expected.harmless)
     assert files(place.store) == now
     computed, notes = run_again(place)

@@ -195,13 +195,13 @@ def verify(
         else:
             typer.echo(f"{path}: {audited.good:,} blocks good, {len(audited.missing):,} missing, "
                        f"{len(audited.damaged):,} damaged")  # fmt: skip
-            _tell_who(path)
             for finding in audited.findings:
                 typer.echo(f"  {finding}")
             if audited.leftovers:
                 typer.echo(
                     f"  {audited.leftovers:,} half-written files of killed processes; harmless"
                 )
+            _tell_who(path)
         if audited.findings:
             typer.echo("simdyn: `simdyn run STUDY` repairs these", err=True)
             raise typer.Exit(FAILED)
