@@ -18,11 +18,13 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
+import typer
 import xarray as xr
 from chaos import command, files, free_port, write_study
 
 from simdyn import open_results
 from simdyn.blocks import seconds
+from simdyn.cli.options import guard
 from simdyn.inputs import InputError, LeftUndone
 from simdyn.kernels.cache import cache_folder
 from simdyn.params import SAM, SGD, Record
@@ -231,7 +233,7 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
         np.testing.assert_array_equal(results[name].values[~bad], expected[name].values[~bad])
         if expected[name].dtype == np.float64:
             assert np.isnan(results[name].values[bad]).all()
-    cause = "its process ended by itself (SIGSEGV) each of 3 times"
+    cause = "it ended its process (SIGSEGV, 3 times)"
     assert heard.failures == [("dimension = 30, signal_norm = 1.0", cause)]
     assert any("looking for the points to blame" in note for note in heard.notes)
     run_study(study(), path, threads=1, progress=(again := Heard()))
@@ -248,7 +250,7 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
     ("death", "said"),
     [
         # As the system kills the process that has taken the last memory, or a batch system.
-        (BAD + "os.kill(os.getpid(), 9)", "its process was killed from outside (SIGKILL)"),
+        (BAD + "os.kill(os.getpid(), 9)", "its process was killed from outside (SIGKILL, 3 times)"),
         # As at a time limit: whoever computes the point is gone, and who looks into it, too.
         (BAD + "os.kill(os.getppid() if alone else os.getpid(), 9); time.sleep(9)",
          "its workers were killed again and again"),
@@ -510,6 +512,15 @@ def test_array__a_task_that_is_not_queued_again(
     assert (ended, told) == (code, []), errors
     assert said in errors.splitlines()[-1]
     assert int(one.store.receipts().sum()) >= until
+
+
+def test_guard__blocks_left_undone_have_the_exit_code_of_what_is_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit) as ended, guard():
+        raise LeftUndone("block 3 is left undone")
+    assert ended.value.exit_code == 3
+    assert capsys.readouterr().err == "simdyn: block 3 is left undone\n"
 
 
 FAILING = """

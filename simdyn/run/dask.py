@@ -148,7 +148,7 @@ class DaskBlocks:
         for _, number, _ in self.running.values():
             self.undone[number] = (
                 f"jobs worked for {self.barren:.0f} s without finishing a block, and end after "
-                f"{self.lifetime:.0f} s each; a longer --walltime may do"
+                f"{self.lifetime:.0f} s each, so the run stops; a longer --walltime may do"
             )
         return True
 
@@ -231,10 +231,10 @@ class DaskBlocks:
         self._submit(number, look_into)
 
     def _killed(self, number: int, looked_into: bool) -> None:
-        """Workers died of a block: look into it, unless that was done and showed nothing."""
+        """Workers died of a block, or of looking into it: look into it, but not again and again."""
         suspect = self.suspects.setdefault(number, _Suspect())
-        suspect.rounds += 1
-        if looked_into or suspect.rounds > ROUNDS:
+        suspect.rounds += 2 if looked_into else 1
+        if suspect.rounds > ROUNDS:
             self.undone[number] = (
                 "its workers were killed again and again, and none of its points was seen to end a "
                 "process: a time limit, the memory of a node, or someone who ended them"
@@ -247,16 +247,15 @@ class DaskBlocks:
         """Mark points that end their process by themselves, and have the block computed."""
         points = [index for index, _ in self.store.blocks[number].indices()]
         for death in found.deaths:
-            place, times = place_of(self.store.study, points[death.point]), len(death.ended)
+            place = place_of(self.store.study, points[death.point])
+            how = death.how if len(death.ended) == 1 else f"{death.how}, {len(death.ended)} times"
             if not death.own:
                 self.undone[number] = (
-                    f"{place}: its process was killed from outside ({death.how}) each of {times} "
-                    "times: memory may have run out"
+                    f"{place}: its process was killed from outside ({how}), perhaps for want of "
+                    "memory"
                 )
                 return
-            self.suspects[number].crashing[death.point] = (
-                f"its process ended by itself ({death.how}) each of {times} times"
-            )
+            self.suspects[number].crashing[death.point] = f"it ended its process ({how})"
         if found.deaths and not found.lived:
             self.undone[number] = (
                 f"each of its points ended its process ({found.deaths[0].how}), and no other point "
