@@ -35,9 +35,10 @@ def hear() -> None:
 
 
 def ignore() -> None:
-    """From now on the process ends by itself, with the exit code it has."""
+    """From now on the process ends by itself, with the exit code it has. Undoes `hear` only."""
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        if signal.getsignal(number) is _heard:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _heard(*_: Any) -> None:

@@ -235,7 +235,7 @@ class Bench:
                     for _ in range(times):
                         process.send_signal(sent)
                         time.sleep(0.01)
-            told, errors = process.communicate(timeout=120)
+            told, errors = process.communicate(timeout=None if share is None else 120)
         finally:
             process.kill()
             process.communicate()

@@ -75,5 +75,6 @@ def guard() -> Iterator[None]:
         typer.echo(f"simdyn: {said}", err=True)
         raise typer.Exit(BAD_INPUT) from None
     except KeyboardInterrupt:
+        interrupts.ignore()
         typer.echo(interrupts.MESSAGE, err=True)
         raise typer.Exit(interrupts.INTERRUPTED) from None
