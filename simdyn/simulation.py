@@ -84,7 +84,7 @@ def simulate(
         whatever the parameters, so comparisons at equal seed are paired.
     record : Record, optional
         What to record, and when. If it does not say when: every epoch from 0, or, of more than a
-        thousand epochs, about 800 states that are log-spaced (`Record(log_spaced=1000)`);
+        thousand epochs, fewer states that are log-spaced (`Record(log_spaced=1000)`);
         the attribute `recorded` of the dataset then says so. `Record(every=1)` records each.
     threads : int, optional
         Cores to use; the result has the same bits for any number.

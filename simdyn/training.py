@@ -97,7 +97,7 @@ def train(
         Decides the partitions into batches and the draws of the test error.
     record : Record, optional
         What to record, and when. If it does not say when: every epoch from 0, or, of more than a
-        thousand epochs, about 800 states that are log-spaced (`Record(log_spaced=1000)`);
+        thousand epochs, fewer states that are log-spaced (`Record(log_spaced=1000)`);
         the attribute `recorded` of the dataset then says so. `Record(every=1)` records each.
         With ``weights=True`` the weights (step, sign, filter, feature) are among it.
 

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import PathPatch
 
+import simdyn
 from simdyn import analysis, plot, theory
 from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
@@ -976,7 +977,7 @@ def test_trajectories__a_panel_for_each_thing_recorded(course):
         "(a) SGD: growth", "(b) SAM: growth", "(c) training loss, test error",
         "(d) deactivated fraction", "(e) sharpness", "(f) SAM gap",
     ]  # fmt: skip
-    few = plot.draw(course[["sharpness", "status"]], Trajectories())
+    few = plot.draw(course[["sharpness", "status"]], Trajectories(panels=("sharpness",)))
     assert [ax.get_title() for ax in few.axes] == ["(a) sharpness"]
 
 
@@ -1006,10 +1007,195 @@ def test_trajectories__the_law_is_for_the_radius_that_is_probed(course):
     assert levels[0].get_ydata()[0] == pytest.approx(
         theory.deactivation_probability(0.02, 1e-3, 4, 4)
     )
-    own = course_study(record=Record(log_spaced=9, variables=("deactivated_fraction",))).run()
-    [ax] = plot.draw(own, Trajectories()).axes
+    alone = Trajectories(panels=("deactivated_fraction",))
+    record = Record(log_spaced=9, variables=("deactivated_fraction",))
+    own = course_study(record=record, figure=alone).run()
+    [ax] = plot.draw(own, alone).axes
     [level] = [line for line in ax.lines if line.get_gid()]
     assert level.get_ydata()[0] == pytest.approx(theory.deactivation_probability(0.03, 1e-3, 4, 4))
+
+
+def test_trajectories__one_meaning_for_each_line_style(course):
+    figure = plot.draw(course, Trajectories())
+    grey = artists.entry("", color="#8c8c8c").get_color()
+
+    def look(line):
+        return line.get_linestyle(), line.get_marker() or "None", line.get_color()
+
+    legend = {text.get_text(): look(line) for text, line in zip(
+        figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=True)}  # fmt: skip
+    assert len(set(legend.values())) == len(legend) == 7
+    assert list(legend)[:2] == ["SGD", "SAM"]
+    styles = [legend["SGD"][0], legend["SAM"][0]]
+    markers = {name: shown[1] for name, shown in legend.items()}
+    growth = [r"$\max\,\gamma$", r"$\max\,\bar{\rho}$", r"$\max\,-\underline{\rho}$"]
+    for k, ax in enumerate(figure.axes[:2]):  # a panel for each method, all lines in its style
+        drawn = [line for line in ax.lines if line.get_color() == "black"]
+        assert [line.get_linestyle() for line in drawn] == [styles[k]] * 3
+        assert [line.get_marker() for line in drawn] == [markers[name] for name in growth]
+    losses = [look(line)[:2] for line in figure.axes[2].lines]
+    plain, cross = markers["SGD"], markers["test error"]
+    assert losses == [(styles[0], plain), (styles[1], plain), (styles[0], cross),
+                      (styles[1], cross)]  # fmt: skip
+    for ax in figure.axes[3:]:
+        drawn = [line for line in ax.lines if line.get_color() == "black"]
+        assert [look(line)[:2] for line in drawn] == [(style, plain) for style in styles]
+    for ax in figure.axes:
+        for line in ax.lines:
+            predicted = bool(line.get_gid())
+            assert not predicted or look(line) == legend["predicted"]
+            assert line.get_color() in ("black", grey)
+
+
+def test_trajectories__records_what_it_shows_unless_told():
+    study = course_study(record=None)
+    assert set(ALL_PANELS) < set(study.variables)
+    assert study.record.log_spaced == 100
+    timed = course_study(record=Record(every=100))
+    assert (timed.record.log_spaced, timed.states) == (None, 5)
+    assert set(ALL_PANELS) < set(timed.variables)
+    some = course_study(record=Record(variables=ALL_PANELS[:4]))
+    assert set(some.variables) == {*ALL_PANELS[:4], "status", "status_step"}
+    plain = course_study(record=None, figure=None)
+    assert plain.states == 1
+    assert "noise_coef" not in plain.variables
+
+
+def test_study__records_what_its_figure_shows():
+    space = {"space": {"dimension": [10, 20]}, "record": None}
+    maps = {"space": {"dimension": [10, 20], "signal_norm": [1.0, 2.0]}, "record": None}
+    assert (
+        "sam_gap"
+        in course_study(**space, figure=Curves(x="dimension", variables=("sam_gap",))).variables
+    )
+    assert "sharpness" in course_study(**maps, figure=PhaseDiagram(variable="sharpness")).variables
+    usual = course_study(**space, figure=Curves(x="dimension"))
+    assert usual.fingerprint == course_study(**space, figure=None).fingerprint
+
+
+def test_trajectories__needs_only_what_the_data_and_network_have():
+    methods = {"sgd": [SGD(learning_rate=0.01, epochs=40)]}
+    size = {"n_samples": 8, "dimension": 400, "signal_norm": 2.0}
+    smooth = Study(size, {"n_filters": 4, "init_std": 1e-3, "activation": "huber_relu"}, methods,
+                   figure=Trajectories())  # fmt: skip
+    assert "sharpness" not in smooth.variables
+    assert "noise_coef" in smooth.variables
+    with pytest.raises(InputError, match=r"figure.panels: 'sharpness' shows sharpness, which can"):
+        Study(size, {"n_filters": 4, "init_std": 1e-3, "activation": "huber_relu"}, methods,
+              figure=Trajectories(panels=("sharpness",)))  # fmt: skip
+    cluster = Study({"model": "cluster", **size}, {"n_filters": 4, "init_std": 1e-3}, methods,
+                    figure=Trajectories())  # fmt: skip
+    figure = plot.draw(cluster.run(), Trajectories())
+    titles = [ax.get_title() for ax in figure.axes]  # with one patch a sample there is no γ or ρ
+    assert titles == ["(a) training loss, test error", "(b) sharpness", "(c) SAM gap"]
+
+
+DATA, SMALL_NET = (
+    simdyn.SignalNoiseData(n_samples=8, dimension=400, signal_norm=2.0),
+    simdyn.TwoLayerCNN(n_filters=4, init_std=1e-3),
+)
+BOTH = [SAM(radius=0.03, learning_rate=0.01, epochs=200), SGD(learning_rate=0.01, epochs=200)]
+
+
+def simulated(plan, **options):
+    return simdyn.simulate(DATA, SMALL_NET, plan, replicates=3, **options)
+
+
+def test_trajectories__of_simulate_are_those_of_the_study(course):
+    plan = [SGD(learning_rate=0.01, epochs=400, batch_size=4)]
+    record = Record(log_spaced=9, variables=ALL_PANELS, probe_radius=0.02)
+    ds = simulated(plan, record=record)
+    one, other = (plot.draw(found, Trajectories()) for found in (ds, course.sel({"method": "sgd"})))
+    assert [ax.get_title() for ax in one.axes] == [ax.get_title() for ax in other.axes]
+    assert one.axes[0].get_title() == "(a) SGD: growth"
+    for first, second in zip(one.axes, other.axes, strict=True):
+        assert uprights(first) == uprights(second)
+        for line, same in zip(first.lines, second.lines, strict=True):
+            np.testing.assert_array_equal(line.get_xydata(), same.get_xydata())
+    assert "$n$ = 8, $m$ = 4" in words(one)
+    assert "SGD $η$ = 0.01, $B$ = 4, 400 epochs" in words(one)
+    assert "Seed 0." in words(one)
+
+
+def test_trajectories__of_simulate_with_any_dims():
+    ds = simulated(BOTH)  # by default: all but sharpness
+    titles = [ax.get_title() for ax in plot.draw(ds, Trajectories()).axes]
+    assert titles[0] == "(a) SAM, then SGD: growth"
+    assert titles[1:] == ["(b) training loss, test error", "(c) deactivated fraction",
+                          "(d) SAM gap"]  # fmt: skip
+    one = plot.draw(ds.isel(replicate=0), Trajectories())
+    assert "Means over 1 replicate;" in words(one)
+    named = plot.draw(ds.assign_coords(method="mine"), Trajectories())
+    assert named.axes[0].get_title() == "(a) mine: growth"
+    pair = xr.concat([ds, simulated(BOTH[::-1])], dim="method", coords="minimal", compat="override")
+    pair = pair.assign_coords(method=["both", "plain"])
+    figure = plot.draw(pair, Trajectories())
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["(a) both: growth", "(b) plain: growth"]
+    assert not any(map(uprights, figure.axes)), "attributes of one tell nothing of the other"
+
+
+def test_trajectories__of_train():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 2, 30)), np.array([1, -1, 1, -1, 1, -1])
+    problem = simdyn.Problem.from_patches(x, y, 0.01 * rng.normal(size=(2, 3, 30)))
+    figure = plot.draw(simdyn.train(problem, SGD(learning_rate=0.1, epochs=30)), Trajectories())
+    assert figure.axes[0].get_title() == "(a) training loss"
+    assert "SGD $η$ = 0.1, full batch, 30 epochs" in words(figure)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda ds: ds.drop_vars(["noise_coef", "train_loss"]), "noise_coef, train_loss not rec"),
+        (lambda ds: ds.drop_vars("status"), "no status 'status'"),
+        (lambda ds: ds.drop_vars("update"), "no coordinate 'update'"),
+        (lambda ds: ds.isel(step=-1), "no dim 'step'"),
+        (lambda ds: ds.isel(step=[-1]), "one recorded state"),
+        (lambda ds: ds[["status", "margin"]].assign_attrs(call="{}"), "not recorded; record them"),
+        (lambda ds: ds.expand_dims(dimension=[1, 2]), "dimension is swept"),
+    ],
+)  # fmt: skip
+def test_trajectories__names_what_results_lack(spoil, said):
+    ds = simulated(BOTH)
+    with pytest.raises(InputError) as problem:
+        plot.draw(spoil(ds), Trajectories())
+    assert said in str(problem.value)
+    assert "\n" not in str(problem.value)
+    with pytest.raises(InputError, match="sharpness not recorded"):
+        plot.draw(ds, Trajectories(panels=("sharpness",)))
+
+
+def test_trajectories__say_when_runs_are_missing_behind_a_mean(course):
+    lost = course.copy(deep=True)
+    lost["status"][1, 0] = 3  # of SAM
+    for name in ALL_PANELS:
+        lost[name].values[1, 0, 4:] = np.nan
+    figure = plot.draw(lost, Trajectories())
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries[:2] == ["SGD", "SAM (2 of 3 runs)"]
+    assert "runs with a valid last state only: SAM (2 of 3 runs)." in words(figure)
+    kept = lost.train_loss[1, 1:].mean("replicate")
+    np.testing.assert_allclose(figure.axes[2].lines[1].get_ydata(), kept, rtol=1e-12)
+    lost["status"][1] = 3
+    lost["noise_coef"][1] = np.inf
+    figure = plot.draw(lost, Trajectories())
+    assert "SAM (0 of 3 runs)" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert np.isfinite(figure.axes[0].get_ylim()).all()
+    assert "of 3 runs" not in words(plot.draw(course, Trajectories()))
+
+
+def test_trajectories__of_a_point_chosen_from_a_larger_study():
+    """Predictions are those of that point, whose rates a formula gives."""
+    fields = {"optimiser": "SGD", "learning_rate": "10/dimension", "epochs": 100}
+    swept = Study(
+        {"n_samples": 8, "signal_norm": 2.0}, {"n_filters": 4, "init_std": 1e-3}, {"sgd": [fields]},
+        {"dimension": [400, 1600]}, record=Record(every=10, variables=ALL_PANELS),
+    )  # fmt: skip
+    figure = plot.draw(swept.run().isel(dimension=1), Trajectories())
+    signal = theory.signal_time(8, 8, 10 / 1600, 2.0, 4)
+    assert f"γ$ after {signal:,.0f}" in words(figure) or f"gamma$ after {signal:,.0f}" in words(
+        figure
+    )
 
 
 def test_trajectories__same_results_same_bytes(course, tmp_path):
@@ -1044,8 +1230,11 @@ def test_trajectories__predict_nothing_where_nothing_is_derived():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"record": Record(variables=("sharpness",))}, "1 recorded state(s)"),
-        ({"record": Record(log_spaced=5, variables=("margin",))}, "none of what it shows"),
+        ({"record": Record(variables=("sharpness",))},
+         "record.variables: figure.kind = 'trajectories' needs signal_coef, noise_coef, "
+         "train_loss, test_error too"),
+        ({"record": Record(variables=("sharpness", "test_error", "train_loss")),
+          "figure": Trajectories(panels=("losses", "sam_gap"))}, "needs sam_gap too"),
         ({"space": {"dimension": [10, 20]}}, "dimension is swept"),
         ({"figure": Trajectories(compare=("sgd", "adam"))}, "no method 'adam'"),
         ({"figure": Curves(x="dimension")}, "figure.x = 'dimension': not swept"),
@@ -1053,7 +1242,7 @@ def test_trajectories__predict_nothing_where_nothing_is_derived():
         ({"space": {"activation": ["relu", "huber_relu"]}, "figure": Curves(x="activation"),
           "record": Record()}, "figure.x = 'activation': allowed is a swept parameter with num"),
         ({"space": {"normalised": [True, False]}}, "cannot be swept; give each its method"),
-        ({"record": Record(every=400, variables=("sharpness",))}, "2 recorded state(s)"),
+        ({"record": Record(every=400)}, "2 recorded state(s)"),
         ({"space": {"dimension": [10, 20], "noise_std": [1, 2]},
           "figure": Curves(x="dimension")}, "noise_std is swept besides"),
         ({"space": {"dimension": [10, 20]}, "figure": Curves(x="dimension", variables=("gap",))},

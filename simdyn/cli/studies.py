@@ -139,8 +139,6 @@ def run(
         from simdyn.regime import outside
         from simdyn.run import run_study
 
-        if line := outside(study):
-            typer.echo(line, err=True)
         signal.signal(signal.SIGTERM, _raise_interrupt)
         path, display = store_path(study, out), Display(study.name)
         asked = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,
@@ -158,6 +156,8 @@ def run(
             ran = time.monotonic()
         figures = _draw(study, results, out)
         seconds = time.monotonic() - began
+        if line := outside(study):
+            typer.echo(line, err=True)
         if as_json:
             report = {"store": str(path), "figures": list(map(str, figures)), "runs": study.runs,
                       "computed": display.fresh, "failed": display.failures,

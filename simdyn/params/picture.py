@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from simdyn.inputs import InputError, nearest, shown
 from simdyn.params.base import Parameters, Real, described, made, required
+from simdyn.params.record import Record
 
 
 def _known(option: str, value: str, known: Sequence[str], lack: str) -> None:
@@ -17,6 +18,19 @@ class Picture(Parameters):
     """Base of all kinds of figure."""
 
     kind: str
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Variables that a study records for this figure unless its record names some."""
+        return ()
+
+    def lacks(self, recorded: Sequence[str], possible: Sequence[str]) -> list[str]:
+        """What the figure needs and what can be recorded, but is not."""
+        return [name for name in self.shown if name in possible and name not in recorded]
+
+    def recording(self, record: Record) -> Record:
+        """The record of a study with this figure: what it says, and else what the figure needs."""
+        return record
 
     def check(
         self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
@@ -77,6 +91,11 @@ class PhaseDiagram(Picture):
     level: Real = described(0.1, "", "contour level", "a finite number")
     hatch_loss: Real = described(0.05, "", "hatched from this training loss", "a finite number")
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The variable of the maps."""
+        return (self.variable,)
+
     def check(
         self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
     ) -> None:
@@ -125,6 +144,11 @@ class Curves(Picture):
         "linear", "", "scale of the vertical axes", '"linear" or "log"'
     )
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The variables of the panels."""
+        return self.variables
+
     def check(
         self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
     ) -> None:
@@ -146,23 +170,32 @@ class Curves(Picture):
         super().check(axes, methods, variables, states)
 
 
-GROWTH = ("signal_coef", "noise_coef")
-PROBED = ("deactivated_fraction", "sharpness", "sam_gap")
-LOSSES = ("train_loss", "test_error")
+PANELS = {  # of trajectories, with the variables that each shows
+    "growth": ("signal_coef", "noise_coef"), "losses": ("train_loss", "test_error"),
+    "deactivated_fraction": ("deactivated_fraction",), "sharpness": ("sharpness",),
+    "sam_gap": ("sam_gap",),
+}  # fmt: skip
+ALWAYS_SHOWN = ("growth", "losses")
+TRAJECTORY_STATES = 100  # log-spaced, unless the record says when
 
 
 class Trajectories(Picture):
     """Two methods over the course of training, at one setting.
 
     Growth of the signal and noise coefficients with the predicted times marked, loss and test
-    error, the deactivated fraction with its prediction, sharpness and SAM gap: a panel for each of
-    these that is recorded.
+    error, the deactivated fraction with its prediction, sharpness and SAM gap. A study with this
+    figure records all of these that its data and activation have, at 100 log-spaced states, unless
+    its record names variables or says when.
 
     Parameters
     ----------
     kind : {"trajectories"}
     compare : tuple of two str, optional
         Methods drawn; the study's first two where absent.
+    panels : tuple of str, optional
+        Of "growth" (signal_coef, noise_coef), "losses" (train_loss, test_error),
+        "deactivated_fraction", "sharpness" and "sam_gap". If absent, growth and losses, which must
+        be recorded if the data has them, and those of the others that are.
     """
 
     kind: Literal["trajectories"] = described(
@@ -171,11 +204,29 @@ class Trajectories(Picture):
     compare: tuple[str, str] | None = described(
         None, "", "methods compared", "two names of methods"
     )
+    panels: tuple[Literal[*PANELS], ...] | None = described(  # type: ignore[valid-type]
+        None, "", "panels", f"a list of {', '.join(PANELS)}", min_length=1
+    )
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The variables of the panels."""
+        return tuple(name for panel in self.panels or PANELS for name in PANELS[panel])
+
+    def lacks(self, recorded: Sequence[str], possible: Sequence[str]) -> list[str]:
+        """What must be there and is not: of panels that are not named, growth and losses."""
+        needed = {name for panel in self.panels or ALWAYS_SHOWN for name in PANELS[panel]}
+        return [name for name in super().lacks(recorded, possible) if name in needed]
+
+    def recording(self, record: Record) -> Record:
+        """States that are log-spaced, if the record does not say when."""
+        told = record.every is not None or record.log_spaced is not None
+        return record if told else record.replace(log_spaced=TRAJECTORY_STATES)
 
     def check(
         self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
     ) -> None:
-        """Refuse a study that sweeps anything, or records nothing along the way."""
+        """Refuse a study that sweeps anything, or records too little."""
         if axes:
             raise InputError(
                 f"figure.kind = 'trajectories': {', '.join(axes)} is swept; allowed is a study "
@@ -186,12 +237,12 @@ class Trajectories(Picture):
                 f"figure.kind = 'trajectories': {states} recorded state(s); allowed are 3 or more: "
                 "give record.log_spaced or record.every"
             )
-        panels = (*GROWTH, *LOSSES, *PROBED)
-        if not set(panels) & set(variables):
-            raise InputError(
-                "figure.kind = 'trajectories': none of what it shows is recorded; allowed in "
-                f"record.variables are {', '.join(panels)}"
-            )
+        for panel in self.panels or ():
+            if not set(PANELS[panel]) & set(variables):
+                raise InputError(
+                    f"figure.panels: '{panel}' shows {' and '.join(PANELS[panel])}, which cannot "
+                    "be recorded of this data and network; leave it out"
+                )
         super().check(axes, methods, variables, states)
 
 

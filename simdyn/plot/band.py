@@ -5,7 +5,6 @@ lies in the regime of the law (`simdyn.regime`), and if the contour follows the 
 """
 
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ import xarray as xr
 from simdyn import analysis, theory
 from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import words
+from simdyn.plot.source import point_at, space_of
 from simdyn.regime import regime, told
-from simdyn.space import Space
 
 # The critical lines for which there is a theory: as mathtext, and the slope in d.
 LAWS = {
@@ -76,26 +75,17 @@ class _Setting:
     """The parameters behind the cells of a phase diagram, from what its dataset tells."""
 
     def __init__(self, ds: xr.Dataset, method: str) -> None:
-        study = json.loads(ds.attrs["study"])
-        self.space = Space(study["data"], study["network"], study["methods"], study["space"])
-        self.ds, self.method = ds, self.space.methods.index(method)
+        self.ds, self.space = ds, space_of(ds)
+        self.method = self.space.methods.index(method)
 
     @property
     def perturbed(self) -> bool:
-        plan = self.space.point(self.space.first).plans[self.method]
+        plan = point_at(self.space, self.ds).plans[self.method]
         return any(phase.perturbation > 0.0 for phase in plan)
 
     def numbers(self, dimension: float, signal_norm: float) -> dict[str, float] | str:
         """Why this place is outside the regime, by kind; or what no law is derived for."""
-        at = {"dimension": dimension, "signal_norm": signal_norm}
-        index = []
-        for dim in self.space.dims:
-            value, axis = at.get(dim), self.space.axes[dim]
-            if value is None:
-                index.append(int(np.flatnonzero(axis == self.ds[dim].item())[0]))
-            else:
-                index.append(int(abs(axis - value).argmin()))
-        point = self.space.point(index)
+        point = point_at(self.space, self.ds, dimension=dimension, signal_norm=signal_norm)
         place = regime(point.data.replace(signal_norm=signal_norm), point.net,
                        point.plans[self.method])  # fmt: skip
         if place.uncovered:

@@ -1,7 +1,10 @@
-"""Two methods over the course of training: growth, losses, deactivation, sharpness, SAM gap."""
+"""Two methods over the course of training: growth, losses, deactivation, sharpness, SAM gap.
+
+A line style is a method, a marker is a quantity, grey is a prediction, in every panel.
+"""
 
 import dataclasses
-import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,14 +17,21 @@ from matplotlib.axes import Axes
 from simdyn import analysis, theory
 from simdyn.inputs import InputError, nearest
 from simdyn.params import Phase, SignalNoiseData, Trajectories
+from simdyn.params.picture import PANELS
 from simdyn.plot import artists, page, words
-from simdyn.space import Space
+from simdyn.plot.source import Source, labelled
+from simdyn.regime import noise_updates, regime, signal_updates, uncovered
 
-SOLID, DASHED, DOTTED = "-", (0, (4, 1.6)), (0, (1, 1.2))
-LINE_STYLES: tuple[Any, Any] = (SOLID, DASHED)  # of the first and of the second method
+LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
 GREY = "#8c8c8c"
 PREDICTED: dict[str, Any] = {"color": GREY, "linewidth": 1.6, "zorder": 0}
 BAND: dict[str, Any] = {"color": "black", "alpha": 0.15, "linewidth": 0}
+MARKERS = {  # of quantities that share a panel, with their symbols
+    "largest_signal": ("o", r"$\max\,\gamma$"), "largest_noise": ("s", r"$\max\,\bar{\rho}$"),
+    "largest_fall": ("v", r"$\max\,-\underline{\rho}$"), "test_error": ("x", "test error"),
+}  # fmt: skip
+TIMES = {"largest_noise": r"$\bar{\rho}$", "largest_signal": r"$\gamma$"}
+MARKED = 9  # places of a line with its marker
 
 LEFT, GAP, RIGHT, TOP, PANEL, BETWEEN = 0.5, 0.55, 0.08, 0.26, 1.45, 0.72  # inches
 COLUMNS = 3
@@ -33,54 +43,91 @@ class Course:
 
     ds: xr.Dataset
     methods: tuple[str, ...]
-    phases: dict[str, tuple[Phase, ...]]
+    source: Source
     updates: dict[str, np.ndarray]  # updates made at each state; 0 stands half a step before 1
+    panels: tuple[str, ...]
 
     def statistics(self, array: xr.DataArray, method: str) -> xr.Dataset:
         """Mean and standard error over replicates of one method, at every state."""
         one, status = (part.sel({"method": method}, drop=True) for part in (array, self.ds.status))
         return analysis.over_replicates(one, status)
 
-    def steps_per_epoch(self, method: str) -> int:
-        """Updates in an epoch of the method's first phase."""
-        return self.phases[method][0].updates_per_epoch(int(self.ds["n_samples"]))
+    def first_phase(self, method: str) -> Phase | None:
+        """The phase whose rates decide the predicted times; None if it is not known."""
+        plan = self.source.phases.get(method, ())
+        return next((phase for phase in plan if phase.epochs), None)
 
 
 def _course(ds: xr.Dataset, figure: Trajectories) -> Course:
-    for dim in (str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")):
-        if ds.sizes[dim] > 1:
-            raise InputError(f"Trajectories: {dim} is swept: choose one value of it")
-        ds = ds.isel({dim: 0})
+    for name, lack in (("status", "status"), ("step", "dim"), ("update", "coordinate")):
+        if name not in (ds.dims if lack == "dim" else ds.variables):
+            raise InputError(f"Trajectories: these results have no {lack} {name!r}; allowed are "
+                             "those of a study, simulate or train with their course")  # fmt: skip
+    if ds.sizes["step"] < 2:
+        raise InputError("Trajectories: these results have one recorded state; allowed are 2 or "
+                         "more: record with log_spaced or every")  # fmt: skip
+    ds, source = labelled(ds)
+    _check_recorded(ds, figure, source)
     present = [str(name) for name in ds["method"].values]
     for name in figure.compare or ():
         if name not in present:
             hint = nearest(name, present)
             raise InputError(f"Trajectories.compare: '{name}' is not a method; {hint}")
     methods = figure.compare or tuple(present[:2])
-    told = json.loads(ds.attrs["study"])
-    space = Space(told["data"], told["network"], told["methods"], told["space"])
-    plans = dict(zip(space.methods, space.point(space.first).plans, strict=True))
-    at = ds["update"].sel({"method": list(methods)})
-    updates = {m: np.maximum(at.sel({"method": m}).values.astype(float), 0.5) for m in methods}
-    return Course(ds, methods, {m: plans[m] for m in methods}, updates)
+    at, updates = ds["update"], {}
+    for method in methods:
+        own = at.sel({"method": method}) if "method" in at.dims else at
+        updates[method] = np.maximum(own.values.astype(float), 0.5)
+    there = tuple(panel for panel in figure.panels or PANELS if set(PANELS[panel]) & set(ds))
+    return Course(ds, methods, source, updates, there)
+
+
+def _check_recorded(ds: xr.Dataset, figure: Trajectories, source: Source) -> None:
+    """What the figure needs must be recorded; of unknown data, something of each named panel."""
+    recorded = list(map(str, ds.data_vars))
+    if source.possible:
+        missing = figure.lacks(recorded, source.possible)
+    else:
+        chosen = figure.panels or PANELS
+        empty = [panel for panel in chosen if not set(PANELS[panel]) & set(recorded)]
+        enough = not empty if figure.panels else len(empty) < len(PANELS)
+        missing = [] if enough else [name for panel in empty for name in PANELS[panel]]
+    if missing:
+        raise InputError(
+            f"Trajectories: {', '.join(missing)} not recorded; record them (Record.variables), or "
+            f"name in Trajectories.panels those that are wanted: {', '.join(PANELS)}"
+        )
+
+
+def runs_behind(course: Course, method: str) -> str:
+    """How many runs are behind a method's means, as a remark after its name; empty if all are."""
+    valid = course.ds["status"].sel({"method": method}).isin(analysis.VALID)
+    there = int(valid.sum())
+    return "" if there == valid.size else f" ({there} of {valid.size} runs)"
 
 
 # -- panels --------------------------------------------------------------------------------------
 
 
+SMALL: dict[str, Any] = {"markersize": 3.2, "markerfacecolor": "white", "markeredgewidth": 0.7,
+                         "linestyle": "none"}  # fmt: skip
+
+
 def draw_course(
-    ax: Axes, course: Course, array: xr.DataArray, method: str, **style: Any
+    ax: Axes, course: Course, array: xr.DataArray, method: str, index: int, marker: str = ""
 ) -> list[Artist]:
-    """The mean over replicates with a band of two standard errors."""
+    """The mean over replicates with a band of two standard errors, in the style of the method."""
     found, at = course.statistics(array, method), course.updates[method]
     mean, error = found["mean"].values, 2 * np.nan_to_num(found["standard_error"].values)
     if ax.get_yscale() == "log":
         mean = np.where(mean > 0, mean, np.nan)  # the initial state has no place there
-    style = {"color": "black", "linewidth": 1.1, **style}
+    even = np.geomspace(at[0], at[-1], MARKED)  # in the logarithm, as the axis is
+    places = np.unique(np.searchsorted(at, even[:-1])).tolist()
     return [
-        *ax.plot(at, mean, **style),
+        *ax.plot(at, mean, color="black", linewidth=1.1, marker=marker, markevery=places,
+                 **SMALL | {"linestyle": LINE_STYLES[index]}),
         ax.fill_between(at, mean - error, mean + error, **BAND),
-    ]
+    ]  # fmt: skip
 
 
 def draw_growth(ax: Axes, course: Course, index: int) -> None:
@@ -90,83 +137,71 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     ax.set(title=f"{words.spoken(method)}: growth", yscale="log")
     if index == 0:
         ax.set_ylabel("largest coefficients")
-    styles = {"largest_signal": SOLID, "largest_noise": DASHED, "largest_fall": DOTTED}
     for name, array in grown.data_vars.items():
-        draw_course(ax, course, array, method, linestyle=styles[str(name)])
-    top = max(float(array.max()) for array in grown.data_vars.values())
+        draw_course(ax, course, array, method, index, MARKERS[str(name)][0])
+    # One scale for both methods, whose diverged runs are not in it.
+    means = [course.statistics(array, other)["mean"].values
+             for array in grown.data_vars.values() for other in course.methods]  # fmt: skip
+    heights = np.concatenate(means)
+    top = float(np.max(heights, where=np.isfinite(heights), initial=0.0)) or 1.0
     ax.set_ylim(max(1e-4 * top, 1e-12), 2.5 * top)
     ax.axhline(1.0, color=GREY, linewidth=0.5, zorder=0)
-    for name, time in predicted_times(course, method).items():
-        if course.updates[method][0] < time < course.updates[method][-1]:
-            ax.axvline(time, **PREDICTED, linestyle=styles[name], gid=f"time of {name}")
-
-
-def _as_derived(course: Course, phase: Phase) -> bool:
-    """Are data and network the paper's, and the phase one that the predictions are derived for?"""
-    usual = {"activation": "relu", "output": "mean", "loss": "logistic", "reduction": "mean"}
-    if words.data_model(course.ds) != SignalNoiseData.model:
-        return False
-    paper = all(str(course.ds[name].item()) == value for name, value in usual.items())
-    plain = phase.momentum == phase.weight_decay == phase.label_noise == 0.0
-    whole = phase.perturbs_by_norm and not phase.perturbed_together
-    return paper and plain and whole and float(course.ds["init_std"]) > 0.0
+    for name, time in _drawn_times(course, method).items():
+        ax.axvline(time, **PREDICTED, gid=f"time of {name}")
+        ax.plot([time], [0.95], transform=ax.get_xaxis_transform(), color=GREY,
+                marker=MARKERS[name][0], **SMALL)  # fmt: skip
 
 
 def predicted_times(course: Course, method: str) -> dict[str, float]:
-    """Updates until γ and ρ̄ are of order one, from the rates of the first phase."""
-    ds, first = course.ds, course.phases[method][0]
-    if not _as_derived(course, first):
+    """Updates until γ and ρ̄ are of order one, from the rates of the first phase; inf: never."""
+    first, data, net = course.first_phase(method), course.source.data, course.source.net
+    if first is None or data is None or net is None:
         return {}
-    values = {name: float(ds[name]) for name in ("dimension", "n_samples", "signal_norm",
-              "n_patches", "noise_std", "n_filters", "label_flip")}  # fmt: skip
-    batch = first.batch_size or int(values["n_samples"])
-    with np.errstate(divide="ignore"):
-        epochs = {
-            "largest_signal": theory.signal_time(
-                values["n_samples"], batch, first.learning_rate, np.float64(values["signal_norm"]),
-                values["n_filters"], values["label_flip"],
-            ),
-            "largest_noise": theory.noise_time(
-                values["dimension"], batch, first.learning_rate, values["n_patches"],
-                np.float64(values["noise_std"]), values["n_filters"],
-            ),
-        }  # fmt: skip
-    return {name: float(time) * course.steps_per_epoch(method) for name, time in epochs.items()}
+    times = {"largest_signal": signal_updates(data, net, first),
+             "largest_noise": noise_updates(data, net, first)}  # fmt: skip
+    return {name: time for name, time in times.items() if not math.isnan(time)}
+
+
+def _drawn_times(course: Course, method: str) -> dict[str, float]:
+    """Those of the predicted times that lie in the course."""
+    first, last = course.updates[method][[0, -1]]
+    times = predicted_times(course, method)
+    return {name: time for name, time in times.items() if first < time < last}
 
 
 def _draw_both(ax: Axes, course: Course, variable: str) -> None:
-    for method, style in zip(course.methods, LINE_STYLES, strict=False):
-        draw_course(ax, course, course.ds[variable], method, linestyle=style)
+    for index, method in enumerate(course.methods):
+        draw_course(
+            ax, course, course.ds[variable], method, index, MARKERS.get(variable, ("", ""))[0]
+        )
 
 
 def draw_losses(ax: Axes, course: Course) -> None:
     """Training loss and test error of both methods."""
-    if "train_loss" in course.ds:
-        _draw_both(ax, course, "train_loss")
-    if "test_error" in course.ds:
-        for method, style in zip(course.methods, LINE_STYLES, strict=False):
-            draw_course(ax, course, course.ds["test_error"], method, linestyle=style,
-                        color=GREY, linewidth=1.6)  # fmt: skip
-    shown = {"train_loss": ("training loss", "loss (black)"),
-             "test_error": ("test error", "error (grey)")}  # fmt: skip
-    titles, labels = zip(*(shown[name] for name in shown if name in course.ds), strict=True)
+    shown = {"train_loss": ("training loss", "loss"), "test_error": ("test error", "error")}
+    there = [name for name in shown if name in course.ds]
+    for name in there:
+        _draw_both(ax, course, name)
+    titles, labels = zip(*(shown[name] for name in there), strict=True)
     ax.set(title=", ".join(titles), ylabel=", ".join(labels))
     ax.set_ylim(bottom=0)
 
 
 def predicted_deactivation(course: Course) -> float | None:
     """erf(τ/(σ_0√(2Bm))) with the probe's radius, or with that of the last method's SAM phase."""
-    radius = json.loads(course.ds.attrs["study"])["record"].get("probe_radius")
-    perturbed = [phase for phase in course.phases[course.methods[-1]] if phase.perturbation > 0]
-    if radius is None and not perturbed:
+    data, net, radius = course.source.data, course.source.net, course.source.probe_radius
+    plan = course.source.phases.get(course.methods[-1], ())
+    perturbed = [phase for phase in plan if phase.perturbation > 0]
+    if not isinstance(data, SignalNoiseData) or net is None or net.activation != "relu":
         return None
-    phase = perturbed[0] if perturbed else course.phases[course.methods[-1]][0]
-    if not _as_derived(course, phase):
+    if not plan or (radius is None and not perturbed):
         return None
-    batch = phase.batch_size or int(course.ds["n_samples"])
+    phase = perturbed[0] if perturbed else plan[0]
+    if uncovered(data, net, phase):
+        return None
     return float(theory.deactivation_probability(
-        phase.perturbation if radius is None else radius, float(course.ds["init_std"]), batch,
-        float(course.ds["n_filters"]),
+        phase.perturbation if radius is None else radius, net.init_std,
+        phase.batch_size or data.n_samples, net.n_filters,
     ))  # fmt: skip
 
 
@@ -175,7 +210,7 @@ def draw_deactivation(ax: Axes, course: Course) -> None:
     _draw_both(ax, course, "deactivated_fraction")
     law = predicted_deactivation(course)
     if law is not None:
-        ax.axhline(law, **PREDICTED, linestyle=SOLID, gid="deactivation law")
+        ax.axhline(law, **PREDICTED, gid="deactivation law")
     ax.set(title="deactivated fraction", ylabel="deactivated fraction", ylim=(-0.03, 1.06))
 
 
@@ -193,73 +228,89 @@ def _draw_variable(variable: str) -> Callable[[Axes, Course], None]:
 
 
 def _panels(course: Course) -> list[Callable[[Axes, Course], None]]:
-    """What is recorded, in the order in which it is shown."""
+    """What is shown, in its order."""
     chosen: list[Callable[[Axes, Course], None]] = []
-    if {"signal_coef", "noise_coef"} & set(course.ds.data_vars):
-        for index in range(len(course.methods)):
-            chosen.append(lambda ax, course, index=index: draw_growth(ax, course, index))  # type: ignore[misc]
-    if {"train_loss", "test_error"} & set(course.ds.data_vars):
-        chosen.append(draw_losses)
-    if "deactivated_fraction" in course.ds:
-        chosen.append(draw_deactivation)
-    for variable in ("sharpness", "sam_gap"):
-        if variable in course.ds:
-            chosen.append(_draw_variable(variable))
+    for panel in course.panels:
+        if panel == "growth":
+            for index in range(len(course.methods)):
+                chosen.append(lambda ax, course, index=index: draw_growth(ax, course, index))  # type: ignore[misc]
+        elif panel == "losses":
+            chosen.append(draw_losses)
+        elif panel == "deactivated_fraction":
+            chosen.append(draw_deactivation)
+        else:
+            chosen.append(_draw_variable(panel))
     return chosen
 
 
-def _legend(course: Course, panels: int) -> list[Artist]:
-    """What each line means, and in which panels."""
-    variables, growing = course.ds.data_vars, 0
-    lines: list[tuple[str, Any]] = []
-    if "signal_coef" in variables:
-        lines += [(r"$\max\,\gamma$", SOLID)]
-    if "noise_coef" in variables:
-        lines += [(r"$\max\,\bar{\rho}$", DASHED)]
-        lines += [(r"$\max\,-\underline{\rho}$", DOTTED)]
-    if lines:
-        growing = len(course.methods)
-        place = f"({', '.join('ab'[:growing])}) "
-        lines = [(place + text, style) for text, style in lines]
-    if panels > growing:
-        place = f"({'abcdef'[growing]}–{'abcdef'[panels - 1]}) " if panels > growing + 1 else ""
-        spoken = map(words.spoken, course.methods)
-        lines += [(place + name, look) for name, look in zip(spoken, LINE_STYLES, strict=False)]
-    entries: list[Artist] = [artists.entry(text, linestyle=style) for text, style in lines]
-    growing_times = growing and any(predicted_times(course, method) for method in course.methods)
-    if growing_times or ("deactivated_fraction" in variables and predicted_deactivation(course)):
-        entries.append(artists.entry("grey upright or level: predicted", **PREDICTED))
+def _legend(course: Course) -> list[Artist]:
+    """What each line style, marker and shade means."""
+    entries: list[Artist] = [
+        artists.entry(f"{words.spoken(method)}{runs_behind(course, method)}", linestyle=style)
+        for method, style in zip(course.methods, LINE_STYLES, strict=False)
+    ]
+    there: set[str] = set(map(str, course.ds)) if "losses" in course.panels else set()
+    if "growth" in course.panels:
+        there |= set(map(str, analysis.growth(course.ds)))
+    for name, (marker, symbol) in MARKERS.items():
+        if name in there:
+            entries.append(artists.entry(symbol, marker=marker, **SMALL))
+    times = any(_drawn_times(course, method) for method in course.methods)
+    if ("growth" in course.panels and times) or (
+        "deactivated_fraction" in course.panels and predicted_deactivation(course)
+    ):
+        entries.append(artists.entry("predicted", **PREDICTED))
     return entries
 
 
 def _told_times(course: Course, method: str) -> str:
-    symbols = {"largest_noise": r"$\bar{\rho}$", "largest_signal": r"$\gamma$"}
     times = predicted_times(course, method)
     return ", ".join(
-        f"{symbol} after {times[name]:,.0f}" for name, symbol in symbols.items() if name in times
-    )
+        f"{symbol} after {times[name]:,.3g}" if times[name] < 10 else
+        f"{symbol} after {times[name]:,.0f}" if math.isfinite(times[name]) else f"{symbol} never"
+        for name, symbol in TIMES.items() if name in times
+    )  # fmt: skip
+
+
+def _each(course: Course, tell: Callable[[str], str]) -> str:
+    """What there is to tell of the methods, once if it is the same of all."""
+    told = {method: said for method in course.methods if (said := tell(method))}
+    if len(told) == len(course.methods) and len(set(told.values())) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{words.spoken(method)}: {said}" for method, said in told.items())
+
+
+def _outside(course: Course, method: str) -> str:
+    data, net, plan = course.source.data, course.source.net, course.source.phases.get(method)
+    if data is None or net is None or not plan:
+        return ""
+    return ", ".join(regime(data, net, plan).reasons)
 
 
 def _caption(course: Course) -> list[str]:
-    ds = course.ds
-    runs = words.count(ds.sizes["replicate"], "replicate")
-    bands = "" if ds.sizes["replicate"] < 2 else "; bands: two standard errors"
+    ds, count = course.ds, course.ds.sizes["replicate"]
+    missing = [words.spoken(method) + runs_behind(course, method)
+               for method in course.methods if runs_behind(course, method)]  # fmt: skip
+    runs = words.count(count, "replicate")
+    bands = "" if count < 2 else "; bands: two standard errors"
     said = [f"Means over {runs}{bands}; the initial state stands at half an update."]
-    told = {method: _told_times(course, method) for method in course.methods}
-    if {"signal_coef", "noise_coef"} & set(ds.data_vars) and any(told.values()):
-        alike = len(set(told.values())) == 1
-        each = [f"{words.spoken(method)}: {text}" for method, text in told.items()]
-        times = next(iter(told.values())) if alike else "; ".join(each)
+    if missing:
+        said.append("Means are over the runs with a valid last state only: "
+                    f"{', '.join(missing)}.")  # fmt: skip
+    predicted = _each(course, lambda name: _told_times(course, name))
+    if "growth" in course.panels and any(_drawn_times(course, name) for name in course.methods):
         said.append("Uprights: updates predicted until a coefficient is of order one, to leading "
-                    f"order for many small steps of SGD ({times}).")  # fmt: skip
-    law = predicted_deactivation(course) if "deactivated_fraction" in ds else None
+                    f"order for many small steps of SGD ({predicted}).")  # fmt: skip
+    if outside := _each(course, lambda name: _outside(course, name)):
+        said.append(f"Outside the theory's regime: {outside}.")
+    law = predicted_deactivation(course) if "deactivated_fraction" in course.panels else None
     if law is not None:
         said.append(r"Level in the deactivated fraction: erf$(\tau/(\sigma_0\sqrt{2Bm}))$ at "
                     f"initialisation ({law:.3g}), leading order.")  # fmt: skip
-    lost = int((~ds["status"].sel({"method": list(course.methods)}).isin(analysis.VALID)).sum())
-    if lost:
-        said.append(f"{words.count(lost, 'run')} without a valid state left out.")
-    return [*said, *words.setting(ds, course.methods), words.origin(ds)]
+    origin = words.origin(ds) if "fingerprint" in ds.attrs else ""
+    if not origin and ds.attrs.get("seed") is not None:
+        origin = f"Seed {ds.attrs['seed']}."
+    return [*said, *words.setting(ds, course.methods), origin]
 
 
 def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figure:
@@ -268,18 +319,19 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
     Parameters
     ----------
     ds : xarray.Dataset
-        Results of a study at one setting, with several recorded states.
+        Results at one setting, with several recorded states: of a study, of `simulate`, or of
+        `train`, with the dims method and replicate or without.
     figure : simdyn.params.Trajectories
 
     Returns
     -------
     matplotlib.figure.Figure
-        7 inches wide, with a caption.
+        7 inches wide, with a caption. Means of which runs are missing say so.
 
     Raises
     ------
     InputError
-        Where the figure names what the results do not have.
+        If the results do not have what the figure needs or names.
     """
     course = _course(ds, figure)
     with artists.style():
@@ -287,7 +339,7 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
         rows = -(-len(panels) // COLUMNS)
         sheet = page.Page(
             TOP + rows * (PANEL + BETWEEN) - 0.22,
-            _legend(course, len(panels)),
+            _legend(course),
             _caption(course),
             columns=3,
         )
@@ -296,7 +348,9 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
         for k, draw in enumerate(panels):
             left = LEFT + (k % COLUMNS) * (wide + GAP)
             ax = sheet.add_axes(left, TOP + (k // COLUMNS) * (PANEL + BETWEEN), wide, PANEL)
-            ax.set(xscale="log", xlim=(min(ends), max(ends)), xlabel=artists.label(ds["update"]))
+            ax.set(
+                xscale="log", xlim=(min(ends), max(ends)), xlabel=artists.label(course.ds["update"])
+            )
             draw(ax, course)
             ax.set_title(f"({'abcdef'[k]}) {ax.get_title()}", pad=4)
     return sheet.figure

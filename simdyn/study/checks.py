@@ -8,7 +8,13 @@ import numpy as np
 
 from simdyn.grid import spread
 from simdyn.inputs import InputError
-from simdyn.params import ImageData, IndependentNoiseData, Picture
+from simdyn.params import (
+    PIECEWISE_LINEAR,
+    ImageData,
+    IndependentNoiseData,
+    Picture,
+    Trajectories,
+)
 from simdyn.schema import (
     BY_SUMMARY,
     VARIABLES,
@@ -30,8 +36,11 @@ SPREAD_POINTS, EDGE_POINTS = (
 )  # of those checked in a larger space: over it, along each dim
 
 
-def recorded_variables(study: "Study") -> tuple[str, ...]:
-    """What is recorded: variables whose shape is the same at every point."""
+def recorded_variables(study: "Study", figure: Picture | None) -> tuple[str, ...]:
+    """What is recorded: variables whose shape is the same at every point.
+
+    Unless the record names them: the usual ones, and those that the figure shows.
+    """
     varying = study.space.swept_fields | study.space.formula_fields
     known = recordable(study.data_law)
     bad = {("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector")}
@@ -47,8 +56,17 @@ def recorded_variables(study: "Study") -> tuple[str, ...]:
                 )
     check_network(study)
     possible = [name for name in known if not gone & set(VARIABLES[name].dims)]
-    usual = [name for name in BY_SUMMARY if name in possible]
-    return choose_variables(study.record.variables, usual, possible, "record")
+    if not set(study.activations) <= set(PIECEWISE_LINEAR):
+        possible = [name for name in possible if name != "sharpness"]
+    wanted = {*BY_SUMMARY, *(figure.shown if figure else ())}
+    usual = [name for name in possible if name in wanted]
+    chosen = choose_variables(study.record.variables, usual, possible, "record")
+    if isinstance(figure, Trajectories) and (missing := figure.lacks(chosen, possible)):
+        raise InputError(
+            f"record.variables: figure.kind = 'trajectories' needs {', '.join(missing)} too; name "
+            "them, or no variables at all, or in figure.panels the panels that are wanted"
+        )
+    return chosen
 
 
 def check_network(study: "Study") -> None:

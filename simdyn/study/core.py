@@ -111,10 +111,12 @@ class Study:
                 "Trajectories(…) of simdyn.params"
             )
         self.record = record or Record()
+        if figure is not None:
+            self.record = figure.recording(self.record)
         if self.record.weights:
             raise InputError("record.weights = True: allowed for explicit data only")
         self.space = Space(data, net, methods, space or {})
-        self.variables = recorded_variables(self)
+        self.variables = recorded_variables(self, figure)
         self._source: dict[str, Any] | None = None
         self._place = ""
         self.states = check_points(self)

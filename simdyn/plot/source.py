@@ -1,0 +1,127 @@
+"""What results tell of how they were made: the parameters behind a study, `simulate` or `train`."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from simdyn.inputs import InputError
+from simdyn.params import MODELS, OPTIMISERS, Data, Phase, TwoLayerCNN
+from simdyn.schema import parameter_coordinate, recordable
+from simdyn.space import Point, Space
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """The parameters behind results at one setting, as far as these tell.
+
+    Attributes
+    ----------
+    data, net : parameter classes, optional
+    phases : dict of str to tuple of Phase
+        The plan of each method that is known.
+    possible : tuple of str
+        Variables that can be recorded of such data; empty if it is not known.
+    probe_radius : float, optional
+        That of the record.
+    """
+
+    data: Data | None = None
+    net: TwoLayerCNN | None = None
+    phases: Mapping[str, tuple[Phase, ...]] = dataclasses.field(default_factory=dict)
+    possible: tuple[str, ...] = ()
+    probe_radius: float | None = None
+
+
+def space_of(ds: xr.Dataset) -> Space:
+    """The space of the study whose results these are."""
+    study = json.loads(ds.attrs["study"])
+    return Space(study["data"], study["network"], study["methods"], study["space"])
+
+
+def point_at(space: Space, ds: xr.Dataset, **values: float) -> Point:
+    """The parameters where swept fields have these values, or else those chosen from the results.
+
+    A value between two of its axis takes the nearest.
+    """
+    index = []
+    for dim, first in zip(space.dims, space.first, strict=True):
+        axis, value = space.axes[dim], values.get(dim)
+        if value is None and dim in ds.coords and ds[dim].size == 1:
+            value = ds[dim].item()
+        if value is None:
+            index.append(first)
+        elif isinstance(value, str):
+            index.append(int(np.flatnonzero(axis == value)[0]))
+        else:
+            index.append(int(abs(axis - value).argmin()))
+    return space.point(index)
+
+
+def labelled(ds: xr.Dataset) -> tuple[xr.Dataset, Source]:
+    """Results of one setting with dims method and replicate, and the parameters behind them.
+
+    Raises
+    ------
+    InputError
+        If they hold more than one setting.
+    """
+    for dim in (str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")):
+        if ds.sizes[dim] > 1:
+            raise InputError(f"Trajectories: {dim} is swept: choose one value of it")
+        ds = ds.isel({dim: 0})
+    if "replicate" not in ds["status"].dims:
+        ds = ds.drop_vars("replicate", errors="ignore").expand_dims(replicate=[0])
+    made = next(iter(json.loads(ds.attrs.get("call", "{}")).values()), None)
+    if "study" in ds.attrs:
+        source = _of_study(ds)
+    elif made and "method" not in ds["status"].dims:
+        source, ds = _of_call(ds, made)
+    else:
+        source = Source()
+    if "method" not in ds["status"].dims:
+        name = ds["method"].item() if "method" in ds.coords else next(iter(source.phases), "run")
+        ds = ds.drop_vars("method", errors="ignore").expand_dims(method=[str(name)])
+    return ds, source
+
+
+def _of_study(ds: xr.Dataset) -> Source:
+    space = space_of(ds)
+    point = point_at(space, ds)
+    radius = json.loads(ds.attrs["study"]).get("record", {}).get("probe_radius")
+    return Source(point.data, point.net, dict(zip(space.methods, point.plans, strict=True)),
+                  recordable(type(point.data)), radius)  # fmt: skip
+
+
+def _of_call(ds: xr.Dataset, made: Mapping[str, Any]) -> tuple[Source, xr.Dataset]:
+    """Of `simulate` or `train`: one plan, under the names of its optimisers; data if it is drawn.
+
+    Fields of data and network become coordinates, as those of a study are.
+    """
+    plan = [dict(phase) for phase in made["plan"]]
+    names = [phase.pop("class") for phase in plan]
+    phases = tuple(OPTIMISERS[name](**phase) for name, phase in zip(names, plan, strict=True))
+    name = str(ds["method"].item()) if "method" in ds.coords else ", then ".join(names)
+    radius = made["record"].get("probe_radius")
+    study: dict[str, Any] = {"methods": {name: [
+        {"optimiser": name, **phase} for name, phase in zip(names, plan, strict=True)
+    ]}}  # fmt: skip
+    data, net = None, None
+    if "data" in made:
+        owners = {owner.__name__: owner for owner in MODELS.values()}
+        told = dict(made["data"])
+        owner = owners[told.pop("class")]
+        network = {key: value for key, value in made["net"].items() if key != "class"}
+        data, net = owner(**told), TwoLayerCNN(**network)
+        study |= {"data": {"model": owner.model, **told}}
+        for part in (data, net):
+            for field, value in part.model_dump().items():
+                if isinstance(value, int | float | str):
+                    at = parameter_coordinate(field, (), np.array(value), type(part), field)
+                    ds = ds.assign_coords({field: (at.dims, at.values, dict(at.attrs))})
+    ds = ds.assign_attrs(study=json.dumps(study), seed=made.get("seed"))
+    possible = recordable(type(data)) if data is not None else ()
+    return Source(data, net, {name: phases}, possible, radius), ds
