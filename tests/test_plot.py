@@ -1173,7 +1173,9 @@ def test_trajectories__say_when_runs_are_missing_behind_a_mean(course):
     figure = plot.draw(lost, Trajectories())
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert entries[:2] == ["SGD", "SAM (2 of 3 runs)"]
-    assert "runs with a valid last state only: SAM (2 of 3 runs)." in words(figure)
+    assert "Means over the runs that finished (2–3 of 3); bands" in words(figure)
+    assert "Left out: 1 run of 6 (1 non-finite)." in words(figure)
+    assert not any(marks(ax, "no run") for ax in figure.axes)
     kept = lost.train_loss[1, 1:].mean("replicate")
     np.testing.assert_allclose(figure.axes[2].lines[1].get_ydata(), kept, rtol=1e-12)
     lost["status"][1] = 3
@@ -1181,7 +1183,14 @@ def test_trajectories__say_when_runs_are_missing_behind_a_mean(course):
     figure = plot.draw(lost, Trajectories())
     assert "SAM (0 of 3 runs)" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert np.isfinite(figure.axes[0].get_ylim()).all()
-    assert "of 3 runs" not in words(plot.draw(course, Trajectories()))
+    assert [bool(marks(ax, "no run")) for ax in figure.axes[:3]] == [False, True, False]
+    assert "Means over 3 replicates" in words(plot.draw(course, Trajectories()))
+
+
+def test_trajectories__say_which_methods_are_not_drawn(course):
+    third = course.sel({"method": ["sgd"]}).assign_coords(method=["third"])
+    more = xr.concat([course, third], "method", data_vars="minimal")
+    assert "Not drawn: third." in words(plot.draw(more, Trajectories()))
 
 
 def test_trajectories__of_a_point_chosen_from_a_larger_study():
