@@ -85,8 +85,13 @@ def told(d, mu, methods=("sgd", "sam"), *, plans=None, **network):
 
 
 def panels(figure):
-    """Axes of the maps, without the colour bar."""
-    return figure.axes[:-1]
+    """Axes of the maps, without the colour bars."""
+    return [ax for ax in figure.axes if ax.get_title()]
+
+
+def bars(figure):
+    """Axes of the colour bars."""
+    return [ax for ax in figure.axes if not ax.get_title()]
 
 
 def mesh(ax):
@@ -138,15 +143,69 @@ def test_phase_diagram__panels_are_means_and_their_difference():
     first, second, difference = map(cells, panels(figure))
     np.testing.assert_array_equal(first, mean[0])
     np.testing.assert_array_equal(second, mean[1])
-    np.testing.assert_array_equal(difference, first - second)
+    np.testing.assert_allclose(difference, first - second, atol=1e-15)
 
 
-def test_phase_diagram__one_colour_scale_with_nought_on_it():
+def test_phase_diagram__methods_share_a_colour_scale_with_nought_on_it():
     figure = plot.draw(study(), PhaseDiagram())
-    limits = {(mesh(ax).norm.vmin, mesh(ax).norm.vmax) for ax in panels(figure)}
-    [(low, high)] = limits
-    assert low == 0.0
-    assert high == np.nanmax([cells(ax) for ax in panels(figure)])
+    maps = panels(figure)[:2]
+    limits = {(mesh(ax).norm.vmin, mesh(ax).norm.vmax) for ax in maps}
+    assert limits == {(0.0, np.nanmax([cells(ax) for ax in maps]))}
+    assert bars(figure)[0].get_xlabel() == "mean test error"
+    assert bars(figure)[0].get_xlim() == next(iter(limits))
+
+
+def test_phase_diagram__negative_differences_have_colours_of_their_own():
+    ds = study()
+    ds["test_error"][1, 8, 1] += 0.06
+    figure = plot.draw(ds, PhaseDiagram())
+    ax = panels(figure)[2]
+    values, norm = cells(ax), mesh(ax).norm
+    assert values.min() == pytest.approx(-0.06, abs=0.01)
+    assert -norm.vmin == norm.vmax == pytest.approx(abs(values).max(), rel=1e-14)
+    red, _, blue, _ = mesh(ax).to_rgba(np.array([values.min(), 0.0, values.max(), -0.06 / 3])).T
+    assert red[0] > blue[0] + 0.1, "where the first is better"
+    assert red[1] == pytest.approx(blue[1], abs=0.01), "no difference has no colour"
+    assert blue[2] > red[2] + 0.1
+    assert red[3] > blue[3] + 0.02, "a third of it is no tie yet"
+    assert bars(figure)[1].get_xlim() == pytest.approx((values.min(), values.max()))
+    assert bars(figure)[1].get_xlabel() == "difference"
+
+
+def test_phase_diagram__no_difference_anywhere_is_white():
+    ds = study()
+    ds["test_error"][:, :, 1] = ds["test_error"][:, :, 0]
+    ax = panels(plot.draw(ds, PhaseDiagram()))[2]
+    assert mesh(ax).norm(0.0) == 0.5
+    assert (cells(ax) == 0.0).all()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
+def test_phase_diagram__a_panel_for_each_method_and_each_difference(number):
+    names = ("sgd", "sam", "other", "SAM 0.1", "last")[:number]
+    ds = study(methods=names)
+    ds["test_error"].values[..., -1] *= 1 + 0.1 * np.arange(number)[:, None]  # all differ
+    figure = plot.draw(ds, PhaseDiagram())
+    spoken = ["SGD", "SAM", "other", "SAM 0.1", "last"][:number]
+    titles = [*spoken, *(f"SGD − {name}" for name in spoken[1:])]
+    assert [ax.get_title() for ax in panels(figure)] == [
+        f"({letter}) {title}" for letter, title in zip("abcdefghi", titles, strict=False)
+    ]
+    mean = analysis.mean_state(ds, "test_error").transpose("method", "signal_norm", "dimension")
+    maps = [cells(ax) for ax in panels(figure)]
+    for k in range(number):
+        np.testing.assert_array_equal(maps[k], mean[k])
+        if k:
+            np.testing.assert_allclose(maps[number - 1 + k], mean[0] - mean[k], atol=1e-15)
+    for k, ax in enumerate(panels(figure)[number:], start=1):
+        contours = analysis.contour(ds, "test_error", 0.1, "signal_norm")
+        first, other = lines_at_level(ax)
+        np.testing.assert_array_equal(first.get_ydata(), contours[:, 0])
+        np.testing.assert_array_equal(other.get_ydata(), contours[:, k])
+    assert len(bars(figure)) == min(number, 2)
+    assert "Not drawn" not in words(figure)
+    for name in spoken:
+        assert name in words(figure)
 
 
 def test_phase_diagram__compare_chooses_methods_and_their_order():
@@ -155,6 +214,7 @@ def test_phase_diagram__compare_chooses_methods_and_their_order():
     assert [ax.get_title() for ax in panels(figure)] == ["(a) SAM", "(b) SGD", "(c) SAM − SGD"]
     mean = analysis.mean_state(ds, "test_error").sel({"method": "sam"})
     np.testing.assert_array_equal(cells(panels(figure)[0]), mean.transpose("signal_norm", ...))
+    assert "Not drawn: other." in words(figure)
 
 
 def test_phase_diagram__any_order_of_dims_and_values():
@@ -191,18 +251,49 @@ def test_phase_diagram__geometric_grid_has_a_log_axis():
     assert ax.get_yscale() == "linear"
 
 
-def test_phase_diagram__cells_without_a_run_are_crossed_and_counted():
+def with_missing_runs():
+    """No run at one point of the first method, some at one of the second, a masked corner."""
     ds = study()
-    ds["status"][2, 3, 0, :] = 0
-    ds["status"][4, 5, 1, :2] = 3
-    ds["test_error"][4, 5, 1, :2] = np.nan
+    for at, code in (((2, 3, 0), 0), ((4, 5, 1, slice(2)), 3), ((slice(2), slice(2)), 5)):
+        ds["status"][at] = code
+        for name in ("test_error", "train_loss"):
+            ds[name][at] = np.nan
+    return ds
+
+
+def places(ax, gid):
+    """Where marks of a kind stand."""
+    return [tuple(at) for line in ax.lines if line.get_gid() == gid for at in line.get_xydata()]
+
+
+def test_phase_diagram__cells_of_missing_runs_are_marked_and_counted():
+    ds = with_missing_runs()
     figure = plot.draw(ds, PhaseDiagram())
-    for ax, expected in zip(panels(figure), (1, 0, 1), strict=True):
-        crosses = [line for line in ax.lines if line.get_gid() == "absent"]
-        assert np.isnan(cells(ax)).sum() == expected == len(crosses)
-    assert crosses[0].get_xdata()[0] == ds["dimension"][2]
-    assert crosses[0].get_ydata()[0] == 3.0
-    assert "7 runs without a valid state left out" in words(figure)
+    none, fewer = [(ds["dimension"][2], 3.0)], [(ds["dimension"][4], 5.0)]
+    for ax, crosses, diamonds in zip(
+        panels(figure), (none, [], none), ([], fewer, fewer), strict=True
+    ):
+        assert places(ax, "absent") == crosses
+        assert places(ax, "fewer") == diamonds
+        assert np.isnan(cells(ax)).sum() == len(crosses) + 4
+    said = words(figure)
+    assert "mean test error over the runs that finished (0–5 of 5)" in said
+    assert "SGD minus SAM, over pairs that finished" in said
+    assert "Left out: 7 runs of 950 (2 non-finite, 5 not computed yet)." in said
+    assert "40 runs masked by the study, not computed." in said
+    assert "Diamonds: fewer than all runs finished (1 cell)." in said
+    assert "Crosses: no run finished (1 cell)." in said
+    assert "replicates" not in said
+    marks = {"fewer than all runs finished", "no run finished", "masked by the study"}
+    assert marks <= set(legend(figure))
+    assert not marks & set(legend(plot.draw(study(), PhaseDiagram())))
+
+
+def test_phase_diagram__a_difference_is_of_the_pairs_that_finished():
+    ds = with_missing_runs()
+    difference = cells(panels(plot.draw(ds, PhaseDiagram()))[2])
+    pairs = ds["test_error"][4, 5, :, 2:, -1]
+    assert difference[5, 4] == pytest.approx(float((pairs[0] - pairs[1]).mean()), rel=1e-13)
 
 
 def test_phase_diagram__marks_where_the_difference_is_reversed():
@@ -399,21 +490,29 @@ def test_phase_diagram__caption():
     assert FINGERPRINT[:13] not in said
 
 
-def test_phase_diagram__text_fits_and_does_not_overlap():
-    figure = plot.draw(study(), PhaseDiagram())
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
+def test_phase_diagram__text_fits_and_does_not_overlap(number):
+    names = ("sgd", "sam", "other", "SAM 0.1", "last")[:number]
+    figure = plot.draw(study(methods=names), PhaseDiagram())
     assert figure.get_size_inches()[0] == 7.0
     with artists.style():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     renderer = canvas.get_renderer()
     blocks = [figure.legends[0], *figure.texts]
-    blocks += [ax.xaxis.label for ax in panels(figure)]
+    for ax in figure.axes:
+        blocks += [ax.xaxis.label, ax.title]
+        low, high = ax.get_xlim()
+        ticks = zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+        if ax.xaxis.get_tick_params()["labelbottom"]:
+            blocks += [text for tick, text in ticks if low <= tick <= high]
+    blocks = [block for block in blocks if block in figure.legends or block.get_text()]
     boxes = [block.get_window_extent(renderer) for block in blocks]
     for i, box in enumerate(boxes):
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.width
         assert box.y0 >= 0
-        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert not any(box.overlaps(other) for other in boxes[:i]), blocks[i]
     sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text)]
     assert min(sizes) >= 7
 
@@ -430,7 +529,7 @@ def test_phase_diagram__smoke_grids(shape, tmp_path):
     if shape[0] <= 3:
         assert panels(figure)[0].get_xticks().tolist() == d.tolist()
     assert "over 1 replicate;" in words(figure)
-    assert "One replicate gives no standard error" in words(figure)
+    assert "Fewer than two pairs of runs give no standard error" in words(figure)
     if shape[1] == 1:
         assert "SGD has no contour" in words(figure)
         assert "cannot be fitted" in words(figure)
@@ -1074,7 +1173,9 @@ def test_trajectories__say_when_runs_are_missing_behind_a_mean(course):
     figure = plot.draw(lost, Trajectories())
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert entries[:2] == ["SGD", "SAM (2 of 3 runs)"]
-    assert "runs with a valid last state only: SAM (2 of 3 runs)." in words(figure)
+    assert "Means over the runs that finished (2–3 of 3); bands" in words(figure)
+    assert "Left out: 1 run of 6 (1 non-finite)." in words(figure)
+    assert not any(marks(ax, "no run") for ax in figure.axes)
     kept = lost.train_loss[1, 1:].mean("replicate")
     np.testing.assert_allclose(figure.axes[2].lines[1].get_ydata(), kept, rtol=1e-12)
     lost["status"][1] = 3
@@ -1082,7 +1183,14 @@ def test_trajectories__say_when_runs_are_missing_behind_a_mean(course):
     figure = plot.draw(lost, Trajectories())
     assert "SAM (0 of 3 runs)" in [text.get_text() for text in figure.legends[0].get_texts()]
     assert np.isfinite(figure.axes[0].get_ylim()).all()
-    assert "of 3 runs" not in words(plot.draw(course, Trajectories()))
+    assert [bool(marks(ax, "no run")) for ax in figure.axes[:3]] == [False, True, False]
+    assert "Means over 3 replicates" in words(plot.draw(course, Trajectories()))
+
+
+def test_trajectories__say_which_methods_are_not_drawn(course):
+    third = course.sel({"method": ["sgd"]}).assign_coords(method=["third"])
+    more = xr.concat([course, third], "method", data_vars="minimal")
+    assert "Not drawn: third." in words(plot.draw(more, Trajectories()))
 
 
 def test_trajectories__of_a_point_chosen_from_a_larger_study():

@@ -3,7 +3,8 @@
 Functions that draw take axes and return artists; no global state of matplotlib is read or changed,
 so a figure is the same whatever the reader's settings, and the same bytes from the same results.
 Every figure is for a two-column page and must read in greyscale: the colour map falls in lightness
-all the way, and lines differ in style.
+all the way, lines differ in style, and differences well below zero, red among blue, have circles.
+Means say when runs are missing behind them (`missing`).
 """
 
 import io

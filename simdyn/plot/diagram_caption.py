@@ -47,7 +47,7 @@ def _about_differences(content: Content, among: str) -> list[str]:
         return []
     reverse = int(content.reverse.sum())
     if content.differences["standard_error"].isnull().all():
-        return ["One pair of runs gives no standard error of the difference."]
+        return ["Fewer than two pairs of runs give no standard error of a difference."]
     if reverse:
         cells = words.count(reverse, "cell")
         return [f"Circles in {among}: below −2 standard errors ({cells})."]

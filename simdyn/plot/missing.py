@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from simdyn import analysis
 from simdyn.plot import artists, words
@@ -134,6 +134,17 @@ def hatch_stretches(ax: Axes, x: np.ndarray, none: np.ndarray, method: int) -> l
                    hatch=HATCHES[method % len(HATCHES)], zorder=0, gid="no run")
         for first, last in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True)
     ]  # fmt: skip
+
+
+def hatch_panel(ax: Axes, method: int) -> list[Artist]:
+    """Hatch a panel that has nothing to show, and say why."""
+    look = {"boxstyle": "square,pad=0.3", "facecolor": "white", "edgecolor": "none"}
+    whole = Rectangle(
+        (0, 0), 1, 1, transform=ax.transAxes, facecolor="none", edgecolor=GREY, linewidth=0.0,
+        hatch=HATCHES[method % len(HATCHES)], gid="no run",
+    )  # fmt: skip
+    why = ax.text(0.5, 0.5, "no run finished", transform=ax.transAxes, ha="center", bbox=look)
+    return [ax.add_patch(whole), why]
 
 
 def ring_entry() -> Artist:

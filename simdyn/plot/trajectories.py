@@ -18,7 +18,7 @@ from simdyn import analysis, theory
 from simdyn.inputs import InputError, nearest
 from simdyn.params import Phase, SignalNoiseData, Trajectories
 from simdyn.params.picture import PANELS
-from simdyn.plot import artists, page, words
+from simdyn.plot import artists, missing, page, words
 from simdyn.plot.source import Source, labelled
 from simdyn.regime import noise_updates, regime, signal_updates, uncovered
 
@@ -86,24 +86,17 @@ def _check_recorded(ds: xr.Dataset, figure: Trajectories, source: Source) -> Non
     """What the figure needs must be recorded; of unknown data, something of each named panel."""
     recorded = list(map(str, ds.data_vars))
     if source.possible:
-        missing = figure.lacks(recorded, source.possible)
+        lacking = figure.lacks(recorded, source.possible)
     else:
         chosen = figure.panels or PANELS
         empty = [panel for panel in chosen if not set(PANELS[panel]) & set(recorded)]
         enough = not empty if figure.panels else len(empty) < len(PANELS)
-        missing = [] if enough else [name for panel in empty for name in PANELS[panel]]
-    if missing:
+        lacking = [] if enough else [name for panel in empty for name in PANELS[panel]]
+    if lacking:
         raise InputError(
-            f"Trajectories: {', '.join(missing)} not recorded; record them (Record.variables), or "
+            f"Trajectories: {', '.join(lacking)} not recorded; record them (Record.variables), or "
             f"name in Trajectories.panels those that are wanted: {', '.join(PANELS)}"
         )
-
-
-def runs_behind(course: Course, method: str) -> str:
-    """How many runs are behind a method's means, as a remark after its name; empty if all are."""
-    valid = course.ds["status"].sel({"method": method}).isin(analysis.VALID)
-    there = int(valid.sum())
-    return "" if there == valid.size else f" ({there} of {valid.size} runs)"
 
 
 # -- panels --------------------------------------------------------------------------------------
@@ -134,6 +127,8 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     """Largest coefficients of one method, and the times at which they should be of order one."""
     method = course.methods[index]
     grown = analysis.growth(course.ds)
+    if not missing.finished(missing.counts(course.ds, [method])).any():
+        missing.hatch_panel(ax, index)
     ax.set(title=f"{words.spoken(method)}: growth", yscale="log")
     if index == 0:
         ax.set_ylabel("largest coefficients")
@@ -246,7 +241,7 @@ def _panels(course: Course) -> list[Callable[[Axes, Course], None]]:
 def _legend(course: Course) -> list[Artist]:
     """What each line style, marker and shade means."""
     entries: list[Artist] = [
-        artists.entry(f"{words.spoken(method)}{runs_behind(course, method)}", linestyle=style)
+        artists.entry(missing.named(course.ds, method), linestyle=style)
         for method, style in zip(course.methods, LINE_STYLES, strict=False)
     ]
     there: set[str] = set(map(str, course.ds)) if "losses" in course.panels else set()
@@ -289,14 +284,10 @@ def _outside(course: Course, method: str) -> str:
 
 def _caption(course: Course) -> list[str]:
     ds, count = course.ds, course.ds.sizes["replicate"]
-    missing = [words.spoken(method) + runs_behind(course, method)
-               for method in course.methods if runs_behind(course, method)]  # fmt: skip
-    runs = words.count(count, "replicate")
+    runs = missing.behind(ds, course.methods)
     bands = "" if count < 2 else "; bands: two standard errors"
     said = [f"Means over {runs}{bands}; the initial state stands at half an update."]
-    if missing:
-        said.append("Means are over the runs with a valid last state only: "
-                    f"{', '.join(missing)}.")  # fmt: skip
+    said += [*missing.told(ds, course.methods), *words.not_drawn(ds, course.methods)]
     predicted = _each(course, lambda name: _told_times(course, name))
     if "growth" in course.panels and any(_drawn_times(course, name) for name in course.methods):
         said.append("Uprights: updates predicted until a coefficient is of order one, to leading "
