@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import llvmlite.binding
 from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
 
 Result = TypeVar("Result")
 
@@ -38,8 +39,11 @@ def apart(work: Callable[..., Result], *arguments: Any) -> Result:
     llvmlite has just freed a string of LLVM's and not noted it yet, it frees it once more, and
     the process aborts.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return work(*arguments)
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or global_compiler_lock.is_locked()
+    ):
+        return work(*arguments)  # who holds the lock already waits for no other thread with it
     given_up, pool = threading.Event(), ThreadPoolExecutor(1)
 
     def heeding() -> Result:
