@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import distributed  # noqa: F401 - or its defaults come after what is set here, and go with it
 import numpy as np
 import pytest
 import typer
