@@ -349,6 +349,8 @@ def test_cli__any_number_of_interrupts(bench: Bench) -> None:
     for number in range(count):
         (name,) = rng.choices(names, weights)
         sent, times = rng.choice(interrupts.SIGNALS), rng.choice((1, 1, 1, 1, 2, 5))
+        if name == "dask":  # after a second signal Python's own tracker of semaphores has its say
+            times = 1
         before = bench.ends[130]
         bench.interrupt(name, rng.uniform(0.0, 1.05), sent, times)
         met[name] += bench.ends[130] > before
