@@ -331,6 +331,7 @@ def line_estimate(
                     start = _cell_start(along, cosines, k)
                     for f in range(filters):
                         base[f] = sign * image[f] - along[k] * images[k, f]
+                        base[f] += shift[f] if shift.size > 0 else 0.0
                     values[i] += 0.25 * failing_mass(
                         offset, pull, base, images[k], start, kinks, order
                     )

@@ -42,7 +42,9 @@ class Record(Parameters):
         absent and the network is piecewise linear, else "counted"; "radial" needs an activation
         with σ(cz) = c^q σ(z).
     test_draws : int, 4 … 2²⁷, optional
-        Random draws for each estimate: lines (default 128), or points or rays (1000).
+        Random draws for each estimate: lines (default 128; `ClusterData` has a second line for
+        each, drawn where lines fail, towards each of up to 64 nearest failures), or points or rays
+        (1000).
     probe_radius : float ≥ 0, optional
         τ of the perturbation behind `sam_gap` and `deactivated_fraction`. Where absent that of the
         phase which made the last update; it is 0 in a phase of SGD, and so are they.
