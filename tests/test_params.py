@@ -141,6 +141,9 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
     (Curves, "scale", ["linear", "log"], ["lin", None], '"linear" or "log"'),
     (Trajectories, "kind", ["trajectories"], ["trajectory"], '"trajectories"'),
     (Trajectories, "compare", [None, ("a", "b")], [("a",), "ab"], "two names of methods"),
+    (Trajectories, "panels", [None, ("growth",), ("sharpness", "losses")],
+     [(), ("loss",), "growth"],
+     "a list of growth, losses, deactivated_fraction, sharpness, sam_gap"),
 ]  # fmt: skip
 
 
