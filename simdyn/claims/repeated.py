@@ -192,7 +192,7 @@ def planar_error(
     wrong = []
     for label in (1.0, -1.0):
         level = label * float((banks * np.maximum(weights @ (label * signal), 0.0)).sum())
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             beyond = np.exp(-0.5 * (level / swing) ** 2)
         turned = label * swing < 0.0
         at_rest = 0.5 if level == 0.0 else float(level < 0.0)
