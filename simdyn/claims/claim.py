@@ -71,6 +71,8 @@ class Claim:
     mark : {"exact", "leading order", "recalled"}
     measure : callable
         Runs small studies on a bench and returns quantities with the bands of a true claim.
+    not_quick : str
+        What of it a quick bench leaves out, as it takes too many runs to decide; empty if nothing.
     """
 
     name: str
@@ -79,18 +81,19 @@ class Claim:
     mark: str
     regime: str
     measure: Measure
+    not_quick: str = ""
 
 
 CLAIMS: dict[str, Claim] = {}
 
 
 def claim(
-    name: str, statement: str, *, mark: str, regime: str, source: str = PAPER
+    name: str, statement: str, *, mark: str, regime: str, source: str = PAPER, not_quick: str = ""
 ) -> Callable[[Measure], Measure]:
     """Enter a claim into the table: put this over the function that measures it."""
 
     def enter(measure: Measure) -> Measure:
-        CLAIMS[name] = Claim(name, statement, source, mark, regime, measure)
+        CLAIMS[name] = Claim(name, statement, source, mark, regime, measure, not_quick)
         return measure
 
     return enter

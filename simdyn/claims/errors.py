@@ -31,7 +31,7 @@ def fits(bench: Bench) -> Iterator[Quantity]:
     for norm in (0.0, 3.0, 10.0):
         ds = bench.run({"n_samples": 20, "dimension": 5000, "signal_norm": norm},
                        {"n_filters": 10, "init_std": 1e-3},
-                       {"sgd": SGD(learning_rate=0.1, epochs=300)}, bench.replicates(1000, 3000),
+                       {"sgd": SGD(learning_rate=0.1, epochs=300)}, bench.replicates(2000, 3000),
                        variables=("train_loss",))  # fmt: skip
         trained = (ds.train_loss.values.reshape(-1) <= 0.01).astype(float)
         yield Quantity(f"share of runs trained to ε, ‖μ‖ = {norm:g}", trained, 0.98, np.inf,
@@ -52,7 +52,7 @@ def benign_harmful(bench: Bench) -> Iterator[Quantity]:
                 ds = bench.run(
                     {"n_samples": 20, "dimension": d, "signal_norm": norm, "label_flip": flip},
                     {"n_filters": 10, "init_std": 0.03 / np.sqrt(d)},
-                    {"sgd": SGD(learning_rate=200 / d, epochs=200)}, bench.replicates(1000, 4000),
+                    {"sgd": SGD(learning_rate=200 / d, epochs=200)}, bench.replicates(1600, 4000),
                 )  # fmt: skip
                 excess = (ds.test_error - flip).values.reshape(-1)
                 high = side == "below"
@@ -109,6 +109,7 @@ def line_exponent(
     "sgd-line",
     "SGD's critical line is ‖μ‖ ∝ (P−1)σ_p (d/n)^{1/4}, whatever B and m",
     mark=LEADING, regime="Theorem 3.2; trained, σ_0 = 0.1√n/((P−1)σ_p d), d ≫ n²",
+    not_quick="exponents in m and n",
 )  # fmt: skip
 def sgd_line(bench: Bench) -> Iterator[Quantity]:
     """Exponents in d, n, P − 1, m and B of the contour at test error 0.1."""
@@ -138,7 +139,7 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
         ), unit
 
     ladders: dict[str, tuple[float, tuple[int, ...]]] = {
-        "d": (0.25, (10**5, 10**7, 10**9)), "P − 1": (1.0, (1, 2, 4)), "m": (0.0, (5, 10, 20)),
+        "d": (0.25, (10**5, 10**7, 10**9)), "P − 1": (1.0, (1, 2, 4)),
     }  # fmt: skip
     if not bench.quick:
         ladders |= {"d": (0.25, (10**6, 10**8, 10**11, 10**14)), "m": (0.0, (5, 10, 20, 40))}
@@ -149,18 +150,19 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
             exponent, 0.02, name, "SGD",
         )  # fmt: skip
     # Two laws with a small parameter of their own: 1/n, and the progress of an epoch (that is, η).
-    rungs = (20, 40, 80) if bench.quick else (20, 40, 80, 160)
-    more = bench.replicates(16, 600)
-    pairs = [curve(n=n, replicates=more) for n in rungs]
-    steps = [
-        line_exponent(f"exponent in n, {low} to {high}", (low, high), [a[0], b[0]], [a[1], b[1]],
-                      GRID, -0.25, 0.02, "n", "SGD")
-        for low, high, a, b in zip(rungs, rungs[1:], pairs, pairs[1:], strict=False)
-    ]  # fmt: skip
-    yield with_ladder(steps, "n → ∞")
+    if not bench.quick:
+        rungs = (20, 40, 80, 160)
+        pairs = [curve(n=n, replicates=600) for n in rungs]
+        steps = [
+            line_exponent(f"exponent in n, {low} to {high}", (low, high), [a[0], b[0]],
+                          [a[1], b[1]], GRID, -0.25, 0.02, "n", "SGD")
+            for low, high, a, b in zip(rungs, rungs[1:], pairs, pairs[1:], strict=False)
+        ]  # fmt: skip
+        yield with_ladder(steps, "n → ∞")
     steps = []
-    for progress in (1.0, 0.25, 0.0625):
-        pairs = [curve(B=batch, progress=progress) for batch in (2, 5, 20)]
+    more = bench.replicates(60, count)
+    for progress in (0.0625,) if bench.quick else (1.0, 0.25, 0.0625):
+        pairs = [curve(B=batch, progress=progress, replicates=more) for batch in (2, 5, 20)]
         steps.append(line_exponent(
             f"exponent in B, η(P−1)²σ_p²d/(Bm) = {progress:g}", (2, 5, 20), [c for c, _ in pairs],
             [u for _, u in pairs], GRID, 0.0, 0.02, "B", "SGD",
@@ -204,12 +206,13 @@ def sam_line(bench: Bench) -> Iterator[Quantity]:
     "label-noise",
     "with labels flipped at rate p, SAM's test error comes down to p where SGD's stays above it",
     mark=RECALLED, regime="Theorems 3.2, 4.1, n ≫ 1; ‖μ‖ = 0.95(P−1)σ_p(d/n)^{1/4}; SAM, then SGD",
+    not_quick="p = 0.2, n = 20 and n = 80",
 )  # fmt: skip
 def label_noise(bench: Bench) -> Iterator[Quantity]:
     """Test error of SAM and then SGD minus p, and SGD minus SAM, for p = 0, 0.1, 0.2 as n grows."""
-    d, m, count = 20_000, 10, bench.replicates(200, 1500)
-    rungs = (20, 40) if bench.quick else (20, 40, 80)
-    for flip in (0.0, 0.1, 0.2):
+    d, m, count = 20_000, 10, bench.replicates(500, 1500)
+    rungs = (40,) if bench.quick else (20, 40, 80)
+    for flip in (0.0, 0.1) if bench.quick else (0.0, 0.1, 0.2):
         ours, gaps, reach = [], [], 1.0 - 2.0 * flip
         for n in rungs:
             rate, norm = m * n / d, 0.95 * theory.critical_signal_norm(d, n, 2, 1.0)

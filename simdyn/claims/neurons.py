@@ -35,7 +35,7 @@ def _worst_ratio(values: np.ndarray) -> float:
 )  # fmt: skip
 def gradient_norm(bench: Bench) -> Iterator[Quantity]:
     """Measured over predicted in four corners and at d = 1, 2, 3, and as outputs go to zero."""
-    count = bench.replicates(300, 3000)
+    count = bench.replicates(1200, 3000)
 
     def norms(
         n: int, d: int, patches: int, norm: float, flip: float, outputs: float, count: int = count
@@ -197,8 +197,8 @@ def deactivation_stage(bench: Bench) -> Iterator[Quantity]:
         "SGD": SGD(learning_rate=rate, epochs=epochs),
     }
     ds = bench.run({"n_samples": n, "dimension": d, "signal_norm": norm},
-                   {"n_filters": m, "init_std": 0.1 / np.sqrt(d)}, plans, bench.replicates(40, 400),
-                   every=max(1, epochs // 40),
+                   {"n_filters": m, "init_std": 0.1 / np.sqrt(d)}, plans,
+                   bench.replicates(300, 400), every=max(1, epochs // 40),
                    variables=("deactivated_fraction", "noise_coef", "signal_coef"))  # fmt: skip
     off = ds.deactivated_fraction.sel({"method": "SAM"})
     yield Quantity(
@@ -316,7 +316,7 @@ def _median_or_never(values: np.ndarray) -> float:
 )  # fmt: skip
 def signal_time(bench: Bench) -> Iterator[Quantity]:
     """The time and the limit over p, and the exponents in η, n, ‖μ‖, m and B."""
-    count = bench.replicates(20, 100)
+    count = bench.replicates(32, 100)
     ladder = []
     for std in (0.3, 0.1, 0.03, 0.01):
         found, predicted = _signal_time(bench, count, **{"σ_p": std})
@@ -354,7 +354,7 @@ def log_growth(bench: Bench) -> Iterator[Quantity]:
     plans = {"SGD": SGD(learning_rate=0.1, epochs=10_000),
              "SAM": SAM(radius=0.03, learning_rate=0.1, epochs=10_000)}  # fmt: skip
     ds = bench.run({"n_samples": 20, "dimension": 2000, "signal_norm": 3.0},
-                   {"n_filters": 10, "init_std": 1e-3}, plans, bench.replicates(10, 60), every=100,
+                   {"n_filters": 10, "init_std": 1e-3}, plans, bench.replicates(80, 100), every=100,
                    variables=("noise_coef", "signal_coef", "train_loss"))  # fmt: skip
     for name in plans:
         own = ds.sel({"method": name})

@@ -146,43 +146,127 @@ def exchange(bench: Bench) -> Iterator[Quantity]:
 
 
 @claim(
+    "batches",
+    "each epoch of mini-batches goes once over the samples, in a fresh uniform order",
+    mark=EXACT, regime="always; in law",
+)  # fmt: skip
+def batches(bench: Bench) -> Iterator[Quantity]:
+    """Batches of one sample, told by whose coefficients ρ move."""
+    n, epochs, count = 8, 10, bench.replicates(300, 2000)
+    ds = bench.run({"n_samples": n, "dimension": 200, "signal_norm": 1.0},
+                   {"n_filters": 12, "init_std": 0.01},
+                   {"sgd": SGD(learning_rate=0.01, epochs=epochs, batch_size=1)}, count,
+                   every=1, unit="step", variables=("noise_coef",))  # fmt: skip
+    rho = ds.noise_coef.transpose("replicate", "step", "sign", "filter", "sample", ...).values
+    moved = np.diff(rho.reshape(count, n * epochs + 1, -1, n), axis=1) != 0.0
+    visits = moved.any(axis=2).reshape(count, epochs, n, n)  # (…, place in the epoch, sample)
+    yield Quantity(
+        "samples visited more than once an epoch or not at all, or beside another",
+        (visits.sum(2) != 1).sum((1, 2)) + (visits.sum(3) != 1).sum((1, 2)), 0.0, 0.0,
+        "a partition", 0.0, lambda values: float(values.max()), exact=True,
+    )  # fmt: skip
+    place = visits.argmax(axis=2)  # (R, epoch, sample)
+    first, second = np.triu_indices(epochs, 1)
+    again = (place[:, first] == place[:, second]).mean(axis=(1, 2))
+    yield Quantity(
+        f"share of samples at the same place in two epochs of {n}", again, 1 / n - 0.01,
+        1 / n + 0.01, "independent orders; 1 if there is one order", 1 / n,
+    )  # fmt: skip
+    rng = np.random.default_rng(4)
+    which = np.arange(count)
+    places = place[which, which % epochs, which % n] + rng.random(count)
+    yield uniform("place of a sample in its epoch", list(places / n))
+
+
+def planar_error(
+    signal: np.ndarray, weights: np.ndarray, copies: int, noise_std: float, flip: float
+) -> float:
+    """Exact error on observed labels in two dimensions, by quadrature over the noise's direction.
+
+    Along a direction the network's output is s + R g, R the length of a standard normal vector.
+    """
+    angle = 2.0 * np.pi * (np.arange(40_000) + 0.5) / 40_000
+    ray = noise_std * np.array([np.cos(angle), np.sin(angle)])
+    banks = np.array([1.0, -1.0])[:, None] / weights.shape[1]
+    swing = copies * (banks * np.maximum(weights @ ray, 0.0).transpose(2, 0, 1)).sum((1, 2))
+    wrong = []
+    for label in (1.0, -1.0):
+        level = label * float((banks * np.maximum(weights @ (label * signal), 0.0)).sum())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            beyond = np.exp(-0.5 * (level / swing) ** 2)
+        turned = label * swing < 0.0
+        at_rest = 0.5 if level == 0.0 else float(level < 0.0)
+        fails = np.where(turned, beyond if level > 0.0 else 1.0,
+                         1.0 - beyond if level < 0.0 else 0.0)  # fmt: skip
+        wrong.append(np.where(swing == 0.0, at_rest, fails).mean())
+    return float((1.0 - flip) * np.mean(wrong) + flip * (1.0 - np.mean(wrong)))
+
+
+def counted_error(
+    signal: np.ndarray, weights: np.ndarray, copies: int, flip: float, rng: np.random.Generator,
+    count: int = 10_000,
+) -> tuple[float, float]:  # fmt: skip
+    """Error and its standard error on fresh samples with observed labels, in weight space."""
+    truth = rng.choice([1.0, -1.0], count)
+    observed = np.where(rng.random(count) < flip, -truth, truth)
+    banks = np.array([1.0, -1.0])[:, None, None]
+    noises = rng.standard_normal((count, signal.size))
+    shown = np.maximum((weights @ signal)[..., None] * truth, 0.0)
+    outputs = (banks * (shown + copies * np.maximum(weights @ noises.T, 0.0))).sum((0, 1))
+    error = float(np.mean(np.where(outputs == 0.0, 0.5, observed * outputs < 0.0)))
+    return error, float(np.sqrt(error * (1.0 - error) / count))
+
+
+DRAWS: dict[Estimator, int] = {"line": 1000, "counted": 4000, "radial": 4000}
+
+
+@claim(
     "estimators",
-    "line and radial estimates of the test error agree with counting",
+    "estimates of the test error on observed labels, by lines, rays and counting, are right within"
+    " their standard errors, and these are as large as they should be",
     mark=EXACT, regime="errors that counting can see",
 )  # fmt: skip
 def estimators(bench: Bench) -> Iterator[Quantity]:
-    """Differences over their standard errors, on trained networks with draws of their own."""
+    """Scores (estimate − truth)/SE against counting in weight space, and against exact errors."""
     from scipy.stats import norm
 
-    rng = np.random.default_rng(3)
-    draws: dict[Estimator, int] = {"line": 1000, "counted": 4000, "radial": 4000}
-    found: dict[Estimator, list[float]] = {"line": [], "radial": []}
-    seed = 0
-    while len(found["line"]) < bench.replicates(100, 600):
-        seed += 1
-        d, m, flip = int(rng.integers(20, 200)), int(rng.integers(1, 8)), float(rng.uniform(0, 0.3))
-        signal, _, truth, y, w, x = drawn(10_000 + seed, 10, d, 2, m, float(rng.uniform(0.0, 3.0)),
-                                          0.05, 1.0, flip)  # fmt: skip
-        problem = Problem.from_patches(x, y, w, signal=signal, true_labels=truth, noise_std=1.0)
-        plan = [SGD(learning_rate=0.1, epochs=int(rng.integers(0, 60)))]
+    def score(name: Estimator, problem: Problem, own: int, truth: float, error: float) -> float:
+        """Its p-value, of networks as they are."""
+        record = Record(variables=("test_error", "test_error_se"), test_estimator=name,
+                        test_draws=DRAWS[name])  # fmt: skip
+        last = train(problem, SGD(learning_rate=0.1, epochs=0), seed=own, record=record)
+        error = np.hypot(float(last.test_error_se[-1]), max(error, 1e-9))
+        return 2.0 * float(norm.sf(abs(float(last.test_error[-1]) - truth) / error))
 
-        def tested(
-            estimator: Estimator, own: int, problem: Problem = problem, plan: list[SGD] = plan
-        ) -> tuple[float, float]:
-            record = Record(every=10**6, variables=("test_error", "test_error_se"),
-                            test_estimator=estimator, test_draws=draws[estimator])  # fmt: skip
-            last = train(problem, plan, seed=own, record=record).isel(step=-1)
-            return float(last.test_error), float(last.test_error_se)
-
-        counted, error = tested("counted", 3 * seed)
-        if error == 0.0 or not 0.02 < counted < 0.98:
-            continue
-        for k, name in enumerate(found):
-            estimate, own = tested(name, 3 * seed + 1 + k)
-            score = (estimate - counted) / np.hypot(own, error)
-            found[name].append(2.0 * float(norm.sf(abs(score))))
-    for name, p_values in found.items():
-        yield uniform(f"{name} − counted", p_values)
+    cases: tuple[tuple[str, tuple[int, int], tuple[float, float]], ...] = (
+        ("counting in weight space", (20, 200), (0.0, 3.0)), ("the exact error", (2, 2), (0.0, 6.0))
+    )  # fmt: skip
+    for against, dimensions, norms in cases:
+        rng = np.random.default_rng([3, dimensions[0]])
+        found: dict[Estimator, list[float]] = {name: [] for name in DRAWS}
+        seed = 10_000
+        while len(found["line"]) < bench.replicates(100, 600):
+            seed += 1
+            d, m = int(rng.integers(dimensions[0], dimensions[1] + 1)), int(rng.integers(2, 8))
+            patches, flip = int(rng.integers(2, 4)), float(rng.uniform(0.0, 0.4))
+            signal, _, true, y, w, x = drawn(seed, 10, d, patches, m, float(rng.uniform(*norms)),
+                                             0.05, 1.0, flip)  # fmt: skip
+            flip = float((y != true).mean())  # the law of fresh samples has the share at hand
+            if d > 2:
+                plan = SGD(learning_rate=0.1, epochs=int(rng.integers(0, 60)))
+                problem = Problem.from_patches(x, y, w, signal=signal, true_labels=true)
+                kept = Record(every=10**6, weights=True, variables=("train_loss",))
+                w = np.ascontiguousarray(train(problem, plan, record=kept).weights.values[-1])
+                truth, error = counted_error(signal, w, patches - 1, flip, rng)
+            else:
+                truth, error = planar_error(signal, w, patches - 1, 1.0, flip), 0.0
+            if flip > 0.4 or not 0.02 < (truth - flip) / (1.0 - 2.0 * flip) < 0.98:
+                continue
+            problem = Problem.from_patches(x, y, w, signal=signal, true_labels=true, noise_std=1.0)
+            for k, name in enumerate(found):
+                found[name].append(score(name, problem, 3 * seed + k, truth, error))
+        for name, p_values in found.items():
+            yield uniform(f"{name} − {against}", p_values)
     for name in ("line", "radial"):
         for length in (0.0, 2.0):
             ours, counted_ds = (

@@ -43,6 +43,7 @@ class Report:
         return {
             "name": self.claim.name, "statement": self.claim.statement, "source": self.claim.source,
             "mark": self.claim.mark, "regime": self.claim.regime, "verdict": self.verdict,
+            "not_quick": self.claim.not_quick,
             "quantities": [
                 {
                     "name": f.quantity.name, "predicted": number(f.quantity.predicted),
@@ -85,7 +86,7 @@ def check(
     names : sequence of str, optional
         All claims where absent.
     quick : bool
-        Fewer replicates and shorter ladders.
+        Fewer replicates and shorter ladders; without what `Claim.not_quick` names.
     threads : int, optional
     progress : callable
         Hears the name of each claim before it is measured.

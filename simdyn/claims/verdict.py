@@ -1,14 +1,30 @@
 """From measured replicates to a verdict: intervals, bands, and the sample that would decide.
 
 A quantity has a band of values in which the claim about it is true, declared before it is measured.
-Its interval comes from resampling whole replicates, so that what shares a draw stays paired: the
-bootstrap gives the standard error, Student's t with R − 1 degrees of freedom the width. The error
-of the whole table is divided evenly among its quantities (Bonferroni).
+The error of the whole table is divided evenly among its quantities (Bonferroni).
+
+The interval of an estimate θ rests on its standard error s and its skewness κ over samples. For a
+mean both are those of the replicates, with the factor of small samples in κ; for any other
+statistic they are taken from resamples of whole replicates (bootstrap), so that what shares a draw
+stays paired. Student's t alone misses too often if replicates are skewed: their mean and standard
+error go together. Hall's cubic transformation takes that out (J. R. Statist. Soc. B 54, 1992, 221):
+with q the quantile of t with R − 1 degrees of freedom, the ends are
+
+    θ − (3s/κ) [(1 + κ(±q − κ/6))^{1/3} − 1].
+
+κ of a small sample is uncertain itself, by √6/R for a mean of R normals. The interval covers what κ
+and κ plus or minus that give.
+
+How often it misses was measured on means of independent replicates (`tests/test_claims.py`,
+campaign; 20,000 samples of R = 20 and 100). Nominally 0.05: normal 0.031 and 0.046, exponential
+0.032 and 0.045, lognormal (σ = 1) 0.045 and 0.059, where t alone misses 0.13 and 0.08 of the last.
+Nominally 0.001: at most 0.0016 of all of these, where t misses up to 0.033.
 
 A sample says nothing of what it has not seen. Where a replicate is bounded and a rare one could
 carry the mean, as a network that fails to learn does a test error, the interval also reaches as far
 as an event could move the mean whose absence from all R replicates is not yet unlikely: an event of
-probability u with (1 − u)^R = error/2.
+probability u with (1 − u)^R = error/2. Without such bounds, an interval of R replicates of which no
+one may show the rare event misses as often as none does.
 """
 
 import dataclasses
@@ -18,7 +34,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 FAMILY_ERROR = 0.05  # probability that any interval of a table misses its true value
-RESAMPLES = 1000
+RESAMPLES = 2000
 
 HOLDS, FAILS, UNDECIDED, OUTSIDE = "holds", "fails", "undecided", "outside its regime"
 
@@ -126,9 +142,41 @@ class Finding:
     needed: float
 
 
+def skewness(values: np.ndarray) -> float:
+    """Third central moment over the standard deviation cubed; 0 if there is no spread."""
+    steps = values - values.mean()
+    square = float((steps**2).mean())
+    return float((steps**3).mean()) / square**1.5 if square > 0.0 else 0.0
+
+
+def spread(quantity: Quantity) -> tuple[float, float, float]:
+    """Standard error of the estimate, skewness of its law, and how uncertain the latter is."""
+    values, count = quantity.values, len(quantity.values)
+    # Moments of a sample are short of those of its law: resamples have them too.
+    lift = math.sqrt(count / (count - 1.0))
+    more = math.sqrt(count * (count - 1.0)) / max(count - 2.0, 1.0)
+    if quantity.statistic is mean:
+        error = float(values.std()) / math.sqrt(count)
+        return error * lift, more * skewness(values) / math.sqrt(count), math.sqrt(6.0) / count
+    rng = np.random.default_rng(0)
+    draws = np.array([
+        quantity.statistic(values[rng.integers(count, size=count)]) for _ in range(RESAMPLES)
+    ])  # fmt: skip
+    doubt = math.sqrt(6.0 / count**2 + 6.0 / RESAMPLES)
+    with np.errstate(invalid="ignore"):  # a statistic may be infinite for some resamples
+        return float(draws.std()) * lift, more * skewness(draws), doubt
+
+
+def transformed(error: float, skew: float, quantile: float) -> float:
+    """How far the end of an interval lies below the estimate, by Hall's transformation."""
+    if abs(skew) < 1e-6:
+        return error * quantile
+    return error * 3.0 / skew * (math.cbrt(1.0 + skew * (quantile - skew / 6.0)) - 1.0)
+
+
 def interval(quantity: Quantity, error: float) -> tuple[float, float, float]:
-    """Estimate and interval that misses with probability `error`."""
-    from scipy.stats import t as student
+    """Estimate and interval that misses with probability `error`, as nearly as the module says."""
+    from scipy.special import stdtrit
 
     values = quantity.values
     estimate = quantity.statistic(values)
@@ -137,12 +185,11 @@ def interval(quantity: Quantity, error: float) -> tuple[float, float, float]:
     count = len(values)
     if count < 2:
         return estimate, -math.inf, math.inf
-    rng = np.random.default_rng(0)
-    draws = [quantity.statistic(values[rng.integers(count, size=count)]) for _ in range(RESAMPLES)]
-    # The spread of a resampled mean is short by (R − 1)/R.
-    spread = float(np.std(draws)) * math.sqrt(count / (count - 1))
-    half = float(student.ppf(1.0 - error / 2.0, count - 1)) * spread
-    low, high = estimate - half, estimate + half
+    deviation, skew, doubt = spread(quantity)
+    quantile = float(stdtrit(count - 1.0, 1.0 - error / 2.0))
+    skews = (skew - doubt, skew, skew + doubt)
+    low = min(estimate - transformed(deviation, one, quantile) for one in skews)
+    high = max(estimate - transformed(deviation, one, -quantile) for one in skews)
     if quantity.bounds is not None:
         unseen = 1.0 - (error / 2.0) ** (1.0 / count)
         least, most = (estimate + unseen * (bound - estimate) for bound in quantity.bounds)

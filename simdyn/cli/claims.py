@@ -59,7 +59,7 @@ def check(
         else:
             for report in reports:
                 _print(report)
-            _summarise(reports)
+            _summarise(reports, quick)
             for path in kept:
                 typer.echo(path)
         if claims.failed(reports):
@@ -71,7 +71,7 @@ def _list(chosen: Sequence["object"], as_json: bool) -> None:
 
     table = [claim for claim in chosen if isinstance(claim, Claim)]
     if as_json:
-        fields = ("name", "statement", "source", "mark", "regime")
+        fields = ("name", "statement", "source", "mark", "regime", "not_quick")
         typer.echo(json.dumps([{f: getattr(c, f) for f in fields} for c in table],
                               ensure_ascii=False))  # fmt: skip
         return
@@ -128,7 +128,7 @@ def _print(report: "Report") -> None:
             typer.echo(f"             {_number(f.needed)} replicates would decide")
 
 
-def _summarise(reports: Sequence["Report"]) -> None:
+def _summarise(reports: Sequence["Report"], quick: bool) -> None:
     from simdyn.claims import FAMILY_ERROR
 
     counts: dict[str, int] = {}
@@ -138,3 +138,6 @@ def _summarise(reports: Sequence["Report"]) -> None:
     sampled = sum(not f.quantity.exact for report in reports for f in report.findings)
     typer.echo(f"\n{len(reports)} claims: {said}. Intervals miss with probability "
                f"{FAMILY_ERROR:g} over the {sampled} sampled quantities together.")  # fmt: skip
+    absent = [f"{r.claim.name}: {r.claim.not_quick}" for r in reports if r.claim.not_quick]
+    if quick and absent:
+        typer.echo(f"Left out by --quick: {'; '.join(absent)}.")
