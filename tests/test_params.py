@@ -137,6 +137,9 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
     (Curves, "scale", ["linear", "log"], ["lin", None], '"linear" or "log"'),
     (Trajectories, "kind", ["trajectories"], ["trajectory"], '"trajectories"'),
     (Trajectories, "compare", [None, ("a", "b")], [("a",), "ab"], "two names of methods"),
+    (Trajectories, "panels", [None, ("growth",), ("sam_gap", "losses")],
+     [(), "growth", ("loss",), ("growth", 1)],
+     "a list of growth, losses, deactivated_fraction, sharpness, sam_gap"),
 ]  # fmt: skip
 
 
