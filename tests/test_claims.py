@@ -26,7 +26,7 @@ from simdyn import (
 from simdyn.claims import CLAIMS, Bench, Claim
 from simdyn.claims.claim import EXACT, LEADING, RECALLED
 from simdyn.claims.neurons import hitting
-from simdyn.claims.repeated import rank, uniform
+from simdyn.claims.repeated import counted_error, planar_error, rank, uniform
 from simdyn.claims.verdict import (
     FAILS,
     HOLDS,
@@ -205,6 +205,25 @@ def test_rank__is_uniform_for_one_law_and_not_for_another() -> None:
         assert finding.verdict == (HOLDS if true else FAILS)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_planar_error__is_what_counting_finds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    signal, weights = rng.normal(size=2), rng.normal(size=(2, 1 + seed, 2))
+    flip = 0.1 * (seed % 4)
+    exact = planar_error(signal, weights, 2, 1.0, flip)
+    counted, error = counted_error(signal, weights, 2, flip, rng, 20_000)
+    assert abs(counted - exact) < 4 * error
+
+
+def test_planar_error__networks_that_rest() -> None:
+    """The zero network is half wrong; so is one filter on what does not reach it."""
+    weights = np.zeros((2, 1, 2))
+    assert planar_error(np.array([1.0, 0.0]), weights, 1, 1.0, 0.2) == 0.5
+    weights[0, 0, 0] = 1.0
+    # Label +1 is never wrong. Label −1 is if the noise is active, and half else.
+    assert planar_error(np.array([1.0, 0.0]), weights, 3, 1.0, 0.0) == pytest.approx(0.375)
+
+
 def test_overall__the_worst_verdict_counts() -> None:
     good, bad = judge(quantity(), 0.05), judge(quantity(low=2.0, high=3.0), 0.05)
     open_, out = judge(quantity(SAMPLE[:1]), 0.05), judge(quantity(outside="no"), 0.05)
@@ -322,6 +341,16 @@ def test_check_command__json_and_the_table_in_the_store(
     ds = xr.open_zarr(tmp_path / "results" / "check-quick.zarr", consolidated=False)
     assert ds.verdict.values.tolist() == [HOLDS]
     assert float(ds.estimate[0]) == pytest.approx(SAMPLE.mean())
+
+
+def test_check_command__quick_says_what_it_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = dataclasses.replace(planted(0.9, 1.1), not_quick="the rest of it")
+    monkeypatch.setitem(CLAIMS, "planted", claim)
+    for words, told in ((["--quick"], True), ([], False)):
+        _, out = command("planted", *words, "--out", str(tmp_path))
+        assert ("Left out by --quick: planted: the rest of it." in out) == told
 
 
 def test_check_command__list_and_a_misspelt_name(tmp_path: Path) -> None:

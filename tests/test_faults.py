@@ -31,6 +31,14 @@ PER_FILTER = """    copy(overlaps, work.perturbed)
 """
 MARGIN = "        margins[i] = labels[i] * output("
 MOVE = "            add_scaled(state.moved, work.coefficients, -rate)\n"
+COPIES = """2**31", ge=2, le=2**31
+    )
+
+    @property
+    def noise_copies(self) -> int:
+        \"\"\"All patches but one show the noise.\"\"\"
+        return self.n_patches - 1
+"""
 SLOPES = "        to_logistic_slopes(slopes, samples.size)\n"
 
 
@@ -149,9 +157,7 @@ FAULTS = {
         {"benign-harmful": "critical line"},
     ),
     "copies of the noise miscounted": Fault(
-        "params/data.py",
-        "        return self.n_patches - 1\n", "        return self.n_patches - 1.15\n",
-        {"sgd-line": "(P−1)σ_p"},
+        "params/data.py", COPIES, COPIES.replace("- 1\n", "- 1.15\n"), {"sgd-line": "(P−1)σ_p"},
     ),
 }  # fmt: skip
 
