@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import binom
 from scipy.stats import t as student
 from typer.testing import CliRunner
 
@@ -183,6 +184,19 @@ def test_interval__reaches_as_far_as_an_unseen_event_could_move_a_mean() -> None
     bounded = interval(quantity(np.zeros(100), bounds=(-1.0, 1.0)), 0.05)
     assert (1.0 - bounded[2]) ** 100 == pytest.approx(0.025)
     assert bounded[1] == -bounded[2]
+
+
+def test_interval__of_a_share_is_exact() -> None:
+    """Clopper and Pearson: at either end the binomial has error/2 left, and bounds are kept."""
+    values = np.zeros(40)
+    values[:3] = 1.0
+    low, high = interval(quantity(values, bounds=(0.0, 1.0)), 0.01)[1:]
+    assert binom.sf(2, 40, low) == pytest.approx(0.005)
+    assert binom.cdf(3, 40, high) == pytest.approx(0.005)
+    scaled = interval(quantity(4.0 * values - 1.0, bounds=(-1.0, 3.0)), 0.01)[1:]
+    assert scaled == pytest.approx((4.0 * low - 1.0, 4.0 * high - 1.0))
+    none = interval(quantity(np.zeros(40), bounds=(0.0, 1.0)), 0.01)
+    assert none == (0.0, 0.0, pytest.approx(1.0 - 0.005 ** (1 / 40)))
 
 
 def test_with_ladder__is_the_last_step_and_tells_of_all() -> None:

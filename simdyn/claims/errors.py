@@ -31,7 +31,7 @@ def fits(bench: Bench) -> Iterator[Quantity]:
     for norm in (0.0, 3.0, 10.0):
         ds = bench.run({"n_samples": 20, "dimension": 5000, "signal_norm": norm},
                        {"n_filters": 10, "init_std": 1e-3},
-                       {"sgd": SGD(learning_rate=0.1, epochs=300)}, bench.replicates(2000, 3000),
+                       {"sgd": SGD(learning_rate=0.1, epochs=300)}, bench.replicates(1500, 3000),
                        variables=("train_loss",))  # fmt: skip
         trained = (ds.train_loss.values.reshape(-1) <= 0.01).astype(float)
         yield Quantity(f"share of runs trained to ε, ‖μ‖ = {norm:g}", trained, 0.98, np.inf,

@@ -23,8 +23,9 @@ Nominally 0.001: at most 0.0016 of all of these, where t misses up to 0.033.
 A sample says nothing of what it has not seen. Where a replicate is bounded and a rare one could
 carry the mean, as a network that fails to learn does a test error, the interval also reaches as far
 as an event could move the mean whose absence from all R replicates is not yet unlikely: an event of
-probability u with (1 − u)^R = error/2. Without such bounds, an interval of R replicates of which no
-one may show the rare event misses as often as none does.
+probability u with (1 − u)^R = error/2. Replicates that are all on their bounds, yes or no, have the
+exact interval of a share (Clopper and Pearson). Without bounds, an interval misses at least as
+often as none of its replicates shows the rare event.
 """
 
 import dataclasses
@@ -174,6 +175,22 @@ def transformed(error: float, skew: float, quantile: float) -> float:
     return error * 3.0 / skew * (math.cbrt(1.0 + skew * (quantile - skew / 6.0)) - 1.0)
 
 
+def share_interval(
+    upper: np.ndarray, error: float, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a mean of replicates that lie on their bounds, (R,) bool.
+
+    It misses no more often than told, whatever R is.
+    """
+    from scipy.special import betaincinv
+
+    count, hits = upper.size, int(upper.sum())
+    low = float(betaincinv(hits, count - hits + 1.0, error / 2.0)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1.0, count - hits, 1.0 - error / 2.0)) if hits < count else 1.0
+    length = bounds[1] - bounds[0]
+    return bounds[0] + low * length, bounds[0] + high * length
+
+
 def interval(quantity: Quantity, error: float) -> tuple[float, float, float]:
     """Estimate and interval that misses with probability `error`, as nearly as the module says."""
     from scipy.special import stdtrit
@@ -185,6 +202,8 @@ def interval(quantity: Quantity, error: float) -> tuple[float, float, float]:
     count = len(values)
     if count < 2:
         return estimate, -math.inf, math.inf
+    if quantity.bounds is not None and np.isin(values, quantity.bounds).all():
+        return estimate, *share_interval(values == quantity.bounds[1], error, quantity.bounds)
     deviation, skew, doubt = spread(quantity)
     quantile = float(stdtrit(count - 1.0, 1.0 - error / 2.0))
     skews = (skew - doubt, skew, skew + doubt)
