@@ -187,7 +187,7 @@ def test_from_patches__does_not_keep_or_change_what_it_is_given() -> None:
         ((named(), PLAN), {"record": Record(variables=["coef"])}, "'coef' is not available"),
         ((plain(), SGD(learning_rate=0.1, epochs=1, batch_size=5)), {}, "to n_samples = 4"),
         ((plain(), SGD(learning_rate=0.1, epochs=1, batch_size=3)), {}, "3 does not divide"),
-        ((plain(), SGD(learning_rate=0.1, epochs=10**13)), {}, "allowed"),
+        ((plain(), SGD(learning_rate=0.1, epochs=10**13)), {"record": Record(every=1)}, "allowed"),
     ],
 )  # fmt: skip
 def test_train__bad_input(arguments: tuple[Any, ...], options: dict[str, Any], words: str) -> None:
