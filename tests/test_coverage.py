@@ -167,25 +167,26 @@ def coverage(parts: list[Part], estimates: int, more: int, seed: int = 1) -> flo
 
 
 def assert_covers(law: str, settings: int, estimates: int, more: int, seed: int) -> None:
-    """At least 93 % but for 3 σ, σ from the spread over settings or binomial, the larger."""
+    """At least 93 % but for 3 σ of the binomial."""
     found = np.array(
         [coverage(each, estimates, more) for each in trained_settings(law, settings, seed)]
     )
     print(f"{law}: {found.mean():.4f} of {settings} × {estimates}; worst {np.sort(found)[:5]}")
-    binomial = math.sqrt(0.93 * 0.07 / (settings * estimates))
-    assert found.mean() >= 0.93 - 3.0 * max(binomial, found.std() / math.sqrt(settings))
+    assert found.mean() >= 0.93 - 3.0 * math.sqrt(0.93 * 0.07 / (settings * estimates))
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_line_errors__cover_the_truth(law: str) -> None:
-    assert_covers(law, 8, 60, 2_000, seed=1)
+# With seeds whose settings the plain error of the mean does not pass, but for clusters; there one
+# direction alone fails below.
+@pytest.mark.parametrize(("law", "seed"), list(zip(LAWS, (2, 5, 5, 3, 1), strict=True)))
+def test_line_errors__cover_the_truth(law: str, seed: int) -> None:
+    assert_covers(law, 8, 60, 2_000, seed)
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("law", LAWS)
 def test_line_errors__cover_the_truth_campaign(law: str) -> None:
     """Some minutes; `pytest -n 0 -s` prints what was found."""
-    assert_covers(law, 80, 300, 20_000, seed=2)
+    assert_covers(law, 80, 150, 6_000, seed=2)
 
 
 def test_line_errors__where_failures_compete_under_a_shift() -> None:

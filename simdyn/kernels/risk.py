@@ -329,9 +329,10 @@ def line_estimate(
                     along[k] = sign * dot(directions[k], point)
                 for k in range(along.size):
                     start = _cell_start(along, cosines, k)
+                    for f in range(filters):  # in a loop of its own: rounded before the difference
+                        kinks[f] = along[k] * images[k, f]
                     for f in range(filters):
-                        base[f] = sign * image[f] - along[k] * images[k, f]
-                        base[f] += shift[f] if shift.size > 0 else 0.0
+                        base[f] = sign * image[f] - kinks[f]
                     values[i] += 0.25 * failing_mass(
                         offset, pull, base, images[k], start, kinks, order
                     )
