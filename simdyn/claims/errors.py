@@ -144,7 +144,8 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
     if not bench.quick:
         ladders |= {"d": (0.25, (10**6, 10**8, 10**11, 10**14)), "m": (0.0, (5, 10, 20, 40))}
     for name, (exponent, ladder) in ladders.items():
-        pairs = [curve(**{name: value}) for value in ladder]
+        enough = 500 if name == "m" else count
+        pairs = [curve(**{name: value, "replicates": enough}) for value in ladder]
         yield line_exponent(
             f"exponent in {name}", ladder, [c for c, _ in pairs], [u for _, u in pairs], GRID,
             exponent, 0.02, name, "SGD",

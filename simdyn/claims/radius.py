@@ -71,7 +71,7 @@ def _decades(errors: np.ndarray) -> float:
 )  # fmt: skip
 def best_radius(bench: Bench) -> Iterator[Quantity]:
     """The theorem's radius against the best of a grid, and how the least useful radius scales."""
-    count = bench.replicates(40, 400)
+    count = bench.replicates(40, 600)
     ladders: dict[str, tuple[float, float, tuple[int, ...], str]] = {
         "B": (0.5, 0.5, (5, 10, 20), ""), "P − 1": (-1.0, -1.0, (1, 2), ""),
         "m": (0.5, 1.0, (5, 10, 20), ", between the lemma's ½ and the theorem's 1"),

@@ -154,8 +154,8 @@ def batches(bench: Bench) -> Iterator[Quantity]:
     """Batches of one sample, told by whose coefficients ρ move."""
     n, epochs, count = 8, 10, bench.replicates(300, 2000)
     ds = bench.run({"n_samples": n, "dimension": 200, "signal_norm": 1.0},
-                   {"n_filters": 12, "init_std": 0.01},
-                   {"sgd": SGD(learning_rate=0.01, epochs=epochs, batch_size=1)}, count,
+                   {"n_filters": 16, "init_std": 0.01},  # steps too short to silence a sample
+                   {"sgd": SGD(learning_rate=1e-4, epochs=epochs, batch_size=1)}, count,
                    every=1, unit="step", variables=("noise_coef",))  # fmt: skip
     rho = ds.noise_coef.transpose("replicate", "step", "sign", "filter", "sample", ...).values
     moved = np.diff(rho.reshape(count, n * epochs + 1, -1, n), axis=1) != 0.0
