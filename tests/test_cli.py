@@ -334,7 +334,8 @@ def test_simulate__more_than_memory_holds_is_one_line(here: Path) -> None:
 
 
 def test_simulate__json_of_a_run_that_overflows(here: Path) -> None:
-    answer = call("simulate", "--dimension", 50, "--signal-norm", 1e200, "--epochs", 5, "--json")
+    setting = ("--dimension", 5000, "--signal-norm", 1, "--learning-rate", 1e308, "--epochs", 5)
+    answer = call("simulate", *setting, "--json")
     assert answer.code == 0
     assert strict(answer.out)["status"] == [3]
 

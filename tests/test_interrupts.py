@@ -300,7 +300,7 @@ def test_cli_run__interrupted_leaves_nothing_half_written(bench: Bench) -> None:
     """One signal: blocks that are being written are written, and the log says who computed them."""
     shutil.rmtree(bench.store("long"), ignore_errors=True)
     process = command("run", "long.toml", cwd=bench.folder)
-    receipts = bench.store("long") / "receipts" / "sha256" / "c"
+    receipts = bench.store("long") / "simdyn.store" / "receipts" / "sha256" / "c"
     while not any(receipts.glob("*/0")):
         assert process.poll() is None
         time.sleep(0.002)

@@ -167,7 +167,7 @@ def test_replay__a_store_whose_log_is_lost_is_rounding_apart(
     moved: Callable[[float], Path],
 ) -> None:
     path = moved(4 * EPS)
-    for entry in (path / "log").iterdir():
+    for entry in (path / "simdyn.store" / "log").iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
     course = replay(path, POINT, "sgd")

@@ -275,7 +275,7 @@ def test_study__store_is_opened_grown_and_replayed(tmp_path: Path) -> None:
         ("rate/(1 + epoch)", {"space": {"epoch": [1, 2], "rate": [0.1]}},
          "space.epoch: the name has a meaning in formulas"),
         ("rate/updates", {"space": {"updates": [1, 2], "rate": [0.1]}},
-         "space.updates: the name has a meaning in formulas"),
+         "space.updates: the name is reserved for the results"),
     ],
 )  # fmt: skip
 def test_study__bad_schedules(rate: str, more: dict[str, Any], said: str) -> None:
@@ -361,7 +361,12 @@ def test_trajectories__a_schedule_has_no_predicted_time_and_is_told() -> None:
         SAM(radius=0.03, learning_rate="0.05*step(10, 0.5)", epochs=40, momentum=0.0, restart=True),
     )
     made = simdyn.Study(
-        DATA, NET, {"sgd": [sgd], "sam": [sam]}, replicates=2, record=Record(log_spaced=8)
+        DATA,
+        NET,
+        {"sgd": [sgd], "sam": [sam]},
+        replicates=2,
+        record=Record(log_spaced=8),
+        figure=Trajectories(),
     )
     figure = plot.draw(made.run(), Trajectories())
     text = " ".join(each.get_text() for each in figure.findobj(Text))  # type: ignore[attr-defined]
