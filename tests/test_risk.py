@@ -734,7 +734,7 @@ def test_train__standard_error_where_most_labels_are_flipped() -> None:
     assert (ds.test_error_se.values >= 0.0).all()
 
 
-def tested(scale: float, of_patches: float) -> simdyn.Problem:
+def scaled_problem(scale: float, of_patches: float) -> simdyn.Problem:
     """One network and its data, with weights and patches times these."""
     rng = np.random.default_rng(0)
     x, labels, _, signal, _ = naive.draw_data(rng, 6, 20, 2.0, 1.0, 2, 0.0)
@@ -756,8 +756,8 @@ def test_test_error__does_not_depend_on_the_scale(scale: float, of_patches: floa
     """Down to weights × noise of 1e-300 and up to 1e300: only the sign of an output matters."""
     record = simdyn.Record(variables=("test_error", "test_error_se"))
     plan = simdyn.SGD(learning_rate=1e-3, epochs=0)
-    plain = simdyn.train(tested(1.0, 1.0), plan, record=record)
-    scaled = simdyn.train(tested(scale, of_patches), plan, record=record)
+    plain = simdyn.train(scaled_problem(1.0, 1.0), plan, record=record)
+    scaled = simdyn.train(scaled_problem(scale, of_patches), plan, record=record)
     assert scaled.status == 1
     assert 0.01 < float(plain.test_error[-1]) < 0.4
     for name in ("test_error", "test_error_se"):
