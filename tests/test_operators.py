@@ -28,11 +28,11 @@ def multiply_adds(q: int, d: int) -> dict[bool, int]:
 
 def with_operator(problem: simdyn.Problem, factored: bool) -> simdyn.Problem:
     """The same problem with the operator told."""
-    vectors = problem.vectors
+    vectors, ones = problem.vectors, np.ones(len(problem.vectors))
     dictionary = (
-        Dictionary(np.zeros((0, 0)), vectors.copy())
+        Dictionary(np.zeros((0, 0)), vectors.copy(), ones)
         if factored
-        else Dictionary(inner_products(vectors, vectors), np.zeros((len(vectors), 0)))
+        else Dictionary(inner_products(vectors, vectors), np.zeros((len(vectors), 0)), ones)
     )
     arrays = problem.arrays._replace(dictionary=dictionary)
     object.__setattr__(problem, "arrays", arrays)  # frozen for users
@@ -49,7 +49,7 @@ def test_from_patches__takes_the_cheaper_operator(q: int, d: int, factored: bool
     cost = multiply_adds(q, d)
     assert cost[factored] <= cost[not factored]
     held = sum(array.nbytes for array in problem.arrays.dictionary)
-    assert held <= 8 * max(q * q, 2 * q * d)
+    assert held <= 8 * (max(q * q, 2 * q * d) + q)  # and the units of the vectors
 
 
 @pytest.mark.parametrize(("q", "d"), [(20, 5000), (60, 30), (400, 16)])
