@@ -76,7 +76,7 @@ VARIABLES: dict[str, Variable] = {
     "test_error_ess": Variable(
         "", "(Σ X)²/Σ X²", "effective draws of the test error",
         "Effective sample size of the estimate; one antithetic pair of lines counts as one draw. "
-        "Below about 10 the standard error may be short: raise Record.test_draws.",
+        "It does not show what no draw met.",
     ),
     "test_error_low": Variable(
         "", "", "lower end of the test error's interval",

@@ -19,8 +19,8 @@ estimators of the mean over both ŷ:
 
 What is exact is the mass of a line. The mean over lines is an estimate, and its standard error is
 of the lines that were drawn: what none of them met is not in it. `unseen_error` adds what n lines
-leave open. Where the effective sample size is a few, or where failures are overlooked that one
-line in hundreds meets, the error may still be short.
+leave open on average over settings; where one line in hundreds carries much of the error, it is
+still short. The effective sample size does not show that: it is of the lines that were drawn.
 """
 
 import math
