@@ -354,7 +354,7 @@ def log_growth(bench: Bench) -> Iterator[Quantity]:
     plans = {"SGD": SGD(learning_rate=0.1, epochs=10_000),
              "SAM": SAM(radius=0.03, learning_rate=0.1, epochs=10_000)}  # fmt: skip
     ds = bench.run({"n_samples": 20, "dimension": 2000, "signal_norm": 3.0},
-                   {"n_filters": 10, "init_std": 1e-3}, plans, bench.replicates(80, 100), every=100,
+                   {"n_filters": 10, "init_std": 1e-3}, plans, bench.replicates(80, 400), every=100,
                    variables=("noise_coef", "signal_coef", "train_loss"))  # fmt: skip
     for name in plans:
         own = ds.sel({"method": name})

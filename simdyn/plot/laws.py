@@ -40,7 +40,10 @@ def _label_values(axis: "Axis", values: np.ndarray, *, each: bool) -> None:
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
-    return float(values.min()) / 1.3, float(values.max()) * 1.3
+    known = values[np.isfinite(values)]  # a contour that curves never reach is NaN
+    if known.size == 0:
+        return 1 / 1.3, 1.3
+    return float(known.min()) / 1.3, float(known.max()) * 1.3
 
 
 def _inside(tick: float, values: np.ndarray) -> bool:
