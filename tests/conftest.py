@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from chaos import write_study
 
-from simdyn.study import load_study
+from simdyn.api.study import load_study
 
 
 @pytest.fixture(scope="session")

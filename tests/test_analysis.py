@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 import simdyn
-from simdyn import analysis
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
+from simdyn.theory import analysis
 
 SWEPT = ("dimension", "signal_norm")
 

@@ -29,7 +29,7 @@ PACKAGE = Path(simdyn.__file__).parent
 
 PROBE = """
 from simdyn.kernels.compiled import kernel
-from simdyn.kernels.network import loss
+from simdyn.kernels.activations import loss
 
 
 @kernel
@@ -50,7 +50,7 @@ def run(code: str, root: Path, folder: Path) -> str:
 
 
 def edit_loss(root: Path) -> None:
-    source = root / "simdyn" / "kernels" / "network.py"
+    source = root / "simdyn" / "kernels" / "activations.py"
     text = source.read_text(encoding="utf-8")
     old = "return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))"
     assert text.count(old) == 1

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import simdyn
-from simdyn.bridge import kernel_fresh, kernel_setting
-from simdyn.kernels import risk
+from simdyn.engine.arguments import kernel_fresh, kernel_setting
+from simdyn.kernels import estimates as risk
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 import simdyn
-from simdyn import analysis, plot
-from simdyn.bridge import kernel_setting
-from simdyn.inputs import InputError
+from simdyn import plot
+from simdyn.base.inputs import InputError
+from simdyn.engine.arguments import kernel_setting
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
 from simdyn.params import (
@@ -24,6 +24,7 @@ from simdyn.params import (
     SignalNoiseData,
     XORData,
 )
+from simdyn.theory import analysis
 
 compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simdyn.axes import axis_values
-from simdyn.columns import column, evaluate_column
-from simdyn.decimals import (
+from simdyn.base.decimals import (
     DIGITS,
     ERROR,
     TOLERANCE,
@@ -22,9 +20,11 @@ from simdyn.decimals import (
     less_or_equal,
     same_places,
 )
-from simdyn.formula import holds
-from simdyn.inputs import InputError
+from simdyn.base.formula import holds
+from simdyn.base.inputs import InputError
 from simdyn.params import SignalNoiseData
+from simdyn.space.axes import axis_values
+from simdyn.space.columns import column, evaluate_column
 
 FAST = settings(max_examples=200, deadline=None, derandomize=True)
 FINITE = st.floats(-1e300, 1e300, allow_nan=False)

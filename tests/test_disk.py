@@ -11,21 +11,21 @@ import pytest
 from chaos import command, write_study
 
 from simdyn import open_results
+from simdyn.api.study import load_study
 from simdyn.store import Store
 from simdyn.store.audit import audit
-from simdyn.study import load_study
 
 LIMITED = """
 import resource, signal, sys
 limit = int(sys.argv.pop(1))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-import simdyn.run.core
-ready = simdyn.run.core.ready
+import simdyn.run.runner
+ready = simdyn.run.runner.ready
 def limited(*arguments, **named):
     found = ready(*arguments, **named)  # the store is laid out before the disk is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     return found
-simdyn.run.core.ready = limited
+simdyn.run.runner.ready = limited
 from simdyn.cli import main
 main()
 """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import simdyn
-from simdyn.bridge import kernel_setting
+from simdyn.engine.arguments import kernel_setting
 from simdyn.kernels import random
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem

@@ -24,19 +24,19 @@ import xarray as xr
 from chaos import command, files, free_port, write_study
 
 from simdyn import open_results
-from simdyn.blocks import seconds
+from simdyn.api.study import Study, load_study
+from simdyn.base.inputs import InputError, LeftUndone
 from simdyn.cli.options import guard
-from simdyn.inputs import InputError, LeftUndone
 from simdyn.kernels.cache import cache_folder
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_study
-from simdyn.run.alone import MANY, Death, Found, find_deaths
 from simdyn.run.clusters import Jobs, job_cluster, open_client
 from simdyn.run.dask import WINDOW, DaskBlocks
+from simdyn.run.isolated import MANY, Death, Found, find_deaths
 from simdyn.run.price import price
-from simdyn.schema import SCALARS
 from simdyn.store import Store
-from simdyn.study import Study, load_study
+from simdyn.study.cost import seconds
+from simdyn.variables.registry import SCALARS
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Dask's own
 
@@ -154,7 +154,7 @@ def test_run_study__equality_campaign(
     for how, least, interrupts, order in itertools.product(
         ("1", "2", "4", "dask", "shards"), (1, 2, 7, 32), (0, 1, 3), range(3)
     ):
-        monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", least)
+        monkeypatch.setattr("simdyn.study.blocks.MIN_BLOCKS", least)
         made, path = study(), tmp_path / f"{how}-{least}-{interrupts}-{order}.zarr"
         if order:  # some blocks first, at random
             store = Store(path, made)
@@ -191,9 +191,9 @@ def test_dask__window_and_receipts(tmp_path: Path, client: Any) -> None:
 # Loaded by every process started below: in those that compute, some points end it.
 CRASH = """
 import os, signal, sys, time
-if "simdyn.run.alone" in sys.orig_argv or "spawn_main" in " ".join(sys.orig_argv):
+if "simdyn.run.isolated" in sys.orig_argv or "spawn_main" in " ".join(sys.orig_argv):
     import simdyn.run.block as block
-    alone = "simdyn.run.alone" in sys.orig_argv
+    alone = "simdyn.run.isolated" in sys.orig_argv
     real = block.run_replicates
     def run_replicates(data, *rest):
         DEATH
@@ -215,7 +215,7 @@ def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
         with dask.config.set(settings), open_client("local:2") as client:
             yield client
 
-    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", 3)
+    monkeypatch.setattr("simdyn.study.blocks.MIN_BLOCKS", 3)
     return made
 
 
@@ -309,7 +309,7 @@ def test_find_deaths__points_that_die_while_others_live(
     found: dict[int, str], lived: bool,
 ) -> None:  # fmt: skip
     processes = Processes(size, deaths)
-    monkeypatch.setattr("simdyn.run.alone._computed", processes.computed)
+    monkeypatch.setattr("simdyn.run.isolated._computed", processes.computed)
     answer = find_deaths("", 0, control)
     assert {death.point: death.how for death in answer.deaths} == found
     assert answer.lived is lived

@@ -13,7 +13,7 @@ import xarray as xr
 from test_growth import equal, study
 
 from simdyn import open_results
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
 from simdyn.run import run_study
 from simdyn.store import export, write_dataset
 from simdyn.store.audit import audit

@@ -104,7 +104,7 @@ FAULTS = {
         {"estimators": "standard errors, and these are as large as they should be"},
     ),
     "cells of competing failures overlap": Fault(
-        "kernels/risk.py", "start = max(start, lead / (1.0 - cosines[k, other]))",
+        "kernels/estimates.py", "start = max(start, lead / (1.0 - cosines[k, other]))",
         "start = max(start, lead / (1.0 - cosines[k, other]) - 1.0)",
         {"estimators": "by lines"},
     ),
@@ -113,11 +113,11 @@ FAULTS = {
         "shrink = 1.0 - fresh.label_flip", {"estimators": "on observed labels"},
     ),
     "no cross term in the first gradient": Fault(
-        "theory.py", "signal_norm**2 * (1.0 + flips) + shared", "signal_norm**2 * (1.0 + flips)",
+        "theory/laws.py", "signal_norm**2 * (1.0 + flips) + shared", "signal_norm**2 * (1.0 + flips)",
         {"gradient-norm": "√2 s‖μ‖Γ(d/2)"},
     ),
     "a bound without d": Fault(
-        "theory.py", "np.sqrt(2.0 * dimension / (batch_size * n_filters)) * n_patches",
+        "theory/laws.py", "np.sqrt(2.0 * dimension / (batch_size * n_filters)) * n_patches",
         "np.sqrt(2.0 / (batch_size * n_filters)) * n_patches", {"gradient-bound": "√(d/(Bm))"},
     ),
     "labels are not seen in training": Fault(
@@ -125,7 +125,7 @@ FAULTS = {
         {"stay-active": "neurons of the label's sign"},
     ),
     "erf without √2": Fault(
-        "theory.py", "np.sqrt(2.0 * batch_size * n_filters)))",
+        "theory/laws.py", "np.sqrt(2.0 * batch_size * n_filters)))",
         "np.sqrt(batch_size * n_filters)))", {"deactivation-start": "erf(τ/(σ_0√(2Bm)))"},
     ),
     "SAM does not perturb": Fault(
@@ -134,11 +134,11 @@ FAULTS = {
          "label-noise": "comes down to p", "best-radius": "best radius"},
     ),
     "noise learned in a third of the time": Fault(
-        "theory.py", "return 2.1 * n_filters * batch_size", "return 0.7 * n_filters * batch_size",
+        "theory/laws.py", "return 2.1 * n_filters * batch_size", "return 0.7 * n_filters * batch_size",
         {"noise-time": "2.1 mB/"},
     ),
     "signal time without p": Fault(
-        "theory.py", "p = np.clip(label_flip, 1e-300, 0.4)",
+        "theory/laws.py", "p = np.clip(label_flip, 1e-300, 0.4)",
         "p = np.clip(0.0 * label_flip, 1e-300, 0.4)", {"signal-time": "log((1−2p)/(1−p(1+e)))"},
     ),
     "a loss slope that never falls": Fault(
@@ -151,7 +151,7 @@ FAULTS = {
         "rate = 0.01 * rule.learning_rate * scale", {"fits": "training loss reaches ε"},
     ),
     "SGD's line like √d": Fault(
-        "theory.py",
+        "theory/laws.py",
         "constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.25",
         "constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.5",
         {"benign-harmful": "critical line"},

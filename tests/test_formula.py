@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simdyn.columns import Column, column, evaluate_column
-from simdyn.formula import CONSTANTS, FUNCTIONS, evaluate, holds, names_in
-from simdyn.inputs import InputError
+from simdyn.base.formula import CONSTANTS, FUNCTIONS, evaluate, holds, names_in
+from simdyn.base.inputs import InputError
+from simdyn.space.columns import Column, column, evaluate_column
 
 FIELDS = {"n_samples": 20.0, "dimension": 5000.0, "noise_std": 0.5, "n_filters": 10.0}
 
@@ -169,7 +169,7 @@ def test_evaluate__message_is_one_line_whatever_the_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1if 2else 3", "1and 2", "0x1for x in y", "1 is 1", "'\\d'"])
 def test_evaluate__no_warning_of_the_parser_reaches_the_user(text: str) -> None:
-    code = f"from simdyn.formula import *\ntry: evaluate({text!r}, {{}})\nexcept ValueError: pass"
+    code = f"from simdyn.base.formula import *\ntry: evaluate({text!r}, {{}})\nexcept ValueError: pass"
     spoken = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

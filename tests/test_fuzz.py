@@ -73,7 +73,7 @@ def stub(patch: pytest.MonkeyPatch) -> None:
     def module(name: str) -> Any:
         return importlib.import_module(f"simdyn.{name}")
 
-    core, growth = module("run.core"), module("store.growth")
+    core, growth = module("run.runner"), module("store.growth")
     identities = module("store.files").identities
 
     def ready(path: Path, study: Any, listed: bool = True) -> Any:
@@ -91,8 +91,8 @@ def stub(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("typer.testing._get_command", lambda _: command)
     patch.setattr(core, "ready", ready)
     patch.setattr(module("run.price"), "prepare_kernels", accept)
-    patch.setattr(module("run.replay"), "simulate", accept)
-    patch.setattr(module("simulation"), "prepare", accept)
+    patch.setattr(module("api.replay"), "simulate", accept)
+    patch.setattr(module("api.simulation"), "prepare", accept)
     patch.setattr(module("plot"), "draw", accept)
     patch.setattr(module("claims.table"), "time", SimpleNamespace(perf_counter=accept))
     waits = SimpleNamespace(monotonic=time.monotonic, sleep=accept)

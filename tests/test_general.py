@@ -11,7 +11,8 @@ from test_dynamics import EVERY_STEP, partitions, relative
 
 import simdyn
 from simdyn import InputError
-from simdyn.kernels import network, random
+from simdyn.kernels import activations as network
+from simdyn.kernels import random
 from simdyn.kernels.random import Stream
 from simdyn.params import Phase
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simdyn.formula import FUNCTIONS
-from simdyn.grid import dims_of, groups_of, spread
-from simdyn.inputs import InputError
+from simdyn.api.study import Study
+from simdyn.base.formula import FUNCTIONS
+from simdyn.base.inputs import InputError
 from simdyn.params import Curves, ImageData, PhaseDiagram, Record
-from simdyn.space import Point, Space
-from simdyn.study import Study, checks, layout
+from simdyn.space.points import Point, Space
+from simdyn.space.spread import spread
+from simdyn.space.zips import dims_of, groups_of
+from simdyn.study import checks, coordinates
 
 DATA: dict[str, Any] = {"n_samples": 12, "dimension": 500, "signal_norm": 2.0}
 NET: dict[str, Any] = {"n_filters": 3, "init_std": 0.01}
@@ -349,14 +351,14 @@ def test_layout__too_many_values_are_left_out(monkeypatch: pytest.MonkeyPatch) -
     axes = {"dimension": [10, 20, 30], "signal_norm": [1, 2, 3], "epochs": [5, 6]}
     data = {"noise_std": "dimension*signal_norm", "label_flip": "dimension/100"}
     assert {"noise_std", "label_flip", "updates"} <= set(study(axes, data=data).layout.coords)
-    monkeypatch.setattr(layout, "MAX_VALUES", 8)
+    monkeypatch.setattr(coordinates, "MAX_VALUES", 8)
     few = study(axes, data=data).layout.coords
     assert "noise_std" not in few
     assert {"label_flip", "updates", *axes} <= set(few)
-    monkeypatch.setattr(layout, "MAX_VALUES", 3)
+    monkeypatch.setattr(coordinates, "MAX_VALUES", 3)
     assert "updates" not in study(axes, data=data).layout.coords
     monkeypatch.undo()
-    monkeypatch.setattr(layout, "MAX_SCHEDULES", 1)
+    monkeypatch.setattr(coordinates, "MAX_SCHEDULES", 1)
     assert "updates" not in study(axes, data=data).layout.coords
 
 
@@ -416,8 +418,8 @@ def test_fingerprint__same_zip_in_other_words() -> None:
     ]  # fmt: skip
     assert made[0].fingerprint == made[1].fingerprint
     again = Space(*(made[0].physics[part] for part in ("data", "network", "methods", "space")))
-    assert (again.dims, again.groups, again.where) == (
-        made[0].space.dims, made[0].space.groups, "dimension > 5",
+    assert (again.dims, again.source.groups, again.where) == (
+        made[0].space.dims, made[0].space.source.groups, "dimension > 5",
     )  # fmt: skip
 
 
@@ -558,7 +560,7 @@ def test_check_points__all_of_a_space_that_is_not_large() -> None:
 
 
 def test_functions__all_have_a_form_for_many_points() -> None:
-    from simdyn import columns
+    from simdyn.space import columns
 
     assert set(columns._FUNCTIONS) == set(FUNCTIONS)
 

@@ -15,16 +15,16 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from simdyn import load_study, open_results
+from simdyn.api.replay import replay
+from simdyn.api.study import Study
+from simdyn.base.formula import COMPARISONS, _compiled
+from simdyn.base.inputs import InputError
 from simdyn.cli import app
-from simdyn.formula import COMPARISONS, _compiled
-from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import MASKED, Silent, run_study
-from simdyn.run.replay import replay
 from simdyn.store import Store
 from simdyn.store.audit import audit
 from simdyn.store.growth import ready, settle
-from simdyn.study import Study
 
 METHODS = {
     "sgd": [SGD(learning_rate=0.1, epochs=2)],
@@ -58,7 +58,7 @@ class Count:
 
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch) -> Count:
-    from simdyn.simulation import run_replicates
+    from simdyn.engine.replicates import run_replicates
 
     counted = Count()
 
@@ -156,7 +156,7 @@ def test_run__every_level_gives_what_it_has(
     """Replicates 0 and 1 are of the first study, some of 2 and 3 of the second."""
     kept = broken_off(study(replicates=4), grown, count, 6)
     assert kept == 6
-    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", blocks)
+    monkeypatch.setattr("simdyn.study.blocks.MIN_BLOCKS", blocks)
     third = study(replicates=5)
     assert third.block_shape[-1] == {4: 5, 32: 1}[blocks]
     run_study(third, grown, threads=1)
@@ -432,7 +432,7 @@ def killed(k):
 def again():
     path = root / "study.zarr"
     found = []
-    from simdyn.simulation import run_replicates
+    from simdyn.engine.replicates import run_replicates
     def counting(data, net, plans, seed, part, *rest):
         found.append(len(plans) * len(part))
         return run_replicates(data, net, plans, seed, part, *rest)
@@ -498,7 +498,7 @@ def test_ready__a_rename_that_fails_loses_nothing(
         rename(*where)
 
     with monkeypatch.context() as patch:
-        patch.setattr("simdyn.store.core.os.rename", failing)
+        patch.setattr("simdyn.store.skeleton.os.rename", failing)
         with pytest.raises(InputError, match="cannot be written: Input/output error"):
             ready(grown, larger)
     run_study(larger, grown, threads=1)

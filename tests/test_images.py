@@ -9,11 +9,13 @@ import pytest
 from scipy import stats
 
 import simdyn
-from simdyn import images, plot
-from simdyn.explicit import initial_weights
-from simdyn.inputs import InputError
+from simdyn import plot
+from simdyn.base.inputs import InputError
+from simdyn.engine import image_files as images
+from simdyn.engine.explicit_runs import run_explicit
+from simdyn.engine.image_problems import make_problem
+from simdyn.engine.weights import initial_weights
 from simdyn.params import ImageData, Trajectories
-from simdyn.training import run_explicit
 
 NET = simdyn.TwoLayerCNN(n_filters=3, init_std=0.05)
 
@@ -68,7 +70,7 @@ def test_cut__patches_row_by_row() -> None:
 
 def test_make_problem__images_are_centred_and_scaled_and_noise_is_drawn() -> None:
     data = digits(n_samples=100, signal_norm=3.0, noise_patches=2, noise_std=0.7)
-    x = patches_of(images.make_problem(data, NET))
+    x = patches_of(make_problem(data, NET))
     assert x.shape == (100, 3, 64)
     assert np.abs(x[:, 0].mean(axis=0)).max() < 1e-12
     assert np.sqrt((x[:, 0] ** 2).sum(axis=1).mean()) == pytest.approx(3.0)
@@ -80,7 +82,7 @@ def test_make_problem__images_are_centred_and_scaled_and_noise_is_drawn() -> Non
 def test_make_problem__splits_are_disjoint_and_balanced() -> None:
     data = ImageData(n_samples=100, noise_patches=0)
     for replicate in range(3):
-        problem = images.make_problem(data, NET, seed=1, replicate=replicate)
+        problem = make_problem(data, NET, seed=1, replicate=replicate)
         assert problem.arrays.labels.sum() == 0.0
         labels = problem.test_set.labels
         assert (int((labels > 0).sum()), int((labels < 0).sum())) == (133, 124)  # 183 and 174
@@ -90,7 +92,7 @@ def test_make_problem__splits_are_disjoint_and_balanced() -> None:
 
 
 def test_make_problem__replicates_are_new_splits_and_repeat() -> None:
-    one, again, other = (images.make_problem(digits(), NET, 2, k) for k in (0, 0, 1))
+    one, again, other = (make_problem(digits(), NET, 2, k) for k in (0, 0, 1))
     assert np.array_equal(one.vectors, again.vectors)
     assert np.array_equal(one.weights, again.weights)
     assert not np.array_equal(one.vectors, other.vectors)
@@ -99,17 +101,17 @@ def test_make_problem__replicates_are_new_splits_and_repeat() -> None:
 
 def test_make_problem__noise_and_flips_are_shared_by_levels() -> None:
     """Paired over noise level, label flips and more samples."""
-    quiet, loud = (patches_of(images.make_problem(digits(noise_std=s), NET)) for s in (0.5, 1.0))
+    quiet, loud = (patches_of(make_problem(digits(noise_std=s), NET)) for s in (0.5, 1.0))
     assert np.array_equal(2.0 * quiet[:, 1], loud[:, 1])
     assert np.array_equal(quiet[:, 0], loud[:, 0])
     few, some, many = (
-        images.make_problem(digits(n_samples=100, label_flip=p), NET).arrays.labels
+        make_problem(digits(n_samples=100, label_flip=p), NET).arrays.labels
         for p in (0.0, 0.1, 0.4)
     )
     assert set(np.flatnonzero(few != some)) < set(np.flatnonzero(few != many))
     flipped = (few != many).sum()
     assert abs(flipped - 40) < 4.0 * np.sqrt(100 * 0.24)
-    small, large = (patches_of(images.make_problem(digits(n_samples=n), NET)) for n in (10, 14))
+    small, large = (patches_of(make_problem(digits(n_samples=n), NET)) for n in (10, 14))
     assert np.array_equal(small[:, 1], large[:10, 1])
 
 
@@ -143,7 +145,7 @@ def test_simulate__trains_and_tests_as_weight_space_does(patch_size: int, init: 
             simdyn.SGD(learning_rate=0.2, epochs=50)]  # fmt: skip
     record = simdyn.Record(every=1, variables=("margin", "test_error", "test_error_low"))
     ds = simdyn.simulate(data, net, plan, seed=4, replicates=2, record=record).isel(replicate=1)
-    problem = images.make_problem(data, net, 4, 1)
+    problem = make_problem(data, net, 4, 1)
     x, y = patches_of(problem), problem.arrays.labels
     path = [problem.weights, *naive.train(problem.weights, x, y, phases)[0]]
     margins = np.array([y * naive.outputs(w, x) for w in path])
@@ -157,7 +159,7 @@ def test_simulate__test_error_on_images_put_together_by_hand() -> None:
     data = digits(noise_patches=0, label_flip=0.0, n_samples=20, test_samples=None)
     plan = simdyn.SGD(learning_rate=0.5, epochs=30)
     ds = simdyn.simulate(data, NET, plan, record=simdyn.Record(every=30)).isel(replicate=0)
-    problem = images.make_problem(data, NET)
+    problem = make_problem(data, NET)
     trained = simdyn.train(problem, plan, record=simdyn.Record(every=30, weights=True))
     weights = trained.weights.isel(step=-1).values
     everyone = images.load(data).images
@@ -203,7 +205,7 @@ def _centre(everything: np.ndarray, train: np.ndarray, scale: float) -> np.ndarr
 
 
 def test_run_explicit__stops_when_told() -> None:
-    problem = images.make_problem(digits(), NET)
+    problem = make_problem(digits(), NET)
     plan = [simdyn.SGD(learning_rate=0.1, epochs=10)]
     record = simdyn.Record()
     arguments = (problem, plan, 0, 0, record, np.array([10]), ("train_loss",))
@@ -327,7 +329,7 @@ def test_images__of_any_scale(tmp_path: Path, archive: Path, scale: float) -> No
     paths = [tmp_path / "one.npz", tmp_path / "other.npz"]
     for path, factor in zip(paths, (1.0, scale), strict=True):
         np.savez(path, x=factor * found["x"], y=found["y"])
-    one, other = (images.make_problem(mine(path), NET) for path in paths)
+    one, other = (make_problem(mine(path), NET) for path in paths)
     assert np.allclose(one.vectors, other.vectors, rtol=1e-12, atol=1e-14)
 
 

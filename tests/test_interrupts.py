@@ -17,11 +17,12 @@ import pytest
 import xarray as xr
 from chaos import STUDY, command, same
 
-from simdyn import interrupts, open_results
+from simdyn import open_results
+from simdyn.api.study import load_study
+from simdyn.base import interrupts
+from simdyn.base.threads import available_threads
 from simdyn.store import Store
 from simdyn.store.files import PARTIAL
-from simdyn.study import load_study
-from simdyn.threads import available_threads
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="asks Linux which signals a process hears"
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 AS_LLVM_FREES = """
 import os, signal, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import simdyn.kernels.compiled, simdyn.kernels.risk, simdyn.store.log
+import simdyn.kernels.compiled, simdyn.kernels.estimates, simdyn.store.log
 from llvmlite.binding import ffi
 free, sent = ffi.lib.LLVMPY_DisposeString, threading.Event()
 def free_and_interrupt(pointer):
@@ -51,7 +52,7 @@ except KeyboardInterrupt:
 CALLS = {
     "the log's entry": "simdyn.store.log.versions()",
     "a kernel": "simdyn.kernels.compiled.kernel(lambda x: x + 1.0)(1.0)",
-    "a kernel behind a pointer": "simdyn.kernels.risk.no_estimate()",
+    "a kernel behind a pointer": "simdyn.kernels.estimates.no_estimate()",
 }
 
 
@@ -103,7 +104,7 @@ def test_compiler__is_given_up_at_its_next_pass(tmp_path: Path) -> None:
 
 HELD = """
 import os, signal
-from simdyn import interrupts
+from simdyn.base import interrupts
 interrupts.hear()
 try:
     with interrupts.held():
@@ -137,7 +138,7 @@ def test_hear__what_is_ignored_stays_so() -> None:
     """As in a script's background: `simdyn run study.toml &`."""
     done = python(
         "import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from simdyn import interrupts; interrupts.hear()\n"
+        "from simdyn.base import interrupts; interrupts.hear()\n"
         "os.kill(os.getpid(), signal.SIGINT); print('goes on')"
     )
     assert (done.stdout, done.stderr, done.returncode) == ("goes on\n", "", 0)

@@ -13,9 +13,9 @@ import xarray as xr
 from chaos import COUNTING, Cluster, blocks_begun, command, run_through_chaos, same, write_study
 
 from simdyn import open_results
+from simdyn.api.study import load_study
 from simdyn.store import Store
 from simdyn.store.audit import audit
-from simdyn.study import load_study
 
 pytestmark = pytest.mark.filterwarnings("default")  # of Dask's own
 

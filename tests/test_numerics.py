@@ -18,9 +18,9 @@ import pytest
 from numba.core.runtime import _nrt_python, rtsys
 
 import simdyn
-from simdyn.bridge import run_drawn
+from simdyn.base.threads import side_by_side
+from simdyn.engine.replicates import run_drawn
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.threads import side_by_side
 
 PACKAGE = Path(simdyn.__file__).parent
 

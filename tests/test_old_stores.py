@@ -14,12 +14,12 @@ import xarray as xr
 import zarr
 
 import simdyn
+from simdyn.api.study import load_study
+from simdyn.base.inputs import InputError
 from simdyn.cli import app
-from simdyn.inputs import InputError
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.store import Store, as_stored, export, open_study
 from simdyn.store.audit import audit
-from simdyn.study import load_study
 
 FILE = """
 seed = 3

@@ -5,7 +5,7 @@ import pytest
 
 import simdyn
 from simdyn.kernels.linear import inner_products
-from simdyn.kernels.problem import Dictionary
+from simdyn.kernels.structures import Dictionary
 
 
 def problem_of(q: int, d: int, seed: int = 0) -> simdyn.Problem:

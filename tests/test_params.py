@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simdyn.inputs import InputError, nearest
+from simdyn.base.inputs import InputError, nearest
 from simdyn.params import (
     SAM,
     SGD,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import simdyn
-from simdyn.analysis import contour
+from simdyn.theory.analysis import contour
 
 STUDY = Path(__file__).resolve().parents[1] / "studies" / "phase_diagram.toml"
 

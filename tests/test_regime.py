@@ -8,12 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 import simdyn
-from simdyn import regime as regimes
-from simdyn import theory
+from simdyn.api.study import Study, load_study
 from simdyn.cli import app
 from simdyn.params import SAM, SGD, SignalNoiseData, TwoLayerCNN, XORData
-from simdyn.regime import outside, regime
-from simdyn.study import Study, load_study
+from simdyn.study import regime_check
+from simdyn.study.regime_check import outside
+from simdyn.theory import laws as theory
+from simdyn.theory import regime as regimes
+from simdyn.theory.regime import regime
 
 STUDIES = Path(__file__).parents[1] / "studies"
 DATA: dict[str, Any] = {"n_samples": 20, "dimension": 10_000, "signal_norm": 4.0}
@@ -40,6 +42,21 @@ def test_regime__inside_with_the_numbers_of_theory() -> None:
     assert found.signal_share == pytest.approx(share)
     assert found.output == pytest.approx(1e-3 * np.hypot(100.0, 4.0) / np.sqrt(10))
     assert found.conditions["d ≥ n²"] == pytest.approx(np.log10(10_000 / 400))
+
+
+@pytest.mark.parametrize("signal_norm", [1e100, 1e160, 1e300])
+@pytest.mark.parametrize("noise_std", [0.0, 1.0, 1e-200, 1e200])
+@pytest.mark.parametrize("rate", [1e-300, 1.0])
+def test_regime__at_the_ends_of_the_range(
+    signal_norm: float, noise_std: float, rate: float
+) -> None:
+    """A signal whose square is no double is learned at once, and nothing overflows."""
+    found = place(signal_norm=signal_norm, noise_std=noise_std, learning_rate=rate)
+    assert 0.0 <= found.signal_share <= (1e105 if signal_norm == 1e100 else 0.0)
+    exact = 4.0 if noise_std == 0.0 else 4.0 + 2 * np.log10(2 * noise_std) - np.log10(20)
+    if noise_std:
+        met = found.conditions["d ≥ n‖μ‖²/(Pσ_p)²"]
+        assert met == pytest.approx(exact - 2 * np.log10(signal_norm))
 
 
 def test_regime__updates_of_small_batches() -> None:
@@ -172,7 +189,7 @@ def test_outside__reads_no_masked_point_and_few_of_many() -> None:
             "learning_rate": {"log": [1e-3, 1.0], "num": 3000}}  # fmt: skip
     line = outside(small(space=many))
     assert "points looked at: noise is fitted in 8.4e-08…" in line  # the corner is among them
-    assert int(line.split(" of ")[1].split()[0]) <= regimes.LOOKED_AT + regimes.CORNERS
+    assert int(line.split(" of ")[1].split()[0]) <= regime_check.LOOKED_AT + regime_check.CORNERS
 
 
 STUDY = """

@@ -15,12 +15,12 @@ from damages import DAMAGES, KINDS, META, Expected, Whole, files, same_meaning
 from typer.testing import CliRunner
 
 from simdyn import load_study
+from simdyn.api.study import Study
+from simdyn.base.inputs import InputError
 from simdyn.cli import app
-from simdyn.inputs import InputError
 from simdyn.run import Silent, run_study
-from simdyn.store import Store, audit, layout, open_study
+from simdyn.store import Store, audit, open_study, skeleton
 from simdyn.store.log import computed_by
-from simdyn.study import Study
 
 TEXT = """
 seed = SEED
@@ -83,16 +83,16 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def _one_skeleton() -> Iterator[None]:
     """What should be there is worked out once: it is half the time of a case."""
     made = functools.lru_cache(
-        lambda fingerprint, title, *rest: layout.Skeleton(studies[fingerprint, title], *rest)
+        lambda fingerprint, title, *rest: skeleton.Skeleton(studies[fingerprint, title], *rest)
     )
     studies: dict[tuple[str, str], Study] = {}
 
-    def skeleton(study: Study, shape: tuple[int, ...], *rest: Any) -> Any:
+    def known(study: Study, shape: tuple[int, ...], *rest: Any) -> Any:
         studies[study.fingerprint, study.name] = study
         return made(study.fingerprint, study.name, tuple(shape), *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simdyn.store.audit.Skeleton", skeleton)
+        patch.setattr("simdyn.store.audit.Skeleton", known)
         yield
 
 
@@ -315,16 +315,16 @@ def test_campaign__every_single_bit_of_metadata(
     here: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A flip passes where the file still means the same, and nowhere else."""
-    skeleton = layout.Skeleton(here.study, here.study.block_shape)
+    intact = skeleton.Skeleton(here.study, here.study.block_shape)
     flips, same = 0, 0
-    for name, content in skeleton.files.items():
+    for name, content in intact.files.items():
         for at in range(8 * len(content)):
             changed = bytearray(content)
             changed[at // 8] ^= 1 << at % 8
             means_same = same_meaning(
                 here.whole.kind(name), content, bytes(changed), here.whole.holds_texts(name)
             )
-            assert skeleton.fits(name, bytes(changed)) == means_same, (name, at)
+            assert intact.fits(name, bytes(changed)) == means_same, (name, at)
             flips, same = flips + 1, same + means_same
     with capsys.disabled():
         print(f"\n{flips} flips of a bit, {same} of which change no meaning")

@@ -17,18 +17,18 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from simdyn import open_results
-from simdyn.blocks import Blocks
+from simdyn.api.agreement import agreement
+from simdyn.api.places import find_point
+from simdyn.api.replay import replay
+from simdyn.api.study import Study
+from simdyn.base.inputs import InputError
 from simdyn.cli import app
-from simdyn.inputs import InputError
 from simdyn.params import SAM, SGD, ImageData, PhaseDiagram, Record
 from simdyn.run import MASKED, run_study
-from simdyn.run.agreement import agreement
-from simdyn.run.places import find_point
 from simdyn.run.price import price
-from simdyn.run.replay import replay
 from simdyn.store import Store, open_study
 from simdyn.store.log import computed_by, machine
-from simdyn.study import Study
+from simdyn.study.blocks import Blocks
 
 NET = {"n_filters": 2, "init_std": "0.01/sqrt(dimension)"}
 METHODS = {
@@ -144,7 +144,7 @@ def test_replay__values_of_another_machine(
 ) -> None:  # fmt: skip
     """The course is there whatever the store says; the exit code tells what needs a look."""
     path, kept = moved(by), tmp_path / "course.zarr"
-    monkeypatch.setattr("simdyn.run.agreement.machine", on(**here))
+    monkeypatch.setattr("simdyn.api.agreement.machine", on(**here))
     course = replay(path, POINT, "sgd")
     assert course.sizes["step"] == 7
     assert course.attrs["agreement"] == kind
@@ -467,7 +467,7 @@ def test_export__keeps_the_whole_name(tmp_path: Path) -> None:
 
 
 def test_display__runs_done_again_count_once(capsys: pytest.CaptureFixture[str]) -> None:
-    from simdyn.cli.progress import Display
+    from simdyn.cli.display import Display
 
     display = Display("played")
     display.start(10, 8)

@@ -14,8 +14,9 @@ import pytest
 from scipy import special, stats
 
 import simdyn
-from simdyn.bridge import kernel_setting
-from simdyn.kernels import risk, tilt
+from simdyn.engine.arguments import kernel_setting
+from simdyn.kernels import estimates as risk
+from simdyn.kernels import tilt
 from simdyn.kernels.failures import nearest_failures
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.random import Stream

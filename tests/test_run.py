@@ -12,12 +12,13 @@ import pytest
 import xarray as xr
 from chaos import command, same, write_study
 
-from simdyn import open_results, simulation
-from simdyn.inputs import InputError
+from simdyn import open_results, simulate
+from simdyn.api.study import Study
+from simdyn.base.inputs import InputError
+from simdyn.engine import replicates
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import FAILED, Silent, run_block, run_study
-from simdyn.schema import SCALARS
-from simdyn.study import Study
+from simdyn.variables.registry import SCALARS
 
 
 def study(**changes: Any) -> Study:
@@ -73,8 +74,8 @@ def test_run_study__any_size_of_blocks(
     seconds: float,
     least: int,
 ) -> None:
-    monkeypatch.setattr("simdyn.blocks.BLOCK_SECONDS", seconds)
-    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", least)
+    monkeypatch.setattr("simdyn.study.blocks.BLOCK_SECONDS", seconds)
+    monkeypatch.setattr("simdyn.study.blocks.MIN_BLOCKS", least)
     made = study()
     assert len(made.blocks) == {1: 1, 2: 3, 5: 6, 32: 18}[least]
     same(made.run(threads=2), expected)
@@ -90,7 +91,7 @@ def test_run_study__one_point_equals_simulate(expected: xr.Dataset) -> None:
     made = study()
     point = made.space.point((2, 1))
     for method, plan in zip(made.space.methods, point.plans, strict=True):
-        alone = simulation.simulate(
+        alone = simulate(
             point.data, point.net, plan, seed=7, replicates=3, record=Record(every=2)
         )
         there = expected.isel(dimension=2, signal_norm=1).sel({"method": method})
@@ -140,7 +141,7 @@ def test_run_study__a_point_that_fails_is_marked_and_the_rest_goes_on(
     def run_replicates(data: Any, *arguments: Any) -> Any:
         if (data.dimension, data.signal_norm) == (30, 1.0):
             raise problem
-        return simulation.run_replicates(data, *arguments)
+        return replicates.run_replicates(data, *arguments)
 
     monkeypatch.setattr("simdyn.run.block.run_replicates", run_replicates)
     heard = Heard()
@@ -177,7 +178,7 @@ def test_run_study__an_unexpected_exception_stops_the_kernels_at_once(
         if data.dimension == 30:
             time.sleep(0.5)
             raise KeyboardInterrupt
-        return simulation.run_replicates(data, *arguments)
+        return replicates.run_replicates(data, *arguments)
 
     monkeypatch.setattr("simdyn.run.block.run_replicates", run_replicates)
     with pytest.raises(KeyboardInterrupt):  # and not in the hours that a billion epochs take

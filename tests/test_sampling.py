@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 import simdyn
-from simdyn.bridge import kernel_setting
+from simdyn.engine.arguments import kernel_setting
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
 

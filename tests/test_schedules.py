@@ -14,17 +14,17 @@ from typer.testing import CliRunner
 
 import simdyn
 from simdyn import InputError, plot
-from simdyn.blocks import Blocks
+from simdyn.api.replay import replay
+from simdyn.base.formula import evaluate
 from simdyn.cli import app
-from simdyn.formula import evaluate
 from simdyn.kernels import rates as kernel
 from simdyn.params import SAM, SGD, Record, Trajectories
 from simdyn.params import schedule as formulas
 from simdyn.params.schedule import is_constant, program_of, rates, substituted
 from simdyn.run import run_study
 from simdyn.run.price import price
-from simdyn.run.replay import replay
 from simdyn.store import open_study
+from simdyn.study.blocks import Blocks
 
 DATA = simdyn.SignalNoiseData(n_samples=6, dimension=40, signal_norm=2.0)
 NET = simdyn.TwoLayerCNN(n_filters=3, init_std=0.05)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from chaos import command, files, write_study
 
+from simdyn.api.study import load_study
 from simdyn.store import Store
 from simdyn.store.audit import audit
-from simdyn.study import load_study
 
 pytestmark = [
     pytest.mark.campaign,

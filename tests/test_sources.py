@@ -10,14 +10,14 @@ import zarr
 from chaos import same
 
 from simdyn import open_results
-from simdyn.inputs import InputError
+from simdyn.api.replay import replay
+from simdyn.api.study import Study
+from simdyn.base.inputs import InputError
 from simdyn.params import SGD, ImageData, TwoLayerCNN
 from simdyn.run import Silent, run_study
 from simdyn.run.dask import do_block
-from simdyn.run.replay import replay
 from simdyn.store import Store, open_study
 from simdyn.store.audit import audit
-from simdyn.study import Study
 
 
 class Heard(Silent):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simdyn.axes import axis_values, whole
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
 from simdyn.params import SAM, SGD, SignalNoiseData, TwoLayerCNN
-from simdyn.space import Point, Space
+from simdyn.space.axes import axis_values, whole
+from simdyn.space.points import Point, Space
 
 DATA: dict[str, Any] = {"n_samples": 12, "dimension": 500, "signal_norm": 2.0}
 NET: dict[str, Any] = {"n_filters": 3, "init_std": 0.01}

@@ -12,13 +12,13 @@ import pytest
 import xarray as xr
 
 from simdyn import open_results
-from simdyn.blocks import Block
-from simdyn.inputs import InputError
+from simdyn.api.study import Study
+from simdyn.base.inputs import InputError
 from simdyn.params import SAM, SGD, Record
 from simdyn.run import Silent, run_block, run_study
-from simdyn.schema import SCALARS, VARIABLES
 from simdyn.store import Store, open_group
-from simdyn.study import Study
+from simdyn.study.blocks import Block
+from simdyn.variables.registry import SCALARS, VARIABLES
 
 RECEIPTS = "simdyn.store/receipts/sha256"
 DATA = {"n_samples": 4, "noise_std": 1.0}
@@ -414,7 +414,7 @@ def test_store__failure_while_allocating_leaves_nothing(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("simdyn.store.layout._create", full)
+    monkeypatch.setattr("simdyn.store.skeleton._create", full)
     message = refusal(lambda: Store(tmp_path / "one.zarr", study()))
     assert message.endswith("cannot be written: No space left on device")
     assert list(tmp_path.iterdir()) == []
@@ -426,7 +426,7 @@ def test_store__failure_while_renaming_leaves_nothing(
     def refuse(*_: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("simdyn.store.core.os.rename", refuse)
+    monkeypatch.setattr("simdyn.store.skeleton.os.rename", refuse)
     assert "Operation not permitted" in refusal(lambda: Store(tmp_path / "one.zarr", study()))
     assert list(tmp_path.iterdir()) == []
 
@@ -558,12 +558,12 @@ def test_store__stands_when_block_sizes_of_the_package_change(
     small_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: int, after: int
 ) -> None:
     path = tmp_path / "small.zarr"
-    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", before)
+    monkeypatch.setattr("simdyn.study.blocks.MIN_BLOCKS", before)
     first = small()
     store = Store(path, first)
     for block in first.blocks[:-1]:
         store.write(block, computed(first, block))
-    monkeypatch.setattr("simdyn.blocks.MIN_BLOCKS", after)
+    monkeypatch.setattr("simdyn.study.blocks.MIN_BLOCKS", after)
     other = small()
     assert len(other.blocks) != len(first.blocks)
     run_study(other, path)

@@ -16,13 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simdyn import blocks, load_study
-from simdyn.blocks import Blocks, block_shape
-from simdyn.inputs import InputError
+from simdyn import load_study
+from simdyn.api.study import Study
+from simdyn.base.inputs import InputError
 from simdyn.params import SAM, SGD, PhaseDiagram, Record, SignalNoiseData, TwoLayerCNN
-from simdyn.schema import SCALARS
 from simdyn.store import study_differences
-from simdyn.study import Study
+from simdyn.study import blocks
+from simdyn.study.blocks import Blocks, block_shape
+from simdyn.variables.registry import SCALARS
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 
@@ -382,7 +383,7 @@ def test_fingerprint__all_different() -> None:
 def test_fingerprint__does_not_know_fields_at_their_defaults() -> None:
     """A field that simdyn gains later must leave the stores of before as they are."""
     bare = study("data/noise", "isotropic")
-    told = bare._physics("essential", bare.record.model_dump(exclude_defaults=True))
+    told = bare._physics("essential")
     assert "noise" not in told["data"]
     assert bare.physics["data"]["noise"] == "isotropic"
     assert study("data/noise", "orthogonal").fingerprint != bare.fingerprint
@@ -396,7 +397,7 @@ def test_fingerprint__is_pinned() -> None:
 
 def test_fingerprint__changes_with_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
     before = study().fingerprint
-    monkeypatch.setattr("simdyn.study.core.NUMERICS_VERSION", 10**6)
+    monkeypatch.setattr("simdyn.study.design.NUMERICS_VERSION", 10**6)
     assert study().fingerprint != before
 
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy.integrate import quad
 
-from simdyn.theory import (
+from simdyn.theory.laws import (
     best_radius,
     conditions,
     critical_signal_norm,

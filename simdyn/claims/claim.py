@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from simdyn.api.study import Study
 from simdyn.claims.verdict import Quantity
 from simdyn.params import Phase, Record, SignalNoiseData, TwoLayerCNN
-from simdyn.study import Study
 
 if TYPE_CHECKING:
     import xarray as xr

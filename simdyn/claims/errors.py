@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from simdyn import theory
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.verdict import Law, Quantity, crossing, slope, with_ladder
 from simdyn.params import SAM, SGD, Phase
+from simdyn.theory import laws as theory
 
 LEVEL = 0.1  # the test error that is taken as the border between benign and harmful
 FITTED = 0.05  # training loss below which a network counts as trained

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from simdyn.api.training import train
 from simdyn.claims.claim import EXACT, LEADING, Bench, claim
 from simdyn.claims.verdict import Quantity
-from simdyn.explicit import Problem
+from simdyn.engine.problems import Problem
 from simdyn.params import SAM, SGD, Record
-from simdyn.training import train
 
 SIGNS = np.array([1.0, -1.0])
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from simdyn import theory
+from simdyn.api.training import train
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.exact import drawn, largest
 from simdyn.claims.verdict import Law, Quantity, slope, with_ladder
-from simdyn.explicit import Problem
+from simdyn.engine.problems import Problem
 from simdyn.params import SAM, SGD, Record
-from simdyn.training import train
+from simdyn.theory import laws as theory
 
 ORDER_ONE = "order one names no threshold: one of ½ or 2 moves the time by two"
 TO_ONE = "the law is integrated up to one; its errors vanish with noise and step"

@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from simdyn.api.simulation import simulate
+from simdyn.api.training import train
 from simdyn.claims.claim import EXACT, Bench, claim
 from simdyn.claims.exact import drawn
 from simdyn.claims.verdict import Quantity
-from simdyn.explicit import Problem
+from simdyn.engine.problems import Problem
 from simdyn.params import SAM, SGD, Record, SignalNoiseData, TwoLayerCNN
-from simdyn.simulation import simulate
-from simdyn.training import train
 
 LEVEL = 1e-3  # a p-value of uniformity below this turns a claim down
 Estimator = Literal["line", "counted", "radial"]

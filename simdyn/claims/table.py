@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simdyn.base.inputs import InputError, nearest
 from simdyn.claims.claim import CLAIMS, Bench, Claim
 from simdyn.claims.verdict import FAILS, FAMILY_ERROR, Finding, Quantity, judge, overall
-from simdyn.inputs import InputError, nearest
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
-from simdyn import interrupts
+from simdyn.base import interrupts
 
 if TYPE_CHECKING:
     from simdyn.cli.commands import app

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from simdyn.interrupts import INTERRUPTED
+from simdyn.base.interrupts import INTERRUPTED
 
 if TYPE_CHECKING:
     from simdyn.run.clusters import Jobs
     from simdyn.run.price import Price
-    from simdyn.study import Study
+    from simdyn.study.design import StudyDesign
 
 SURELY = 20.0  # times slower than the nominal machine no machine is: then no run need be timed
 LEAST_RESTARTS = 20  # that a task of an array is granted; more when its shard is long
 
 
-def blocks_done(study: "Study", path: Path) -> tuple[Any, np.ndarray, float]:
+def blocks_done(study: "StudyDesign", path: Path) -> tuple[Any, np.ndarray, float]:
     """The blocks of a study, which of them are done, and the share that a smaller store has."""
     from simdyn.store import Store, open_group, open_study
-    from simdyn.store.core import grows, holds, with_stored_axes
+    from simdyn.store.identity import grows, holds, with_stored_axes
 
     none = np.zeros(len(study.blocks), dtype=bool)
     if not path.exists():
@@ -44,9 +44,9 @@ def how_priced(cost: "Price") -> str:
     return f"timed on {cost.measured:,} runs here" if cost.measured else "nominal"
 
 
-def check_fits(study: "Study", path: Path, jobs: "Jobs") -> None:
+def check_fits(study: "StudyDesign", path: Path, jobs: "Jobs") -> None:
     """Refuse jobs that end before a block is finished; times some runs when that is in doubt."""
-    from simdyn.inputs import InputError
+    from simdyn.base.inputs import InputError
     from simdyn.run.price import price
 
     try:
@@ -65,7 +65,7 @@ def check_fits(study: "Study", path: Path, jobs: "Jobs") -> None:
 
 def shards_for(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
     """So many tasks that each needs about half of its walltime, unless told otherwise."""
-    from simdyn.inputs import InputError
+    from simdyn.base.inputs import InputError
 
     if wanted is not None:
         if not 1 <= wanted <= blocks:
@@ -109,7 +109,7 @@ scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
 
 
 def array_script(
-    study: "Study", study_file: Path, out: Path, smoke: bool, jobs: "Jobs", count: int, left: float
+    study: "StudyDesign", study_file: Path, out: Path, smoke: bool, jobs: "Jobs", count: int, left: float
 ) -> str:
     """A Slurm array whose tasks compute a shard each, with so many core-seconds left in all."""
     from simdyn.run.clusters import LOCAL_CACHE

@@ -2,9 +2,9 @@
 
 import typer
 
-from simdyn.cli.claims import check
+from simdyn.cli.check import check
 from simdyn.cli.plan import plan
-from simdyn.cli.setting import simulate
+from simdyn.cli.simulate import simulate
 from simdyn.cli.stores import export, replay, status, verify
 from simdyn.cli.studies import plot, run, worker
 from simdyn.cli.usage import OneLine

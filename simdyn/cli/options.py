@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from simdyn import interrupts
+from simdyn.base import interrupts
 
 FAILED = 1
 BAD_INPUT = 2
@@ -57,7 +57,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 @contextmanager
 def guard() -> Iterator[None]:
     """Bad input ends with one line and exit code 2, blocks left undone with 3, Ctrl-C with 130."""
-    from simdyn.inputs import InputError, LeftUndone
+    from simdyn.base.inputs import InputError, LeftUndone
 
     try:
         yield

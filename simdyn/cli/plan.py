@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from simdyn.cli.batch import array_script, blocks_done, check_fits, how_priced, shards_for
+from simdyn.cli.display import clock
 from simdyn.cli.options import (
     Account,
     Cores,
@@ -23,12 +24,11 @@ from simdyn.cli.options import (
     Walltime,
     guard,
 )
-from simdyn.cli.progress import clock
 from simdyn.cli.studies import load, store_path
 
 if TYPE_CHECKING:
+    from simdyn.api.study import Study
     from simdyn.run.price import Price
-    from simdyn.study import Study
 
 Nominal = Annotated[
     bool, typer.Option("--nominal", help="Price by nominal figures; time no runs here.")
@@ -65,7 +65,7 @@ def plan(
     would submit through Dask. A walltime that is too short for a block is refused.
     """
     with guard():
-        from simdyn.inputs import InputError
+        from simdyn.base.inputs import InputError
         from simdyn.run.clusters import Jobs, job_cluster
 
         study = load(study_file, smoke)
@@ -100,7 +100,7 @@ def plan(
 def _report(
     study: "Study", path: Path, there: np.ndarray, cost: "Price", kept: float, as_json: bool
 ) -> None:
-    from simdyn.regime import outside
+    from simdyn.study.regime_check import outside
 
     done = int(there.sum())
     shape = dict(zip(study.space.dims, study.space.shape, strict=True))

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from simdyn.cli.display import clock
 from simdyn.cli.options import FAILED, Json, Out, Smoke, StoreFile, Threads, guard
-from simdyn.cli.progress import clock
-from simdyn.cli.setting import print_course
+from simdyn.cli.simulate import print_course
 from simdyn.cli.studies import load, store_path
 
 if TYPE_CHECKING:
     from simdyn.store import Store
-    from simdyn.study import Study
+    from simdyn.study.design import StudyDesign
 
 Watch = Annotated[
     bool, typer.Option("--watch", help="Say it again and again, with rate and time left.")
@@ -28,20 +28,20 @@ Every = Annotated[float, typer.Option("--every", metavar="SECONDS", help="Betwee
 
 def found(
     path: Path, out: Path, smoke: bool, perhaps_damaged: bool = False
-) -> tuple["Study", Path]:
+) -> tuple["StudyDesign", Path]:
     """A study and its store, from the study's file or from the store alone.
 
     One that is `perhaps_damaged` needs to say what it is at one of two places only.
     """
     from simdyn.store import as_stored, open_group, open_study
-    from simdyn.store.core import holds, refuse
     from simdyn.store.files import identities
+    from simdyn.store.identity import holds, refuse
 
     if path.suffix == ".zarr" or (path.suffix != ".toml" and path.is_dir()):
         return open_study(path), path
-    study = load(path, smoke)
-    place = store_path(study, out)
-    study = as_stored(place, study)
+    declared = load(path, smoke)
+    place = store_path(declared, out)
+    study = as_stored(place, declared)
     if perhaps_damaged and identities(place):
         ours = holds(place, study)
     else:
@@ -55,7 +55,7 @@ class Tally:
     """How the runs of a store ended, counted block by block as they come."""
 
     def __init__(self, store: "Store") -> None:
-        from simdyn.schema import STATUS
+        from simdyn.variables.registry import STATUS
 
         self.store = store
         self.seen = np.zeros(len(store.blocks), dtype=bool)
@@ -88,7 +88,7 @@ def status(
 ) -> None:
     """Say how far a study is, and how its runs ended; from any machine that sees the store."""
     with guard():
-        from simdyn.inputs import InputError
+        from simdyn.base.inputs import InputError
         from simdyn.store import Store
 
         if not 0.1 <= every <= 86400:
@@ -103,10 +103,10 @@ def status(
 
 
 def _report(
-    study: "Study", path: Path, tally: Tally, done: int, blocks: int, as_json: bool
+    study: "StudyDesign", path: Path, tally: Tally, done: int, blocks: int, as_json: bool
 ) -> None:
-    from simdyn.schema import STATUS
     from simdyn.store.log import computed_by, failures
+    from simdyn.variables.registry import STATUS
 
     causes = failures(path)
     if as_json:
@@ -142,7 +142,7 @@ def _tell_who(path: Path) -> None:
                    "rounding")  # fmt: skip
 
 
-def _watch(study: "Study", tally: Tally, every: float, as_json: bool) -> None:
+def _watch(study: "StudyDesign", tally: Tally, every: float, as_json: bool) -> None:
     """Look again and again until all is done."""
     began, first = time.monotonic(), None
     while True:
@@ -217,7 +217,7 @@ def export(
 ) -> None:
     """Write the results as one NetCDF file, which xarray and most tools of the field open."""
     with guard():
-        from simdyn.inputs import InputError
+        from simdyn.base.inputs import InputError
         from simdyn.store import export as write_netcdf
 
         _, path = found(study_or_store, out, smoke)
@@ -259,8 +259,8 @@ def replay(
     more than that, or nothing explains the difference.
     """
     with guard():
-        from simdyn.inputs import InputError
-        from simdyn.run.replay import replay as play
+        from simdyn.api.replay import replay as play
+        from simdyn.base.inputs import InputError
         from simdyn.store import check_replaceable, write_dataset
 
         _, path = found(study_or_store, out, smoke)

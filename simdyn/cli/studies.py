@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simdyn import interrupts
+from simdyn.base import interrupts
 from simdyn.cli.batch import blocks_done, check_fits
+from simdyn.cli.display import Display
 from simdyn.cli.options import (
     LEFT,
     Account,
@@ -31,18 +32,17 @@ from simdyn.cli.options import (
     Walltime,
     guard,
 )
-from simdyn.cli.progress import Display
 
 if TYPE_CHECKING:
     import xarray as xr
     from distributed import Client
 
-    from simdyn.study import Study
+    from simdyn.api.study import Study
 
 
 def load(path: Path, smoke: bool) -> "Study":
     """The study of a file, or its small variant."""
-    from simdyn.study import load_study
+    from simdyn.api.study import load_study
 
     study = load_study(path)
     return study.smoke() if smoke else study
@@ -57,7 +57,7 @@ def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
     """The study's figure as PNG and PDF; nothing where it declares none."""
     if study.figure is None:
         return []
-    from simdyn.inputs import InputError
+    from simdyn.base.inputs import InputError
     from simdyn.plot import draw, save
 
     folder = out / "figures"
@@ -74,7 +74,7 @@ def _check_folders(study: "Study", out: Path) -> None:
 
 def check_folders(folders: list[Path]) -> None:
     """Folders must be there, or places where they can be made."""
-    from simdyn.inputs import InputError
+    from simdyn.base.inputs import InputError
 
     for folder in folders:
         there = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), Path())
@@ -87,7 +87,7 @@ def _cluster(
     study: "Study", path: Path, asked: dict[str, Any], number: int, jobs: dict[str, Any]
 ) -> Iterator["Client | None"]:
     """The cluster that was asked for, by its option; none where it was none."""
-    from simdyn.inputs import InputError
+    from simdyn.base.inputs import InputError
 
     names = [name for name, given in asked.items() if given is not None and given is not False]
     if len(names) > 1:
@@ -136,8 +136,8 @@ def run(
     with guard():
         study = load(study_file, smoke)
         _check_folders(study, out)
-        from simdyn.regime import outside
         from simdyn.run import run_study
+        from simdyn.study.regime_check import outside
 
         path, display = store_path(study, out), Display(study.name)
         asked = {"--dask": dask, "--slurm": slurm, "--pbs": pbs, "--threads": threads}
@@ -184,7 +184,7 @@ def _tell_failures(display: Display) -> None:
 
 def _shard(text: str) -> tuple[int, int]:
     """'3/8' as (3, 8)."""
-    from simdyn.inputs import InputError
+    from simdyn.base.inputs import InputError
 
     part, _, parts = text.partition("/")
     if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) <= 10**6:
@@ -239,7 +239,7 @@ def worker(
 def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None:
     """Draw a study's figure again from its results. Simulates nothing."""
     with guard():
-        from simdyn.inputs import InputError
+        from simdyn.base.inputs import InputError
         from simdyn.store import Store, as_stored, open_group, open_results, undamaged
 
         study = load(study_file, smoke)

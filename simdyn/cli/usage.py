@@ -14,7 +14,7 @@ class OneLine(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command of a name."""
         if args[0] not in self.commands:
-            from simdyn.inputs import nearest, shown
+            from simdyn.base.inputs import nearest, shown
 
             ctx.fail(f"no such command {shown(args[0])}; {nearest(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
@@ -32,7 +32,7 @@ class OneLine(TyperGroup):
             if not hasattr(problem, "format_message"):
                 raise
             if type(problem).__name__ != "NoArgsIsHelpError":  # else the help is printed already
-                from simdyn.inputs import InputError
+                from simdyn.base.inputs import InputError
 
                 asked = words[0] if words and words[0] in self.commands else ""
                 said = InputError(explain(problem, words, f"simdyn {asked}".strip()))
@@ -43,7 +43,7 @@ class OneLine(TyperGroup):
 
 def explain(problem: Any, words: Sequence[str], command: str) -> str:
     """A usage error as other messages have it: what is wrong, the value, what is allowed."""
-    from simdyn.inputs import shown
+    from simdyn.base.inputs import shown
 
     ctx, param = getattr(problem, "ctx", None), getattr(problem, "param", None)
     message = str(problem.format_message()).strip().removesuffix(".")

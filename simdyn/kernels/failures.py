@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.linear import dot, inner_products, normalise
-from simdyn.kernels.problem import Floats
+from simdyn.kernels.structures import Floats
 
 MAX_DIRECTIONS = 64
 MAX_SOLVES = 3000

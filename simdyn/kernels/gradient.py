@@ -15,9 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simdyn.kernels.compiled import borrowing, inlined, part
-from simdyn.kernels.linear import copy, fill
-from simdyn.kernels.network import (
+from simdyn.kernels.activations import (
     HUBER_RELU,
     LEAKY_RELU,
     LOGISTIC,
@@ -27,7 +25,8 @@ from simdyn.kernels.network import (
     activation_slope,
     loss_slope,
 )
-from simdyn.kernels.problem import Indices, Matrix, Vector
+from simdyn.kernels.compiled import borrowing, inlined, part
+from simdyn.kernels.linear import copy, fill
 from simdyn.kernels.simd import (
     add_scaled,
     add_where_active,
@@ -37,6 +36,7 @@ from simdyn.kernels.simd import (
     rectified_difference,
     to_logistic_slopes,
 )
+from simdyn.kernels.structures import Indices, Matrix, Vector
 
 SMALL = 1e-150  # below it, a square is lost
 

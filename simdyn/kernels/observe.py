@@ -3,15 +3,12 @@
 import math
 from typing import NamedTuple
 
-from simdyn.kernels import problem as codes
+from simdyn.kernels import structures as codes
+from simdyn.kernels.activations import half_error, loss
 from simdyn.kernels.compiled import borrowing, inlined, stopped
-from simdyn.kernels.gradient import (
-    apply_gram,
-    gradient,
-)
+from simdyn.kernels.gradient import apply_gram, gradient
 from simdyn.kernels.linear import all_finite, dot
-from simdyn.kernels.network import half_error, loss
-from simdyn.kernels.problem import Cube, Matrix, Vector
+from simdyn.kernels.structures import Cube, Matrix, Vector
 
 
 class Traces(NamedTuple):

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from simdyn.kernels import problem as codes
+from simdyn.kernels import structures as codes
 from simdyn.kernels.compiled import kernel, part
 from simdyn.kernels.gradient import new_workspace
 from simdyn.kernels.observe import Traces
-from simdyn.kernels.problem import Schedule
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
+from simdyn.kernels.structures import Schedule
 from simdyn.kernels.train import new_state
 
 

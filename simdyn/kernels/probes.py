@@ -19,18 +19,11 @@ import math
 import numpy as np
 
 from simdyn.kernels import LANCZOS_STEPS
+from simdyn.kernels.activations import HINGE, activation_slope, loss
 from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, inlined, stopped
-from simdyn.kernels.gradient import (
-    Workspace,
-    add_slopes,
-    apply_gram,
-    gradient,
-    perturb,
-    touch,
-)
+from simdyn.kernels.gradient import Workspace, add_slopes, apply_gram, gradient, perturb, touch
 from simdyn.kernels.linear import dot, fill, normalise
-from simdyn.kernels.network import HINGE, activation_slope, loss
-from simdyn.kernels.problem import Indices, Matrix, Problem, Vector
+from simdyn.kernels.structures import Indices, Matrix, Problem, Vector
 
 
 @inlined

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from simdyn.kernels import random
+from simdyn.kernels.activations import Model
 from simdyn.kernels.compiled import part
 from simdyn.kernels.linear import inner_products, scale_rows
-from simdyn.kernels.network import Model
-from simdyn.kernels.problem import Dictionary, Matrix, Problem, Table, Views
+from simdyn.kernels.structures import Dictionary, Matrix, Problem, Table, Views
 
 
 class Setting(NamedTuple):

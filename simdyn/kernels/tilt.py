@@ -19,7 +19,7 @@ import numpy as np
 
 from simdyn.kernels.compiled import borrowing, part
 from simdyn.kernels.linear import dot
-from simdyn.kernels.problem import Matrix, Vector
+from simdyn.kernels.structures import Matrix, Vector
 
 SWEEPS = 6
 WORK = 100_000_000  # multiply-adds a fit may take; without a sweep lines come from N(0, I)

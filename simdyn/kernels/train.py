@@ -17,8 +17,10 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from simdyn.kernels import probes, random, rates, risk, testing
-from simdyn.kernels import problem as codes
+from simdyn.kernels import estimates as risk
+from simdyn.kernels import probes, random, rates
+from simdyn.kernels import structures as codes
+from simdyn.kernels import test_error as testing
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import (
     Workspace,
@@ -31,7 +33,8 @@ from simdyn.kernels.gradient import (
 )
 from simdyn.kernels.linear import all_finite, copy, fill
 from simdyn.kernels.observe import Traces, observe
-from simdyn.kernels.problem import (
+from simdyn.kernels.simd import add_scaled
+from simdyn.kernels.structures import (
     FreshSamples,
     Indices,
     Matrix,
@@ -40,7 +43,6 @@ from simdyn.kernels.problem import (
     TestSet,
     Vector,
 )
-from simdyn.kernels.simd import add_scaled
 
 
 @inlined

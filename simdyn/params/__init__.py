@@ -1,6 +1,5 @@
 """Frozen, validated parameter classes: data, network, phases of training, record and figures."""
 
-from simdyn.params.base import MAX_DIMENSION, Data, Parameters, Real, described, made
 from simdyn.params.data import (
     MODELS,
     ClusterData,
@@ -12,10 +11,11 @@ from simdyn.params.data import (
     XORData,
     check_model,
 )
+from simdyn.params.figures import Curves, PhaseDiagram, Picture, Trajectories, made_picture
 from simdyn.params.images import ImageData
 from simdyn.params.network import PIECEWISE_LINEAR, TwoLayerCNN
-from simdyn.params.picture import Curves, PhaseDiagram, Picture, Trajectories, made_picture
-from simdyn.params.plan import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
+from simdyn.params.parameters import MAX_DIMENSION, Data, Parameters, Real, described, made
+from simdyn.params.phases import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
 from simdyn.params.record import Record
 
 __all__ = [

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
-from simdyn.inputs import InputError, nearest, shown
-from simdyn.params.base import MAX_DIMENSION, Data, Real, Whole, described, required
+from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.params.images import ImageData
+from simdyn.params.parameters import MAX_DIMENSION, Data, Real, Whole, described, required
 
 
 class View(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from simdyn.params.base import Data, Real, Whole, described, required
+from simdyn.params.parameters import Data, Real, Whole, described, required
 
 
 class ImageData(Data):

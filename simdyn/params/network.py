@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from simdyn.params.base import Parameters, Real, Whole, described, required
+from simdyn.params.parameters import Parameters, Real, Whole, described, required
 
 ACTIVATION_SHAPES: dict[str, tuple[float | None, Callable[[float], bool], str]] = {
     # the default of the activation's own number, what fits it, and that in words

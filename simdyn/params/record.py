@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from simdyn.inputs import InputError, nearest
-from simdyn.params.base import MAX_DIMENSION, Parameters, Real, Whole, described
-from simdyn.params.plan import Phase
+from simdyn.base.inputs import InputError, nearest
+from simdyn.params.parameters import MAX_DIMENSION, Parameters, Real, Whole, described
+from simdyn.params.phases import Phase
 
 MAX_UPDATES, MAX_STATES = 2**62, 2**24
 DEFAULT_STATES = 1000  # of a single setting, where nothing is said; a longer course is log-spaced
@@ -38,9 +38,9 @@ class Record(Parameters):
     weights : bool
         For explicit data: record the weights themselves.
     test_estimator : {"line", "counted", "radial"}, optional
-        How the test error on fresh samples is estimated (see `simdyn.kernels.risk`). "line" where
-        absent and the network is piecewise linear, else "counted"; "radial" needs an activation
-        with σ(cz) = c^q σ(z).
+        How the test error on fresh samples is estimated (see `simdyn.kernels.estimates`). If
+        absent, "line" for a piecewise linear network, else "counted"; "radial" needs an
+        activation with σ(cz) = c^q σ(z).
     test_draws : int, 4 … 2²⁷, optional
         Random draws for each estimate: lines (default 128; `ClusterData` has a second line for
         each, drawn where lines fail, towards each of up to 64 nearest failures), or points or rays

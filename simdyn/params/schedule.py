@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator
 
-from simdyn.formula import CONSTANTS, names_in, parsed
-from simdyn.inputs import InputError, is_plain_number, nearest
+from simdyn.base.formula import CONSTANTS, names_in, parsed
+from simdyn.base.inputs import InputError, is_plain_number, nearest
 
 FUNCTIONS = (("cosine", 0), ("step", 2), ("warmup", 1))  # with their numbers of arguments
 CHANGING, TOTALS = ("epoch", "update"), ("epochs", "updates")

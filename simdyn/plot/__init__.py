@@ -13,12 +13,12 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from simdyn import interrupts
+from simdyn.base import interrupts
 from simdyn.params import Picture
 from simdyn.plot import environment  # noqa: F401  (before all that import matplotlib)
 from simdyn.plot.artists import style
+from simdyn.plot.claim_figure import draw_laws
 from simdyn.plot.curves import curves
-from simdyn.plot.laws import draw_laws
 from simdyn.plot.phase_diagram import phase_diagram
 from simdyn.plot.trajectories import trajectories
 

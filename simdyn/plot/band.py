@@ -1,7 +1,7 @@
 """The band of a phase diagram: a critical line of theory, its constant fitted to a contour.
 
 It is drawn for the test error of a method without perturbation, at those columns only whose contour
-lies in the regime of the law (`simdyn.regime`), and if the contour follows the law there.
+lies in the regime of the law (`simdyn.theory.regime`), and if the contour follows the law there.
 """
 
 import dataclasses
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn import analysis, theory
 from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import words
 from simdyn.plot.source import point_at, space_of
-from simdyn.regime import regime, told
+from simdyn.theory import analysis
+from simdyn.theory import laws as theory
+from simdyn.theory.regime import regime, told
 
 # The critical lines for which there is a theory: as mathtext, and the slope in d.
 LAWS = {

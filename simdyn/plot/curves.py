@@ -9,10 +9,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from simdyn import analysis
-from simdyn.inputs import InputError, nearest
+from simdyn.base.inputs import InputError, nearest
 from simdyn.params import Curves
 from simdyn.plot import artists, missing, page, words
+from simdyn.theory import analysis
 
 # Told apart in greyscale: by dashes, by markers, and by what fills them.
 STYLES: tuple[dict[str, Any], ...] = (

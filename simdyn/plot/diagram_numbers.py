@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
-from simdyn import analysis
-from simdyn.inputs import InputError, nearest
+from simdyn.base.inputs import InputError, nearest
 from simdyn.params import PhaseDiagram
 from simdyn.plot import missing, words
 from simdyn.plot.band import Band, fitted_band
+from simdyn.theory import analysis
 
 
 @dataclasses.dataclass(frozen=True)

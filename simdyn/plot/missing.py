@@ -13,8 +13,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
-from simdyn import analysis
 from simdyn.plot import artists, words
+from simdyn.theory import analysis
 
 HATCHES = ("////", "\\\\\\\\", "----", "||||", "....", "xxxx")  # of stretches, by method
 GREY = "#a0a0a0"

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
 from simdyn.params import MODELS, OPTIMISERS, Data, Phase, TwoLayerCNN
-from simdyn.schema import parameter_coordinate, recordable
-from simdyn.space import Point, Space
+from simdyn.space.points import Point, Space
+from simdyn.variables.layout import parameter_coordinate
+from simdyn.variables.selection import recordable
 
 
 @dataclasses.dataclass(frozen=True)

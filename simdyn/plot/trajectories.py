@@ -14,13 +14,14 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from simdyn import analysis, theory
-from simdyn.inputs import InputError, nearest
+from simdyn.base.inputs import InputError, nearest
 from simdyn.params import Phase, SignalNoiseData, Trajectories
-from simdyn.params.picture import PANELS
+from simdyn.params.figures import PANELS
 from simdyn.plot import artists, missing, page, words
 from simdyn.plot.source import Source, labelled
-from simdyn.regime import noise_updates, regime, signal_updates, uncovered
+from simdyn.theory import analysis
+from simdyn.theory import laws as theory
+from simdyn.theory.regime import noise_updates, regime, signal_updates, uncovered
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
 GREY = "#8c8c8c"

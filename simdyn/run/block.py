@@ -11,14 +11,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from simdyn.blocks import Block, Blocks
-from simdyn.bridge import pointers_for, prepare
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
+from simdyn.engine.arguments import pointers_for
+from simdyn.engine.preparation import prepare
+from simdyn.engine.replicates import run_replicates
 from simdyn.params import DrawnData
-from simdyn.schema import VARIABLES
-from simdyn.simulation import run_replicates
 from simdyn.store.growth import Grown
-from simdyn.study import Study
+from simdyn.study.blocks import Block, Blocks
+from simdyn.study.design import StudyDesign
+from simdyn.variables.registry import VARIABLES
 
 FAILED, MASKED = 4, 5
 _COMPILING = threading.Lock()
@@ -40,7 +41,7 @@ class Sink(Protocol):
 class Memory:
     """Results kept in memory; what `Store` is on disk."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: StudyDesign) -> None:
         self.blocks = study.blocks
         self.arrays = study.layout.arrays()
 
@@ -79,7 +80,7 @@ class Receipt:
     remasked: bool = False
 
 
-def prepare_kernels(study: Study) -> float:
+def prepare_kernels(study: StudyDesign) -> float:
     """Compile what a study needs, or load it; returns the seconds it took. Quick when repeated."""
     drawn = issubclass(study.data_law, DrawnData)
     # The error on given test samples is counted, and needs no estimate.
@@ -91,7 +92,7 @@ def prepare_kernels(study: Study) -> float:
         )
 
 
-def empty_block(study: Study, block: Block) -> dict[str, np.ndarray]:
+def empty_block(study: StudyDesign, block: Block) -> dict[str, np.ndarray]:
     """Arrays of a block, every value missing."""
     layout = study.layout
     outer = tuple(part.stop - part.start for part in block.region)
@@ -104,13 +105,13 @@ def empty_block(study: Study, block: Block) -> dict[str, np.ndarray]:
     return arrays
 
 
-def place_of(study: Study, index: tuple[int, ...]) -> str:
+def place_of(study: StudyDesign, index: tuple[int, ...]) -> str:
     """Where a point lies, 'dimension = 1000, signal_norm = 2.0'."""
     return study.space.place(index).strip(" ()").removeprefix("at ") or "the only point"
 
 
 def run_block(
-    study: Study, block: Block, stop: np.ndarray, failed: Callable[[str, str], None],
+    study: StudyDesign, block: Block, stop: np.ndarray, failed: Callable[[str, str], None],
     grown: Grown | None = None, crashing: Mapping[int, str] = NONE,
     begun: Callable[[int], None] | None = None, only: range | None = None,
 ) -> dict[str, np.ndarray] | None:  # fmt: skip
@@ -156,7 +157,7 @@ def run_block(
 
 
 def _run_point(
-    study: Study, index: tuple[int, ...], replicates: range, local: tuple[int, ...],
+    study: StudyDesign, index: tuple[int, ...], replicates: range, local: tuple[int, ...],
     arrays: dict[str, np.ndarray], stop: np.ndarray, grown: Grown | None,
 ) -> bool:  # fmt: skip
     """Fill in the values of one point; False where the stop flag was raised."""
@@ -190,7 +191,7 @@ class Worker:
 
     Parameters
     ----------
-    study : Study
+    study : StudyDesign
     sink : Sink
     grown : Grown, optional
         Where values may be taken from.
@@ -199,7 +200,7 @@ class Worker:
     """
 
     def __init__(
-        self, study: Study, sink: Sink, grown: Grown | None = None, retry_failed: bool = False
+        self, study: StudyDesign, sink: Sink, grown: Grown | None = None, retry_failed: bool = False
     ) -> None:
         self.study, self.sink, self.grown, self.retry = study, sink, grown, retry_failed
         self.computing: AbstractContextManager[Any] = contextlib.nullcontext()  # or so many at once

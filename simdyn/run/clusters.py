@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from simdyn.inputs import InputError, shown
+from simdyn.base.inputs import InputError, shown
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -1,9 +1,9 @@
 """Blocks on the workers of any Dask cluster: values go to the store, receipts to the client.
 
-A worker that dies takes no value with it; Dask sends its block to another. A block that workers die
-of again and again is computed on a worker in processes of its own (`simdyn.run.alone`). Points that
-end these processes by themselves, while others live, are marked as failed, and the rest of the
-block is computed. Where the death comes from outside (a time limit, the memory of a node), the
+A worker that dies takes no value with it; Dask sends its block to another. If workers die of a
+block again and again, it is computed on a worker in processes of its own (`simdyn.run.isolated`).
+Points that end these processes by themselves, while others live, are marked as failed, and the
+rest of the block is computed. Where the death comes from outside (a time limit, the memory of a node), the
 block is left undone and the run says so; the next run tries it again.
 """
 
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simdyn import interrupts
-from simdyn.inputs import InputError, LeftUndone, shown
-from simdyn.run.alone import Found, find_deaths
+from simdyn.base import interrupts
+from simdyn.base.inputs import InputError, LeftUndone, shown
 from simdyn.run.block import Receipt, Worker, place_of, prepare_kernels
+from simdyn.run.isolated import Found, find_deaths
 from simdyn.run.progress import Progress
 from simdyn.store import Store, open_study
 from simdyn.store.growth import grown_from

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from simdyn.blocks import Block, Blocks, seconds
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
+from simdyn.engine.replicates import run_replicates
 from simdyn.run.block import prepare_kernels
-from simdyn.simulation import run_replicates
-from simdyn.space import Point
-from simdyn.study import Study
+from simdyn.space.points import Point
+from simdyn.study.blocks import Block, Blocks
+from simdyn.study.cost import seconds
+from simdyn.study.design import StudyDesign
 
 SPENT = 2.0  # seconds of a calibration, or a little more
 LONGEST = 0.25  # nominal seconds of one point of it: longer trainings are cut short
@@ -42,7 +43,7 @@ class Price:
     compile_seconds: float = 0.0
 
 
-def price(study: Study, blocks: Blocks, there: np.ndarray, calibrated: bool = True) -> Price:
+def price(study: StudyDesign, blocks: Blocks, there: np.ndarray, calibrated: bool = True) -> Price:
     """Price a study, and what is left of it.
 
     Parameters
@@ -70,7 +71,7 @@ def _even(numbers: np.ndarray, most: int) -> np.ndarray:
     return numbers[np.linspace(0, numbers.size - 1, most).round().astype(np.int64)]
 
 
-def _a_point(study: Study, block: Block, last: bool = False) -> tuple[Point, float] | None:
+def _a_point(study: StudyDesign, block: Block, last: bool = False) -> tuple[Point, float] | None:
     """A point of a block and the nominal seconds of one of its replicates; None if all masked.
 
     It is the first that is not masked; or the last one of all, when it is not.
@@ -86,7 +87,7 @@ def _a_point(study: Study, block: Block, last: bool = False) -> tuple[Point, flo
     return None
 
 
-def _nominal(study: Study, blocks: Blocks, numbers: np.ndarray) -> tuple[float, float]:
+def _nominal(study: StudyDesign, blocks: Blocks, numbers: np.ndarray) -> tuple[float, float]:
     """Nominal core-seconds of some blocks, and of the longest of them."""
     sample = _even(numbers, SAMPLED)
     prices = [_price_of(study, blocks[number]) for number in sample.tolist()]
@@ -99,7 +100,7 @@ def _nominal(study: Study, blocks: Blocks, numbers: np.ndarray) -> tuple[float, 
     return total, max(longest, default=0.0)
 
 
-def _price_of(study: Study, block: Block, last: bool = False) -> float:
+def _price_of(study: StudyDesign, block: Block, last: bool = False) -> float:
     """Nominal core-seconds of a block, as if all of it cost what one of its points does."""
     found = _a_point(study, block, last)
     return found[1] * block.cells if found else 0.0
@@ -118,7 +119,7 @@ def _cut_short(point: Point, nominal: float) -> Point:
     return dataclasses.replace(point, plans=plans)
 
 
-def _samples(study: Study, blocks: Blocks) -> Iterator[tuple[Point, float]]:
+def _samples(study: StudyDesign, blocks: Blocks) -> Iterator[tuple[Point, float]]:
     """Points from all over the study, the whole range again and again in finer steps."""
     seen: set[int] = set()
     size = 2
@@ -130,7 +131,7 @@ def _samples(study: Study, blocks: Blocks) -> Iterator[tuple[Point, float]]:
         size *= 2
 
 
-def _calibrate(study: Study, blocks: Blocks) -> tuple[float, int]:
+def _calibrate(study: StudyDesign, blocks: Blocks) -> tuple[float, int]:
     """Seconds of this machine for a nominal one, and the runs that were timed."""
     began, nominal, spent, runs = time.perf_counter(), 0.0, 0.0, 0
     stop = np.zeros(1, np.int64)

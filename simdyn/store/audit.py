@@ -13,19 +13,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from simdyn.blocks import Block
-from simdyn.store.core import Store, text_of
-from simdyn.store.files import (
-    META,
-    PARTIAL,
-    identities,
-    own_names,
-    plainly,
-    stored_files,
-)
-from simdyn.store.layout import Skeleton, in_place, texts_of
+from simdyn.store.files import META, PARTIAL, identities, own_names, plainly, stored_files
+from simdyn.store.identity import text_of
 from simdyn.store.log import entry
-from simdyn.study import Study
+from simdyn.store.skeleton import Skeleton, in_place, texts_of
+from simdyn.store.store import Store
+from simdyn.study.blocks import Block
+from simdyn.study.design import StudyDesign
 
 FOREIGN, FOLDER = "does not belong here", "is a folder"
 DAMAGED, MISSING = "is damaged", "is missing"
@@ -45,7 +39,7 @@ class Finding:
         return " ".join([*where, *filter(None, [piece]), self.trouble])
 
 
-def block_shape_of(path: Path, study: Study) -> tuple[int, ...]:
+def block_shape_of(path: Path, study: StudyDesign) -> tuple[int, ...]:
     """Points and replicates of a block, from the places that tell it, as most of them say."""
     dims, said = len(study.lengths), []
     for given in identities(path):
@@ -68,7 +62,7 @@ def block_shape_of(path: Path, study: Study) -> tuple[int, ...]:
 class Pieces:
     """Which file of a store is what."""
 
-    def __init__(self, path: Path, study: Study, shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, study: StudyDesign, shape: tuple[int, ...]) -> None:
         self.own = own_names(path)
         same_texts = texts_of(study.layout) in (said.get("texts") for said in identities(path))
         self.skeleton = Skeleton(study, shape, self.own, text_of(path, study), same_texts)
@@ -190,7 +184,7 @@ class Audit:
         return self.blocks - len(self.missing) - len(self.damaged)
 
 
-def audit(path: Path, study: Study) -> Audit:
+def audit(path: Path, study: StudyDesign) -> Audit:
     """Hold every file and value of a store against what it should be. Changes nothing."""
     shape = block_shape_of(path, study)
     with plainly(path, "read"):
@@ -209,7 +203,7 @@ def audit(path: Path, study: Study) -> Audit:
     return Audit(len(store.blocks), missing, tuple(damaged), (*findings, *values), leftovers)
 
 
-def mend(path: Path, study: Study, listed: bool = True) -> list[str]:
+def mend(path: Path, study: StudyDesign, listed: bool = True) -> list[str]:
     """Repair all of a store but its values; returns what was done, a line each.
 
     Files that do not belong there are moved beside the store, never deleted; they are looked for

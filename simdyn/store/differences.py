@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from simdyn.decimals import same, same_places
-from simdyn.schema import as_json
-from simdyn.study import Study
+from simdyn.base.decimals import same, same_places
+from simdyn.study.design import StudyDesign
+from simdyn.variables.provenance import as_json
 
 ORDERED = ("methods.", "space.")
 
@@ -62,7 +62,7 @@ class Growth:
         return None if min(old, default=0) < 0 else old
 
 
-def adopting(study: Study, stored: Study) -> Study:
+def adopting(study: StudyDesign, stored: StudyDesign) -> StudyDesign:
     """A study with the values of axes that a stored one has, if rounding alone keeps them apart.
 
     What was simulated at 0.30000000000000004 stays so where the study now says 0.3: its label is
@@ -91,12 +91,16 @@ def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(one == other) if texts else same(one, other)
 
 
-def growth(old: Study, new: Study) -> Growth | None:
+def growth(old: StudyDesign, new: StudyDesign) -> Growth | None:
     """How `new` grows `old`: longer axes, more methods or replicates, and nothing else.
 
     Replicate k is one set of unit draws whatever the grid, so what is done stays as it is.
     """
-    if old.essence != new.essence or old.variables != new.variables or old.states != new.states:
+    if (
+        old.fixed_in_growth != new.fixed_in_growth
+        or old.variables != new.variables
+        or old.states != new.states
+    ):
         return None
     if old.replicates > new.replicates or tuple(old.space.axes) != tuple(new.space.axes):
         return None
@@ -114,12 +118,12 @@ def growth(old: Study, new: Study) -> Growth | None:
     return Growth(tuple(places), tuple(map(order.index, old.space.methods)), old.replicates)
 
 
-def _methods(study: Study) -> Mapping[str, str]:
+def _methods(study: StudyDesign) -> Mapping[str, str]:
     """Every method's phases as text."""
     return {name: as_json(plan) for name, plan in study.plans.items()}
 
 
-def _labels(study: Study, dim: str) -> list[Any]:
+def _labels(study: StudyDesign, dim: str) -> list[Any]:
     """What stands at each place of a dim: the values of all axes that go along it."""
     columns = [study.space.axes[name].tolist() for name in study.space.dims[dim]]
     return list(zip(*columns, strict=True))

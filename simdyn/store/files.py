@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
 
 KIND = "simdyn results"
 META = "zarr.json"

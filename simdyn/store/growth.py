@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from simdyn.inputs import InputError
+from simdyn.base.inputs import InputError
 from simdyn.store.audit import mend
-from simdyn.store.core import Store, allocate, holds, open_study, refuse, with_stored_axes
 from simdyn.store.differences import Growth, growth
 from simdyn.store.files import META, PARTIAL, alone, own_names, plainly
-from simdyn.study import Study
+from simdyn.store.identity import holds, open_study, refuse, with_stored_axes
+from simdyn.store.skeleton import allocate
+from simdyn.store.store import Store
+from simdyn.study.design import StudyDesign
 
 TAKEN = (1, 2, 3)  # done, zero gradient, non-finite: states that computing again would give again
 
@@ -110,7 +112,7 @@ class Grown:
         return {self.growth.methods[k]: found[k] for k in found}
 
 
-def grown_from(path: Path, study: Study) -> Grown | None:
+def grown_from(path: Path, study: StudyDesign) -> Grown | None:
     """What a store still takes values from; None where that is nothing, or damaged."""
     before = path / own_names(path).before
     if not before.is_dir():
@@ -125,7 +127,7 @@ def grown_from(path: Path, study: Study) -> Grown | None:
         return None  # its values are computed again
 
 
-def ready(path: Path, study: Study, listed: bool = True) -> tuple[Store, list[str]]:
+def ready(path: Path, study: StudyDesign, listed: bool = True) -> tuple[Store, list[str]]:
     """Make, repair or grow the store of a study.
 
     The study of the store that is given has the axis values that are stored already, where these
@@ -157,7 +159,7 @@ def ready(path: Path, study: Study, listed: bool = True) -> tuple[Store, list[st
     return store, notes
 
 
-def _renewed(path: Path, study: Study, listed: bool) -> list[str]:
+def _renewed(path: Path, study: StudyDesign, listed: bool) -> list[str]:
     """Repair the study's own store, or grow that of a smaller one."""
     if holds(path, study):
         return [*mend(path, study, listed), *_mended_before(path)]

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import zarr
 
-from simdyn import version
-from simdyn.schema import as_json
+from simdyn.base import version
 from simdyn.store.files import META, own_names, plainly
+from simdyn.variables.provenance import as_json
 
 MOST_FAILURES = 1000  # of which an entry tells place and cause
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from simdyn import interrupts
-from simdyn.inputs import InputError
+from simdyn.base import interrupts
+from simdyn.base.inputs import InputError
 from simdyn.params import MODELS, TwoLayerCNN
-from simdyn.schema import INNER, OUTER, VARIABLES
-from simdyn.store.core import Store, open_group, open_study, undamaged
 from simdyn.store.files import META, OWN_ATTRS, attributes, identities, intact, long, plainly
-from simdyn.store.layout import with_plain_texts
+from simdyn.store.identity import open_group, open_study
+from simdyn.store.skeleton import with_plain_texts
+from simdyn.store.store import Store, undamaged
+from simdyn.variables.registry import INNER, OUTER, VARIABLES
 
 
 def write_dataset(ds: xr.Dataset, path: str | Path) -> None:

@@ -13,23 +13,26 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from simdyn.images import Source, digest_of, load
+from simdyn.engine.image_files import Source, digest_of, load
 from simdyn.store.files import attributes, own_names
-from simdyn.study import Study
+from simdyn.study.design import StudyDesign
+from simdyn.study.image_sources import classes_of, sources_of
 
 CHUNK_BYTES = 2**25
 NAMES = ("source", "images", "labels")  # the fields of ImageData that tell a source
 DIMS = ("image", "height", "width", "channel")
 
 
-def keep_sources(group: zarr.Group, name: str, study: Study) -> None:
+def keep_sources(group: zarr.Group, name: str, study: StudyDesign) -> None:
     """Put the images of a study in a group of its store; nothing if it has none."""
-    if not study.sources:
+    sources = sources_of(study.space)
+    if not sources:
         return
+    classes = classes_of(study.space)
     folder = group.create_group(name)
-    for number, data in enumerate(study.sources):
+    for number, data in enumerate(sources):
         source = load(data)
-        used = np.isin(source.labels, study.classes)
+        used = np.isin(source.labels, classes)
         images, labels = source.images[used], source.labels[used]
         told = {name: getattr(data, name) for name in NAMES}
         told |= {"digest": source.digest, "kept": digest_of(images, labels)}

@@ -1,5 +1,1 @@
-"""Studies: what is held, swept, recorded and drawn."""
-
-from simdyn.study.core import Study, load_study
-
-__all__ = ["Study", "load_study"]
+"""What a study is: its file, design, checks, coordinates and blocks. Nothing here runs it."""

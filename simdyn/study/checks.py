@@ -1,33 +1,24 @@
 """What must hold of a study before anything runs."""
 
 import itertools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from simdyn.grid import spread
-from simdyn.inputs import InputError
-from simdyn.params import (
-    PIECEWISE_LINEAR,
-    ImageData,
-    IndependentNoiseData,
-    Picture,
-    Trajectories,
-)
-from simdyn.schema import (
-    BY_SUMMARY,
-    VARIABLES,
+from simdyn.base.inputs import InputError
+from simdyn.engine.image_files import sizes
+from simdyn.params import PIECEWISE_LINEAR, ImageData, IndependentNoiseData, Picture, Trajectories
+from simdyn.params.record import Record
+from simdyn.space.points import Space
+from simdyn.space.spread import spread
+from simdyn.variables.registry import BY_SUMMARY, VARIABLES
+from simdyn.variables.selection import (
     check_estimator,
     check_init,
     check_sharpness,
     choose_variables,
     recordable,
 )
-from simdyn.space import Space
-
-if TYPE_CHECKING:
-    from simdyn.study.core import Study
 
 CHECKED_POINTS = 50_000  # every point up to this number is checked before anything runs
 SPREAD_POINTS, EDGE_POINTS = (
@@ -36,31 +27,31 @@ SPREAD_POINTS, EDGE_POINTS = (
 )  # of those checked in a larger space: over it, along each dim
 
 
-def recorded_variables(study: "Study", figure: Picture | None) -> tuple[str, ...]:
+def recorded_variables(space: Space, record: Record, figure: Picture | None) -> tuple[str, ...]:
     """What is recorded: variables whose shape is the same at every point.
 
     Unless the record names them: the usual ones, and those that the figure shows.
     """
-    varying = study.space.swept_fields | study.space.formula_fields
-    known = recordable(study.data_law)
+    varying = space.swept_fields | space.formula_fields
+    known = recordable(space.law)
     bad = {("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector")}
-    if study.data_law is IndependentNoiseData:
+    if space.law is IndependentNoiseData:
         bad.add(("n_patches", "vector"))
     gone = {dim for field, dim in bad if field in varying}
-    for name in study.record.variables or ():
+    for name in record.variables or ():
         for field, dim in sorted(bad):
             if name in known and field in varying and dim in VARIABLES[name].dims:
                 raise InputError(
                     f"record.variables: '{name}' has a value for each {dim}, and {field} "
                     "varies over the space; allowed are variables without that dim"
                 )
-    check_network(study)
+    check_network(space, record)
     possible = [name for name in known if not gone & set(VARIABLES[name].dims)]
-    if not set(study.activations) <= set(PIECEWISE_LINEAR):
+    if not set(space.activations) <= set(PIECEWISE_LINEAR):
         possible = [name for name in possible if name != "sharpness"]
     wanted = {*BY_SUMMARY, *(figure.shown if figure else ())}
     usual = [name for name in possible if name in wanted]
-    chosen = choose_variables(study.record.variables, usual, possible, "record")
+    chosen = choose_variables(record.variables, usual, possible, "record")
     if isinstance(figure, Trajectories) and (missing := figure.lacks(chosen, possible)):
         raise InputError(
             f"record.variables: figure.kind = 'trajectories' needs {', '.join(missing)} too; name "
@@ -69,36 +60,33 @@ def recorded_variables(study: "Study", figure: Picture | None) -> tuple[str, ...
     return chosen
 
 
-def check_network(study: "Study") -> None:
+def check_network(space: Space, record: Record) -> None:
     """Weights must be drawable, and what is recorded have a meaning for every activation."""
-    for init in study.space.axes.get("init", [study.space.net.fields["init"]]):
-        check_init(str(init), study.data_law)
-    for activation in study.activations:
-        check_estimator(study.record, activation, study.data_law)
-        if "sharpness" in (study.record.variables or ()):
+    for init in space.axes.get("init", [space.net.fields["init"]]):
+        check_init(str(init), space.law)
+    for activation in space.activations:
+        check_estimator(record, activation, space.law)
+        if "sharpness" in (record.variables or ()):
             check_sharpness(activation)
 
 
-def check_figure(study: "Study", figure: Picture | None) -> Picture | None:
+def check_figure(figure: Picture, space: Space, variables: Sequence[str], states: int) -> None:
     """The figure must show what is swept and recorded."""
-    if figure is not None:
-        depth = {name: len(VARIABLES[name].dims) - 1 for name in study.variables}
-        recorded = {name: more for name, more in depth.items() if more >= 0}
-        for option in ("x", "y"):
-            drawn = getattr(figure, option, "")
-            if (dim := study.space.dim_of.get(drawn, drawn)) != drawn:
-                raise InputError(
-                    f"figure.{option} = {drawn!r}: it goes along with '{dim}' in space.zip; "
-                    f"allowed is '{dim}'"
-                )
-            values = study.space.axes.get(drawn)
-            if values is not None and not np.issubdtype(values.dtype, np.number):
-                raise InputError(
-                    f"figure.{option} = {getattr(figure, option)!r}: allowed is a swept "
-                    "parameter with numbers"
-                )
-        figure.check(tuple(study.space.dims), study.space.methods, recorded, study.states)
-    return figure
+    depth = {name: len(VARIABLES[name].dims) - 1 for name in variables}
+    recorded = {name: more for name, more in depth.items() if more >= 0}
+    for option in ("x", "y"):
+        drawn = getattr(figure, option, "")
+        if (dim := space.dim_of.get(drawn, drawn)) != drawn:
+            raise InputError(
+                f"figure.{option} = {drawn!r}: it goes along with '{dim}' in space.zip; "
+                f"allowed is '{dim}'"
+            )
+        values = space.axes.get(drawn)
+        if values is not None and not np.issubdtype(values.dtype, np.number):
+            raise InputError(
+                f"figure.{option} = {drawn!r}: allowed is a swept parameter with numbers"
+            )
+    figure.check(tuple(space.dims), space.methods, recorded, states)
 
 
 def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:
@@ -122,10 +110,9 @@ def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:
                 yield (*corner[:k], place, *corner[k + 1 :])
 
 
-def check_points(study: "Study") -> int:
+def check_points(space: Space, record: Record) -> int:
     """Every wanted point must be allowed, and all record one number of states, which it returns."""
     counts: dict[int, str] = {}
-    space = study.space
     # The first wanted point comes first, for it is there whatever the others are.
     for index in dict.fromkeys(itertools.chain([space.first], _checked_indices(space))):
         if not space.wanted(index):
@@ -134,7 +121,7 @@ def check_points(study: "Study") -> int:
         if isinstance(point.data, ImageData):
             _check_images(point.data, space.place(index))
         for method, plan in zip(space.methods, point.plans, strict=True):
-            size = study.record.updates(plan, point.data.n_samples, "last").size
+            size = record.updates(plan, point.data.n_samples, "last").size
             counts.setdefault(size, f"{size} for {method} at point {index}")
     if len(counts) > 1:
         raise InputError(
@@ -146,8 +133,6 @@ def check_points(study: "Study") -> int:
 
 def _check_images(data: ImageData, place: str) -> None:
     """What is wrong with a file is told before anything runs."""
-    from simdyn.images import sizes
-
     try:
         sizes(data)
     except InputError as problem:

@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from simdyn import bridge
-from simdyn.bridge import point_arguments, pointers_for
+from simdyn.api.study import Study
+from simdyn.base.threads import side_by_side
+from simdyn.engine import arguments as bridge
+from simdyn.engine.arguments import point_arguments, pointers_for
 from simdyn.kernels.point import run_point
 from simdyn.params import SAM, SGD
 from simdyn.run import run_study
 from simdyn.run.block import prepare_kernels
 from simdyn.run.clusters import open_client
-from simdyn.study import Study
-from simdyn.threads import side_by_side
 
 DATA = {"n_samples": 20, "noise_std": 1.0}
 NET = {"n_filters": 10, "init_std": "0.1/(noise_std*sqrt(dimension))"}

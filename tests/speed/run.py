@@ -28,7 +28,7 @@ from rivals import (
 )
 
 import simdyn
-from simdyn import bridge
+from simdyn.engine import arguments as bridge
 from simdyn.kernels.point import run_problem
 
 Entry = Callable[[Runs, float, float, int], Timed]

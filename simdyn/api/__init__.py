@@ -1,0 +1,1 @@
+"""What users call: `Study` and `load_study`, `simulate`, `train`, `replay`."""

@@ -1,0 +1,118 @@
+"""The public `simulate`: one setting, trained again and again."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simdyn.base.inputs import InputError, check_replicates, check_seed
+from simdyn.base.threads import check_threads, side_by_side
+from simdyn.engine.arguments import pointers_for
+from simdyn.engine.image_files import sizes
+from simdyn.engine.preparation import prepare
+from simdyn.engine.replicates import run_replicates
+from simdyn.params import Data, DrawnData, ImageData, Plan, Record, TwoLayerCNN, as_plan
+from simdyn.params.parameters import check_kind
+from simdyn.variables.layout import UPDATE_ATTRS, Coordinate, Layout, axis_coordinates
+from simdyn.variables.provenance import provenance
+from simdyn.variables.selection import (
+    by_default,
+    check_estimator,
+    check_init,
+    check_sharpness,
+    choose_variables,
+    recordable,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def simulate(
+    data: Data,
+    net: TwoLayerCNN,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    replicates: int = 1,
+    record: Record | None = None,
+    threads: int | None = None,
+) -> "xr.Dataset":
+    """Train on drawn data or on images, in Gram space.
+
+    Parameters
+    ----------
+    data : SignalNoiseData, IndependentNoiseData, XORData, MultiViewData, ClusterData or ImageData
+    net : TwoLayerCNN
+    plan : Phase or list of Phase
+        SGD and SAM phases, one after the other.
+    seed : int, 0 … 2⁶³ − 1
+    replicates : int ≥ 1
+        Independent draws of data, weights and batches. Replicate k is one set of unit draws
+        whatever the parameters, so comparisons at equal seed are paired.
+    record : Record, optional
+        What to record, and when. If it does not say when: every epoch from 0, or, of more than a
+        thousand epochs, fewer states that are log-spaced (`Record(log_spaced=1000)`);
+        the attribute `recorded` of the dataset then says so. `Record(every=1)` records each.
+    threads : int, optional
+        Cores to use; the result has the same bits for any number.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (replicate, step, sign, filter, sample); see `simdyn.variables.registry.VARIABLES`.
+
+    Raises
+    ------
+    InputError
+        One line that names the field, the value and what is allowed.
+    """
+    check_kind("data", data, Data)
+    check_kind("net", net, TwoLayerCNN)
+    plan, record = as_plan(plan), record or Record()
+    check_kind("record", record, Record)
+    seed, replicates = check_seed(seed), check_replicates(replicates)
+    if record.weights:
+        raise InputError(
+            "Record.weights = True: allowed for one explicit problem only (simdyn.train); of drawn "
+            "data the coefficients carry the weights"
+        )
+    possible = recordable(type(data))
+    names = choose_variables(record.variables, by_default(possible), possible)
+    check_estimator(record, net.activation, type(data))
+    check_init(net.init, type(data))
+    if "sharpness" in names:
+        check_sharpness(net.activation)
+    updates = record.updates(plan, data.n_samples, "epoch")
+    drawn = data if isinstance(data, DrawnData) else None
+    vectors = drawn.dictionary_size if drawn and "coef" in names else 0
+    coords = axis_coordinates(
+        None, replicates, updates.size, net.n_filters, data.n_samples, vectors
+    )
+    coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
+    call = {"simulate": {"data": data, "net": net, "plan": list(plan), "seed": seed,
+                         "replicates": replicates, "record": record}}  # fmt: skip
+    attrs = provenance(call) | record.told(plan, data.n_samples, updates)
+    layout = Layout(("replicate",), coords, names, attrs, type(data))
+    arrays = layout.arrays()
+    threads = check_threads(threads)
+    if drawn:
+        prepare(pointers_for(record, net.activation, names))
+    elif isinstance(data, ImageData):
+        sizes(data)  # what is wrong with a file is told before anything runs
+
+    def work(part: range, stop: np.ndarray) -> dict[str, np.ndarray] | None:
+        return run_replicates(data, net, [plan], seed, part, record, "epoch", names, stop)
+
+    share = max(1, -(-replicates // (4 * threads)))
+    parts = (range(at, min(at + share, replicates)) for at in range(0, replicates, share))
+    try:
+        for part, values in side_by_side(work, parts, threads):
+            if values is not None:
+                for name in names:
+                    arrays[name][part.start : part.stop] = values[name][0]
+    except MemoryError:
+        raise InputError(
+            f"n_samples = {data.n_samples}, n_filters = {net.n_filters}: more than this machine's "
+            "memory holds"
+        ) from None
+    return layout.dataset(arrays)

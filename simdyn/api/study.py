@@ -1,0 +1,90 @@
+"""The public `Study`: a design that can be run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simdyn.base.inputs import InputError
+from simdyn.study.design import StudyDesign
+from simdyn.study.tables import read_tables
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from distributed import Client
+
+
+class Study(StudyDesign):
+    """Methods compared over a space of parameters.
+
+    Parameters
+    ----------
+    data : SignalNoiseData, another law of `simdyn.params`, or mapping
+        A mapping may hold formulas, as in a study file, and may leave out swept fields; its
+        ``model`` names the law, "signal_noise" where it does not.
+    net : TwoLayerCNN or mapping
+    methods : dict of str to list of Phase (or mappings)
+        A plan for each method.
+    space : dict, optional
+        Values of each swept field: a list, or {start, stop, num}, or {log: [low, high], num}.
+        The last two hold decimals as one writes them, 0.3 and not 0.30000000000000004. Numbers
+        that agree to twelve digits are equal, on an axis and in "where".
+        The name means that field wherever it occurs; "sam.0.epochs" names one.
+        "zip": ["dimension", "n_samples"], or a list of such lists, has these vary together: they
+        are one dim of the grid, named after the first. "where": "signal_norm < dimension**0.5" is
+        true at the points which are wanted, and may read numbers of data and network, formulas
+        among them, and swept ones; the other points are masked, and need not be allowed.
+        Of a space of more than 50,000 points only some thousands are checked before it runs.
+    replicates : int ≥ 1
+    seed : int, 0 … 2⁶³ − 1
+    record : Record, optional
+        Only the last state is recorded unless it says otherwise.
+    figure : PhaseDiagram, Curves or Trajectories, optional
+    name : str
+        The stem of results and figures.
+
+    Raises
+    ------
+    InputError
+        One line that names the field, the value and what is allowed.
+    """
+
+    def run(
+        self,
+        out: str | Path | None = None,
+        threads: int | None = None,
+        client: "Client | None" = None,
+    ) -> "xr.Dataset":
+        """Simulate every point.
+
+        Parameters
+        ----------
+        out : path, optional
+            A Zarr store; what it already holds of this study is kept. In memory if absent.
+        threads : int, optional
+            Cores to use; every available one if absent. The values have the same bits.
+        client : distributed.Client, optional
+            Run on the workers of its Dask cluster instead, to the same bits; they must see `out`.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dims: swept parameters, method, replicate, step, …
+        """
+        from simdyn.run.runner import run_study  # which loads Zarr: only if it runs
+
+        return run_study(self, out, threads=threads, client=client)
+
+
+def load_study(path: str | Path) -> Study:
+    """A study from its TOML file.
+
+    Raises
+    ------
+    InputError
+        One line that names the file, the field, the value and what is allowed.
+    """
+    path = Path(path)
+    tables = read_tables(path)
+    try:
+        return Study.from_mapping(tables, path.stem, path)
+    except InputError as problem:
+        raise InputError(f"{path}: {problem}") from None

@@ -1,0 +1,77 @@
+"""The public `train`: one explicit problem."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simdyn.base.inputs import InputError, check_seed
+from simdyn.base.threads import side_by_side
+from simdyn.engine.explicit_runs import run_explicit
+from simdyn.engine.problems import Problem
+from simdyn.params import Plan, Record, as_plan
+from simdyn.params.parameters import check_kind
+from simdyn.variables.layout import UPDATE_ATTRS, Coordinate, Layout, axis_coordinates
+from simdyn.variables.provenance import provenance
+from simdyn.variables.selection import by_default, choose_variables
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def train(
+    problem: Problem, plan: Plan, *, seed: int = 0, record: Record | None = None
+) -> "xr.Dataset":
+    """Train an explicit problem, in the span of its patches.
+
+    Parameters
+    ----------
+    problem : Problem
+    plan : Phase or list of Phase
+    seed : int, 0 … 2⁶³ − 1
+        Decides the partitions into batches and the draws of the test error.
+    record : Record, optional
+        What to record, and when. If it does not say when: every epoch from 0, or, of more than a
+        thousand epochs, fewer states that are log-spaced (`Record(log_spaced=1000)`);
+        the attribute `recorded` of the dataset then says so. `Record(every=1)` records each.
+        With ``weights=True`` the weights (step, sign, filter, feature) are among it.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims (step, sign, filter, sample), or `vector` where no signal is named.
+
+    Raises
+    ------
+    InputError
+        One line that names the field, the value and what is allowed.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError("problem: allowed is a simdyn.Problem; make one with from_patches")
+    plan, record, seed = as_plan(plan), record or Record(), check_seed(seed)
+    check_kind("record", record, Record)
+    n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
+    names = choose_variables(record.variables, by_default(problem.variables), problem.variables)
+    updates = record.updates(plan, n, "epoch")
+    traced = tuple(dict.fromkeys((*names, "coef", "initial_share"))) if record.weights else names
+
+    def work(_: int, stop: np.ndarray) -> dict[str, np.ndarray] | None:
+        return run_explicit(problem, plan, seed, 0, record, updates, traced, stop)
+
+    # On a thread of its own, so that an interrupt is heard while the kernel runs.
+    ((_, traces),) = side_by_side(work, [0], threads=1)
+    assert traces is not None
+    arrays = {name: traces[name] for name in names}
+    coords = axis_coordinates(
+        None, 1, updates.size, banks // 2, n, 0 if problem.named_signal else q
+    )
+    del coords["replicate"]
+    coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
+    if record.weights:
+        with np.errstate(invalid="ignore", over="ignore"):  # status tells of overflow
+            share = traces["initial_share"][:, None, None, None]
+            arrays["weights"] = share * problem.weights + traces["coef"] @ problem.vectors
+        features = np.arange(problem.weights.shape[2])
+        coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
+    call = {"train": {"plan": list(plan), "seed": seed, "record": record}}
+    attrs = provenance(call) | record.told(plan, n, updates)
+    return Layout((), coords, tuple(arrays), attrs).dataset(arrays)

@@ -1,0 +1,1 @@
+"""What every room stands on: bad input, signals, decimals, formulas, threads, the version."""

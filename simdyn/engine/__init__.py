@@ -1,0 +1,1 @@
+"""One point in, arrays out: arguments of kernels, explicit problems, images, replicates."""

@@ -1,0 +1,188 @@
+"""The one bridge: parameters → what kernels take → arrays by name."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from simdyn.kernels import activations as network
+from simdyn.kernels import rates
+from simdyn.kernels import structures as codes
+from simdyn.kernels.compiled import Pointed
+from simdyn.kernels.estimates import counted_estimate, line_estimate, no_estimate, radial_estimate
+from simdyn.kernels.observe import Traces
+from simdyn.kernels.probes import no_probe, probe
+from simdyn.kernels.sampling import Setting
+from simdyn.kernels.test_error import test
+from simdyn.kernels.train import train
+from simdyn.params import DrawnData, Phase, Record, TwoLayerCNN, View
+from simdyn.params.schedule import is_constant
+from simdyn.variables.registry import ALWAYS, VARIABLES
+
+ACTIVATIONS = {
+    "relu": network.RELU, "leaky_relu": network.LEAKY_RELU, "relu_power": network.POWER_RELU,
+    "huber_relu": network.HUBER_RELU,
+}  # fmt: skip
+LOSSES = {"logistic": network.LOGISTIC, "hinge": network.HINGE}
+ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
+ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radial_estimate}
+
+# -- parameters → kernel arguments ---------------------------------------------------------------
+
+
+def kernel_model(net: TwoLayerCNN) -> network.Model:
+    """Activation, loss and scales of a network."""
+    return network.Model(
+        ACTIVATIONS[net.activation], float(net.shape), LOSSES[net.loss],
+        float(net.n_filters) if net.output == "mean" else 1.0, int(net.reduction == "sum"),
+    )  # fmt: skip
+
+
+def kernel_rates(
+    phases: Sequence[Phase], n_samples: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Learning rates as `Schedule` holds them; those that change are NaN beside their programs."""
+    programs = [phase.rate_program(n_samples) for phase in phases]
+    changing = [() if is_constant(program) else program for program in programs]
+    ends = np.cumsum([0, *map(len, changing)]).astype(np.int64)
+    steps = [step for program in changing for step in program]
+    return (
+        np.array([p[0][1] if is_constant(p) else np.nan for p in programs], np.float64),
+        ends[:-1].copy(), ends[1:].copy(),
+        np.array([rates.OPERATIONS.index(operation) for operation, _ in steps], np.int64),
+        np.array([value for _, value in steps], np.float64),
+    )  # fmt: skip
+
+
+def kernel_schedules(
+    plans: Sequence[Sequence[Phase]], n_samples: int
+) -> tuple[codes.Schedule, np.ndarray]:
+    """The phases of all methods, one after the other, and where each method's begin."""
+    phases = [phase for plan in plans for phase in plan]
+    schedule = codes.Schedule(
+        np.array([phase.perturbation for phase in phases], dtype=np.float64),
+        np.array([phase.perturbs_by_norm for phase in phases], dtype=np.int64),
+        np.array([phase.perturbed_together for phase in phases], dtype=np.int64),
+        *kernel_rates(phases, n_samples),
+        np.array([phase.epochs for phase in phases], dtype=np.int64),
+        np.array([phase.batch_size or n_samples for phase in phases], dtype=np.int64),
+        np.array([phase.last_batch == "keep" for phase in phases], dtype=np.int64),
+        np.array([phase.momentum for phase in phases], dtype=np.float64),
+        np.array([phase.weight_decay for phase in phases], dtype=np.float64),
+        np.array([phase.restart for phase in phases], dtype=np.int64),
+        np.array([phase.label_noise for phase in phases], dtype=np.float64),
+    )
+    return schedule, np.cumsum([0, *map(len, plans)]).astype(np.int64)
+
+
+def empty_traces(
+    outer: tuple[int, ...], names: Sequence[str], steps: int, filters: int, samples: int,
+    vectors: int,
+) -> Traces:  # fmt: skip
+    """Arrays of NaN for the kernel to fill; those not among `names` have no states."""
+    inner = {
+        "margin": (samples,),
+        "signal_coef": (2 * filters,),
+        "noise_coef": (2 * filters, samples),
+        "coef": (2 * filters, vectors),
+        "active_count": (2, samples),
+    }
+    # A test error comes with its error and both kinds of label, whichever of them is kept.
+    tested = any("test_error" in name for name in names)
+
+    def trace(name: str) -> np.ndarray:
+        wanted = tested if "test_error" in name else name in names
+        return np.full((*outer, steps if wanted else 0, *inner.get(name, ())), np.nan)
+
+    return Traces(*map(trace, Traces._fields))
+
+
+def labelled(traces: Traces, names: Sequence[str], filters: int) -> dict[str, np.ndarray]:
+    """Traces by name, with the filters of both banks split into (sign, filter)."""
+    arrays = {}
+    for name in names:
+        if name in ALWAYS or name == "weights":
+            continue
+        array = getattr(traces, name)
+        if "filter" in VARIABLES[name].dims:
+            at = array.ndim - (1 if name == "signal_coef" else 2)
+            array = array.reshape(*array.shape[:at], 2, filters, *array.shape[at + 1 :])
+        arrays[name] = array
+    return arrays
+
+
+NO_TEST_SET = codes.TestSet(
+    np.zeros((0, 0)),
+    np.zeros((0, 0)),
+    codes.Table(
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+    ),
+    np.zeros(0),
+)
+
+
+NO_FRESH_SAMPLES = codes.FreshSamples(  # one signal, shared noise, and no test
+    codes.NO_TEST, 0, 0.0, 1, 1.0, 0, 0, 0.0,
+    codes.Views(np.ones(1), np.array([[[1.0], [-1.0]]])),
+)  # fmt: skip
+
+
+def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
+    """The kernels behind pointers that a run with these variables needs."""
+    tested = any("test_error" in name for name in names)
+    probed = {"sam_gap", "deactivated_fraction", "sharpness"} & set(names)
+    estimate = ESTIMATES[record.estimator(activation)] if tested else no_estimate
+    return train, test, estimate, probe if probed else no_probe
+
+
+def kernel_views(views: Sequence[View]) -> codes.Views:
+    """Views as arrays."""
+    return codes.Views(
+        np.array([view.share for view in views], dtype=np.float64),
+        np.array([[view.positive, view.negative] for view in views], dtype=np.float64),
+    )
+
+
+def kernel_setting(data: DrawnData, net: TwoLayerCNN) -> Setting:
+    """The law of data and initial weights."""
+    return Setting(
+        data.n_samples, data.dimension, np.array(data.signals, dtype=np.float64),
+        kernel_views(data.views), float(data.noise_scale), data.noise_vectors,
+        float(data.noise_copies), int(data.added), float(data.label_flip),
+        int(data.noise == "orthogonal"), net.n_filters, float(net.init_std),
+        int(net.init == "antisymmetric"), kernel_model(net),
+    )  # fmt: skip
+
+
+def kernel_fresh(data: DrawnData, method: int, draws: int) -> codes.FreshSamples:
+    """The law of fresh samples, and how their error is estimated."""
+    return codes.FreshSamples(
+        method, draws, float(data.noise_scale), data.noise_vectors, float(data.noise_copies),
+        int(data.added), len(data.signals) if data.noise == "orthogonal" else 0,
+        float(data.label_flip), kernel_views(data.fresh_views),
+    )  # fmt: skip
+
+
+def point_arguments(
+    data: DrawnData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
+    replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
+    pointers: Sequence[Any],
+) -> tuple[Any, ...]:  # fmt: skip
+    """What `run_point` takes to run every method on every replicate of one point."""
+    schedules, phase_start = kernel_schedules(plans, data.n_samples)
+    record_at = np.array([record.updates(plan, data.n_samples, default) for plan in plans])
+    outer = (len(plans), len(replicates))
+    size = (record_at.shape[1], net.n_filters, data.n_samples, data.dictionary_size)
+    traces = empty_traces(outer, names, *size)
+    status, status_step = np.zeros(outer, np.int64), np.zeros(outer, np.int64)
+    tested = traces.test_error.size > 0
+    method = ESTIMATORS[record.estimator(net.activation)] if tested else codes.NO_TEST
+    return (
+        kernel_setting(data, net), schedules, phase_start, np.uint64(seed), replicates.start,
+        NO_TEST_SET, kernel_fresh(data, method, record.draws(net.activation)), *pointers,
+        record.probed, record_at, stop, traces, status, status_step,
+    )  # fmt: skip

@@ -1,0 +1,236 @@
+"""Problems of explicit patches: any data whose d-vectors you hold, seen from their span."""
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from simdyn.base.inputs import InputError, is_plain_number, shown
+from simdyn.engine.arguments import NO_FRESH_SAMPLES, NO_TEST_SET, kernel_model
+from simdyn.engine.patches import (
+    Floats,
+    _coarser,
+    _count_patches,
+    _in_units,
+    _signal_and_noise,
+    _Vectors,
+    _with_ones,
+)
+from simdyn.kernels import structures as codes
+from simdyn.kernels.activations import Model
+from simdyn.kernels.linear import inner_products, lower_factor, scale_rows
+from simdyn.params import TwoLayerCNN, made
+from simdyn.variables.registry import PROBES, SCALARS
+
+INTERVAL = ("test_error_low", "test_error_high")
+
+
+def _array(name: str, value: Any, ndim: int, shape: tuple[int | None, ...]) -> Floats:
+    """A finite float64 array of a given shape, `None` standing for any length."""
+    wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind not in "iuf":
+            raise ValueError
+        array = np.array(given, dtype=np.float64, order="C")  # a copy: the problem is the call's
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: allowed is an array of numbers of shape {wanted}") from None
+    fits = array.ndim == ndim and all(
+        n is None or n == length for n, length in zip(shape, array.shape, strict=True)
+    )
+    if not fits or 0 in array.shape:
+        raise InputError(f"{name} has shape {array.shape}: allowed is {wanted}, none of them 0")
+    if not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(f"{name}{list(at)} = {array[at]}: allowed are finite numbers")
+    return array
+
+
+def _labels(name: str, value: Any, n: int) -> Floats:
+    labels = _array(name, value, 1, (n,))
+    for i, label in enumerate(labels):
+        if abs(label) != 1.0:
+            raise InputError(f"{name}[{i}] = {label:g}: allowed are +1 and -1")
+    return labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Explicit data and initial weights, seen from the span of the patches.
+
+    Make one with `from_patches`. Its arrays are read by `train`.
+    """
+
+    def __repr__(self) -> str:
+        """Sizes, not arrays."""
+        q, d = self.vectors.shape
+        n, m = self.arrays.labels.size, self.weights.shape[1]
+        return f"Problem({n} samples, {q} distinct vectors of dimension {d}, {m} filters a sign)"
+
+    net: TwoLayerCNN
+    arrays: codes.Problem
+    vectors: Floats  # distinct patch vectors, (q, d)
+    weights: Floats  # (2, m, d)
+    test_set: codes.TestSet
+    fresh_samples: codes.FreshSamples
+    named_signal: bool
+
+    @classmethod
+    def from_patches(
+        cls,
+        patches: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        weights: npt.ArrayLike,
+        *,
+        signal: npt.ArrayLike | None = None,
+        true_labels: npt.ArrayLike | None = None,
+        noise_std: float | None = None,
+        test_patches: npt.ArrayLike | None = None,
+        test_labels: npt.ArrayLike | None = None,
+        bias: npt.ArrayLike | None = None,
+        **network: Any,
+    ) -> Self:
+        """A problem from arrays.
+
+        Parameters
+        ----------
+        patches : (n, P, d) array
+            Any patches. Equal ones (up to sign) become one dictionary vector.
+        labels : (n,) array of ±1
+            Observed labels.
+        weights : (2, m, d) array
+            Initial filters; the first bank has sign +1, the second −1.
+        signal : (d,) array, optional
+            The signal μ, where each sample is ±μ once and one noise vector in all other patches;
+            results then hold signal_coef γ and noise_coef ρ, otherwise coef. If it has another
+            precision than the patches, the two are compared at the coarser one.
+        true_labels : (n,) array of ±1, optional
+            With `signal`: the sign of μ in each sample; read off the patches where absent.
+        noise_std : float, optional
+            With `signal`: σ_p of fresh isotropic noise; gives the test error on fresh samples.
+        test_patches, test_labels : (N, P, d) and (N,) arrays, optional
+            Explicit test data instead; the error on it comes with its 95 % interval.
+        bias : (2, m) array, optional
+            Initial biases, trained like weights: each patch gets one more coordinate, a one, and
+            the biases are the filters' last entries. Not with `signal`.
+        activation, activation_shape, output, loss, reduction
+            As for `TwoLayerCNN`.
+
+        Raises
+        ------
+        InputError
+            One line that names the argument and what is allowed.
+        """
+        given = patches
+        patches = _array("patches", patches, 3, (None, None, None))
+        n, n_patches, d = patches.shape
+        labels = _labels("labels", labels, n)
+        weights = _array("weights", weights, 3, (2, None, d))
+        net = made("Problem", TwoLayerCNN, {
+            "n_filters": weights.shape[1], "init_std": 0.0, **network})  # fmt: skip
+        if bias is not None:
+            if signal is not None:
+                raise InputError("bias and signal: allowed is one of them")
+            bias = _array("bias", bias, 2, (2, weights.shape[1]))
+            weights = np.concatenate([weights, bias[..., None]], axis=2)
+            patches, d = _with_ones(patches), d + 1
+        known = _Vectors()
+        if signal is None:
+            for name, value in (("true_labels", true_labels), ("noise_std", noise_std)):
+                if value is not None:
+                    raise InputError(f"{name} is given without signal: allowed only with it")
+            samples = _count_patches(patches, known)
+            truth = labels
+            if not known.vectors:
+                raise InputError("patches: all are zero; allowed is at least one other patch")
+            vectors = np.array(known.vectors)
+        else:
+            raw, signal = signal, _array("signal", signal, 1, (d,))
+            told = None if true_labels is None else _labels("true_labels", true_labels, n)
+            signal, truth, noises = _signal_and_noise(patches, signal, told, _coarser(given, raw))
+            samples = [
+                {known.signed(0, truth[i]): 1.0, known.signed(1 + i, 1.0): n_patches - 1.0}
+                for i in range(n)
+            ]
+            vectors = np.concatenate([signal[None], noises])
+        filters = weights.reshape(-1, d)
+        fresh_samples = cls._fresh_samples(noise_std, n_patches, labels, truth)
+        arrays = cls._arrays(
+            vectors, filters, known.table(samples), labels, truth, int(signal is not None),
+            kernel_model(net), fresh_samples.method != codes.NO_TEST,
+        )  # fmt: skip
+        test_set = NO_TEST_SET
+        if (test_patches is None) != (test_labels is None):
+            raise InputError("test_patches and test_labels: allowed only together")
+        if test_patches is not None:
+            if noise_std is not None:
+                raise InputError("noise_std and test_patches: allowed is one of them")
+            wide = d - (bias is not None)
+            points = _array("test_patches", test_patches, 3, (None, None, wide))
+            points = points if bias is None else _with_ones(points)
+            tested = _Vectors()
+            table = tested.table(_count_patches(points, tested))
+            across, units = scale_rows(np.array(tested.vectors).reshape(-1, d))
+            test_set = codes.TestSet(
+                inner_products(across, scale_rows(vectors)[0]), inner_products(across, filters),
+                _in_units(table, units),
+                _labels("test_labels", test_labels, len(points)),
+            )  # fmt: skip
+            fresh_samples = fresh_samples._replace(method=codes.TEST_SET)
+        return cls(net, arrays, vectors, weights, test_set, fresh_samples, signal is not None)
+
+    @staticmethod
+    def _fresh_samples(
+        noise_std: float | None, n_patches: int, labels: Floats, truth: Floats
+    ) -> codes.FreshSamples:
+        """The law of fresh samples; the flip rate is that of the data at hand."""
+        number = noise_std is None or is_plain_number(noise_std) or isinstance(noise_std, np.number)
+        if not number or not 0.0 <= float(noise_std or 0.0) < np.inf:
+            raise InputError(f"noise_std = {shown(noise_std)}: allowed is a finite number ≥ 0")
+        flipped = float(np.mean(labels != truth)) if noise_std is not None else 0.0
+        return NO_FRESH_SAMPLES._replace(
+            method=codes.NO_TEST if noise_std is None else codes.LINE,
+            noise_std=float(noise_std or 0.0), noise_copies=n_patches - 1.0, label_flip=flipped,
+        )  # fmt: skip
+
+    @staticmethod
+    def _arrays(
+        vectors: Floats, filters: Floats, table: codes.Table, labels: Floats, truth: Floats,
+        n_signals: int, model: Model, needs_weights: bool,
+    ) -> codes.Problem:  # fmt: skip
+        """Kernel arrays; coordinates of the vectors only where something needs them."""
+        q, d = vectors.shape
+        vectors, units = scale_rows(vectors)
+        factored = q > 2 * d
+        if not (factored or needs_weights):
+            rows, turned = np.zeros((q, 0)), np.zeros((len(filters), 0))
+        elif d > q + len(filters):
+            picture = lower_factor(np.concatenate([vectors, filters]))
+            rows, turned = picture[:q].copy(), picture[q:].copy()
+            half = len(filters) // 2
+            equal = (filters[:half] == filters[half:]).all(axis=1)
+            turned[half:][equal] = turned[:half][equal]  # not to rounding only
+        else:
+            rows, turned = vectors, filters
+        gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
+        return codes.Problem(
+            codes.Dictionary(gram, rows, units), inner_products(vectors, filters), turned,
+            _in_units(table, units), labels, truth, n_signals, model,
+        )  # fmt: skip
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What can be recorded of this problem."""
+        tests: tuple[str, ...] = tuple(name for name in SCALARS if "test_error" in name)
+        if self.fresh_samples.method == codes.NO_TEST:
+            tests = ()
+        elif self.fresh_samples.method == codes.TEST_SET:
+            tests = ("test_error", "test_error_se")
+        scalars = tuple(name for name in SCALARS if "test_error" not in name or name in tests)
+        named = ("signal_coef", "noise_coef") if self.named_signal else ("coef",)
+        probes: tuple[str, ...] = PROBES if self.named_signal else ("sam_gap", "sharpness")
+        if not self.net.piecewise_linear:
+            probes = tuple(name for name in probes if name != "sharpness")
+        interval = INTERVAL if self.fresh_samples.method == codes.TEST_SET else ()
+        return (*scalars, *interval, *probes, "margin", *named, "initial_share")

@@ -1,0 +1,117 @@
+"""The state a kernel works on: dictionary, overlaps, table, and the laws to test under.
+
+Everything is expressed through a dictionary of q vectors v_k (the rows of V). With m filters for
+each sign, bank column f < m is filter f of sign +1 and column f ≥ m filter f − m of sign −1.
+"""
+
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from simdyn.kernels.activations import Model
+
+Floats = npt.NDArray[np.float64]
+# C-contiguous arrays: what their entries are and how many axes they have, for `compiled.kind_of`.
+Vector = Annotated[Floats, np.float64, 1]
+Matrix = Annotated[Floats, np.float64, 2]
+Cube = Annotated[Floats, np.float64, 3]
+Indices = Annotated[npt.NDArray[np.int64], np.int64, 1]
+
+
+class Table(NamedTuple):
+    """Which patches a sample has.
+
+    Patch number p is sign[p] times dictionary row row[p]: ±1, or ± the unit of a row that the
+    dictionary holds in one, see `Dictionary`. Sample i has the entries
+    start[i] … start[i + 1] − 1, each `multiplicity` times the patch of that number; what several
+    samples share is one patch, so its activations are computed once.
+    """
+
+    start: Indices  # (n + 1,)
+    patch: Indices  # one for each entry
+    multiplicity: Vector  # one for each entry
+    row: Indices  # one for each patch
+    sign: Vector  # one for each patch, ± the unit of its row
+
+
+class Dictionary(NamedTuple):
+    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, where that is larger, by V itself.
+
+    Very long and very short vectors are held in units of their own, powers of two, so that their
+    products neither over- nor underflow: row k is the vector divided by unit k. Overlaps and
+    coefficients are those of the rows.
+    """
+
+    gram: Matrix  # (q, q), or (0, 0) where the factored form V (Vᵀ C) is used
+    rows: Matrix  # V in any orthonormal coordinates, (q, D); (q, 0) where nothing needs them
+    units: Vector  # (q,), one but for such vectors
+
+
+class Problem(NamedTuple):
+    """A training problem as seen from the span of its patches."""
+
+    dictionary: Dictionary
+    overlaps: Matrix  # A(0) = V W(0)ᵀ, (q, 2m)
+    weights: Matrix  # W(0) in the coordinates of V, (2m, D)
+    table: Table
+    labels: Vector  # observed labels y, (n,), ±1
+    true_labels: Vector  # ŷ, (n,), ±1
+    n_signals: int  # rows of the dictionary that are signals, the first ones; then noise
+    model: Model
+
+
+class TestSet(NamedTuple):
+    """Explicit test samples: a table over p test vectors t_k, with T Vᵀ and T W(0)ᵀ."""
+
+    cross: Matrix  # T Vᵀ, (p, q)
+    overlaps: Matrix  # T W(0)ᵀ, (p, 2m)
+    table: Table
+    labels: Vector
+
+
+class Views(NamedTuple):
+    """What samples may show of the s signals, the first s rows of the dictionary."""
+
+    share: Vector  # how often each view occurs, (views,)
+    shown: Cube  # signs of the signals for label +1 and −1, 0: not shown, (views, 2, s)
+
+
+class FreshSamples(NamedTuple):
+    """The law of fresh samples: a view of the signals, and Gaussian noise."""
+
+    method: int  # NO_TEST, LINE, COUNTED, RADIAL or TEST_SET
+    draws: int
+    noise_std: float
+    noise_vectors: int  # independent noise vectors of a sample
+    noise_copies: float  # patches that show each of them
+    added: int  # 1 where signals and noise are added up in one patch, else 0
+    bare: int  # coordinates, the first ones, along which the noise has no component
+    label_flip: float
+    views: Views
+
+
+class Schedule(NamedTuple):
+    """A list of phases, one entry of every array but `rate_code` and `rate_value` for each."""
+
+    radius: Vector  # τ; 0 is SGD
+    normalised: Indices  # 1: ε̂ = τ∇L/‖∇L‖, 0: ε̂ = τ∇L
+    group_size: Indices  # samples that share a perturbation; 0: the whole batch
+    learning_rate: Vector  # η if it is constant
+    rate_start: Indices  # where the program of a changing rate begins in the two arrays below
+    rate_stop: Indices  # and where it ends; there too if the rate is constant
+    rate_code: Indices  # operations of all programs, see `rates`
+    rate_value: Vector  # and their constants
+    epochs: Indices
+    batch_size: Indices  # B
+    keep_last: Indices  # 1: a smaller last batch is used, 0: it is dropped
+    momentum: Vector  # β
+    weight_decay: Vector  # λ
+    restart: Indices  # 1: the velocity starts at zero
+    label_noise: Vector  # probability that a label is flipped, afresh in every update
+
+
+NO_TEST, LINE, COUNTED, RADIAL, TEST_SET = 0, 1, 2, 3, 4
+
+MISSING, DONE, ZERO_GRADIENT, NON_FINITE, FAILED, MASKED = 0, 1, 2, 3, 4, 5
+STOPPED = -1  # never stored: the run was interrupted

@@ -1,0 +1,162 @@
+"""The base of all parameter classes, and how a field says what it may hold."""
+
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticUndefined
+
+from simdyn.base.inputs import InputError, is_plain_number, nearest, shown
+
+MAX_DIMENSION = 2**53  # beyond, d is not exact in float64
+
+
+def _plain_number(value: Any) -> Any:
+    """Refuse everything but int and float where a number is due; unwrap NumPy scalars."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not is_plain_number(value):
+        raise ValueError("not a number")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_plain_number)]
+Whole = Annotated[int, BeforeValidator(_plain_number)]
+
+
+def described(default: Any, symbol: str, meaning: str, allowed: str, **limits: Any) -> Any:
+    """A field with its default, symbol, meaning, and what it may hold in words and limits."""
+    return Field(
+        default,
+        description=meaning,
+        json_schema_extra={"symbol": symbol, "allowed": allowed},
+        **limits,
+    )
+
+
+def required(symbol: str, meaning: str, allowed: str, **limits: Any) -> Any:
+    """A field without a default."""
+    return described(PydanticUndefined, symbol, meaning, allowed, **limits)
+
+
+def _types_in(annotation: Any) -> set[Any]:
+    """The plain types an annotation is made of."""
+    inner = typing.get_args(annotation)
+    return set().union(*map(_types_in, inner)) if inner else {annotation}
+
+
+class Parameters(BaseModel):
+    """Base of all parameter classes: immutable, compared by value, no unknown fields.
+
+    Raises
+    ------
+    InputError
+        One line for the first field that is wrong.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, /, *positional: Any, **fields: Any) -> None:
+        if positional:
+            names = ", ".join(f"{name}=…" for name in type(self).model_fields)
+            raise InputError(f"{type(self).__name__}: fields go by name: {names}")
+        try:
+            super().__init__(**fields)
+        except ValidationError as problem:
+            raise InputError(self._explain(problem, fields)) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: parameters are immutable."""
+        raise InputError(
+            f"{type(self).__name__}.{name} cannot be changed; "
+            f"x.replace({name}=…) makes a changed copy"
+        )
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked like any other."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+    @classmethod
+    def _explain(cls, problem: ValidationError, fields: dict[str, Any]) -> str:
+        # A misspelt name leaves its field missing too: speak of the spelling.
+        error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        name = str(error["loc"][0]) if error["loc"] else ""
+        where = f"{cls.__name__}.{name}"
+        if error["type"] == "extra_forbidden":
+            return f"{where}: no such field; {nearest(name, cls.model_fields)}"
+        if name in cls.model_fields and name not in fields:
+            return f"{where} is missing; allowed is {cls.allowed(name)}"
+        if name and isinstance(reason := error.get("ctx", {}).get("error"), InputError):
+            return f"{where} = {reason}"
+        if not name:
+            message = str(error["msg"]).removeprefix("Value error, ")
+            names_field = message.split(" ")[0] in cls.model_fields
+            return f"{cls.__name__}{'.' if names_field else ': '}{message}"
+        return f"{where} = {shown(fields[name])}: allowed is {cls.allowed(name)}"
+
+    @classmethod
+    def allowed(cls, name: str) -> str:
+        """What a field may hold, in words."""
+        extra = cls.model_fields[name].json_schema_extra
+        return str(extra["allowed"]) if isinstance(extra, dict) else "another value"
+
+    @classmethod
+    def symbol(cls, name: str) -> str:
+        """The paper's symbol of a field."""
+        extra = cls.model_fields[name].json_schema_extra
+        return str(extra["symbol"]) if isinstance(extra, dict) else name
+
+    @classmethod
+    def is_whole(cls, name: str) -> bool:
+        """Does the field hold integers?"""
+        return int in _types_in(cls.model_fields[name].annotation)
+
+    @classmethod
+    def is_schedule(cls, name: str) -> bool:
+        """May the field change during training, as a formula of the epoch and the update?"""
+        return {float, str} <= _types_in(cls.model_fields[name].annotation)
+
+    @classmethod
+    def is_optional(cls, name: str) -> bool:
+        """May the field be None?"""
+        return type(None) in _types_in(cls.model_fields[name].annotation)
+
+    @classmethod
+    def is_flag(cls, name: str) -> bool:
+        """Is the field true or false?"""
+        return bool in _types_in(cls.model_fields[name].annotation)
+
+    @classmethod
+    def is_number(cls, name: str) -> bool:
+        """Does the field hold numbers?"""
+        return bool({int, float} & _types_in(cls.model_fields[name].annotation))
+
+
+class Data(Parameters):
+    """Base of all laws of data."""
+
+    model: ClassVar[str]  # its name in study files
+
+    n_samples: Whole = required(
+        "n", "training samples", "an integer from 1 to 2**31", ge=1, le=2**31
+    )
+    noise_std: Real = described(1.0, "σ_p", "noise standard deviation", "a finite number ≥ 0", ge=0)
+    label_flip: Real = described(
+        0.0, "p", "label flip probability", "a number from 0 to below 0.5", ge=0, lt=0.5
+    )
+
+
+def made(where: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
+    """A parameter object from a table, with the table's name in messages."""
+    try:
+        return owner(**{str(name): value for name, value in fields.items()})
+    except InputError as problem:
+        raise InputError(str(problem).replace(owner.__name__, where, 1)) from None
+
+
+def check_kind(name: str, value: Any, kind: type[Parameters]) -> None:
+    """An argument must be of its parameter class."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} = {value!r}: allowed is a {kind.__name__}(…)")

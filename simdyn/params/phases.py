@@ -1,0 +1,216 @@
+"""A plan of training: phases of SGD and SAM, one after the other."""
+
+import typing
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+from pydantic import StrictBool
+
+from simdyn.base.inputs import InputError, nearest, shown
+from simdyn.params.parameters import MAX_DIMENSION, Parameters, Real, Whole, described, required
+from simdyn.params.schedule import ALLOWED, Program, Rate, bad_rate, program_of
+
+
+class Phase(Parameters):
+    """A stretch of training with one optimiser."""
+
+    learning_rate: Rate = required("η", "learning rate", ALLOWED)
+    epochs: Whole = required("", "epochs", "an integer from 0 to 2**53", ge=0, le=MAX_DIMENSION)
+    batch_size: Whole | None = described(
+        None, "B", "batch size", "an integer from 1 to n_samples, or none for the full batch", ge=1
+    )
+    last_batch: Literal["refuse", "drop", "keep"] = described(
+        "refuse", "", "what to do where batch_size does not divide n_samples",
+        '"refuse", "drop" or "keep"',
+    )  # fmt: skip
+
+    momentum: Real = described(0.0, "β", "momentum", "a number from 0 to below 1", ge=0, lt=1)
+    weight_decay: Real = described(0.0, "λ", "weight decay", "a finite number ≥ 0", ge=0)
+    label_noise: Real = described(
+        0.0, "", "label noise of an update", "a number from 0 to 0.5", ge=0, le=0.5
+    )
+    restart: StrictBool = described(False, "", "velocity starts at zero", "true or false")
+
+    @property
+    def perturbation(self) -> float:
+        """The radius τ of the perturbation; 0 for SGD."""
+        return 0.0
+
+    @property
+    def perturbs_by_norm(self) -> bool:
+        """Is the perturbation τ∇L/‖∇L‖, and not τ∇L?"""
+        return True
+
+    @property
+    def perturbed_together(self) -> int:
+        """Samples that share a perturbation; 0 for the whole batch."""
+        return 0
+
+    def updates_per_epoch(self, n_samples: int) -> int:
+        """Updates in one pass over the data; checks batch, groups and learning rate against it.
+
+        Raises
+        ------
+        InputError
+            If batch_size exceeds n_samples, or does not divide it and last_batch refuses; if
+            group_size exceeds the batch; if the learning rate of an update is found to be negative
+            or not finite.
+        """
+        batch = n_samples if self.batch_size is None else self.batch_size
+        name = type(self).__name__
+        if batch > n_samples:
+            raise InputError(
+                f"{name}.batch_size = {batch}: allowed is an integer from 1 to "
+                f"n_samples = {n_samples}"
+            )
+        if n_samples % batch and self.last_batch == "refuse":
+            raise InputError(
+                f"{name}.batch_size = {batch} does not divide n_samples = {n_samples}: choose a "
+                'divisor, or last_batch = "drop" or "keep"'
+            )
+        if self.perturbed_together > batch:
+            source = "n_samples" if self.batch_size is None else "batch_size"
+            raise InputError(
+                f"{name}.group_size = {self.perturbed_together}: allowed is an integer from 1 to "
+                f"{source} = {batch}"
+            )
+        updates = -(-n_samples // batch) if self.last_batch == "keep" else n_samples // batch
+        rate = self.learning_rate
+        if isinstance(rate, str) and (wrong := bad_rate(rate, self.epochs, updates)):
+            raise InputError(f"{name}.learning_rate = {rate!r} {wrong}")
+        return updates
+
+    def rate_program(self, n_samples: int) -> Program:
+        """The learning rate as a program, see `simdyn.params.schedule`."""
+        if isinstance(self.learning_rate, str):
+            return program_of(self.learning_rate, self.epochs, self.updates_per_epoch(n_samples))
+        return (("constant", self.learning_rate),)
+
+
+class SGD(Phase):
+    """W ← W − η v, v ← β v + ∇L_I(W) + λ W, a fresh random partition into batches each epoch.
+
+    Parameters
+    ----------
+    learning_rate : float > 0 or str
+        Step size η. A text is a formula of ``epoch`` and ``update``, the whole epochs and the
+        updates done in this phase, and of ``epochs`` and ``updates``, all of them. It may call
+        ``cosine()``, (1 + cos(π update/updates))/2; ``step(every, factor)``,
+        factor^⌊epoch/every⌋; and ``warmup(epochs)``, which rises evenly to 1 over so many epochs:
+        "0.1*warmup(5)*cosine()". The rates must be finite and not negative: a phase is refused
+        if one at its ends or at some hundred updates between is not, and if the run meets
+        another it ends there with status 3.
+    epochs : int ≥ 0
+        Passes over the data.
+    batch_size : int, optional
+        Samples B of a batch; the full batch where absent.
+    last_batch : {"refuse", "drop", "keep"}
+        Where B does not divide n: an error, or the remainder is left out, or it is a smaller batch.
+    momentum : float, 0 ≤ β < 1
+        Of the velocity v. A phase goes on with the velocity of the phase before if β is the same
+        in both, whatever else differs; with another β it starts with v = 0. A phase of no epochs
+        counts as absent.
+    restart : bool
+        True: the phase starts with v = 0 whatever β is.
+    weight_decay : float ≥ 0
+        λ.
+    label_noise : float, 0 … ½
+        Probability that a label is turned over in an update, afresh each time (label-noise SGD).
+    """
+
+    optimiser: ClassVar[str] = "SGD"
+
+
+class SAM(Phase):
+    """SGD with ∇L_I taken at W + ε̂, ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F, the same batch in both passes.
+
+    Parameters
+    ----------
+    radius : float ≥ 0
+        Perturbation radius τ. The norm runs over all filters; τ = 0 is SGD, bit for bit.
+    normalised : bool
+        False: ε̂ = τ ∇L_I(W), without the norm.
+    group_size : int ≥ 1, optional
+        Samples that share a perturbation (m-sharpness): consecutive groups of the batch are each
+        perturbed by their own gradient, and the gradients there averaged. 1 is per-sample SAM; the
+        whole batch where absent. At most the batch's size; what is left over in a batch, or a last
+        batch that is kept and smaller, is a group of its own.
+    learning_rate, epochs, batch_size, last_batch, momentum, restart, weight_decay, label_noise
+        As for `SGD`. The perturbation is that of the loss alone, without the decay.
+    """
+
+    optimiser: ClassVar[str] = "SAM"
+    radius: Real = required("τ", "perturbation radius", "a finite number ≥ 0", ge=0)
+    normalised: StrictBool = described(True, "", "normalised perturbation", "true or false")
+    group_size: Whole | None = described(
+        None, "", "samples perturbed together", "an integer from 1 to 2**31, or none", ge=1,
+        le=2**31,
+    )  # fmt: skip
+
+    @property
+    def perturbation(self) -> float:
+        """The radius τ of the perturbation."""
+        return self.radius
+
+    @property
+    def perturbs_by_norm(self) -> bool:
+        """Is the perturbation τ∇L/‖∇L‖, and not τ∇L?"""
+        return self.normalised
+
+    @property
+    def perturbed_together(self) -> int:
+        """Samples that share a perturbation; 0 for the whole batch."""
+        return self.group_size or 0
+
+
+OPTIMISERS: dict[str, type[Phase]] = {"SGD": SGD, "SAM": SAM}
+# Methods that act on each coordinate by itself leave the span of the data, and with it everything
+# here that does not depend on the dimension.
+LEAVES_SPAN = (
+    "Adam",
+    "AdamW",
+    "Adagrad",
+    "RMSprop",
+    "SignSGD",
+    "Lion",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "Signum",
+)
+
+
+def check_optimiser(where: str, name: object) -> type[Phase]:
+    """The class of an optimiser's name.
+
+    Raises
+    ------
+    InputError
+        With the reason where it is one that leaves the span of the data.
+    """
+    if isinstance(name, str) and name in OPTIMISERS:
+        return OPTIMISERS[name]
+    if str(name).lower().replace("_", "") in {other.lower() for other in LEAVES_SPAN}:
+        raise InputError(
+            f"{where} = {shown(name)}: it rescales each coordinate, so the weights leave the span "
+            f"of the data and there is no Gram space; allowed are {', '.join(OPTIMISERS)}"
+        )
+    raise InputError(f"{where} = {shown(name)}: {nearest(str(name), OPTIMISERS)}")
+
+
+Plan = typing.Sequence[Phase] | Phase
+
+
+def as_plan(plan: Plan) -> tuple[Phase, ...]:
+    """A list of phases from one phase or several.
+
+    Raises
+    ------
+    InputError
+        Where something else is in it, or nothing.
+    """
+    several = isinstance(plan, Iterable) and not isinstance(plan, str | bytes)
+    phases = tuple(plan) if several and not isinstance(plan, Phase) else (plan,)
+    if not phases or not all(isinstance(phase, Phase) for phase in phases):
+        raise InputError(f"plan = {shown(plan)}: allowed is a non-empty list of SGD(…) and SAM(…)")
+    return typing.cast(tuple[Phase, ...], phases)

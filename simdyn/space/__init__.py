@@ -1,0 +1,1 @@
+"""The points of a study: axes, grid and formulas, and the parameters at each point."""

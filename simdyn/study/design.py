@@ -1,0 +1,295 @@
+"""A study: what is held, swept, recorded and drawn, from a TOML file or from Python."""
+
+import copy
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from simdyn.base.inputs import InputError, check_replicates, check_seed, nearest, shown
+from simdyn.kernels import NUMERICS_VERSION
+from simdyn.params import (
+    MODELS,
+    Data,
+    DrawnData,
+    ImageData,
+    Picture,
+    Record,
+    TwoLayerCNN,
+    made,
+    made_picture,
+)
+from simdyn.space.points import Point, Space
+from simdyn.study import blocks
+from simdyn.study.blocks import Blocks
+from simdyn.study.checks import check_figure, check_points, recorded_variables
+from simdyn.study.coordinates import Results, layout_of
+from simdyn.study.cost import nominal_seconds
+from simdyn.study.fingerprint import (
+    Fields,
+    fingerprint_of,
+    fixed_in_growth,
+    physics_of,
+    plans_of,
+    record_of,
+)
+from simdyn.study.image_sources import contents_of
+from simdyn.study.tables import shrunk
+from simdyn.variables.layout import Layout
+from simdyn.variables.provenance import as_json
+from simdyn.variables.registry import VARIABLES
+
+TABLES = (
+    "seed", "replicates", "data", "network", "methods", "space", "record", "figure", "smoke",
+)  # fmt: skip
+
+
+class StudyDesign:
+    """What a study is. `simdyn.Study` has its parameters, and runs it."""
+
+    def __init__(
+        self,
+        data: Data | Mapping[str, Any],
+        net: TwoLayerCNN | Mapping[str, Any],
+        methods: Mapping[str, Any],
+        space: Mapping[str, Any] | None = None,
+        *,
+        replicates: int = 1,
+        seed: int = 0,
+        record: Record | None = None,
+        figure: Picture | None = None,
+        name: str = "study",
+    ) -> None:
+        if not isinstance(methods, Mapping) or not methods:
+            raise InputError(
+                f"methods = {shown(methods)}: allowed is a table of named lists of phases"
+            )
+        if space is not None and not isinstance(space, Mapping):
+            raise InputError(f"space = {shown(space)}: allowed is a table of swept fields")
+        for axis in space or {}:
+            if not isinstance(axis, str):
+                raise InputError(f"space: the name {shown(axis)}: allowed are names of fields")
+        self.name = name
+        self.seed, self.replicates = check_seed(seed), check_replicates(replicates)
+        if record is not None and not isinstance(record, Record):
+            raise InputError(f"record = {shown(record)}: allowed is a Record(…)")
+        if figure is not None and not isinstance(figure, Picture):
+            raise InputError(
+                f"figure = {shown(figure)}: allowed is a PhaseDiagram(…), Curves(…) or "
+                "Trajectories(…) of simdyn.params"
+            )
+        self.record = record or Record()
+        self.numerics_version = NUMERICS_VERSION
+        if figure is not None:
+            self.record = figure.recording(self.record)
+        if self.record.weights:
+            raise InputError("record.weights = True: allowed for explicit data only")
+        self.space = Space(data, net, methods, space or {})
+        self.variables = recorded_variables(self.space, self.record, figure)
+        self._tables: dict[str, Any] = {}  # of a study file
+        self._file = ""  # where they are from, as messages begin
+        self.states = check_points(self.space, self.record)
+        if figure is not None:
+            check_figure(figure, self.space, self.variables, self.states)
+        self.figure = figure
+
+    # -- from a file -----------------------------------------------------------------------------
+
+    @classmethod
+    def from_mapping(
+        cls, tables: Mapping[str, Any], name: str = "study", path: object = None
+    ) -> Self:
+        """A study from the tables of a study file; messages of `smoke` name its path."""
+        for key, value in tables.items():
+            if key not in TABLES:
+                raise InputError(f"{key}: no such field; {nearest(str(key), TABLES)}")
+            if key not in ("seed", "replicates") and not isinstance(value, Mapping):
+                raise InputError(f"{key} = {shown(value)}: allowed is a table [{key}]")
+        for key in ("data", "network", "methods"):
+            if key not in tables:
+                raise InputError(f"[{key}] is missing")
+        record, figure = tables.get("record", {}), tables.get("figure")
+        study = cls(
+            tables["data"],
+            tables["network"],
+            tables["methods"],
+            tables.get("space", {}),
+            replicates=tables.get("replicates", 1),
+            seed=tables.get("seed", 0),
+            record=made("record", Record, record),
+            figure=None if figure is None else made_picture(figure),
+            name=name,
+        )
+        study._tables = copy.deepcopy(dict(tables))
+        study._file = f"{path}: " if path else ""
+        return study
+
+    @classmethod
+    def from_physics(
+        cls,
+        physics: Mapping[str, Any],
+        axes: Mapping[str, Any],
+        name: str,
+        sources: Mapping[tuple[str, ...], Callable[[], Any]] | None = None,
+    ) -> Self:
+        """The study that has these physics, from the values of its axes; it has no figure.
+
+        Images come from `sources` where they are there, as `ImageData.bringing` takes them.
+        """
+        data = dict(physics["data"])
+        rules = {key: value for key, value in physics["space"].items() if key not in axes}
+        record = {key: value for key, value in physics["record"].items() if value is not None}
+        if not issubclass(MODELS[data["model"]], DrawnData):
+            data["model"] = ImageData.bringing(sources or {})
+            for key in ("test_estimator", "test_draws"):  # told there, and not to be asked for
+                record.pop(key, None)
+        study = cls(
+            data, physics["network"], physics["methods"], {**axes, **rules},
+            replicates=physics["replicates"], seed=physics["seed"],
+            record=made("record", Record, record), name=name,
+        )  # fmt: skip
+        return study.with_numerics(physics["numerics_version"])
+
+    def with_numerics(self, version: int) -> Self:
+        """The same study as a version of simdyn told it whose numbers were `version`."""
+        if version == self.numerics_version:
+            return self
+        study = self._copied()
+        study.numerics_version = version
+        return study
+
+    def smoke(self) -> Self:
+        """The small variant of a study from a file: what [smoke] overrides, and 'NAME-smoke'."""
+        try:
+            tables = shrunk(self._tables, self.name)
+            try:
+                return type(self).from_mapping(tables, f"{self.name}-smoke")
+            except InputError as problem:
+                raise InputError(f"with [smoke]: {problem}") from None
+        except InputError as problem:
+            raise InputError(f"{self._file}{problem}") from None
+
+    def _copied(self) -> Self:
+        """A copy without what is worked out once, to be changed."""
+        other = copy.copy(self)
+        for name in list(other.__dict__):
+            if isinstance(getattr(StudyDesign, name, None), functools.cached_property):
+                del other.__dict__[name]
+        return other
+
+    def with_values(self, axes: Mapping[str, np.ndarray]) -> Self:
+        """The same study with other values of some axes, as many and within rounding of its own."""
+        other = self._copied()
+        other.space = self.space.with_values(axes)
+        other.states = check_points(other.space, other.record)
+        return other
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def data_law(self) -> type[Data]:
+        """The class of the study's data."""
+        return self.space.law
+
+    @property
+    def activations(self) -> list[str]:
+        """Every activation of the study."""
+        return self.space.activations
+
+    @functools.cached_property
+    def physics(self) -> dict[str, Any]:
+        """Everything that decides the values and where they lie, as plain data."""
+        return self._physics("fields")
+
+    @functools.cached_property
+    def _essential(self) -> dict[str, Any]:
+        """The physics without fields at their defaults."""
+        return self._physics("essential")
+
+    def _physics(self, fields: Fields) -> dict[str, Any]:
+        record = record_of(self.record, self.space, fields) | {"variables": list(self.variables)}
+        return physics_of(
+            self.space,
+            record,
+            self.contents.values(),
+            fields,
+            replicates=self.replicates,
+            seed=self.seed,
+            numerics_version=self.numerics_version,
+        )
+
+    @property
+    def plans(self) -> dict[str, list[dict[str, Any]]]:
+        """The phases of each method, without fields at their defaults."""
+        return plans_of(self.space, "essential")
+
+    @property
+    def fixed_in_growth(self) -> dict[str, Any]:
+        """The part of the physics that a study keeps while it grows."""
+        return fixed_in_growth(self._essential)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over physics, seed, record and NUMERICS_VERSION."""
+        return fingerprint_of(self._essential)
+
+    @property
+    def contents(self) -> dict[tuple[str, str, str], str]:
+        """SHA-256 of each source of images, by the fields that name it."""
+        return contents_of(self.space)
+
+    @property
+    def runs(self) -> int:
+        """Trajectories in all."""
+        return self.space.size * len(self.space.methods) * self.replicates
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Dims, coordinates and variables of the results."""
+        attrs = {
+            "title": self.name,
+            "study": as_json(self.physics),
+            "fingerprint": self.fingerprint,
+            "seed": self.seed,
+            "numerics_version": self.numerics_version,
+        }
+        results = Results(self.record, self.variables, self.replicates, self.states)
+        return layout_of(self.space, results, attrs)
+
+    @property
+    def first_point(self) -> Point:
+        """The parameters at the first point that is wanted."""
+        return self.space.first_point
+
+    # -- blocks and their price ------------------------------------------------------------------
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of the grid dims, then replicates: what blocks are cut from."""
+        return (*self.space.shape, self.replicates)
+
+    @functools.cached_property
+    def cost(self) -> float:
+        """Nominal core-seconds of the whole study, from all points or a thousand spread evenly."""
+        one = nominal_seconds(self.space, self.record, self.states)
+        return one * self.replicates
+
+    @property
+    def bytes(self) -> int:
+        """Uncompressed size of the results."""
+        return sum(
+            math.prod(self.layout.shape(name)) * np.dtype(VARIABLES[name].dtype).itemsize
+            for name in self.variables
+        )
+
+    @functools.cached_property
+    def block_shape(self) -> tuple[int, ...]:
+        """Points and replicates of a block along each grid dim and replicate."""
+        return blocks.block_shape(self.lengths, self.cost, self.bytes)
+
+    @functools.cached_property
+    def blocks(self) -> Blocks:
+        """All blocks, numbered in C order, made when asked for."""
+        return Blocks(self.lengths, self.block_shape)

@@ -1,0 +1,81 @@
+"""What a study is in plain data, whole or without defaults, and its fingerprint."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from simdyn.params import Record
+from simdyn.space.points import Space
+from simdyn.variables.provenance import as_json
+
+Fields = Literal["fields", "essential"]  # all fields of each section, or those not at defaults
+
+
+def plans_of(space: Space, fields: Fields) -> dict[str, list[dict[str, Any]]]:
+    """The phases of each method."""
+    return {
+        name: [{"optimiser": s.owner.__name__, **getattr(s, fields)} for s in plan]
+        for name, plan in space.phases.items()
+    }
+
+
+def record_of(record: Record, space: Space, fields: Fields) -> dict[str, Any]:
+    """The record, with the estimator and its draws if all activations have the same."""
+    told = record.model_dump(exclude_defaults=fields == "essential")
+    pairs = {(record.estimator(a), record.draws(a)) for a in space.activations}
+    if len(pairs) == 1:
+        ((told["test_estimator"], told["test_draws"]),) = pairs
+    return told
+
+
+def physics_of(
+    space: Space,
+    record: Mapping[str, Any],
+    contents: Iterable[str],
+    fields: Fields,
+    **whole: int,
+) -> dict[str, Any]:
+    """Everything that decides the values and where they lie, as plain data.
+
+    The order of methods and axes is part of it: it is their order in the arrays.
+
+    Parameters
+    ----------
+    space : Space
+    record : dict
+        Of `record_of`, with the variables.
+    contents : iterable of str
+        SHA-256 of each source of images.
+    fields : {"fields", "essential"}
+    **whole : int
+        Seed, replicates and numerics_version.
+    """
+    return {
+        "data": {"model": space.law.model, **getattr(space.data, fields)},
+        **({"contents": sums} if (sums := list(contents)) else {}),
+        "network": getattr(space.net, fields),
+        "methods": plans_of(space, fields),
+        "space": space.physics,
+        "replicates": whole["replicates"],
+        "seed": whole["seed"],
+        "record": dict(sorted(record.items())),
+        "numerics_version": whole["numerics_version"],
+    }
+
+
+def fixed_in_growth(essential: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the physics that a study keeps while it grows.
+
+    That is all but axes, methods, replicates and images.
+    """
+    space = {key: essential["space"].get(key) for key in ("zip", "where")}
+    growing = ("space", "methods", "replicates", "contents")
+    return {**{k: v for k, v in essential.items() if k not in growing}, **space}
+
+
+def fingerprint_of(essential: Mapping[str, Any]) -> str:
+    """SHA-256 over the physics without fields at their defaults.
+
+    A field that simdyn gains later thus leaves the stores of before as they are.
+    """
+    return hashlib.sha256(as_json(essential).encode()).hexdigest()

@@ -1,0 +1,345 @@
+"""What is read off results: summaries of replicates, differences of methods, contours, constants.
+
+Every function takes a dataset of a study and returns labelled arrays. A run that has no valid
+last state is left out and counted; nothing else is ever left out, so a NaN shows.
+
+The dim of methods is called `method`, which `Dataset.sel` also has as an option: write
+`ds.sel({"method": "sam"})`, for `ds.sel(method="sam")` selects nothing and does not complain.
+"""
+
+import dataclasses
+
+import numpy as np
+import xarray as xr
+
+from simdyn.base.inputs import InputError, nearest
+from simdyn.variables.registry import STATUS
+
+STATUS_WORDS = {code: text.split(":")[0] for code, text in STATUS.items()}
+VALID = (1, 2)  # codes of STATUS whose last state may be used: done, zero gradient
+
+
+def _last_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
+    if variable not in ds.data_vars:
+        raise InputError(f"variable = {variable!r} is not in these results; "
+                         f"{nearest(variable, map(str, ds.data_vars))}")  # fmt: skip
+    return ds[variable].isel(step=-1, drop=True)
+
+
+def _check_dim(array: xr.DataArray, option: str, name: str) -> None:
+    if name not in array.dims:
+        raise InputError(f"{option} = {name!r}: {nearest(name, map(str, array.dims))}")
+
+
+def over_replicates(array: xr.DataArray, status: xr.DataArray) -> xr.Dataset:
+    """Mean over the replicates with a valid last state, its standard error, and their number.
+
+    Parameters
+    ----------
+    array : xarray.DataArray
+        With dim `replicate`.
+    status : xarray.DataArray
+        Status of the same runs.
+
+    Returns
+    -------
+    xarray.Dataset
+        `mean` (NaN for no run, or where a valid run itself holds a NaN) and `standard_error` (NaN
+        for fewer than two runs), of the array's other dims; `runs`, how many are behind them.
+    """
+    valid = status.isin(VALID)
+    runs = valid.sum("replicate").assign_attrs(long_name="runs behind the mean")
+    with np.errstate(over="ignore", invalid="ignore"):  # a mean past 1e308 is inf
+        mean = array.where(valid, 0.0).sum("replicate", skipna=False) / runs.where(runs > 0)
+        away = (array - mean).where(valid, 0.0)
+        largest = abs(away).max("replicate", skipna=False)
+        share = away / largest.where(largest > 0, 1.0)  # whose squares do not overflow
+        squares = (share**2).sum("replicate", skipna=False)
+        error = largest * (squares / (runs - 1).where(runs > 1) / runs) ** 0.5
+    order = [dim for dim in array.dims if dim != "replicate"]
+    found = xr.Dataset({"mean": mean, "standard_error": error, "runs": runs})
+    found = found.transpose(*order, missing_dims="ignore")
+    found["mean"].attrs = dict(array.attrs)
+    return found
+
+
+def count_by_status(status: xr.DataArray) -> xr.DataArray:
+    """How many runs ended in each way.
+
+    Parameters
+    ----------
+    status : xarray.DataArray
+        Status of runs, with dim `replicate`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Of the other dims and `status`, whose values are the words of `STATUS_WORDS`; over that dim
+        the counts sum to the number of replicates.
+    """
+    words = xr.DataArray(list(STATUS_WORDS.values()), dims="status")
+    codes = xr.DataArray(list(STATUS_WORDS), {"status": words}, dims="status")
+    found = (status == codes).sum("replicate").transpose(..., "status")
+    return found.rename("status_count").assign_attrs(long_name="runs that ended so")
+
+
+def summary(ds: xr.Dataset) -> xr.Dataset:
+    """Means and standard errors over replicates, beside counts of how the runs ended.
+
+    A mean is over the runs with a valid last state (done or zero gradient). Where that is fewer
+    than all of them, the mean is one of survivors: `runs` and `status_count` tell.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results of a study or of `simulate`: with dim `replicate`, and `status`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Without the dim `replicate`. For every recorded variable but status and status_step, under
+        its own name the mean, and as `NAME_sem` the standard error of that mean from the spread of
+        the replicates, in the variable's units (NaN for fewer than two runs). `runs`: runs behind
+        the means. `status_count (…, status)`: runs that ended as "missing" (not computed yet),
+        "done", "zero gradient", "non-finite", "failed" or "masked"; these sum to the number of
+        replicates.
+
+    Raises
+    ------
+    InputError
+        Where there is no `replicate` or no `status`.
+
+    Notes
+    -----
+    `test_error_se` is the standard error of one run's estimate, and of this there is a mean too;
+    `test_error_sem` holds both that and the spread of the replicates.
+
+    Examples
+    --------
+    >>> found = simdyn.summary(ds)
+    >>> found.test_error.where(found.runs == ds.sizes["replicate"])  # only where all runs finished
+    >>> found.status_count.sel(status="non-finite")
+    """
+    if "status" not in ds.data_vars or "replicate" not in ds["status"].dims:
+        raise InputError("summary: these results have no dim 'replicate' with a status; allowed "
+                         "are results of a study or of simulate")  # fmt: skip
+    found = {}
+    for key, array in ds.data_vars.items():
+        if "replicate" not in array.dims or key in ("status", "status_step"):
+            continue
+        name, long_name = str(key), array.attrs.get("long_name", key)
+        each = over_replicates(array, ds["status"])
+        found[name] = each["mean"].assign_attrs(long_name=f"mean {long_name}")
+        found[f"{name}_sem"] = each["standard_error"].assign_attrs(
+            long_name=f"standard error of the mean {long_name}",
+            units=array.attrs.get("units", "1"),
+            description="From the spread of the replicates; NaN for fewer than two runs.",
+        )
+    runs = ds["status"].isin(VALID).sum("replicate")
+    found["runs"] = runs.assign_attrs(
+        long_name="runs behind the means", units="1",
+        description="Replicates whose status is done or zero gradient.",
+    )  # fmt: skip
+    found["status_count"] = count_by_status(ds["status"])
+    return xr.Dataset(found, attrs=ds.attrs)
+
+
+def last_summary(ds: xr.Dataset, *variables: str) -> xr.Dataset:
+    """`summary` of the last recorded state of some variables."""
+    states = {name: _last_state(ds, name) for name in variables}
+    return summary(xr.Dataset({**states, "status": ds["status"]}, attrs=ds.attrs))
+
+
+def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
+    """Mean over replicates of a variable's last recorded state.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results with dims `replicate` and `step`, and `status`.
+    variable : str
+
+    Returns
+    -------
+    xarray.DataArray
+        The variable's other dims; coordinate `runs` counts the runs in each mean, `left_out` those
+        whose status is neither done nor zero gradient. NaN only where `runs` is 0, or where a
+        valid run itself holds a NaN.
+    """
+    found = last_summary(ds, variable)
+    left_out = ds.sizes["replicate"] - found["runs"]
+    left_out.attrs = {"long_name": "runs without a valid state, left out of the mean"}
+    return found[variable].assign_coords(runs=found["runs"], left_out=left_out)
+
+
+def growth(ds: xr.Dataset) -> xr.Dataset:
+    """The largest coefficients of a state: how far signal and noise have been learned.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results with `signal_coef` or `noise_coef`, or both.
+
+    Returns
+    -------
+    xarray.Dataset
+        Of what is there: `largest_signal` = max γ_{j,r}; `largest_noise` = max ρ̄_{j,r,i}, the
+        coefficients of samples with y_i = j, which only grow; `largest_fall` = max −ρ̲_{j,r,i},
+        those of the other samples, which only fall.
+    """
+    found = {}
+    if "signal_coef" in ds:
+        found["largest_signal"] = ds["signal_coef"].max(("sign", "filter")).assign_attrs(
+            symbol="max γ_{j,r}", long_name="largest signal coefficient")  # fmt: skip
+    if "noise_coef" in ds:
+        over = ("sign", "filter", "sample")
+        found["largest_noise"] = ds["noise_coef"].max(over).assign_attrs(
+            symbol="max ρ̄_{j,r,i}", long_name="largest noise coefficient")  # fmt: skip
+        found["largest_fall"] = (-ds["noise_coef"]).max(over).assign_attrs(
+            symbol="max −ρ̲_{j,r,i}", long_name="largest fall of a noise coefficient")  # fmt: skip
+    return xr.Dataset(found)
+
+
+def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) -> xr.Dataset:
+    """One method minus another, replicate by replicate, in the last recorded state.
+
+    Replicate k is the same set of unit draws under every method, so the difference of a pair is
+    much less noisy than the two means.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+    variable : str
+    first, second : str
+        Names of methods.
+
+    Returns
+    -------
+    xarray.Dataset
+        `difference` (mean over pairs), `standard_error` (NaN for fewer than two pairs) and `pairs`
+        (replicates valid under both methods).
+    """
+    for method in (first, second):
+        if method not in ds["method"].values:
+            raise InputError(
+                f"method = {method!r}: {nearest(method, map(str, ds['method'].values))}"
+            )
+    state = _last_state(ds, variable)
+    of = [state.sel({"method": method}, drop=True) for method in (first, second)]
+    valid = ds["status"].isin(VALID)
+    both = valid.sel({"method": [first, second]}).all("method")
+    found = over_replicates(of[0] - of[1], both.astype(np.int8))  # of a pair: done, or missing
+    name = ds[variable].attrs.get("long_name", variable)
+    attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
+    found["mean"].attrs = attrs
+    found["standard_error"].attrs = {
+        "long_name": "standard error of the paired difference", "units": "1"
+    }  # fmt: skip
+    return found.rename(mean="difference", runs="pairs")
+
+
+def contour(
+    ds: xr.Dataset, variable: str, level: float, along: str, *, rising: bool = False
+) -> xr.DataArray:
+    """Where the mean of a variable falls to a level as a swept parameter grows.
+
+    The mean is taken as linear between grid values. A crossing is a step of the grid that begins
+    above the level and ends at or below it; with `rising`, one that begins below and ends at or
+    above it.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+    variable : str
+    level : float
+    along : str
+        Swept parameter in which the crossing is sought.
+    rising : bool
+        Look for the first rise to the level instead of the last fall.
+
+    Returns
+    -------
+    xarray.DataArray
+        Values of `along`, over the other dims. Of several crossings the last, beyond which the mean
+        may still rise above the level but does not come down again; NaN where there is none.
+        Coordinate `crossings` counts them; attributes `without_crossing` and `several_crossings`
+        count the places where they are none and more than one.
+    """
+    mean = mean_state(ds, variable)
+    _check_dim(mean, "along", along)
+    mean = mean.sortby(along).transpose(..., along)
+    grid, values = mean[along].values.astype(np.float64), mean.values
+    if grid.size < 2:
+        at, crossings = np.full(values.shape[:-1], np.nan), np.zeros(values.shape[:-1], np.int64)
+    else:
+        if rising:
+            steps = (values[..., :-1] < level) & (values[..., 1:] >= level)
+            last = np.argmax(steps, axis=-1)
+        else:
+            steps = (values[..., :-1] > level) & (values[..., 1:] <= level)
+            last = steps.shape[-1] - 1 - np.argmax(steps[..., ::-1], axis=-1)
+        crossings = steps.sum(-1)
+        before = np.take_along_axis(values, last[..., None], -1)[..., 0]
+        after = np.take_along_axis(values, last[..., None] + 1, -1)[..., 0]
+        fall = np.where(crossings > 0, before - after, np.nan)
+        at = grid[last] + (before - level) / fall * (grid[last + 1] - grid[last])
+    over = mean.dims[:-1]
+    coords = {name: kept for name, kept in mean.coords.items()
+              if along not in kept.dims and name not in (along, "runs", "left_out")}  # fmt: skip
+    source = mean[along].attrs
+    return xr.DataArray(
+        at, {**coords, "crossings": (over, crossings)}, over, name=along,
+        attrs={
+            **source,
+            "long_name": f"{source.get('long_name', along)} where "
+            f"{mean.attrs['long_name']} {'rises' if rising else 'falls'} to {level:g}",
+            "level": level,
+            "without_crossing": int((crossings == 0).sum()),
+            "several_crossings": int((crossings > 1).sum()),
+            "comment": f"NaN: the mean does not {'rise' if rising else 'fall'} to the level on "
+            f"this grid of {along}; of several crossings the {'first' if rising else 'last'}",
+        },
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstantFit:
+    """A constant c in `contour ≈ c · scale`.
+
+    Attributes
+    ----------
+    constant : float
+        c; NaN where there is no point.
+    points : int
+        Points of the contour that were used.
+    spread : float
+        Standard deviation of log(contour) − log(c · scale), one degree of freedom taken off; NaN
+        for fewer than two points.
+    """
+
+    constant: float
+    points: int
+    spread: float
+
+
+def fit_critical_constant(contour: xr.DataArray, scale: xr.DataArray | float) -> ConstantFit:
+    """The constant that brings a law of known shape closest to a measured contour.
+
+    Parameters
+    ----------
+    contour : xarray.DataArray
+        Measured line; what is not finite and positive is not used.
+    scale : xarray.DataArray or float
+        The law with constant 1, such as `simdyn.theory.critical_signal_norm`.
+
+    Returns
+    -------
+    ConstantFit
+        Minimises the sum of squared log residuals: the geometric mean of contour/scale.
+    """
+    ratio = np.asarray(contour / scale, dtype=np.float64).ravel()
+    logs = np.log(ratio[np.isfinite(ratio) & (ratio > 0)])
+    if logs.size == 0:
+        return ConstantFit(np.nan, 0, np.nan)
+    spread = float(logs.std(ddof=1)) if logs.size > 1 else np.nan
+    return ConstantFit(float(np.exp(logs.mean())), logs.size, spread)

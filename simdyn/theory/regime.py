@@ -1,0 +1,202 @@
+"""Does a setting lie in the regime for which the laws of `simdyn.theory` are derived?
+
+What decides is what can be measured, for the paper's own constants are recalled and not at hand:
+
+- noise is fitted in one update or more (`theory.noise_time`), as the laws follow many small steps;
+- training is long enough for the signal (`theory.signal_time`), or for the noise;
+- initial outputs are small: (P−1)σ_0σ_p√(d/m) and σ_0‖μ‖/√m at most 0.3;
+- of Conditions 3.1 (recalled), with constants of one, those on the dimension that keep the model's
+  symmetry of scale: d ≥ n² and d ≥ n‖μ‖²/(Pσ_p)². Those on σ_0 contradict each other as recalled,
+  and ‖μ‖ ≥ Pσ_p is what a phase diagram sweeps through.
+
+With σ(z) = max(z, 0)^q only the noise's time and the outputs are asked; on XOR data the noise's
+time, the outputs and d ≥ n². Of other data, networks and optimisers nothing is derived.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from simdyn.params import Data, Phase, SignalNoiseData, TwoLayerCNN, XORData
+from simdyn.theory import laws as theory
+
+FEWEST_UPDATES = 1.0  # in which noise may be fitted
+LARGEST_OUTPUT = 0.3  # of the network at the start
+
+REASONS = {  # why a place is outside, by kind, with a place for a number or a range
+    "noise": "noise is fitted in {} updates (one or more assumed)",
+    "short": "noise takes {} times the training",
+    "signal": "the signal (γ = 1) takes {} times the training",
+    "output": f"initial outputs are {{}} (at most {LARGEST_OUTPUT} assumed)",
+    "loss": "the training loss is {}",
+    "d ≥ n²": "d ≥ n² is missed by a factor {}",
+    "d ≥ n‖μ‖²/(Pσ_p)²": "d ≥ n‖μ‖²/(Pσ_p)² is missed by a factor {}",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Regime:
+    """Where one method at one point lies.
+
+    Attributes
+    ----------
+    uncovered : str
+        Why no law is derived for it; empty if one is. All else is empty or NaN then.
+    conditions : dict of str to float
+        `theory.conditions`: signed log-ratios of Conditions 3.1, negative if violated.
+    updates : int
+        Updates of the whole training.
+    noise_updates : float
+        Updates until the noise is fitted; NaN without noise.
+    signal_share : float
+        Time until γ = 1 over the length of training; NaN without a signal or a law.
+    output : float
+        Size of the network's outputs at the start.
+    numbers : dict of str to float
+        Kinds of reasons, keys of `REASONS`, why the setting is outside, each with its number.
+    """
+
+    uncovered: str = ""
+    conditions: dict[str, float] = dataclasses.field(default_factory=dict)
+    updates: int = 0
+    noise_updates: float = math.nan
+    signal_share: float = math.nan
+    output: float = math.nan
+    numbers: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the setting is outside, in words with numbers; nothing if it is inside."""
+        return [told(kind, [value]) for kind, value in self.numbers.items()]
+
+
+def told(kind: str, values: Sequence[float]) -> str:
+    """A kind of reason with its number, or the range of several."""
+    low, high = (_number(end) for end in (min(values), max(values)))
+    return REASONS[kind].format(low if low == high else f"{low}…{high}")
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return "∞"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
+Lawful = SignalNoiseData | XORData
+
+
+def uncovered(data: Data, net: TwoLayerCNN, phase: Phase) -> str:
+    """Why no law of times is derived for a phase; empty if one is."""
+    usual = {"output": "mean", "loss": "logistic", "reduction": "mean", "init": "gaussian"}
+    if not isinstance(data, Lawful):
+        return f"data of the model {data.model!r}"
+    powers = net.activation == "relu_power" and isinstance(data, SignalNoiseData) and net.shape > 2
+    if net.activation != "relu" and not powers:
+        return f"activation = {net.activation!r}"
+    for name, value in usual.items():
+        if getattr(net, name) != value:
+            return f"{name} = {getattr(net, name)!r}"
+    if net.init_std == 0.0:
+        return "init_std = 0"
+    for name in ("momentum", "weight_decay", "label_noise"):
+        if getattr(phase, name) != 0.0:
+            return f"{name} = {getattr(phase, name):g}"
+    if not isinstance(phase.learning_rate, int | float):
+        return "a learning rate that changes"
+    if not phase.perturbs_by_norm or phase.perturbed_together:
+        return "a perturbation that is not SAM's own"
+    return ""
+
+
+def noise_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
+    """Updates until the noise is fitted; NaN without noise, or if no law is derived."""
+    if uncovered(data, net, phase):
+        return math.nan
+    assert isinstance(data, Lawful)
+    if data.noise_std == 0.0:
+        return math.nan
+    batch, rate = phase.batch_size or data.n_samples, phase.learning_rate
+    law: dict[str, Any] = {
+        "dimension": data.dimension, "batch_size": batch, "learning_rate": rate,
+        "n_patches": data.n_patches, "noise_std": np.float64(data.noise_std),
+        "n_filters": net.n_filters,
+    }  # fmt: skip
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        if net.activation == "relu":
+            epochs = theory.noise_time(**law)
+        else:
+            law |= {"n_samples": data.n_samples, "init_std": net.init_std, "power": net.shape}
+            epochs = theory.noise_time_power(**law)
+    return float(epochs) * phase.updates_per_epoch(data.n_samples)
+
+
+def signal_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
+    """Updates until γ = 1; NaN without a signal, or if no law is derived; infinite if never."""
+    if not isinstance(data, SignalNoiseData) or net.activation != "relu":
+        return math.nan
+    if uncovered(data, net, phase) or data.signal_norm == 0.0:
+        return math.nan
+    with np.errstate(over="ignore"):
+        epochs = theory.signal_time(
+            data.n_samples, phase.batch_size or data.n_samples, phase.learning_rate,
+            data.signal_norm, net.n_filters, data.label_flip,
+        )  # fmt: skip
+    return float(epochs) * phase.updates_per_epoch(data.n_samples)
+
+
+def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
+    """Where a method at one point lies, and why it is outside if it is.
+
+    Parameters
+    ----------
+    data, net : parameters of the point
+    plan : sequence of Phase
+        The time of the noise is that of the first phase that trains at all; the signal's share
+        adds up over the phases.
+
+    Returns
+    -------
+    Regime
+    """
+    phases = [phase for phase in plan if phase.epochs]
+    lacks = filter(None, (uncovered(data, net, phase) for phase in phases))
+    if lack := "no training" if not phases else next(lacks, ""):
+        return Regime(lack)
+    assert isinstance(data, Lawful)
+    n, d, std, m = data.n_samples, data.dimension, data.noise_std, net.n_filters
+    lengths = [phase.epochs * phase.updates_per_epoch(n) for phase in phases]
+    noise = noise_updates(data, net, phases[0])
+    signal = [signal_updates(data, net, phase) for phase in phases]
+    with np.errstate(divide="ignore"):  # a signal beyond any number is learned at once
+        parts = np.divide(lengths, signal).tolist()
+    share = math.inf if sum(parts) == 0.0 else 1.0 / sum(parts)
+    degree = net.shape if net.activation == "relu_power" else 1.0
+    copies = (data.n_patches - 1.0) ** (1.0 / degree)
+    with np.errstate(over="ignore"):
+        overlap = net.init_std * np.hypot(copies * std * np.sqrt(d), data.signal_norm)
+        output = float(overlap**degree / np.sqrt(m))
+    conditions = theory.conditions(
+        dimension=d, n_samples=n, signal_norm=data.signal_norm, n_patches=data.n_patches,
+        noise_std=std, label_flip=data.label_flip, n_filters=m, init_std=net.init_std,
+        batch_size=phases[0].batch_size or n,
+    )  # fmt: skip
+    numbers: dict[str, float] = {}
+    if noise < FEWEST_UPDATES:
+        numbers["noise"] = noise
+    if noise > sum(lengths) and not share <= 1.0:
+        numbers["short"] = noise / sum(lengths)
+    if share > 1.0:
+        numbers["signal"] = share
+    if output > LARGEST_OUTPUT:
+        numbers["output"] = output
+    if net.activation == "relu":
+        asked = ["d ≥ n²"]
+        if isinstance(data, SignalNoiseData) and std > 0.0:
+            asked.append("d ≥ n‖μ‖²/(Pσ_p)²")
+        with np.errstate(over="ignore"):
+            numbers |= {name: float(np.power(10.0, -conditions[name]))
+                        for name in asked if conditions[name] < 0.0}  # fmt: skip
+    return Regime("", conditions, sum(lengths), noise, share, output, numbers)

@@ -1,0 +1,158 @@
+"""The registry of variables, and the way from arrays to a labelled dataset."""
+
+import dataclasses
+
+from simdyn.params import Data, DrawnData
+
+STATUS = {
+    0: "missing: not computed yet",
+    1: "done",
+    2: "zero gradient: from update status_step on every gradient was exactly zero; the state is "
+    "valid",
+    3: "non-finite: an overflow was noticed at update status_step; from there on all is NaN",
+    4: "failed",
+    5: "masked",
+}
+
+OUTER = ("method", "replicate")
+INNER = ("step", "sign", "filter", "sample", "vector")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """What is known of a variable, whatever the data."""
+
+    symbol: str
+    equation: str
+    long_name: str
+    description: str
+    dims: tuple[str, ...] = ("step",)
+    units: str = "1"
+    dtype: str = "float64"
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """Metadata of the labelled variable."""
+        return {
+            "long_name": self.long_name,
+            "symbol": self.symbol,
+            "units": self.units,
+            "equation": self.equation,
+            "description": self.description,
+        }
+
+
+_FILTER = ("step", "sign", "filter")
+
+VARIABLES: dict[str, Variable] = {
+    "train_loss": Variable(
+        "L(W)", "(1/n) Σ_i ℓ(y_i f(x_i))", "training loss",
+        "Mean loss over the training samples, or their sum where the network's reduction is one.",
+    ),
+    "train_error": Variable(
+        "", "(1/n) Σ_i 1(y_i f(x_i) < 0)", "training error",
+        "Fraction of training samples on the wrong side; an output of zero counts one half.",
+    ),
+    "test_error": Variable(
+        "L₀₋₁", "p + (1 − 2p) P(ŷ f(x) < 0)", "test error",
+        "Error on a fresh sample's observed label, whose floor is p; on explicit test data the "
+        "fraction of wrong samples. An output of zero counts one half.",
+    ),
+    "test_error_se": Variable(
+        "", "", "standard error of the test error",
+        "From the spread of the random draws behind the estimate, for lines with one draw more as "
+        "far off as the farthest; binomial on explicit test data.",
+    ),
+    "test_error_ess": Variable(
+        "", "(Σ X)²/Σ X²", "effective draws of the test error",
+        "Effective sample size of the estimate; one antithetic pair of lines counts as one draw. "
+        "It does not show what no draw met.",
+    ),
+    "test_error_low": Variable(
+        "", "", "lower end of the test error's interval",
+        "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+    ),
+    "test_error_high": Variable(
+        "", "", "upper end of the test error's interval",
+        "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+    ),
+    "clean_test_error": Variable(
+        "", "P(ŷ f(x) < 0)", "clean test error", "Error on a fresh sample's true label."
+    ),
+    "grad_norm": Variable(
+        "‖∇L(W)‖_F", "√(Σ C∘GC)", "gradient norm", "Frobenius norm of the full-batch gradient."
+    ),
+    "sam_gap": Variable(
+        "L(W+ε̂) − L(W)", "ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F", "SAM gap",
+        "By how much SAM's perturbation raises the loss, the mean over batches of consecutive "
+        "samples; τ and the batch size are those of the phase which made the last update, or τ is "
+        "Record.probe_radius. Normalised and shared by the batch, also where a phase's own is not.",
+    ),
+    "deactivated_fraction": Variable(
+        "", "#{⟨w_{y_k,r}, ξ_k⟩ > 0 ≥ ⟨w_{y_k,r} + ε̂_{y_k,r}, ξ_k⟩} / #{⟨w_{y_k,r}, ξ_k⟩ > 0}",
+        "deactivated fraction",
+        "Of the filters of the observed label's sign that a sample's noise makes active, those "
+        "that SAM's perturbation on the sample's batch switches off; 0 where none is active.",
+    ),
+    "sharpness": Variable(
+        "λ_max(∇²L)", "λ_max((1/n) Σ_i ℓ''_i ∇f_i ∇f_iᵀ)", "sharpness",
+        "Largest eigenvalue of the Hessian of the training loss, away from kinks.",
+    ),
+    "active_count": Variable(
+        "#{r: ⟨w_{j,r}, ξ_i⟩ > 0}", "", "active filters",
+        "Filters of a sign that a sample's noise makes active.", ("step", "sign", "sample"),
+    ),
+    "margin": Variable(
+        "y_i f(x_i)", "", "margin", "Output times observed label.", ("step", "sample")
+    ),
+    "signal_coef": Variable(
+        "γ_{j,r}", "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
+        "signal coefficient", "How far a filter has learned the signal.", _FILTER,
+    ),
+    "noise_coef": Variable(
+        "ρ_{j,r,i}", "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
+        "noise coefficient", "How far a filter has memorised a sample's noise.",
+        (*_FILTER, "sample"),
+    ),
+    "coef": Variable(
+        "", "w_{j,r} = w_{j,r}(0) + Σ_k coef_{j,r,k} v_k", "coefficient",
+        "Weight of a distinct patch vector v_k in the movement of a filter.", (*_FILTER, "vector"),
+    ),
+    "weights": Variable("W", "", "weights", "The filters themselves.", (*_FILTER, "feature")),
+    "initial_share": Variable(
+        "a", "W = a W(0) + …", "share of the initial weights",
+        "What weight decay has left of the initial weights: the coefficients are of W − a W(0).",
+    ),
+    "status": Variable(
+        "", "", "status", "; ".join(f"{code} {text}" for code, text in STATUS.items()), (),
+        dtype="int8",
+    ),
+    "status_step": Variable(
+        "", "", "update of the status", "Update at which the status set in; 0 where done.", (),
+        dtype="int64",
+    ),
+}  # fmt: skip
+
+
+def equations(law: type[Data] | None) -> dict[str, str]:
+    """Equations of variables that depend on the law of the data, by name."""
+    if law is None or not issubclass(law, DrawnData) or not law.one_noise:
+        return {}
+    signal = "j γ_{j,r} μ/‖μ‖²" if law.one_signal else "Σ_k coef_{j,r,k} v_k"
+    noise = f"(1/({law.copies})) Σ_i ρ_{{j,r,i}} ξ_i/‖ξ_i‖²"
+    return {"noise_coef": f"w_{{j,r}} = w_{{j,r}}(0) + {signal} + {noise}"}
+
+
+ALWAYS = ("status", "status_step")
+SCALARS = (
+    "train_loss", "train_error", "test_error", "test_error_se", "test_error_ess",
+    "clean_test_error", "grad_norm",
+)  # fmt: skip
+
+
+PROBES = ("sam_gap", "deactivated_fraction", "sharpness", "active_count")
+ON_REQUEST = ("sharpness", "initial_share")
+
+
+TESTED_ON_SAMPLES = ("test_error", "test_error_se", "test_error_low", "test_error_high")
+BY_SUMMARY = (*SCALARS, "test_error_low", "test_error_high")  # what a study records by default
