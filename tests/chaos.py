@@ -73,10 +73,13 @@ def command(*words: object, cwd: Path, before: str = "", **env: str) -> subproce
     """A command of simdyn in a process of its own, which hears Ctrl-C whatever its parent does."""
     return subprocess.Popen(
         [sys.executable, "-c", f"{before}\nfrom simdyn.cli import main; main()", *map(str, words)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **env},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )  # fmt: skip
+    )
 
 
 def free_port() -> int:
@@ -105,11 +108,16 @@ class Cluster:
         return f"tcp://127.0.0.1:{self.port}"
 
     def _dask(self, *words: object) -> None:
-        self.processes.append(subprocess.Popen(
-            [sys.executable, "-m", "dask", *map(str, words)], cwd=self.folder,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            env={**os.environ, "SIMDYN_BEGUN": str(self.begun)},
-        ))  # fmt: skip
+        self.processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", *map(str, words)],
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, "SIMDYN_BEGUN": str(self.begun)},
+            )
+        )
 
     def start(self) -> None:
         self._dask("scheduler", "--host", "127.0.0.1", "--port", self.port, "--no-dashboard")
@@ -121,9 +129,19 @@ class Cluster:
             if self.processes[1].poll() is None:
                 return
             self.processes.pop()
-        self._dask("worker", self.address, "--nworkers", self.workers, "--nthreads", 1,
-                   "--no-dashboard", "--local-directory", self.folder,
-                   "--preload", self.folder / "counting.py")  # fmt: skip
+        self._dask(
+            "worker",
+            self.address,
+            "--nworkers",
+            self.workers,
+            "--nthreads",
+            1,
+            "--no-dashboard",
+            "--local-directory",
+            self.folder,
+            "--preload",
+            self.folder / "counting.py",
+        )
 
     def blocks_begun(self) -> int:
         """Blocks that workers have begun, some of them more than once."""

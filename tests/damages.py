@@ -13,8 +13,18 @@ from numcodecs import VLenUTF8, Zstd
 
 META = "zarr.json"
 OWN = "simdyn.store"
-KINDS = ("root", "array", "coordinate", "receipts", "sha256", "log", "entry", "label", "value",
-         "receipt")  # fmt: skip
+KINDS = (
+    "root",
+    "array",
+    "coordinate",
+    "receipts",
+    "sha256",
+    "log",
+    "entry",
+    "label",
+    "value",
+    "receipt",
+)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -195,8 +205,13 @@ def delete(path: Path, name: str, *_: object) -> None:
 
 
 def _other(path: Path, name: str, rng: random.Random, whole: Whole, alike: bool) -> str:
-    there = [other for other in files(path) if other != name and other in whole.files
-             and (whole.kind(other) == whole.kind(name)) == alike]  # fmt: skip
+    there = [
+        other
+        for other in files(path)
+        if other != name
+        and other in whole.files
+        and (whole.kind(other) == whole.kind(name)) == alike
+    ]
     return rng.choice(there) if there else name
 
 
@@ -223,11 +238,15 @@ def copied(path: Path, name: str, rng: random.Random, *_: object) -> None:
     """To a name that has no place in a store."""
     ends = ["0", "9", "c/0/0", ".bak", "~", "99/0"]
     target = path / rng.choice(
-        [f"{name}.bak", f"{rng.choice(['status', f'{OWN}/receipts/sha256', 'dimension'])}/c/9",
-         f"extra{rng.randrange(9)}/{name}", f"{name.partition('/')[0]}-{rng.choice(ends)}",
-         f"status/c/{'/'.join(str(rng.randrange(9)) for _ in range(rng.randint(1, 7)))}",
-         f"{OWN}/receipts/sha256/c/{rng.choice(['00', '8', '-1', '٣', 'x'])}/0"]
-    )  # fmt: skip
+        [
+            f"{name}.bak",
+            f"{rng.choice(['status', f'{OWN}/receipts/sha256', 'dimension'])}/c/9",
+            f"extra{rng.randrange(9)}/{name}",
+            f"{name.partition('/')[0]}-{rng.choice(ends)}",
+            f"status/c/{'/'.join(str(rng.randrange(9)) for _ in range(rng.randint(1, 7)))}",
+            f"{OWN}/receipts/sha256/c/{rng.choice(['00', '8', '-1', '٣', 'x'])}/0",
+        ]
+    )
     _put(target, (path / name).read_bytes())
 
 
@@ -283,8 +302,23 @@ def reformatted(path: Path, name: str, *_: object) -> None:
 DAMAGES: dict[str, Damage] = {
     damage.__name__: damage
     for damage in (
-        flip, flip_many, truncate, empty, zeros, append, delete, swap, swap_kinds, duplicate,
-        copied, foreign_folder, folder, file_for_folder, folder_deleted, partial, stale,
+        flip,
+        flip_many,
+        truncate,
+        empty,
+        zeros,
+        append,
+        delete,
+        swap,
+        swap_kinds,
+        duplicate,
+        copied,
+        foreign_folder,
+        folder,
+        file_for_folder,
+        folder_deleted,
+        partial,
+        stale,
         reformatted,
     )
-}  # fmt: skip
+}

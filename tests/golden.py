@@ -29,17 +29,20 @@ USUAL = ("train_loss", "grad_norm", "margin", "test_error", "test_error_se")
 
 # The C library chooses between its functions by CPU too.
 GENERIC = {
-    "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "",
+    "NUMBA_CPU_NAME": "generic",
+    "NUMBA_CPU_FEATURES": "",
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable,-FMA4_Usable",
-}  # fmt: skip
+}
 
 
 def versions() -> dict[str, str]:
     """What the bits depend on beside the type of CPU."""
     return {
-        "machine": platform.machine(), "libc": " ".join(platform.libc_ver()),
-        "numba": numba.__version__, "llvmlite": llvmlite.__version__,
-    }  # fmt: skip
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()),
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+    }
 
 
 def cpu() -> str:
@@ -70,8 +73,14 @@ def settings() -> dict[str, tuple[Any, ...]]:
             ),
             [
                 simdyn.SAM(
-                    radius=0.05, learning_rate=3e-4, epochs=10, batch_size=4, group_size=2,
-                    momentum=0.9, weight_decay=0.01, label_noise=0.1,
+                    radius=0.05,
+                    learning_rate=3e-4,
+                    epochs=10,
+                    batch_size=4,
+                    group_size=2,
+                    momentum=0.9,
+                    weight_decay=0.01,
+                    label_noise=0.1,
                 ),
                 simdyn.SGD(learning_rate=3e-4, epochs=5, momentum=0.5),
             ],
@@ -87,7 +96,7 @@ def settings() -> dict[str, tuple[Any, ...]]:
             [simdyn.SAM(radius=0.1, learning_rate=0.02, epochs=12, normalised=False)],
             ("coef", "sam_gap"),
         ),
-    }  # fmt: skip
+    }
 
 
 def values() -> Values:
@@ -105,11 +114,14 @@ def values() -> Values:
 def generic_values() -> Values:
     """Those of a process that compiles for the type "generic"."""
     done = subprocess.run(
-        [sys.executable, __file__], capture_output=True, text=True, timeout=900,
-        env=os.environ | GENERIC | {
-            "NUMBA_CACHE_DIR": str(CACHE), "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
-    )  # fmt: skip
+        [sys.executable, __file__],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env=os.environ
+        | GENERIC
+        | {"NUMBA_CACHE_DIR": str(CACHE), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
     if done.returncode != 0:
         raise RuntimeError(done.stderr)
     found: Values = json.loads(done.stdout)

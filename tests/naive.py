@@ -175,9 +175,13 @@ def frobenius_norm(tensor: Array) -> float:
 
 
 def perturbed_weights(
-    weights: Array, patches: Array, labels: Array, radius: float, model: Model = PAPER,
+    weights: Array,
+    patches: Array,
+    labels: Array,
+    radius: float,
+    model: Model = PAPER,
     normalised: bool = True,
-) -> Array:  # fmt: skip
+) -> Array:
     """W + ε̂, ε̂ = τ ∇L(W)/‖∇L(W)‖_F over all filters; ε̂ = 0 where ∇L(W) = 0 or τ = 0."""
     if radius == 0.0:
         return weights
@@ -384,9 +388,15 @@ def draw_independent_noise(
 
 
 def draw_xor(
-    rng: Rng, n: int, d: int, signal_norm: float, angle: float, noise_std: float, n_patches: int,
+    rng: Rng,
+    n: int,
+    d: int,
+    signal_norm: float,
+    angle: float,
+    noise_std: float,
+    n_patches: int,
     noise: Noise,
-) -> tuple[Array, Array]:  # fmt: skip
+) -> tuple[Array, Array]:
     """X = (±u, ξ, …, ξ) for label +1 and (±v, ξ, …, ξ) for −1, `angle` degrees between u and v."""
     truth, turned = rng.choice(SIGNS, n), rng.choice(SIGNS, n)
     half = np.deg2rad(angle) / 2.0
@@ -398,9 +408,17 @@ def draw_xor(
 
 
 def draw_multi_view(
-    rng: Rng, n: int, d: int, strong: float, weak: float, strong_only: float, weak_only: float,
-    noise_std: float, n_patches: int, noise: Noise,
-) -> tuple[Array, Array]:  # fmt: skip
+    rng: Rng,
+    n: int,
+    d: int,
+    strong: float,
+    weak: float,
+    strong_only: float,
+    weak_only: float,
+    noise_std: float,
+    n_patches: int,
+    noise: Noise,
+) -> tuple[Array, Array]:
     """X = (ŷμ, ŷν, ξ, …, ξ), one of the two signals missing in some samples."""
     truth = rng.choice(SIGNS, n)
     both = 1.0 - strong_only - weak_only

@@ -65,9 +65,15 @@ def trial(rng: np.random.Generator, n: int, d: int) -> float:
     labels = np.where(rng.random(n) < FLIPS, -truth, truth)
     weights = rng.standard_normal((2, FILTERS // 2, d)) / (FILTERS * np.sqrt(d))
     problem = simdyn.Problem.from_patches(
-        x[:, None], labels, weights, activation="leaky_relu", activation_shape=0.1, output="sum",
-        loss="hinge", reduction="sum",
-    )  # fmt: skip
+        x[:, None],
+        labels,
+        weights,
+        activation="leaky_relu",
+        activation_shape=0.1,
+        output="sum",
+        loss="hinge",
+        reduction="sum",
+    )
     rate, epochs = 1.0 / (FILTERS * n), 256
     while True:
         plan = simdyn.SGD(learning_rate=rate, epochs=epochs)
@@ -123,11 +129,13 @@ def z_score(published: float, ours: np.ndarray, rng: np.random.Generator) -> flo
     """Where a published mean lies beside ours (cells, trials), as a normal quantile."""
     cells, trials = ours.shape
     each = np.arange(cells)[None, :, None]
-    gaps = np.concatenate([
-        ours[each, rng.integers(trials, size=(100, cells, TRIALS))].mean(axis=(1, 2))
-        - ours[each, rng.integers(trials, size=(100, cells, trials))].mean(axis=(1, 2))
-        for _ in range(BOOTSTRAPS // 100)
-    ])  # fmt: skip
+    gaps = np.concatenate(
+        [
+            ours[each, rng.integers(trials, size=(100, cells, TRIALS))].mean(axis=(1, 2))
+            - ours[each, rng.integers(trials, size=(100, cells, trials))].mean(axis=(1, 2))
+            for _ in range(BOOTSTRAPS // 100)
+        ]
+    )
     gap = published - ours.mean()
     # Halves of ties: many cells have no error at all.
     below = (np.sum(gaps < gap) + 0.5 * np.sum(gaps == gap) + 0.5) / (gaps.size + 1.0)
@@ -148,19 +156,27 @@ def main() -> int:
         every = itertools.product(SAMPLES, RATIOS)
         for block in [tuple(chosen.only)] if chosen.only else every:
             cells = list(itertools.product(SAMPLES[block[0]], RATIOS[block[1]]))
-            tasks = [(chosen.seed, *cell, k, chosen.plain) for cell in cells
-                     for k in range(chosen.replicates)]  # fmt: skip
+            tasks = [
+                (chosen.seed, *cell, k, chosen.plain)
+                for cell in cells
+                for k in range(chosen.replicates)
+            ]
             found = list(workers.map(numbered, tasks, chunksize=5))
             ours = np.reshape(found, (len(cells), chosen.replicates))
             published = PUBLISHED[block[0]][list(RATIOS).index(block[1])]
             scores.append(z_score(published, ours, rng))
             error = np.sqrt(np.mean(ours.var(axis=1, ddof=1)) / ours.size)
-            print(f"{block[0]:>8} {block[1]:>5} {published:10.5f} {ours.mean():10.5f} "
-                  f"{error:8.5f} {scores[-1]:6.2f}", flush=True)  # fmt: skip
+            print(
+                f"{block[0]:>8} {block[1]:>5} {published:10.5f} {ours.mean():10.5f} "
+                f"{error:8.5f} {scores[-1]:6.2f}",
+                flush=True,
+            )
     squares = float(np.sum(np.square(scores)))
     p = float(stats.chi2.sf(squares, len(scores)))
-    print(f"largest |z| {np.abs(scores).max():.2f} of {len(scores)}; sum of squares {squares:.1f}, "
-          f"p = {p:.3f}")  # fmt: skip
+    print(
+        f"largest |z| {np.abs(scores).max():.2f} of {len(scores)}; sum of squares {squares:.1f}, "
+        f"p = {p:.3f}"
+    )
     return int(p < 1e-3)
 
 

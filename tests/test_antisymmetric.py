@@ -18,10 +18,11 @@ LAWS = [
     SIGNAL_NOISE.replace(noise="orthogonal", dimension=2),  # factored
     simdyn.IndependentNoiseData(n_samples=5, dimension=30, signal_norm=2.0, n_patches=3),
     simdyn.XORData(n_samples=5, dimension=30, signal_norm=2.0),
-    simdyn.MultiViewData(n_samples=5, dimension=30, signal_norm=2.0, weak_norm=1.0,
-                         strong_only=0.3, weak_only=0.1),
+    simdyn.MultiViewData(
+        n_samples=5, dimension=30, signal_norm=2.0, weak_norm=1.0, strong_only=0.3, weak_only=0.1
+    ),
     simdyn.ClusterData(n_samples=5, dimension=30, signal_norm=2.0, signal_share=0.7),
-]  # fmt: skip
+]
 ACTIVATIONS = ("relu", "leaky_relu", "relu_power", "huber_relu")
 START = simdyn.SGD(learning_rate=0.1, epochs=0)
 

@@ -172,12 +172,29 @@ def test_kernels__no_prange_no_parallel_no_reassociation() -> None:
 
 
 def test_all__public_names_are_pinned() -> None:
-    assert sorted(simdyn.__all__) == sorted([
-        "SAM", "SGD", "ClusterData", "ImageData", "IndependentNoiseData", "InputError",
-        "MultiViewData", "Problem", "Record", "SignalNoiseData", "Study", "TwoLayerCNN", "XORData",
-        "initial_weights", "load_study", "open_results", "simulate", "summary",
-        "train",
-    ])  # fmt: skip
+    assert sorted(simdyn.__all__) == sorted(
+        [
+            "SAM",
+            "SGD",
+            "ClusterData",
+            "ImageData",
+            "IndependentNoiseData",
+            "InputError",
+            "MultiViewData",
+            "Problem",
+            "Record",
+            "SignalNoiseData",
+            "Study",
+            "TwoLayerCNN",
+            "XORData",
+            "initial_weights",
+            "load_study",
+            "open_results",
+            "simulate",
+            "summary",
+            "train",
+        ]
+    )
     for name in simdyn.__all__:
         assert getattr(simdyn, name).__name__ == name
         assert getattr(simdyn, name).__doc__
@@ -191,13 +208,27 @@ def loaded_by(code: str) -> set[str]:
     """Top-level modules that are loaded after running this code."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
-HEAVY = {"numpy", "numba", "llvmlite", "scipy", "xarray", "pandas", "zarr", "matplotlib",
-         "pydantic", "typer", "rich", "dask"}  # fmt: skip
+HEAVY = {
+    "numpy",
+    "numba",
+    "llvmlite",
+    "scipy",
+    "xarray",
+    "pandas",
+    "zarr",
+    "matplotlib",
+    "pydantic",
+    "typer",
+    "rich",
+    "dask",
+}
 
 
 def test_import__is_quick() -> None:
@@ -238,10 +269,13 @@ def test_packaging__every_folder_of_code_is_shipped() -> None:
 
 # Libraries of extras, and the rooms that may ask for them.
 OF_EXTRAS = {
-    "sklearn": ("data", {"engine"}), "distributed": ("cluster", {"run", "cli", "api"}),
-    "dask": ("cluster", {"run"}), "dask_jobqueue": ("cluster", {"run"}),
-    "h5netcdf": ("netcdf", {"store"}), "h5py": ("netcdf", {"store"}),
-}  # fmt: skip
+    "sklearn": ("data", {"engine"}),
+    "distributed": ("cluster", {"run", "cli", "api"}),
+    "dask": ("cluster", {"run"}),
+    "dask_jobqueue": ("cluster", {"run"}),
+    "h5netcdf": ("netcdf", {"store"}),
+    "h5py": ("netcdf", {"store"}),
+}
 
 
 def library_named(module: str) -> str:
@@ -251,7 +285,11 @@ def library_named(module: str) -> str:
 def test_packaging__core_imports_are_declared() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = {text.split(">")[0] for text in config["project"]["dependencies"]}
-    shared = {"llvmlite": "numba", "pydantic_core": "pydantic", "lazy_loader": "lazy-loader"}  # come with those
+    shared = {
+        "llvmlite": "numba",
+        "pydantic_core": "pydantic",
+        "lazy_loader": "lazy-loader",
+    }  # come with those
     assert "scikit-learn" in config["project"]["optional-dependencies"]["data"]
     for path in sources():
         for name in imports(path, everywhere=True):

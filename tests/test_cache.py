@@ -42,9 +42,13 @@ def run(code: str, root: Path, folder: Path) -> str:
     """What a fresh interpreter prints, with the package of `root`."""
     changes = {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | changes, capture_output=True, text=True,
-        timeout=300, cwd=folder.parent,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=os.environ | changes,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder.parent,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -285,11 +289,18 @@ def test_cache__a_file_that_may_not_grow(tmp_path: Path) -> None:
     (tmp_path / "tiny_kernel.py").write_text(TINY)
     done = subprocess.run(
         [sys.executable, "-c", "from tiny_kernel import probe; print(probe(1.0), probe(2))"],
-        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": os.pathsep.join(
-            [str(tmp_path), str(PACKAGE.parent)]), "PYTHONDONTWRITEBYTECODE": "1"},
+        env=os.environ
+        | {
+            "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(PACKAGE.parent)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert (done.returncode, done.stdout) == (0, "3.0 5.0\n")
     (line,) = done.stderr.splitlines()
     assert "compiled code cannot be kept" in line
@@ -325,8 +336,11 @@ def test_cli__without_a_home(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", f"{code}from simdyn.cli import main; main()", "status", "no.zarr"],
         env={key: value for key, value in os.environ.items() if key not in left_out},
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("simdyn: no.zarr: no such results")
     assert done.stderr.count("\n") == 1
@@ -338,10 +352,15 @@ def test_cache__two_processes_at_once(tmp_path: Path) -> None:
     changes = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": path}
     code = "from tiny_kernel import probe; print(probe(1.0), probe(2))"
     both = [
-        subprocess.Popen([sys.executable, "-c", code], env=os.environ | changes, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | changes,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     assert [process.communicate() for process in both] == [("3.0 5.0\n", "")] * 2
     assert len([path for path in (tmp_path / "cache").rglob("*") if path.is_file()]) == 2
 
@@ -382,13 +401,25 @@ def test_cache__no_damage_to_any_file_is_loaded(
 
 def setting(folder: Path) -> tuple[Any, list[str]]:
     """A setting simulated by a fresh process: its values, and what was said of the cache."""
-    words = ("simulate", "--dimension", "50", "--signal-norm", "1", "--radius", "0.1", "--epochs",
-             "20", "--json")  # fmt: skip
+    words = (
+        "simulate",
+        "--dimension",
+        "50",
+        "--signal-norm",
+        "1",
+        "--radius",
+        "0.1",
+        "--epochs",
+        "20",
+        "--json",
+    )
     done = subprocess.run(
         [sys.executable, "-c", "from simdyn.cli import main; main()", *words],
         env=os.environ | {"NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(PACKAGE.parent)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr.splitlines()
 

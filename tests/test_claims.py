@@ -52,9 +52,14 @@ def quantity(values: np.ndarray = SAMPLE, low: float = 0.9, high: float = 1.1, *
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(0.9, 1.1, HOLDS), (-np.inf, 1.1, HOLDS), (0.0, 0.9, FAILS), (1.1, np.inf, FAILS),
-     (0.9, float(SAMPLE.mean()) + 1e-3, UNDECIDED)],
-)  # fmt: skip
+    [
+        (0.9, 1.1, HOLDS),
+        (-np.inf, 1.1, HOLDS),
+        (0.0, 0.9, FAILS),
+        (1.1, np.inf, FAILS),
+        (0.9, float(SAMPLE.mean()) + 1e-3, UNDECIDED),
+    ],
+)
 def test_judge__band_against_interval(low: float, high: float, verdict: str) -> None:
     finding = judge(quantity(low=low, high=high), 0.05)
     assert finding.verdict == verdict
@@ -92,10 +97,12 @@ LAWS: dict[str, tuple[Callable[..., np.ndarray], float]] = {
     "lognormal": (lambda rng, *shape: np.exp(rng.normal(size=shape)), math.exp(0.5)),
     "exponential": (lambda rng, *shape: rng.exponential(size=shape), 1.0),
     "one of four large": (  # as runs that fail among runs that do not
-        lambda rng, *shape: np.where(rng.random(shape) < 0.25, rng.uniform(0.2, 0.5, shape),
-                                     rng.normal(0.01, 0.005, shape)), 0.25 * 0.35 + 0.75 * 0.01,
+        lambda rng, *shape: np.where(
+            rng.random(shape) < 0.25, rng.uniform(0.2, 0.5, shape), rng.normal(0.01, 0.005, shape)
+        ),
+        0.25 * 0.35 + 0.75 * 0.01,
     ),
-}  # fmt: skip
+}
 
 
 def missed(sample: np.ndarray, truth: float, error: float, **more: object) -> np.ndarray:
@@ -140,12 +147,16 @@ def test_interval__coverage_campaign(capsys: pytest.CaptureFixture[str]) -> None
     """The table of how often intervals miss; `-s` or the failing test shows it."""
     tries, rng = 20_000, np.random.default_rng(0)
     norm = 3.0 * theory.critical_signal_norm(2000, 20, 2, 1.0)
-    errors = simulate(
-        SignalNoiseData(n_samples=20, dimension=2000, signal_norm=norm, label_flip=0.1),
-        TwoLayerCNN(n_filters=10, init_std=0.03 / math.sqrt(2000)),
-        SGD(learning_rate=0.1, epochs=200), replicates=6000,
-        record=Record(every=200, variables=("test_error",)),
-    ).test_error.values[:, -1] - 0.1  # fmt: skip
+    errors = (
+        simulate(
+            SignalNoiseData(n_samples=20, dimension=2000, signal_norm=norm, label_flip=0.1),
+            TwoLayerCNN(n_filters=10, init_std=0.03 / math.sqrt(2000)),
+            SGD(learning_rate=0.1, epochs=200),
+            replicates=6000,
+            record=Record(every=200, variables=("test_error",)),
+        ).test_error.values[:, -1]
+        - 0.1
+    )
     laws = LAWS | {"test errors": (lambda rng, *shape: rng.choice(errors, shape), errors.mean())}
     for (law, (draw, truth)), count in itertools.product(laws.items(), (20, 100)):
         sample = draw(rng, tries, count)
@@ -155,8 +166,10 @@ def test_interval__coverage_campaign(capsys: pytest.CaptureFixture[str]) -> None
             found = missed(sample, truth, error)
             bounded = missed(sample, truth, error, bounds=(0.0, 0.8)).sum()
             with capsys.disabled():
-                print(f"{law}, R = {count}, {error:g}: below and above {found[0]:.4f} + "
-                      f"{found[1]:.4f}, with bounds {bounded:.4f}, t {plain:.4f}")  # fmt: skip
+                print(
+                    f"{law}, R = {count}, {error:g}: below and above {found[0]:.4f} + "
+                    f"{found[1]:.4f}, with bounds {bounded:.4f}, t {plain:.4f}"
+                )
             most = 1.2 * error + 5 * math.sqrt(error / tries)
             rare = law in ("one of four large", "test errors")  # of few, all may be small
             assert (bounded if rare else found.sum()) < most

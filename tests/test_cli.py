@@ -73,9 +73,12 @@ def process(*words: object, cwd: Path, **env: str) -> Answer:
     """A command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", "from simdyn.cli import main; main()", *map(str, words)],
-        capture_output=True, cwd=cwd, timeout=300, check=False,
+        capture_output=True,
+        cwd=cwd,
+        timeout=300,
+        check=False,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **env},
-    )  # fmt: skip
+    )
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -112,8 +115,15 @@ def strict(text: str) -> Any:
 # -- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [("-h",), ("--help",), *((name, "-h") for name in COMMANDS),
-                                   *((name, "--help") for name in COMMANDS)])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-h",),
+        ("--help",),
+        *((name, "-h") for name in COMMANDS),
+        *((name, "--help") for name in COMMANDS),
+    ],
+)
 def test_help__of_every_command(words: tuple[str, ...]) -> None:
     answer = call(*words)
     assert answer.code == 0
@@ -138,8 +148,11 @@ def test_help__without_arguments_shows_commands() -> None:
 def test_run__smoke_of_the_repository_end_to_end(tmp_path: Path) -> None:
     answer = process("run", FILE, "--smoke", cwd=tmp_path)
     assert answer.code == 0, answer.err
-    made = ["results/phase_diagram-smoke.zarr", "figures/phase_diagram-smoke.png",
-            "figures/phase_diagram-smoke.pdf"]  # fmt: skip
+    made = [
+        "results/phase_diagram-smoke.zarr",
+        "figures/phase_diagram-smoke.png",
+        "figures/phase_diagram-smoke.pdf",
+    ]
     assert answer.out.splitlines() == made
     assert (tmp_path / made[1]).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert (tmp_path / made[2]).read_bytes()[:5] == b"%PDF-"
@@ -224,8 +237,14 @@ def test_status_and_verify__whole_missing_and_damaged(here: Path) -> None:
     assert (answer.code, answer.err) == (0, "")
     report = strict(answer.out)
     assert len(report.pop("computed_by")) == 1
-    assert report == {"store": "results/small.zarr", "blocks": blocks, "missing": [],
-                      "damaged": [], "findings": [], "leftovers": 0}  # fmt: skip
+    assert report == {
+        "store": "results/small.zarr",
+        "blocks": blocks,
+        "missing": [],
+        "damaged": [],
+        "findings": [],
+        "leftovers": 0,
+    }
 
     shutil.rmtree(store / "simdyn.store" / "receipts" / "sha256" / "c" / "1")
     chunk = store / "train_loss" / "c" / "0" / "0" / "0" / "0" / "0"
@@ -237,8 +256,10 @@ def test_status_and_verify__whole_missing_and_damaged(here: Path) -> None:
     assert answer.code == 1
     assert report["missing"] == []
     assert report["damaged"] == [0, 1]
-    lost, changed = {"piece": "", "trouble": "has values without a receipt", "block": 1}, {
-        "piece": str(chunk.relative_to(store)), "trouble": "is damaged", "block": 0}  # fmt: skip
+    lost, changed = (
+        {"piece": "", "trouble": "has values without a receipt", "block": 1},
+        {"piece": str(chunk.relative_to(store)), "trouble": "is damaged", "block": 0},
+    )
     assert report["findings"] == [changed, lost]
     assert files(here) == before
     answer = call("verify", "small.toml")
@@ -285,15 +306,36 @@ def test_plot__of_results_that_are_not_there(here: Path) -> None:
 
 
 def test_simulate__prints_what_python_gives(here: Path) -> None:
-    words = ["simulate", "--dimension", 50, "--signal-norm", 2, "--radius", 0.1, "--epochs", 20,
-             "--n-samples", 6, "--n-filters", 3, "--replicates", 2, "--seed", 4,
-             "--every", 5]  # fmt: skip
+    words = [
+        "simulate",
+        "--dimension",
+        50,
+        "--signal-norm",
+        2,
+        "--radius",
+        0.1,
+        "--epochs",
+        20,
+        "--n-samples",
+        6,
+        "--n-filters",
+        3,
+        "--replicates",
+        2,
+        "--seed",
+        4,
+        "--every",
+        5,
+    ]
     course = strict(call(*words, "--json").out)
     expected = simulate(
         SignalNoiseData(n_samples=6, dimension=50, signal_norm=2.0),
         TwoLayerCNN(n_filters=3, init_std=0.001),
-        SAM(radius=0.1, learning_rate=0.1, epochs=20), seed=4, replicates=2, record=Record(every=5),
-    )  # fmt: skip
+        SAM(radius=0.1, learning_rate=0.1, epochs=20),
+        seed=4,
+        replicates=2,
+        record=Record(every=5),
+    )
     assert course["update"] == [0, 5, 10, 15, 20]
     assert course["train_loss"] == expected["train_loss"].mean("replicate").values.tolist()
     assert course["test_error"] == expected["test_error"].mean("replicate").values.tolist()
@@ -310,26 +352,48 @@ def test_simulate__prints_what_python_gives(here: Path) -> None:
         (("--dimension", 0), "dimension = 0: allowed is an integer from 1 to 2**53"),
         (("--signal-norm", "nan"), "signal_norm = nan"),
         (("--signal-norm", -1), "signal_norm = -1"),
-        (("--noise-std", -1), "noise_std = -1"), (("--n-samples", 0), "n_samples = 0"),
-        (("--n-patches", 1), "n_patches = 1"), (("--label-flip", 0.5), "label_flip = 0.5"),
-        (("--noise", "white"), "noise = 'white'"), (("--n-filters", 0), "n_filters = 0"),
-        (("--init-std", "inf"), "init_std = inf"), (("--radius", -0.1), "radius = -0.1"),
-        (("--learning-rate", 0), "learning_rate = 0"), (("--epochs", -1), "epochs = -1"),
-        (("--batch-size", 21), "batch_size = 21"), (("--batch-size", 3), "3 does not divide"),
-        (("--batch-size", 0), "batch_size = 0"), (("--replicates", 0), "replicates = 0"),
-        (("--seed", -1), "seed = -1"), (("--seed", 2**63), "seed = "),
-        (("--threads", 0), "threads = 0"), (("--every", 0), "every = 0"),
-        (("--every", -1), "every = -1"), (("--epochs", 2**53, "--every", 1), "every"),
+        (("--noise-std", -1), "noise_std = -1"),
+        (("--n-samples", 0), "n_samples = 0"),
+        (("--n-patches", 1), "n_patches = 1"),
+        (("--label-flip", 0.5), "label_flip = 0.5"),
+        (("--noise", "white"), "noise = 'white'"),
+        (("--n-filters", 0), "n_filters = 0"),
+        (("--init-std", "inf"), "init_std = inf"),
+        (("--radius", -0.1), "radius = -0.1"),
+        (("--learning-rate", 0), "learning_rate = 0"),
+        (("--epochs", -1), "epochs = -1"),
+        (("--batch-size", 21), "batch_size = 21"),
+        (("--batch-size", 3), "3 does not divide"),
+        (("--batch-size", 0), "batch_size = 0"),
+        (("--replicates", 0), "replicates = 0"),
+        (("--seed", -1), "seed = -1"),
+        (("--seed", 2**63), "seed = "),
+        (("--threads", 0), "threads = 0"),
+        (("--every", 0), "every = 0"),
+        (("--every", -1), "every = -1"),
+        (("--epochs", 2**53, "--every", 1), "every"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_simulate__bad_flags(here: Path, flags: tuple[object, ...], words: str) -> None:
     assert words in refused(here, "simulate", "--dimension", 50, "--signal-norm", 1, *flags)
 
 
 def test_simulate__more_than_memory_holds_is_one_line(here: Path) -> None:
-    message = refused(here, "simulate", "--dimension", 50, "--signal-norm", 1, "--n-samples",
-                      2**22, "--n-filters", 2**20, "--epochs", 1)  # fmt: skip
+    message = refused(
+        here,
+        "simulate",
+        "--dimension",
+        50,
+        "--signal-norm",
+        1,
+        "--n-samples",
+        2**22,
+        "--n-filters",
+        2**20,
+        "--epochs",
+        1,
+    )
     assert "memory" in message or "n_samples" in message
 
 
@@ -378,19 +442,27 @@ BAD: list[tuple[str, str]] = [
     (replaced(('x = "dimension"', 'x = "noise_std"')), "figure.x = 'noise_std': not swept"),
     (replaced(("[methods]", "[[methods]]")), "methods = "),
     (replaced(("[data]", "[[data]]")), "data = "),
-    (replaced(('sgd = [{ optimiser = "SGD", learning_rate = 0.1, epochs = 3 }]', "sgd = [1, 2]")),
-     "methods.sgd.0 = 1"),
+    (
+        replaced(
+            ('sgd = [{ optimiser = "SGD", learning_rate = 0.1, epochs = 3 }]', "sgd = [1, 2]")
+        ),
+        "methods.sgd.0 = 1",
+    ),
     (replaced(("replicates = 2", 'replicates = "x"')), "replicates = 'x'"),
     (replaced(("replicates = 2", "replicates = 0")), "replicates = 0"),
-    (replaced(("seed = 1", "seed = -1")), "seed = -1"), (replaced(("[20, 30]", "20")), "= 20"),
+    (replaced(("seed = 1", "seed = -1")), "seed = -1"),
+    (replaced(("[20, 30]", "20")), "= 20"),
     (replaced(("seed = 1", "seed = 1979-05-27")), "seed = "),
     (replaced(("n_samples = 4", "n_samples = [4]")), "n_samples = [4]"),
     (replaced(("n_samples = 4", "n_samples = {a = 4}")), "n_samples"),
     (replaced(("n_samples = 4", "n_samples = 1979-05-27")), "n_samples"),
     ("data = 1\n" + replaced(("[data]\nn_samples = 4\nnoise_std = 1.0\n", "")), "data = 1"),
-    ("seed = 1\nseed = 2\n", "not valid TOML"), ("[data", "not valid TOML"), ("", "[data]"),
-    ("x", "not valid TOML"), ("{}", "not valid TOML"),
-]  # fmt: skip
+    ("seed = 1\nseed = 2\n", "not valid TOML"),
+    ("[data", "not valid TOML"),
+    ("", "[data]"),
+    ("x", "not valid TOML"),
+    ("{}", "not valid TOML"),
+]
 
 
 @pytest.mark.parametrize(("text", "words"), BAD, ids=range(len(BAD)))
@@ -459,11 +531,18 @@ def test_run__smoke_without_smoke_table(here: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("run",), ("run", "small.toml", "--thread", "2"), ("run", "small.toml", "--threads", "two"),
-     ("rum", "small.toml"), ("simulate",), ("simulate", "--dimension", "ten"),
-     ("run", "small.toml", "more.toml"), ("--nonsense",)],
+    [
+        ("run",),
+        ("run", "small.toml", "--thread", "2"),
+        ("run", "small.toml", "--threads", "two"),
+        ("rum", "small.toml"),
+        ("simulate",),
+        ("simulate", "--dimension", "ten"),
+        ("run", "small.toml", "more.toml"),
+        ("--nonsense",),
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_commands__misused_flags(here: Path, words: tuple[str, ...]) -> None:
     answer = call(*words)
     assert answer.code == 2

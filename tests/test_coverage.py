@@ -54,9 +54,11 @@ def line_values(parts: list[Part], pairs: int, seed: int) -> np.ndarray:
 def random_data(rng: np.random.Generator, law: str) -> Any:
     n, d = int(rng.choice([2, 3, 5, 8, 12, 20, 40])), int(np.exp(rng.uniform(1.4, 8.0)))
     common = {
-        "n_samples": n, "dimension": d, "noise": str(rng.choice(["isotropic", "orthogonal"])),
+        "n_samples": n,
+        "dimension": d,
+        "noise": str(rng.choice(["isotropic", "orthogonal"])),
         "label_flip": float(rng.choice([0.0, 0.0, 0.1, 0.2])),
-    }  # fmt: skip
+    }
     norm = float((d / n) ** 0.25 * np.exp(rng.uniform(-1.2, 1.8)))
     copies = int(rng.integers(1, 4))
     if law == "signal_noise":
@@ -71,9 +73,13 @@ def random_data(rng: np.random.Generator, law: str) -> Any:
     if law == "multi_view":
         weak, only = norm * copies * rng.uniform(0.1, 1.0), rng.uniform(0.0, 0.4, 2)
         return simdyn.MultiViewData(
-            signal_norm=norm * copies, weak_norm=float(weak), strong_only=float(only[0]),
-            weak_only=float(only[1]), n_patches=copies + 2, **common,
-        )  # fmt: skip
+            signal_norm=norm * copies,
+            weak_norm=float(weak),
+            strong_only=float(only[0]),
+            weak_only=float(only[1]),
+            n_patches=copies + 2,
+            **common,
+        )
     return simdyn.ClusterData(
         signal_norm=norm, signal_share=float(rng.uniform(0.1, 0.95)), **common
     )
@@ -84,10 +90,11 @@ def random_setting(rng: np.random.Generator, law: str) -> tuple:
     data, m = random_data(rng, law), int(rng.choice([1, 2, 3, 4, 6, 10, 16]))
     leaky, noise = rng.random() < 0.3, kernel_fresh(data, 0, 0).noise_copies ** 2 * data.dimension
     net = simdyn.TwoLayerCNN(
-        n_filters=m, init_std=float(np.exp(rng.uniform(-6.9, 0.0))) / math.sqrt(data.dimension),
+        n_filters=m,
+        init_std=float(np.exp(rng.uniform(-6.9, 0.0))) / math.sqrt(data.dimension),
         activation="leaky_relu" if leaky else "relu",
         activation_shape=float(rng.uniform(0.05, 0.5)) if leaky else None,
-    )  # fmt: skip
+    )
     rate = float(np.exp(rng.uniform(-3.0, 0.0))) * m * math.sqrt(data.n_samples)
     rate, epochs = rate / (noise + data.signal_norm**2), int(rng.choice([20, 50, 100, 300]))
     radius = float(np.exp(rng.uniform(-2.3, 1.6))) * math.sqrt(m / noise)
@@ -192,9 +199,12 @@ def test_line_errors__cover_the_truth_campaign(law: str) -> None:
 def test_line_errors__where_failures_compete_under_a_shift() -> None:
     """0.003245 ± 0.00002 by eight million points, where one direction gave 0.0023 ± 0.0001."""
     data = simdyn.ClusterData(
-        n_samples=5, dimension=20, signal_norm=2**0.5, noise="orthogonal",
+        n_samples=5,
+        dimension=20,
+        signal_norm=2**0.5,
+        noise="orthogonal",
         signal_share=0.790764454951879,
-    )  # fmt: skip
+    )
     net = simdyn.TwoLayerCNN(n_filters=16, init_std=0.03 / 20**0.5)
     plan = simdyn.SAM(radius=4.8 / 20**0.5, learning_rate=16 / 22, epochs=300)
     names = ("test_error", "test_error_se", "test_error_ess", "coef")

@@ -34,10 +34,18 @@ def _draw(setting, seed, replicate):
     problem = draw_problem(setting, Stream(np.uint64(seed), np.uint64(replicate)))
     table = problem.table
     return (
-        problem.dictionary.gram, problem.dictionary.rows, problem.overlaps, problem.weights,
-        problem.labels, problem.true_labels, table.start, table.patch, table.multiplicity,
-        table.row, table.sign,
-    )  # fmt: skip
+        problem.dictionary.gram,
+        problem.dictionary.rows,
+        problem.overlaps,
+        problem.weights,
+        problem.labels,
+        problem.true_labels,
+        table.start,
+        table.patch,
+        table.multiplicity,
+        table.row,
+        table.sign,
+    )
 
 
 class Drawn(NamedTuple):
@@ -88,32 +96,51 @@ def independent(d: int, noise: str = "isotropic", n: int = 5, **more: float) -> 
     data = IndependentNoiseData(
         n_samples=n, dimension=d, signal_norm=1.7, noise_std=0.8, n_patches=4, noise=noise, **more
     )
-    return Case(data, 4, lambda rng, k: naive.draw_independent_noise(
-        rng, k, d, 1.7, 0.8, 4, noise))  # fmt: skip
+    return Case(data, 4, lambda rng, k: naive.draw_independent_noise(rng, k, d, 1.7, 0.8, 4, noise))
 
 
 def xor(d: int, noise: str = "isotropic", n: int = 5, **more: float) -> Case:
     data = XORData(
-        n_samples=n, dimension=d, signal_norm=1.7, angle=70.0, noise_std=0.8, n_patches=3,
-        noise=noise, **more,
-    )  # fmt: skip
+        n_samples=n,
+        dimension=d,
+        signal_norm=1.7,
+        angle=70.0,
+        noise_std=0.8,
+        n_patches=3,
+        noise=noise,
+        **more,
+    )
     return Case(data, 3, lambda rng, k: naive.draw_xor(rng, k, d, 1.7, 70.0, 0.8, 3, noise))
 
 
 def multi_view(d: int, noise: str = "isotropic", n: int = 5, **more: float) -> Case:
     data = MultiViewData(
-        n_samples=n, dimension=d, signal_norm=1.7, weak_norm=0.9, strong_only=0.3, weak_only=0.2,
-        noise_std=0.8, n_patches=4, noise=noise, **more,
-    )  # fmt: skip
-    return Case(data, 4, lambda rng, k: naive.draw_multi_view(
-        rng, k, d, 1.7, 0.9, 0.3, 0.2, 0.8, 4, noise))  # fmt: skip
+        n_samples=n,
+        dimension=d,
+        signal_norm=1.7,
+        weak_norm=0.9,
+        strong_only=0.3,
+        weak_only=0.2,
+        noise_std=0.8,
+        n_patches=4,
+        noise=noise,
+        **more,
+    )
+    return Case(
+        data, 4, lambda rng, k: naive.draw_multi_view(rng, k, d, 1.7, 0.9, 0.3, 0.2, 0.8, 4, noise)
+    )
 
 
 def cluster(d: int, noise: str = "isotropic", n: int = 5, **more: float) -> Case:
     data = ClusterData(
-        n_samples=n, dimension=d, signal_norm=2.0, signal_share=0.4, noise_std=0.8, noise=noise,
+        n_samples=n,
+        dimension=d,
+        signal_norm=2.0,
+        signal_share=0.4,
+        noise_std=0.8,
+        noise=noise,
         **more,
-    )  # fmt: skip
+    )
     return Case(data, 1, lambda rng, k: naive.draw_cluster(rng, k, d, 2.0, 0.4, 0.8, noise))
 
 
@@ -192,8 +219,9 @@ def test_draw__more_samples_leave_the_first_unchanged(law: Callable[..., Case]) 
 
 def test_draw__one_independent_noise_is_the_papers_data() -> None:
     fields = {"n_samples": 6, "dimension": 30, "signal_norm": 2.0, "label_flip": 0.2}
-    one, other = (draw(law(**fields), net_of(3, 0.1), 5)
-                  for law in (IndependentNoiseData, SignalNoiseData))  # fmt: skip
+    one, other = (
+        draw(law(**fields), net_of(3, 0.1), 5) for law in (IndependentNoiseData, SignalNoiseData)
+    )
     for a, b in zip(one, other, strict=True):
         assert np.array_equal(a, b)
 
@@ -222,10 +250,14 @@ def test_simulate__trains_as_weight_space_does(
     x, w = drawn.patches(case.n_patches), drawn.weights.reshape(2, 3, -1)
     model = naive.Model(activation, net.shape)
     phases = [
-        {"radius": p.perturbation, "learning_rate": p.learning_rate, "epochs": p.epochs,
-         "batch_size": None}
+        {
+            "radius": p.perturbation,
+            "learning_rate": p.learning_rate,
+            "epochs": p.epochs,
+            "batch_size": None,
+        }
         for p in plan_of()
-    ]  # fmt: skip
+    ]
     path = [w, *naive.train(w, x, drawn.labels, phases, model=model)[0]]
     margins = np.array([drawn.labels * naive.outputs(each, x, model) for each in path])
     ours = ds.isel(replicate=1)
@@ -241,9 +273,11 @@ def trained(case: Case, estimator: str, draws: int, **more: object) -> tuple[obj
     """The last state of a run, and its weights in d-space: d is small, the picture is all of it."""
     net = net_of(2, 0.1, **more)
     record = simdyn.Record(
-        every=60, test_estimator=estimator, test_draws=draws,
+        every=60,
+        test_estimator=estimator,
+        test_draws=draws,
         variables=("coef", "clean_test_error", "test_error_se", "test_error", "test_error_ess"),
-    )  # fmt: skip
+    )
     plan = simdyn.SAM(radius=0.05, learning_rate=0.2, epochs=60)
     ds = simdyn.simulate(case.data, net, plan, seed=4, record=record).isel(replicate=0, step=-1)
     drawn = draw(case.data, net, 4)
@@ -324,9 +358,10 @@ def test_study__of_another_model(tmp_path) -> None:
         {"model": "xor", "n_samples": 8, "dimension": 100, "noise": "orthogonal"},
         {"n_filters": 3, "init_std": 0.01},
         {"sgd": [simdyn.SGD(learning_rate=0.05, epochs=3)]},
-        space={"signal_norm": [1.0, 2.0], "angle": [60.0, 90.0]}, replicates=2,
+        space={"signal_norm": [1.0, 2.0], "angle": [60.0, 90.0]},
+        replicates=2,
         record=simdyn.Record(variables=("test_error", "coef")),
-    )  # fmt: skip
+    )
     ds = study.run(tmp_path / "xor.zarr")
     assert ds.coef.dims[-1] == "vector"
     assert ds.sizes["vector"] == 10
@@ -344,14 +379,20 @@ def test_study__of_another_model(tmp_path) -> None:
         (XORData, {"dimension": 1}, "XORData.dimension = 1: allowed is an integer from 2 to 2**53"),
         (XORData, {"angle": 180}, "XORData.angle = 180: allowed is a number between 0 and 180"),
         (MultiViewData, {"weak_norm": 1.0, "n_patches": 2}, "n_patches = 2: allowed is an integer"),
-        (MultiViewData, {"weak_norm": 1.0, "strong_only": 0.6, "weak_only": 0.5},
-         "weak_only = 0.5: allowed is up to 1 together with strong_only = 0.6"),
-        (MultiViewData, {"weak_norm": 1.0, "strong_only": 0.6, "test_weak_only": 0.5},
-         "test_weak_only = 0.5: allowed is up to 1 together with test_strong_only = 0.6"),
+        (
+            MultiViewData,
+            {"weak_norm": 1.0, "strong_only": 0.6, "weak_only": 0.5},
+            "weak_only = 0.5: allowed is up to 1 together with strong_only = 0.6",
+        ),
+        (
+            MultiViewData,
+            {"weak_norm": 1.0, "strong_only": 0.6, "test_weak_only": 0.5},
+            "test_weak_only = 0.5: allowed is up to 1 together with test_strong_only = 0.6",
+        ),
         (ClusterData, {"signal_share": 1.5}, "signal_share = 1.5: allowed is a number from 0 to 1"),
         (ClusterData, {"n_patches": 2}, "ClusterData.n_patches: no such field"),
     ],
-)  # fmt: skip
+)
 def test_laws__bad_input(law: type[DrawnData], fields: dict[str, object], said: str) -> None:
     with pytest.raises(InputError) as caught:
         law(**{"n_samples": 4, "dimension": 10, "signal_norm": 1.0, **fields})
@@ -372,21 +413,29 @@ def test_study__bad_models(data: dict[str, object], said: str) -> None:
     with pytest.raises(InputError) as caught:
         simdyn.Study(
             {"n_samples": 4, "dimension": 10, "signal_norm": 1.0, **data},
-            {"n_filters": 3, "init_std": 0.01}, {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]},
-        )  # fmt: skip
+            {"n_filters": 3, "init_std": 0.01},
+            {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]},
+        )
     assert said in str(caught.value)
 
 
 def test_figures__of_another_model_tell_of_it_and_find_rising_contours() -> None:
     """The error grows with the noise: its contour is where it rises to the level."""
     study = simdyn.Study(
-        {"model": "multi_view", "n_samples": 10, "weak_norm": 1.0, "dimension": 100,
-         "noise": "orthogonal", "test_weak_only": 1.0},
+        {
+            "model": "multi_view",
+            "n_samples": 10,
+            "weak_norm": 1.0,
+            "dimension": 100,
+            "noise": "orthogonal",
+            "test_weak_only": 1.0,
+        },
         {"n_filters": 4, "init_std": 0.01},
         {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=50)]},
         space={"signal_norm": [1.0, 2.0, 4.0], "noise_std": [0.01, 0.1, 0.5, 1.0]},
-        figure=PhaseDiagram(x="signal_norm", y="noise_std"), replicates=2,
-    )  # fmt: skip
+        figure=PhaseDiagram(x="signal_norm", y="noise_std"),
+        replicates=2,
+    )
     ds = study.run()
     line = analysis.contour(ds, "test_error", 0.1, "noise_std", rising=True).sel({"method": "sgd"})
     mean = ds.test_error.isel(step=-1).sel({"method": "sgd"}).mean("replicate")
@@ -405,9 +454,11 @@ def test_study__vectors_that_vary_in_number_are_not_recorded() -> None:
     with pytest.raises(InputError, match="has a value for each vector, and n_samples varies"):
         simdyn.Study(
             {"model": "cluster", "dimension": 10, "signal_norm": 1.0},
-            {"n_filters": 3, "init_std": 0.01}, {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]},
-            space={"n_samples": [3, 4]}, record=simdyn.Record(variables=("coef",)),
-        )  # fmt: skip
+            {"n_filters": 3, "init_std": 0.01},
+            {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]},
+            space={"n_samples": [3, 4]},
+            record=simdyn.Record(variables=("coef",)),
+        )
 
 
 # What the variables say of themselves

@@ -114,8 +114,9 @@ def test_axis__ends_as_given_the_rest_within_rounding(
 @FAST
 @given(
     st.lists(st.floats(1e-3, 1e3) | SHORT.map(float).filter(lambda x: x > 0), min_size=1),
-    st.booleans(), st.lists(st.integers(-6, 6), min_size=1),
-)  # fmt: skip
+    st.booleans(),
+    st.lists(st.integers(-6, 6), min_size=1),
+)
 def test_as_written__idempotent_and_in_order(
     numbers: list[float], own: bool, ulps: list[int]
 ) -> None:
@@ -142,15 +143,13 @@ def test_axis__given_lists_are_kept() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([0.1, 0.3, 0.1 + 0.2],
-         "the values 0.3 and 0.30000000000000004 are the same to 12 digits"),
-        ([0.1 + 0.2, 0.1, 0.3],
-         "the values 0.3 and 0.30000000000000004 are the same to 12 digits"),
+        ([0.1, 0.3, 0.1 + 0.2], "the values 0.3 and 0.30000000000000004 are the same to 12 digits"),
+        ([0.1 + 0.2, 0.1, 0.3], "the values 0.3 and 0.30000000000000004 are the same to 12 digits"),
         ({"start": 1, "stop": 1, "num": 3}, "the value 1.0 occurs twice"),
         ({"start": 1, "stop": 1 + 1e-13, "num": 3}, "are the same to 12 digits"),
         ({"start": 1, "stop": 1 + 4e-12, "num": 9}, "are the same to 12 digits"),
     ],
-)  # fmt: skip
+)
 def test_axis__values_within_rounding_are_one(given: Any, said: str) -> None:
     with pytest.raises(InputError) as problem:
         axis_values("signal_norm", given, SignalNoiseData, "signal_norm")
@@ -204,10 +203,20 @@ def test_comparisons__one_by_one_and_in_columns_agree_near_equality(
 
 @pytest.mark.parametrize(
     ("a", "b", "same"),
-    [(0.0, 0.0, True), (0.0, -0.0, True), (0.0, 5e-324, False), (1e308, -1e308, False),
-     (1.7e308, 1e308, False), (1e308, 1e308, True), (0.1 + 0.2, 0.3, True), (1e-300, 0.0, False),
-     (2.0, 2.0 + 1e-11, False), (1e15, 1e15 + 1, True), (12, 13, False)],
-)  # fmt: skip
+    [
+        (0.0, 0.0, True),
+        (0.0, -0.0, True),
+        (0.0, 5e-324, False),
+        (1e308, -1e308, False),
+        (1.7e308, 1e308, False),
+        (1e308, 1e308, True),
+        (0.1 + 0.2, 0.3, True),
+        (1e-300, 0.0, False),
+        (2.0, 2.0 + 1e-11, False),
+        (1e15, 1e15 + 1, True),
+        (12, 13, False),
+    ],
+)
 def test_equal__edges(a: float, b: float, same: bool) -> None:
     with np.errstate(over="ignore"):
         for one, other in ((a, b), (b, a), (np.array([a]), b), (np.array(a), np.array([b]))):

@@ -35,9 +35,13 @@ def limited(file: Path, limit: int, cwd: Path) -> tuple[int, str]:
     """A run in which no file may grow beyond so many bytes: what a full disk or a quota does."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, str(limit), "run", str(file), "--threads", "2"],
-        cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+    )
     return done.returncode, done.stderr
 
 
@@ -111,10 +115,14 @@ def held_to_modes(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]
     """A command to which the modes of files mean something, also where root runs the tests."""
     code = "from simdyn.cli import main; main()"
     return subprocess.run(
-        [*(HELD if root else []), sys.executable, "-c", code, *map(str, words)], cwd=cwd,
-        capture_output=True, text=True, timeout=120, check=False,
+        [*(HELD if root else []), sys.executable, "-c", code, *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env={**os.environ, "COLUMNS": "200"},
-    )  # fmt: skip
+    )
 
 
 @needs_modes

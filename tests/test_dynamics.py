@@ -43,11 +43,13 @@ def partitions(seed: int, n: int) -> Callable[[int], np.ndarray]:
 def phases_of(plan: Sequence[Phase]) -> list[naive.Phase]:
     return [
         naive.Phase(
-            radius=phase.perturbation, learning_rate=phase.learning_rate, epochs=phase.epochs,
+            radius=phase.perturbation,
+            learning_rate=phase.learning_rate,
+            epochs=phase.epochs,
             batch_size=phase.batch_size,
         )
         for phase in plan
-    ]  # fmt: skip
+    ]
 
 
 def relative(ours: np.ndarray, plain: np.ndarray) -> float:
@@ -56,9 +58,15 @@ def relative(ours: np.ndarray, plain: np.ndarray) -> float:
 
 
 def signal_noise(
-    seed: int = 0, n: int = 12, d: int = 80, norm: float = 2.0, n_patches: int = 2,
-    flip: float = 0.0, m: int = 4, init_std: float = 0.05,
-) -> tuple[np.ndarray, ...]:  # fmt: skip
+    seed: int = 0,
+    n: int = 12,
+    d: int = 80,
+    norm: float = 2.0,
+    n_patches: int = 2,
+    flip: float = 0.0,
+    m: int = 4,
+    init_std: float = 0.05,
+) -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(seed)
     data = naive.draw_data(rng, n, d, norm, 0.7, n_patches, flip)
     return (*data, naive.draw_weights(rng, m, d, init_std))
@@ -190,9 +198,14 @@ def test_simulate__follows_the_weights_of_its_picture(dimension: int, noise: str
     n, m, copies = 9, 3, 2
     scale = 1.0 / np.sqrt(max(dimension, 10))
     data = simdyn.SignalNoiseData(
-        n_samples=n, dimension=dimension, signal_norm=1.0, noise_std=2 * scale,
-        n_patches=1 + copies, label_flip=0.2, noise=noise,
-    )  # fmt: skip
+        n_samples=n,
+        dimension=dimension,
+        signal_norm=1.0,
+        noise_std=2 * scale,
+        n_patches=1 + copies,
+        label_flip=0.2,
+        noise=noise,
+    )
     net = simdyn.TwoLayerCNN(n_filters=m, init_std=scale)
     plan = [
         simdyn.SAM(radius=0.1, learning_rate=0.3, epochs=50),
@@ -431,8 +444,10 @@ def test_default_record__of_long_training_is_log_spaced_and_said() -> None:
     def both(epochs: int, **when: Any) -> list[Any]:
         plan, record = simdyn.SGD(learning_rate=0.1, epochs=epochs), simdyn.Record(**when)
         record = record.replace(variables=names)
-        return [simdyn.simulate(data, net, plan, record=record),
-                simdyn.train(problem, plan, record=record)]  # fmt: skip
+        return [
+            simdyn.simulate(data, net, plan, record=record),
+            simdyn.train(problem, plan, record=record),
+        ]
 
     for short in both(1000):
         assert short.sizes["step"] == 1001

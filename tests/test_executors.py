@@ -43,10 +43,11 @@ pytestmark = pytest.mark.filterwarnings("default")  # of Dask's own
 
 def study(**changes: Any) -> Study:
     options: dict[str, Any] = {
-        "replicates": 4, "seed": 7,
+        "replicates": 4,
+        "seed": 7,
         "record": Record(every=2, variables=(*SCALARS, "margin", "signal_coef", "noise_coef")),
         **changes,
-    }  # fmt: skip
+    }
     methods = {
         "sgd": [SGD(learning_rate=0.1, epochs=4)],
         "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=2), SGD(learning_rate=0.5, epochs=2)],
@@ -253,10 +254,12 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
         # As the system kills the process that has taken the last memory, or a batch system.
         (BAD + "os.kill(os.getpid(), 9)", "its process was killed from outside (SIGKILL, 3 times)"),
         # As at a time limit: whoever computes the point is gone, and who looks into it, too.
-        (BAD + "os.kill(os.getppid() if alone else os.getpid(), 9); time.sleep(9)",
-         "its workers were killed again and again"),
+        (
+            BAD + "os.kill(os.getppid() if alone else os.getpid(), 9); time.sleep(9)",
+            "its workers were killed again and again",
+        ),
     ],
-)  # fmt: skip
+)
 def test_dask__points_killed_from_outside_are_left_for_the_next_run(
     tmp_path: Path, crashing: Callable[..., Any], death: str, said: str
 ) -> None:
@@ -305,9 +308,13 @@ class Processes:
     ],
 )
 def test_find_deaths__points_that_die_while_others_live(
-    monkeypatch: pytest.MonkeyPatch, size: int, deaths: dict[int, list[int]], control: int | None,
-    found: dict[int, str], lived: bool,
-) -> None:  # fmt: skip
+    monkeypatch: pytest.MonkeyPatch,
+    size: int,
+    deaths: dict[int, list[int]],
+    control: int | None,
+    found: dict[int, str],
+    lived: bool,
+) -> None:
     processes = Processes(size, deaths)
     monkeypatch.setattr("simdyn.run.isolated._computed", processes.computed)
     answer = find_deaths("", 0, control)
@@ -368,8 +375,9 @@ def test_dask__workers_that_do_not_see_the_store(
 
 def test_worker__two_shards_at_once_leave_nothing_to_run(tmp_path: Path) -> None:
     file = write_study(tmp_path, 100)
-    shards = [command("worker", file, "--shard", f"{k}/2", "--threads", 1, cwd=tmp_path)
-              for k in (1, 2)]  # fmt: skip
+    shards = [
+        command("worker", file, "--shard", f"{k}/2", "--threads", 1, cwd=tmp_path) for k in (1, 2)
+    ]
     for shard in shards:
         out, errors = shard.communicate(timeout=120)
         assert shard.returncode == 0, errors
@@ -413,10 +421,32 @@ def script(tmp_path: Path, *words: object) -> str:
 
 
 def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
-    text = script(tmp_path, "--sbatch", "--shards", 3, "--cores", 2, "--queue", "short",
-                  "--account", "theory", "--walltime", "00:10:00", "--memory", "4GB")  # fmt: skip
-    for line in ("--array=1-3", "--cpus-per-task=2", "--partition=short", "--account=theory",
-                 "--time=00:10:00", "--mem=4G", "--signal=B:USR1@60", "--requeue"):  # fmt: skip
+    text = script(
+        tmp_path,
+        "--sbatch",
+        "--shards",
+        3,
+        "--cores",
+        2,
+        "--queue",
+        "short",
+        "--account",
+        "theory",
+        "--walltime",
+        "00:10:00",
+        "--memory",
+        "4GB",
+    )
+    for line in (
+        "--array=1-3",
+        "--cpus-per-task=2",
+        "--partition=short",
+        "--account=theory",
+        "--time=00:10:00",
+        "--mem=4G",
+        "--signal=B:USR1@60",
+        "--requeue",
+    ):
         assert f"#SBATCH {line}\n" in text
     (tmp_path / "job.sh").write_text(text)
     # Where the script keeps compiled code, so that it need not compile once more.
@@ -425,10 +455,18 @@ def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
     (tmp_path / "simdyn-cache").symlink_to(cache.parents[1])
     for task in ("2", "1", "3"):
         done = subprocess.run(
-            ["bash", "job.sh"], cwd=tmp_path, capture_output=True, text=True, check=False,
-            env={"SLURM_ARRAY_TASK_ID": task, "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path),
-                 "NUMBA_CACHE_DIR": ""},
-        )  # fmt: skip
+            ["bash", "job.sh"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                "SLURM_ARRAY_TASK_ID": task,
+                "PATH": "/usr/bin:/bin",
+                "TMPDIR": str(tmp_path),
+                "NUMBA_CACHE_DIR": "",
+            },
+        )
         assert done.returncode == 0, done.stderr
     made = load_study(tmp_path / "killed.toml")
     store = Store(tmp_path / "results" / "killed.zarr", made)
@@ -454,9 +492,18 @@ def task(tmp_path: Path, epochs: int, until: int, restarts: int = 0) -> Task:
     """A task that has been given time to begin, and to finish so many blocks."""
     file, commands, told = write_study(tmp_path, epochs), tmp_path / "commands", tmp_path / "told"
     process = command(
-        "plan", file, "--nominal", "--sbatch", "--shards", 2, "--cores", 2,
-        "--walltime", "20:00:00", cwd=tmp_path,
-    )  # fmt: skip
+        "plan",
+        file,
+        "--nominal",
+        "--sbatch",
+        "--shards",
+        2,
+        "--cores",
+        2,
+        "--walltime",
+        "20:00:00",
+        cwd=tmp_path,
+    )
     (tmp_path / "job.sh").write_text(process.communicate(timeout=60)[0])
     commands.mkdir(exist_ok=True)
     (commands / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
@@ -468,11 +515,20 @@ def task(tmp_path: Path, epochs: int, until: int, restarts: int = 0) -> Task:
         link.symlink_to(cache.parents[1])
     made = load_study(file)
     running = subprocess.Popen(
-        ["bash", "job.sh"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "17", "TMPDIR": str(tmp_path),
-             "SLURM_RESTART_COUNT": str(restarts), "PATH": f"{commands}:/usr/bin:/bin",
-             "USER": getpass.getuser()},
-    )  # fmt: skip
+        ["bash", "job.sh"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={
+            "SLURM_ARRAY_TASK_ID": "2",
+            "SLURM_ARRAY_JOB_ID": "17",
+            "TMPDIR": str(tmp_path),
+            "SLURM_RESTART_COUNT": str(restarts),
+            "PATH": f"{commands}:/usr/bin:/bin",
+            "USER": getpass.getuser(),
+        },
+    )
     path, limit = tmp_path / "results" / "killed.zarr", time.monotonic() + 60
     while not path.exists() or Store(path, made).receipts().sum() < until:
         assert running.poll() is None
@@ -504,9 +560,14 @@ def test_array__a_task_at_its_time_limit_queues_itself_again(tmp_path: Path) -> 
     ],
 )
 def test_array__a_task_that_is_not_queued_again(
-    tmp_path: Path, sent: signal.Signals, epochs: int, until: int, restarts: int, code: int,
+    tmp_path: Path,
+    sent: signal.Signals,
+    epochs: int,
+    until: int,
+    restarts: int,
+    code: int,
     said: str,
-) -> None:  # fmt: skip
+) -> None:
     one = task(tmp_path, epochs, until, restarts)
     one.process.send_signal(sent)
     ended, errors, told = one.end()
@@ -564,8 +625,12 @@ def test_plan__sbatch_of_a_link_with_an_odd_name(tmp_path: Path) -> None:
 def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
     words = ("--cores", 4, "--queue", "short", "--account", "theory", "--walltime", "02:00:00")
     slurm, pbs = script(tmp_path, "--slurm", *words), script(tmp_path, "--pbs", *words)
-    for line in ("#SBATCH -p short", "#SBATCH -A theory", "#SBATCH --cpus-per-task=4",
-                 "#SBATCH -t 02:00:00"):  # fmt: skip
+    for line in (
+        "#SBATCH -p short",
+        "#SBATCH -A theory",
+        "#SBATCH --cpus-per-task=4",
+        "#SBATCH -t 02:00:00",
+    ):
         assert line in slurm
     assert "#SBATCH --no-requeue" in slurm
     for line in ("#PBS -q short", "#PBS -A theory", "walltime=02:00:00", "ncpus=4"):
@@ -675,8 +740,13 @@ def test_price__longest_block_wherever_it_is(
     (tmp_path / "long.toml").write_text(LONG_AT_A_CORNER)
     made = load_study(tmp_path / "long.toml")
     blocks = made.blocks
-    costs = [sum(seconds(made.space.point(index), made.record, made.states) * len(block.replicates)
-                 for index, _ in block.indices()) for block in blocks]  # fmt: skip
+    costs = [
+        sum(
+            seconds(made.space.point(index), made.record, made.states) * len(block.replicates)
+            for index, _ in block.indices()
+        )
+        for block in blocks
+    ]
     none = np.zeros(len(blocks), dtype=bool)
     longest = price(made, blocks, none, calibrated=False).longest
     assert max(costs) <= longest * (1 + 1e-12)
@@ -732,8 +802,8 @@ def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:
     finally:
         script_of.close()
     with LocalCluster(
-        cores=1, processes=1, memory="2GB", scheduler_options={"dashboard_address": None},
-    ) as cluster:  # fmt: skip
+        cores=1, processes=1, memory="2GB", scheduler_options={"dashboard_address": None}
+    ) as cluster:
         assert (
             cluster.job_script().splitlines()[-1].split(" tcp://")[0]
             == (wanted.splitlines()[-1].split(" tcp://")[0])

@@ -25,8 +25,9 @@ PLAN = SGD(learning_rate=0.1, epochs=2)
 
 def plain(**changes: Any) -> Problem:
     given: dict[str, Any] = {"patches": PATCHES, "labels": LABELS, "weights": WEIGHTS, **changes}
-    return Problem.from_patches(given.pop("patches"), given.pop("labels"), given.pop("weights"),
-                                **given)  # fmt: skip
+    return Problem.from_patches(
+        given.pop("patches"), given.pop("labels"), given.pop("weights"), **given
+    )
 
 
 def named(**changes: Any) -> Problem:
@@ -50,10 +51,15 @@ def put(array: np.ndarray, at: tuple[int, ...], value: float) -> np.ndarray:
 
 def test_from_patches__good_input_runs() -> None:
     for problem in (
-        plain(), named(), named(true_labels=TRUTH), named(noise_std=1.0),
-        plain(test_patches=PATCHES, test_labels=LABELS), plain(patches=PATCHES.tolist()),
-        plain(labels=[1, -1, 1, -1]), plain(patches=PATCHES.astype(np.float32)),
-    ):  # fmt: skip
+        plain(),
+        named(),
+        named(true_labels=TRUTH),
+        named(noise_std=1.0),
+        plain(test_patches=PATCHES, test_labels=LABELS),
+        plain(patches=PATCHES.tolist()),
+        plain(labels=[1, -1, 1, -1]),
+        plain(patches=PATCHES.astype(np.float32)),
+    ):
         results = train(problem, PLAN)
         assert np.isfinite(results["train_loss"].values).all()
         assert results["status"] == 1
@@ -67,9 +73,14 @@ def test_from_patches__reads_true_labels_off_the_patches() -> None:
 
 @pytest.mark.parametrize(
     ("patches", "signal"),
-    [(np.float32, np.float64), (np.float64, np.float32), (np.float32, np.float32),
-     (np.float16, np.float64), (np.float64, np.float16)],
-)  # fmt: skip
+    [
+        (np.float32, np.float64),
+        (np.float64, np.float32),
+        (np.float32, np.float32),
+        (np.float16, np.float64),
+        (np.float64, np.float16),
+    ],
+)
 def test_from_patches__compares_the_signal_at_the_coarser_precision(
     patches: type, signal: type
 ) -> None:
@@ -93,7 +104,8 @@ def test_from_patches__compares_the_signal_at_the_coarser_precision(
         ({"patches": PATCHES[:0]}, "patches has shape (0, 3, 6): allowed is"),
         ({"patches": PATCHES[:, :0]}, "patches has shape (4, 0, 6)"),
         ({"patches": PATCHES[:, :, :0]}, "patches has shape (4, 3, 0)"),
-        ({"patches": 5}, "patches has shape ("), ({"patches": None}, "patches"),
+        ({"patches": 5}, "patches has shape ("),
+        ({"patches": None}, "patches"),
         ({"patches": "abc"}, "patches: allowed is an array of numbers"),
         ({"patches": [[[1.0], [2.0, 3.0]]]}, "patches: allowed is an array of numbers"),
         ({"patches": {"a": 1}}, "patches: allowed is an array of numbers"),
@@ -103,7 +115,8 @@ def test_from_patches__compares_the_signal_at_the_coarser_precision(
         ({"patches": put(PATCHES, (0, 0, 5), -np.inf)}, "patches[0, 0, 5] = -inf"),
         ({"patches": np.zeros((N, P, D))}, "patches: all are zero"),
         ({"labels": LABELS[:3]}, "labels has shape (3,): allowed is (4)"),
-        ({"labels": LABELS[:, None]}, "labels has shape (4, 1)"), ({"labels": None}, "labels"),
+        ({"labels": LABELS[:, None]}, "labels has shape (4, 1)"),
+        ({"labels": None}, "labels"),
         ({"labels": [1, -1, 0, 1]}, "labels[2] = 0: allowed are +1 and -1"),
         ({"labels": [1, -1, 2, 1]}, "labels[2] = 2: allowed are +1 and -1"),
         ({"labels": [1, -1, 0.5, 1]}, "labels[2] = 0.5"),
@@ -119,15 +132,19 @@ def test_from_patches__compares_the_signal_at_the_coarser_precision(
         ({"noise_std": 1.0}, "noise_std is given without signal"),
         ({"test_patches": PATCHES}, "test_patches and test_labels: allowed only together"),
         ({"test_labels": LABELS}, "test_patches and test_labels: allowed only together"),
-        ({"test_patches": PATCHES[:, :, :5], "test_labels": LABELS},
-         "test_patches has shape (4, 3, 5): allowed is (any, any, 6)"),
+        (
+            {"test_patches": PATCHES[:, :, :5], "test_labels": LABELS},
+            "test_patches has shape (4, 3, 5): allowed is (any, any, 6)",
+        ),
         ({"test_patches": PATCHES, "test_labels": LABELS[:2]}, "test_labels has shape (2,)"),
         ({"test_patches": PATCHES, "test_labels": LABELS * 2}, "test_labels[0] = 2"),
-        ({"test_patches": put(PATCHES, (0, 0, 0), np.nan), "test_labels": LABELS},
-         "test_patches[0, 0, 0] = nan"),
+        (
+            {"test_patches": put(PATCHES, (0, 0, 0), np.nan), "test_labels": LABELS},
+            "test_patches[0, 0, 0] = nan",
+        ),
         ({"test_patches": PATCHES[:0], "test_labels": LABELS[:0]}, "test_patches has shape (0,"),
     ],
-)  # fmt: skip
+)
 def test_from_patches__bad_input(changes: dict[str, Any], words: str) -> None:
     assert words in refusal(lambda: plain(**changes))
 
@@ -149,13 +166,17 @@ def test_from_patches__bad_input(changes: dict[str, Any], words: str) -> None:
         ({"true_labels": TRUTH[:2]}, "true_labels has shape (2,): allowed is (4)"),
         ({"true_labels": TRUTH * 0}, "true_labels[0] = 0: allowed are +1 and -1"),
         ({"noise_std": -1.0}, "noise_std = -1.0: allowed is a finite number ≥ 0"),
-        ({"noise_std": np.nan}, "noise_std = nan"), ({"noise_std": np.inf}, "noise_std = inf"),
-        ({"noise_std": "1"}, "noise_std = '1'"), ({"noise_std": True}, "noise_std = True"),
+        ({"noise_std": np.nan}, "noise_std = nan"),
+        ({"noise_std": np.inf}, "noise_std = inf"),
+        ({"noise_std": "1"}, "noise_std = '1'"),
+        ({"noise_std": True}, "noise_std = True"),
         ({"noise_std": [1.0]}, "noise_std = [1.0]"),
-        ({"noise_std": 1.0, "test_patches": NAMED, "test_labels": LABELS},
-         "noise_std and test_patches: allowed is one of them"),
+        (
+            {"noise_std": 1.0, "test_patches": NAMED, "test_labels": LABELS},
+            "noise_std and test_patches: allowed is one of them",
+        ),
     ],
-)  # fmt: skip
+)
 def test_from_patches__bad_input_with_a_signal(changes: dict[str, Any], words: str) -> None:
     assert words in refusal(lambda: named(**changes))
 
@@ -178,7 +199,8 @@ def test_from_patches__does_not_keep_or_change_what_it_is_given() -> None:
         ((PATCHES, PLAN), {}, "problem: allowed is a simdyn.Problem"),
         ((None, PLAN), {}, "problem: allowed is a simdyn.Problem"),
         ((plain(), []), {}, "plan = []: allowed is a non-empty list"),
-        ((plain(), "SGD"), {}, "plan = 'SGD'"), ((plain(), None), {}, "plan = None"),
+        ((plain(), "SGD"), {}, "plan = 'SGD'"),
+        ((plain(), None), {}, "plan = None"),
         ((plain(), PLAN), {"seed": -1}, "seed = -1"),
         ((plain(), PLAN), {"seed": 0.5}, "seed = 0.5"),
         ((plain(), PLAN), {"record": {"every": 1}}, "record = {'every': 1}"),
@@ -189,6 +211,6 @@ def test_from_patches__does_not_keep_or_change_what_it_is_given() -> None:
         ((plain(), SGD(learning_rate=0.1, epochs=1, batch_size=3)), {}, "3 does not divide"),
         ((plain(), SGD(learning_rate=0.1, epochs=10**13)), {"record": Record(every=1)}, "allowed"),
     ],
-)  # fmt: skip
+)
 def test_train__bad_input(arguments: tuple[Any, ...], options: dict[str, Any], words: str) -> None:
     assert words in refusal(lambda: train(*arguments, **options))

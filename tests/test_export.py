@@ -36,10 +36,13 @@ def test_export__plain_xarray_opens_the_same(store: Path, tmp_path: Path) -> Non
 
 def _texts(ds: xr.Dataset) -> xr.Dataset:
     """Texts come out of a file as objects."""
-    return ds.assign_coords({
-        name: (at.dims, at.values.astype(str), at.attrs)
-        for name, at in ds.coords.items() if at.dtype.kind in "OT"
-    })  # fmt: skip
+    return ds.assign_coords(
+        {
+            name: (at.dims, at.values.astype(str), at.attrs)
+            for name, at in ds.coords.items()
+            if at.dtype.kind in "OT"
+        }
+    )
 
 
 def test_export__replaces_only_by_a_whole_file(
@@ -87,10 +90,18 @@ def test_export__without_a_module(
     )
 
 
-@pytest.mark.parametrize("piece", [
-    "margin", "dimension", "status", "margin/c/0/0/0/0/0/0", "noise/c/0", "zarr.json",
-    "simdyn.store/receipts/zarr.json",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "margin",
+        "dimension",
+        "status",
+        "margin/c/0/0/0/0/0/0",
+        "noise/c/0",
+        "zarr.json",
+        "simdyn.store/receipts/zarr.json",
+    ],
+)
 @pytest.mark.parametrize("gone", [False, True])
 def test_export__of_a_damaged_store_is_one_line(
     store: Path, tmp_path: Path, piece: str, gone: bool

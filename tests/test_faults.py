@@ -57,11 +57,14 @@ class Fault:
 
 FAULTS = {
     "γ without the filter's sign": Fault(
-        "kernels/observe.py", "= sign * square * moved[0, f]", "= square * moved[0, f]",
+        "kernels/observe.py",
+        "= sign * square * moved[0, f]",
+        "= square * moved[0, f]",
         {"rebuild": "γ and ρ rebuild the weights"},
     ),
     "perturbation downhill": Fault(
-        "kernels/gradient.py", "add_scaled(work.perturbed, work.products, radius / norm)",
+        "kernels/gradient.py",
+        "add_scaled(work.perturbed, work.products, radius / norm)",
         "add_scaled(work.perturbed, work.products, -radius / norm)",
         {"update": "W + ε̂", "ascent": "raises the loss"},
     ),
@@ -69,33 +72,44 @@ FAULTS = {
         "kernels/gradient.py",
         "    copy(overlaps, work.perturbed)\n"
         "    add_scaled(work.perturbed, work.products, radius / norm)\n",
-        PER_FILTER, {"update": "one norm over all filters"},
+        PER_FILTER,
+        {"update": "one norm over all filters"},
     ),
     "loss slope at W": Fault(
-        "kernels/gradient.py", MARGIN,
+        "kernels/gradient.py",
+        MARGIN,
         f"        if overlaps.ctypes.data != work.perturbed.ctypes.data:\n    {MARGIN}",
         {"update": "ℓ' at W + ε̂"},
     ),
     "coefficients decay": Fault(
-        "kernels/train.py", MOVE,
+        "kernels/train.py",
+        MOVE,
         f"            add_scaled(state.moved, state.moved, -1e-3)\n{MOVE}",
         {"signs": "never falls"},
     ),
     "P − 1 dropped": Fault(
-        "kernels/sampling.py", "= 2 * known + number, setting.noise_copies",
-        "= 2 * known + number, 1.0", {"shared-noise": "P − 1 copies"},
+        "kernels/sampling.py",
+        "= 2 * known + number, setting.noise_copies",
+        "= 2 * known + number, 1.0",
+        {"shared-noise": "P − 1 copies"},
     ),
     "noise made orthogonal": Fault(
-        "kernels/sampling.py", "if not setting.orthogonal:", "if setting.n_samples < 0:",
+        "kernels/sampling.py",
+        "if not setting.orthogonal:",
+        "if setting.n_samples < 0:",
         {"sampler": "law of drawn vectors"},
     ),
     "later samples noisier": Fault(
-        "kernels/sampling.py", "= setting.noise_std * noises[i, c]",
-        "= (1.0 + i) * setting.noise_std * noises[i, c]", {"exchange": "samples"},
+        "kernels/sampling.py",
+        "= setting.noise_std * noises[i, c]",
+        "= (1.0 + i) * setting.noise_std * noises[i, c]",
+        {"exchange": "samples"},
     ),
     "one partition for all epochs": Fault(
-        "kernels/train.py", "random.PARTITION, at[EPOCH], state.order",
-        "random.PARTITION, 0, state.order", {"batches": "fresh uniform order"},
+        "kernels/train.py",
+        "random.PARTITION, at[EPOCH], state.order",
+        "random.PARTITION, 0, state.order",
+        {"batches": "fresh uniform order"},
     ),
     "standard errors halved": Fault(
         "kernels/observe.py",
@@ -104,51 +118,75 @@ FAULTS = {
         {"estimators": "standard errors, and these are as large as they should be"},
     ),
     "cells of competing failures overlap": Fault(
-        "kernels/estimates.py", "start = max(start, lead / (1.0 - cosines[k, other]))",
+        "kernels/estimates.py",
+        "start = max(start, lead / (1.0 - cosines[k, other]))",
         "start = max(start, lead / (1.0 - cosines[k, other]) - 1.0)",
         {"estimators": "by lines"},
     ),
     "p + (1 − p)e for the test error": Fault(
-        "kernels/observe.py", "shrink = 1.0 - 2.0 * fresh.label_flip",
-        "shrink = 1.0 - fresh.label_flip", {"estimators": "on observed labels"},
+        "kernels/observe.py",
+        "shrink = 1.0 - 2.0 * fresh.label_flip",
+        "shrink = 1.0 - fresh.label_flip",
+        {"estimators": "on observed labels"},
     ),
     "no cross term in the first gradient": Fault(
-        "theory/laws.py", "signal_norm**2 * (1.0 + flips) + shared", "signal_norm**2 * (1.0 + flips)",
+        "theory/laws.py",
+        "signal_norm**2 * (1.0 + flips) + shared",
+        "signal_norm**2 * (1.0 + flips)",
         {"gradient-norm": "√2 s‖μ‖Γ(d/2)"},
     ),
     "a bound without d": Fault(
-        "theory/laws.py", "np.sqrt(2.0 * dimension / (batch_size * n_filters)) * n_patches",
-        "np.sqrt(2.0 / (batch_size * n_filters)) * n_patches", {"gradient-bound": "√(d/(Bm))"},
+        "theory/laws.py",
+        "np.sqrt(2.0 * dimension / (batch_size * n_filters)) * n_patches",
+        "np.sqrt(2.0 / (batch_size * n_filters)) * n_patches",
+        {"gradient-bound": "√(d/(Bm))"},
     ),
     "labels are not seen in training": Fault(
-        "kernels/gradient.py", "pull = share * labels[i] * slopes[c]", "pull = share * slopes[c]",
+        "kernels/gradient.py",
+        "pull = share * labels[i] * slopes[c]",
+        "pull = share * slopes[c]",
         {"stay-active": "neurons of the label's sign"},
     ),
     "erf without √2": Fault(
-        "theory/laws.py", "np.sqrt(2.0 * batch_size * n_filters)))",
-        "np.sqrt(batch_size * n_filters)))", {"deactivation-start": "erf(τ/(σ_0√(2Bm)))"},
+        "theory/laws.py",
+        "np.sqrt(2.0 * batch_size * n_filters)))",
+        "np.sqrt(batch_size * n_filters)))",
+        {"deactivation-start": "erf(τ/(σ_0√(2Bm)))"},
     ),
     "SAM does not perturb": Fault(
-        "kernels/train.py", "passes = 2 if radius > 0.0 else 1", "passes = 1",
-        {"deactivation-stage": "switched off", "sam-line": "SAM and then SGD",
-         "label-noise": "comes down to p", "best-radius": "best radius"},
+        "kernels/train.py",
+        "passes = 2 if radius > 0.0 else 1",
+        "passes = 1",
+        {
+            "deactivation-stage": "switched off",
+            "sam-line": "SAM and then SGD",
+            "label-noise": "comes down to p",
+            "best-radius": "best radius",
+        },
     ),
     "noise learned in a third of the time": Fault(
-        "theory/laws.py", "return 2.1 * n_filters * batch_size", "return 0.7 * n_filters * batch_size",
+        "theory/laws.py",
+        "return 2.1 * n_filters * batch_size",
+        "return 0.7 * n_filters * batch_size",
         {"noise-time": "2.1 mB/"},
     ),
     "signal time without p": Fault(
-        "theory/laws.py", "p = np.clip(label_flip, 1e-300, 0.4)",
-        "p = np.clip(0.0 * label_flip, 1e-300, 0.4)", {"signal-time": "log((1−2p)/(1−p(1+e)))"},
+        "theory/laws.py",
+        "p = np.clip(label_flip, 1e-300, 0.4)",
+        "p = np.clip(0.0 * label_flip, 1e-300, 0.4)",
+        {"signal-time": "log((1−2p)/(1−p(1+e)))"},
     ),
     "a loss slope that never falls": Fault(
-        "kernels/gradient.py", SLOPES,
+        "kernels/gradient.py",
+        SLOPES,
         "        for c in range(samples.size):\n            slopes[c] = -0.5\n",
         {"log-growth": "no faster than log t"},
     ),
     "steps a hundredth as long": Fault(
-        "kernels/train.py", "rate = rule.learning_rate * scale",
-        "rate = 0.01 * rule.learning_rate * scale", {"fits": "training loss reaches ε"},
+        "kernels/train.py",
+        "rate = rule.learning_rate * scale",
+        "rate = 0.01 * rule.learning_rate * scale",
+        {"fits": "training loss reaches ε"},
     ),
     "SGD's line like √d": Fault(
         "theory/laws.py",
@@ -157,9 +195,9 @@ FAULTS = {
         {"benign-harmful": "critical line"},
     ),
     "copies of the noise miscounted": Fault(
-        "params/data.py", COPIES, COPIES.replace("- 1\n", "- 1.15\n"), {"sgd-line": "(P−1)σ_p"},
+        "params/data.py", COPIES, COPIES.replace("- 1\n", "- 1.15\n"), {"sgd-line": "(P−1)σ_p"}
     ),
-}  # fmt: skip
+}
 
 
 def source(fault: Fault) -> str:
@@ -198,11 +236,22 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def verdicts(root: Path, claims: list[str]) -> dict[str, str]:
     """Verdict of each claim, by the package of `root`."""
     done = subprocess.run(
-        [sys.executable, "-B", "-c", "from simdyn.cli import main; main()", "check", "--quick",
-         "--json", *claims],
+        [
+            sys.executable,
+            "-B",
+            "-c",
+            "from simdyn.cli import main; main()",
+            "check",
+            "--quick",
+            "--json",
+            *claims,
+        ],
         env=os.environ | {"PYTHONPATH": str(root), "NUMBA_CACHE_DIR": str(root / "cache")},
-        capture_output=True, text=True, cwd=root, timeout=3600,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=root,
+        timeout=3600,
+    )
     assert done.returncode in (0, 1), done.stderr
     return {report["name"]: report["verdict"] for report in json.loads(done.stdout)}
 

@@ -33,16 +33,62 @@ def refusal(text: str, fields: dict[str, float] | None = None) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        "1", "1.5", "-2", "+2", "1e-3", "1e3", "0x10", "1_000", "2 + 3*4", "(2+3)*4", "2**3**2",
-        "(2**3)**2", "-2**2", "(-2)**2", "2**-1", "7/2", "10 - 4 - 3", "100/10/5", "--3", "-(-3)",
-        "1 - -1", " 1 ", "2.0*3", "1/3", "0.1+0.2", "n_samples*2", "-n_samples",
-        "dimension/n_samples**0.5", "n_filters*sqrt(n_samples)/(noise_std*sqrt(dimension))",
-        "sqrt(2)", "log(10)", "log(8, 2)", "log2(8)", "log10(1000)", "exp(1)", "floor(2.7)",
-        "floor(-2.1)", "ceil(2.1)", "round(2.5)", "round(3.5)", "round(-0.4)", "abs(-3)",
-        "min(3, 1, 2)", "max(3, 1, 2)", "max(1, min(5, n_samples))", "sqrt(sqrt(16))", "pi", "e",
-        "e**2 - exp(2)", "pi*noise_std**2", "exp(-1000)", "2**-1080", "(1)", "((1))",
+        "1",
+        "1.5",
+        "-2",
+        "+2",
+        "1e-3",
+        "1e3",
+        "0x10",
+        "1_000",
+        "2 + 3*4",
+        "(2+3)*4",
+        "2**3**2",
+        "(2**3)**2",
+        "-2**2",
+        "(-2)**2",
+        "2**-1",
+        "7/2",
+        "10 - 4 - 3",
+        "100/10/5",
+        "--3",
+        "-(-3)",
+        "1 - -1",
+        " 1 ",
+        "2.0*3",
+        "1/3",
+        "0.1+0.2",
+        "n_samples*2",
+        "-n_samples",
+        "dimension/n_samples**0.5",
+        "n_filters*sqrt(n_samples)/(noise_std*sqrt(dimension))",
+        "sqrt(2)",
+        "log(10)",
+        "log(8, 2)",
+        "log2(8)",
+        "log10(1000)",
+        "exp(1)",
+        "floor(2.7)",
+        "floor(-2.1)",
+        "ceil(2.1)",
+        "round(2.5)",
+        "round(3.5)",
+        "round(-0.4)",
+        "abs(-3)",
+        "min(3, 1, 2)",
+        "max(3, 1, 2)",
+        "max(1, min(5, n_samples))",
+        "sqrt(sqrt(16))",
+        "pi",
+        "e",
+        "e**2 - exp(2)",
+        "pi*noise_std**2",
+        "exp(-1000)",
+        "2**-1080",
+        "(1)",
+        "((1))",
     ],
-)  # fmt: skip
+)
 def test_evaluate__as_python(text: str) -> None:
     floats: dict[str, Any] = {**vars(math), "abs": abs, "min": min, "max": max, "round": round}
     expected = eval(text, {"__builtins__": {}}, {**floats, **FIELDS})
@@ -69,28 +115,114 @@ def test_functions__each_is_callable_and_listed_in_messages(name: str) -> None:
 
 def test_functions__exactly_these() -> None:
     assert set(FUNCTIONS) == {
-        "sqrt", "log", "log2", "log10", "exp", "floor", "ceil", "round", "abs", "min", "max",
-    }  # fmt: skip
+        "sqrt",
+        "log",
+        "log2",
+        "log10",
+        "exp",
+        "floor",
+        "ceil",
+        "round",
+        "abs",
+        "min",
+        "max",
+    }
     assert dict(CONSTANTS) == {"pi": math.pi, "e": math.e}
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "n_samples.real", "(1).__class__", "sqrt.__self__", "().__class__.__bases__", "[1]", "[]",
-        "(1, 2)", "{1}", "{1: 2}", "[1][0]", "dimension[0]", "lambda: 1", "(lambda: 1)()",
-        "[x for x in (1,)]", "sum(x for x in (1,))", "'1'", '"a" + "b"', "b'1'", "f'{1}'", "True",
-        "None", "...", "1j", "(x := 1)", "x = 1", "1; 2", "import os", "1 if 1 else 2", "1 and 2",
-        "not 1", "~1", "1 < 2", "1 == 1", "1 // 2", "7 % 2", "1 << 3", "1 | 2", "1 @ 2", "*1",
-        "min(*[1, 2])", "max(1, 2, default=3)", "round(number=2)", "sqrt(**{})", "await 1",
-        "yield 1", "print(1)", "eval('1')", "__import__('os').system('true')", "open('/dev/null')",
-        "getattr(1, 'real')", "sqrt(1)(2)", "(sqrt)(1)(1)", "pow(2, 3)", "int(2)", "math.sqrt(2)",
-        "__builtins__", "__name__", "__class__", "self", "sqrt", "sqrt + 1", "max(sqrt, 1)",
-        "", " ", "(", ")", "1 +", "* 2", "1 2", "1..2", "1e", "0777", "$x", "1\\", "#", "\x00",
-        "1\x00", "\ud800", "\ufeff1", "½", "√2", "2×3", "'", '"""', "\\N{DIGIT ONE}", "@", "?",
+        "n_samples.real",
+        "(1).__class__",
+        "sqrt.__self__",
+        "().__class__.__bases__",
+        "[1]",
+        "[]",
+        "(1, 2)",
+        "{1}",
+        "{1: 2}",
+        "[1][0]",
+        "dimension[0]",
+        "lambda: 1",
+        "(lambda: 1)()",
+        "[x for x in (1,)]",
+        "sum(x for x in (1,))",
+        "'1'",
+        '"a" + "b"',
+        "b'1'",
+        "f'{1}'",
+        "True",
+        "None",
+        "...",
+        "1j",
+        "(x := 1)",
+        "x = 1",
+        "1; 2",
+        "import os",
+        "1 if 1 else 2",
+        "1 and 2",
+        "not 1",
+        "~1",
+        "1 < 2",
+        "1 == 1",
+        "1 // 2",
+        "7 % 2",
+        "1 << 3",
+        "1 | 2",
+        "1 @ 2",
+        "*1",
+        "min(*[1, 2])",
+        "max(1, 2, default=3)",
+        "round(number=2)",
+        "sqrt(**{})",
+        "await 1",
+        "yield 1",
+        "print(1)",
+        "eval('1')",
+        "__import__('os').system('true')",
+        "open('/dev/null')",
+        "getattr(1, 'real')",
+        "sqrt(1)(2)",
+        "(sqrt)(1)(1)",
+        "pow(2, 3)",
+        "int(2)",
+        "math.sqrt(2)",
+        "__builtins__",
+        "__name__",
+        "__class__",
+        "self",
+        "sqrt",
+        "sqrt + 1",
+        "max(sqrt, 1)",
+        "",
+        " ",
+        "(",
+        ")",
+        "1 +",
+        "* 2",
+        "1 2",
+        "1..2",
+        "1e",
+        "0777",
+        "$x",
+        "1\\",
+        "#",
+        "\x00",
+        "1\x00",
+        "\ud800",
+        "\ufeff1",
+        "½",
+        "√2",
+        "2×3",
+        "'",
+        '"""',
+        "\\N{DIGIT ONE}",
+        "@",
+        "?",
         "`1`",
     ],
-)  # fmt: skip
+)
 def test_evaluate__refuses_all_but_arithmetic(text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -106,37 +238,85 @@ def test_evaluate__unknown_name_and_function_get_nearest() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1/0", "1/(noise_std - 0.5)", "0**-1", "sqrt(-1)", "log(0)", "log(-1)", "(-8)**(1/3)",
-     "log2(0)", "log10(-2)", "log(2, 1)"],
-)  # fmt: skip
+    [
+        "1/0",
+        "1/(noise_std - 0.5)",
+        "0**-1",
+        "sqrt(-1)",
+        "log(0)",
+        "log(-1)",
+        "(-8)**(1/3)",
+        "log2(0)",
+        "log10(-2)",
+        "log(2, 1)",
+    ],
+)
 def test_evaluate__outside_the_domain(text: str) -> None:
     assert refusal(text).startswith(f"{text!r} has no value: ")
 
 
 @pytest.mark.parametrize(
     "text",
-    ["1e999", "-1e999", "1e308*10", "exp(1000)", "10**10**10", "9**9**9**9", "2**1024", "1e999*0",
-     "1e999 - 1e999", "floor(1e999)", "round(1e999*0)", "1e308 + 1e308", "9" * 400,
-     "max(1, 1e999*0)", "min(1e999*0, 1)"],
-)  # fmt: skip
+    [
+        "1e999",
+        "-1e999",
+        "1e308*10",
+        "exp(1000)",
+        "10**10**10",
+        "9**9**9**9",
+        "2**1024",
+        "1e999*0",
+        "1e999 - 1e999",
+        "floor(1e999)",
+        "round(1e999*0)",
+        "1e308 + 1e308",
+        "9" * 400,
+        "max(1, 1e999*0)",
+        "min(1e999*0, 1)",
+    ],
+)
 def test_evaluate__overflow(text: str) -> None:
     assert "has no" in refusal(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["sqrt()", "sqrt(1, 2)", "floor()", "floor(1, 2)", "round(1, 2)", "abs(1, 2)",
-             "min()", "max()", "min(1)", "exp(1, 2)", "log()", "log(1, 2, 3)", "log2(1, 2)"],
-)  # fmt: skip
+    "text",
+    [
+        "sqrt()",
+        "sqrt(1, 2)",
+        "floor()",
+        "floor(1, 2)",
+        "round(1, 2)",
+        "abs(1, 2)",
+        "min()",
+        "max()",
+        "min(1)",
+        "exp(1, 2)",
+        "log()",
+        "log(1, 2, 3)",
+        "log2(1, 2)",
+    ],
+)
 def test_evaluate__number_of_arguments_in_plain_words(text: str) -> None:
     assert text.partition("(")[0] in refusal(text)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["(" * 150 + "1" + ")" * 150, "(" * 499 + "1" + ")" * 499, "-" * 999 + "1", "+".join("1" * 500),
-     "sqrt(" * 160 + "1" + ")" * 160, "2" + "**1" * 300, "-(" * 300 + "1" + ")" * 300,
-     "max(1," * 140 + "1" + ")" * 140, "[" * 1000, "1" + "-1" * 499, "not " * 240 + "1"],
-)  # fmt: skip
+    [
+        "(" * 150 + "1" + ")" * 150,
+        "(" * 499 + "1" + ")" * 499,
+        "-" * 999 + "1",
+        "+".join("1" * 500),
+        "sqrt(" * 160 + "1" + ")" * 160,
+        "2" + "**1" * 300,
+        "-(" * 300 + "1" + ")" * 300,
+        "max(1," * 140 + "1" + ")" * 140,
+        "[" * 1000,
+        "1" + "-1" * 499,
+        "not " * 240 + "1",
+    ],
+)
 def test_evaluate__deep_nesting_is_a_number_or_one_line(text: str) -> None:
     def deep(levels: int) -> str:
         if levels:
@@ -169,7 +349,9 @@ def test_evaluate__message_is_one_line_whatever_the_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1if 2else 3", "1and 2", "0x1for x in y", "1 is 1", "'\\d'"])
 def test_evaluate__no_warning_of_the_parser_reaches_the_user(text: str) -> None:
-    code = f"from simdyn.base.formula import *\ntry: evaluate({text!r}, {{}})\nexcept ValueError: pass"
+    code = (
+        f"from simdyn.base.formula import *\ntry: evaluate({text!r}, {{}})\nexcept ValueError: pass"
+    )
     spoken = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -178,8 +360,10 @@ def test_evaluate__no_warning_of_the_parser_reaches_the_user(text: str) -> None:
 
 def test_names_in__fields_without_functions_and_constants() -> None:
     assert names_in("n_filters*sqrt(n_samples)/pi + max(e, x) - x") == {
-        "n_filters", "n_samples", "x",
-    }  # fmt: skip
+        "n_filters",
+        "n_samples",
+        "x",
+    }
     assert names_in("1 + 2") == set()
     assert names_in("sqrt(sqrt)") == {"sqrt"}
 
@@ -187,12 +371,31 @@ def test_names_in__fields_without_functions_and_constants() -> None:
 # -- truth values --------------------------------------------------------------------------------
 
 TRUTHS = [
-    "1 < 2", "2 < 1", "1 <= 1", "1 >= 2", "2 > 1", "1 == 1.0", "1 != 1", "1 < 2 < 3", "1 < 3 < 2",
-    "3 > 2 >= 2 != 1", "not 1 < 2", "not not 1 < 2", "1 < 2 and 2 < 1", "1 < 2 or 2 < 1",
-    "2 < 1 or 2 < 1 or 1 < 2", "1 < 2 and not (2 < 1 or 3 < 2)", "dimension > 100*n_samples",
-    "n_samples**2 < dimension*noise_std <= 5000", "sqrt(dimension) > 70 and pi < e",
-    "2 < 1 and 1/0 > 1", "1 < 2 or 1/0 > 1", "2 < 1 < 1/0", "(1 < 2)", "-1 < +1",
-]  # fmt: skip
+    "1 < 2",
+    "2 < 1",
+    "1 <= 1",
+    "1 >= 2",
+    "2 > 1",
+    "1 == 1.0",
+    "1 != 1",
+    "1 < 2 < 3",
+    "1 < 3 < 2",
+    "3 > 2 >= 2 != 1",
+    "not 1 < 2",
+    "not not 1 < 2",
+    "1 < 2 and 2 < 1",
+    "1 < 2 or 2 < 1",
+    "2 < 1 or 2 < 1 or 1 < 2",
+    "1 < 2 and not (2 < 1 or 3 < 2)",
+    "dimension > 100*n_samples",
+    "n_samples**2 < dimension*noise_std <= 5000",
+    "sqrt(dimension) > 70 and pi < e",
+    "2 < 1 and 1/0 > 1",
+    "1 < 2 or 1/0 > 1",
+    "2 < 1 < 1/0",
+    "(1 < 2)",
+    "-1 < +1",
+]
 
 
 @pytest.mark.parametrize("text", TRUTHS)
@@ -207,14 +410,48 @@ def test_holds__as_python(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "1", "n_samples", "1 + 1", "-1", "not 1", "1 and 2", "1 < 2 and 1", "(1 < 2) + 1",
-        "-(1 < 2)", "(1 < 2) < 3", "1 < (2 < 3)", "sqrt(1 < 2)", "max(1 < 2, 1)", "1 is 1",
-        "1 in (1, 2)", "1 not in (1, 2)", "1 is not 2", "1 < 2 if 1 < 2 else 1 < 3", "~(1 < 2)",
-        "(1 < 2) & (1 < 2)", "True", "None", "(x := 1) < 2", "'a' < 'b'", "1 < 'b'", "1j < 2",
-        "[1] < [2]", "1 < open('x')", "lambda: 1 < 2", "", "1 <", "< 1", "1 < 2; 2 < 3", "1 < 2 <",
-        "n_samples.real < 2", "1 <> 2", "1 = 1", "all(1 < 2)", "1 < 2 xor 2 < 3", "sqrt() < 1",
+        "1",
+        "n_samples",
+        "1 + 1",
+        "-1",
+        "not 1",
+        "1 and 2",
+        "1 < 2 and 1",
+        "(1 < 2) + 1",
+        "-(1 < 2)",
+        "(1 < 2) < 3",
+        "1 < (2 < 3)",
+        "sqrt(1 < 2)",
+        "max(1 < 2, 1)",
+        "1 is 1",
+        "1 in (1, 2)",
+        "1 not in (1, 2)",
+        "1 is not 2",
+        "1 < 2 if 1 < 2 else 1 < 3",
+        "~(1 < 2)",
+        "(1 < 2) & (1 < 2)",
+        "True",
+        "None",
+        "(x := 1) < 2",
+        "'a' < 'b'",
+        "1 < 'b'",
+        "1j < 2",
+        "[1] < [2]",
+        "1 < open('x')",
+        "lambda: 1 < 2",
+        "",
+        "1 <",
+        "< 1",
+        "1 < 2; 2 < 3",
+        "1 < 2 <",
+        "n_samples.real < 2",
+        "1 <> 2",
+        "1 = 1",
+        "all(1 < 2)",
+        "1 < 2 xor 2 < 3",
+        "sqrt() < 1",
     ],
-)  # fmt: skip
+)
 def test_holds__refuses_all_but_comparisons(text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -235,12 +472,14 @@ def test_evaluate__truth_values_are_no_numbers(text: str) -> None:
     ("text", "said"),
     [
         ("n_sample > 1", "no field 'n_sample'; did you mean 'n_samples'?"),
-        ("1/(noise_std - 0.5) > 1", "has no value"), ("1 < 2 < 1/0", "has no value"),
-        ("1 < 2 and 1/0 > 1", "has no value"), ("1e999 > 1", "has no value"),
+        ("1/(noise_std - 0.5) > 1", "has no value"),
+        ("1 < 2 < 1/0", "has no value"),
+        ("1 < 2 and 1/0 > 1", "has no value"),
+        ("1e999 > 1", "has no value"),
         ("not sqrt(-1) > 1", "has no value"),
         ("1 + 1", "allowed are comparisons of formulas, < <= > >= == !=, joined with and, or, not"),
     ],
-)  # fmt: skip
+)
 def test_holds__messages(text: str, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         holds(text, FIELDS)
@@ -270,9 +509,13 @@ NUMERIC = st.recursive(
     max_leaves=12,
 )
 COMPARED = st.tuples(
-    NUMERIC, st.lists(st.tuples(st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), NUMERIC),
-                      min_size=1, max_size=3)
-).map(lambda t: " ".join([t[0], *(f"{op} {other}" for op, other in t[1])]))  # fmt: skip
+    NUMERIC,
+    st.lists(
+        st.tuples(st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), NUMERIC),
+        min_size=1,
+        max_size=3,
+    ),
+).map(lambda t: " ".join([t[0], *(f"{op} {other}" for op, other in t[1])]))
 TRUE_OR_FALSE = st.recursive(
     COMPARED,
     lambda inner: st.one_of(
@@ -302,9 +545,25 @@ def agrees(text: str, truth: bool) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["floor(a)", "ceil(a)", "round(a)", "round(a*b)", "min(a, b)", "max(a, b)", "min(a, b, -a)",
-     "abs(a)", "-a", "+a", "a**b", "log(abs(a) + 1, b)", "sqrt(a)", "1/a", "a - b", "exp(a)"],
-)  # fmt: skip
+    [
+        "floor(a)",
+        "ceil(a)",
+        "round(a)",
+        "round(a*b)",
+        "min(a, b)",
+        "max(a, b)",
+        "min(a, b, -a)",
+        "abs(a)",
+        "-a",
+        "+a",
+        "a**b",
+        "log(abs(a) + 1, b)",
+        "sqrt(a)",
+        "1/a",
+        "a - b",
+        "exp(a)",
+    ],
+)
 def test_evaluate_column__same_bits_as_one_by_one(text: str) -> None:
     agrees(text, truth=False)
 
@@ -333,11 +592,69 @@ def test_evaluate_column__no_value_where_what_it_reads_has_none() -> None:
 # -- any text at all -----------------------------------------------------------------------------
 
 PIECES = st.sampled_from(
-    [*FUNCTIONS, *FIELDS, *CONSTANTS, "(", ")", "+", "-", "*", "/", "**", ",", ".", " ", "0", "1",
-     "2", "9", "1e", "1e308", "0x", "j", "_", "__class__", "[", "]", "{", "}", ":", ":=", "=", "'",
-     '"', "\\", "\n", "\r", "\t", "#", "lambda", "if", "else", "for", "in", "not", "and", "is",
-     "f'", "%", "//", "~", "<", ">", "@", "None", "True", "...", "\x00", "é", "∞", "\u2028", ";"]
-)  # fmt: skip
+    [
+        *FUNCTIONS,
+        *FIELDS,
+        *CONSTANTS,
+        "(",
+        ")",
+        "+",
+        "-",
+        "*",
+        "/",
+        "**",
+        ",",
+        ".",
+        " ",
+        "0",
+        "1",
+        "2",
+        "9",
+        "1e",
+        "1e308",
+        "0x",
+        "j",
+        "_",
+        "__class__",
+        "[",
+        "]",
+        "{",
+        "}",
+        ":",
+        ":=",
+        "=",
+        "'",
+        '"',
+        "\\",
+        "\n",
+        "\r",
+        "\t",
+        "#",
+        "lambda",
+        "if",
+        "else",
+        "for",
+        "in",
+        "not",
+        "and",
+        "is",
+        "f'",
+        "%",
+        "//",
+        "~",
+        "<",
+        ">",
+        "@",
+        "None",
+        "True",
+        "...",
+        "\x00",
+        "é",
+        "∞",
+        "\u2028",
+        ";",
+    ]
+)
 NUMBERS = st.one_of(st.integers(-(10**30), 10**30).map(str), st.floats().map(repr))
 TREES = st.recursive(
     st.one_of(NUMBERS, st.sampled_from([*FIELDS, *CONSTANTS])),

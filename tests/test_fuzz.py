@@ -99,8 +99,7 @@ def stub(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(module("cli.stores"), "time", waits)
     clusters = module("run.clusters")
     patch.setattr(clusters, "job_cluster", accept)
-    patch.setattr(clusters, "_needed",
-                  lambda: SimpleNamespace(LocalCluster=accept, Client=accept))  # fmt: skip
+    patch.setattr(clusters, "_needed", lambda: SimpleNamespace(LocalCluster=accept, Client=accept))
 
 
 def looks(paths: list[str]) -> list[tuple[int, ...]]:
@@ -251,8 +250,10 @@ def test_fuzz__any_bad_input_is_answered_in_a_line_campaign(
     troubles = campaign(ground, first, count, 40)
     seconds = time.perf_counter() - began
     with capsys.disabled():
-        print(f"\n{ground.count:,} cases in {seconds:.0f} s: {ground.bad:,} bad input "
-              f"({ground.bad / max(ground.count, 1):.0%}), {ground.accepted:,} accepted, "
-              f"{len(troubles)} troubles; slowest {ground.slowest[0]:.2f} s (seed "
-              f"{ground.slowest[1]}); longest message {ground.longest_message:,}")  # fmt: skip
+        print(
+            f"\n{ground.count:,} cases in {seconds:.0f} s: {ground.bad:,} bad input "
+            f"({ground.bad / max(ground.count, 1):.0%}), {ground.accepted:,} accepted, "
+            f"{len(troubles)} troubles; slowest {ground.slowest[0]:.2f} s (seed "
+            f"{ground.slowest[1]}); longest message {ground.longest_message:,}"
+        )
     assert not troubles, "\n".join(troubles)

@@ -18,8 +18,13 @@ from simdyn.params import Phase
 
 compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 
-ACTIVATIONS = (("relu", 0.0), ("leaky_relu", 0.2), ("relu_power", 3.0), ("relu_power", 2.5),
-               ("huber_relu", 0.3))  # fmt: skip
+ACTIVATIONS = (
+    ("relu", 0.0),
+    ("leaky_relu", 0.2),
+    ("relu_power", 3.0),
+    ("relu_power", 2.5),
+    ("huber_relu", 0.3),
+)
 SAM = simdyn.SAM(radius=0.1, learning_rate=0.1, epochs=40, batch_size=4)
 
 
@@ -40,9 +45,15 @@ def problem_of(model: naive.Model, seed: int = 1, init_std: float = 0.3) -> tupl
     x[:6, 0] = x[0, 0]  # a patch that samples share
     w = init_std * rng.standard_normal((2, 4, 25))
     problem = simdyn.Problem.from_patches(
-        x, y, w, activation=model.activation, activation_shape=model.shape or None,
-        output=model.output, loss=model.loss, reduction=model.reduction,
-    )  # fmt: skip
+        x,
+        y,
+        w,
+        activation=model.activation,
+        activation_shape=model.shape or None,
+        output=model.output,
+        loss=model.loss,
+        reduction=model.reduction,
+    )
     return problem, x, y, w
 
 
@@ -53,18 +64,27 @@ def naive_phase(phase: Phase, rate: Rate | None = None) -> naive.Phase:
     """The phase in naive's words; `rate` is what its formula says, of epoch and update."""
     assert rate is not None or isinstance(phase.learning_rate, float)
     return naive.Phase(
-        radius=phase.perturbation, learning_rate=rate or phase.learning_rate, epochs=phase.epochs,
-        batch_size=phase.batch_size, normalised=phase.perturbs_by_norm,
-        group_size=phase.perturbed_together, momentum=phase.momentum, restart=phase.restart,
-        weight_decay=phase.weight_decay, last_batch=phase.last_batch,
-    )  # fmt: skip
+        radius=phase.perturbation,
+        learning_rate=rate or phase.learning_rate,
+        epochs=phase.epochs,
+        batch_size=phase.batch_size,
+        normalised=phase.perturbs_by_norm,
+        group_size=phase.perturbed_together,
+        momentum=phase.momentum,
+        restart=phase.restart,
+        weight_decay=phase.weight_decay,
+        last_batch=phase.last_batch,
+    )
 
 
 def assert_follows(
-    model: naive.Model, plan: list[Phase], seed: int = 3,
-    flipped: Callable[[int], np.ndarray] | None = None, init_std: float = 0.3,
+    model: naive.Model,
+    plan: list[Phase],
+    seed: int = 3,
+    flipped: Callable[[int], np.ndarray] | None = None,
+    init_std: float = 0.3,
     rates: Sequence[Rate | None] = (),
-) -> Any:  # fmt: skip
+) -> Any:
     """Every state of a run is naive's to 1e-10; returns the dataset."""
     problem, x, y, w = problem_of(model, init_std=init_std)
     ds = simdyn.train(problem, plan, seed=seed, record=EVERY_STEP)
@@ -121,9 +141,10 @@ OPTIMISERS: dict[str, Phase] = {
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 @pytest.mark.parametrize(
-    "model", [naive.PAPER, naive.Model("huber_relu", 0.3, "sum", "logistic", "sum")],
+    "model",
+    [naive.PAPER, naive.Model("huber_relu", 0.3, "sum", "logistic", "sum")],
     ids=["the paper's", "Huberised, sums"],
-)  # fmt: skip
+)
 def test_train__optimisers_that_stay_in_the_span(name: str, model: naive.Model) -> None:
     phase = OPTIMISERS[name]
     if model.output == "sum":
@@ -211,10 +232,16 @@ def states(plan: list[Phase], **more: Any) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "phase",
-    [HEAVY, HEAVY_SAM, HEAVY.replace(weight_decay=0.1, batch_size=3), HEAVY.replace(momentum=0),
-     SAM.replace(weight_decay=0.1), HEAVY_SAM.replace(label_noise=0.2, group_size=2)],
+    [
+        HEAVY,
+        HEAVY_SAM,
+        HEAVY.replace(weight_decay=0.1, batch_size=3),
+        HEAVY.replace(momentum=0),
+        SAM.replace(weight_decay=0.1),
+        HEAVY_SAM.replace(label_noise=0.2, group_size=2),
+    ],
     ids=lambda phase: f"{phase.optimiser} {phase.momentum} {phase.weight_decay}",
-)  # fmt: skip
+)
 def test_train__many_short_phases_are_one_long_one(phase: Phase) -> None:
     """Bit for bit: 100 phases of one epoch are one phase of 100."""
     short = states([phase.replace(epochs=1)] * 100)
@@ -271,7 +298,7 @@ SCHEDULES: dict[str, Rate] = {
     "0.1*warmup(0)/(1 + floor(log10(1 + update)) + ceil(log2(1 + epoch)) + log(1 + epoch))": (
         lambda e, u: 0.1 / (1 + (len(str(u + 1)) - 1) + int(e).bit_length() + np.log(1 + e))
     ),
-}  # fmt: skip
+}
 RULES: dict[str, Phase] = {
     "SGD": simdyn.SGD(learning_rate=1.0, epochs=40, batch_size=4),
     "SAM": SAM,
@@ -293,24 +320,30 @@ def test_train__a_kept_last_batch_counts_as_an_update_of_the_schedule() -> None:
     rate = SCHEDULES["0.1*warmup(5)*cosine()"](0, 6)
     assert rate == pytest.approx(0.1 * 7 / 15 * (1 + np.cos(np.pi * 6 / 120)) / 2)
     assert_follows(
-        naive.PAPER, [phase],
+        naive.PAPER,
+        [phase],
         rates=[lambda _, u: 0.1 * _warmup(2, u, 3) * (1 + np.cos(np.pi * u / 120)) / 2],
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
     ("formula", "number"),
-    [("0.1*warmup(0)", 0.1), ("0.1*step(1, 1)", 0.1), ("max(0.1, 0.01/(1 + epoch))", 0.1),
-     ("4/epochs", 0.1), ("12/updates", 0.1), ("0.1 + 0*update", 0.1), ("0.2*0.5**(epochs/40)", 0.1)]
-)  # fmt: skip
+    [
+        ("0.1*warmup(0)", 0.1),
+        ("0.1*step(1, 1)", 0.1),
+        ("max(0.1, 0.01/(1 + epoch))", 0.1),
+        ("4/epochs", 0.1),
+        ("12/updates", 0.1),
+        ("0.1 + 0*update", 0.1),
+        ("0.2*0.5**(epochs/40)", 0.1),
+    ],
+)
 @pytest.mark.parametrize("rule", RULES)
 def test_train__a_schedule_that_does_not_change_is_a_constant(
     formula: str, number: float, rule: str
 ) -> None:
     """Bit for bit."""
-    one, other = (
-        states([RULES[rule].replace(learning_rate=rate)]) for rate in (formula, number)
-    )  # fmt: skip
+    one, other = (states([RULES[rule].replace(learning_rate=rate)]) for rate in (formula, number))
     np.testing.assert_array_equal(one, other)
 
 
@@ -369,9 +402,14 @@ def test_train__test_error_of_other_activations(activation: tuple[Any, float]) -
     x, y, _, signal, _ = data
     w = naive.draw_weights(rng, 3, 40, 0.2)
     problem = simdyn.Problem.from_patches(
-        x, y, w, signal=signal, noise_std=0.4, activation=activation[0],
+        x,
+        y,
+        w,
+        signal=signal,
+        noise_std=0.4,
+        activation=activation[0],
         activation_shape=activation[1],
-    )  # fmt: skip
+    )
     phase = simdyn.SGD(learning_rate=0.1, epochs=20)
     last = simdyn.train(problem, phase, record=simdyn.Record(weights=True)).isel(step=-1)
     truth, noises = rng.choice(naive.SIGNS, 200_000), 0.4 * rng.standard_normal((200_000, 40))
@@ -380,8 +418,11 @@ def test_train__test_error_of_other_activations(activation: tuple[Any, float]) -
     )
     counted, count = float((margins < 0).mean()), len(truth)
     assert 0.01 < counted < 0.6
-    allowed = {"leaky_relu": ("line", "counted", "radial"), "relu_power": ("counted", "radial"),
-               "huber_relu": ("counted",)}[activation[0]]  # fmt: skip
+    allowed = {
+        "leaky_relu": ("line", "counted", "radial"),
+        "relu_power": ("counted", "radial"),
+        "huber_relu": ("counted",),
+    }[activation[0]]
     for estimator in allowed:
         record = simdyn.Record(every=20, test_estimator=estimator, test_draws=20_000)
         found = simdyn.train(problem, phase, record=record).isel(step=-1)
@@ -453,10 +494,13 @@ def test_simulate__other_networks_on_drawn_data() -> None:
     data = simdyn.SignalNoiseData(n_samples=8, dimension=50, signal_norm=2.0)
     results = [
         simdyn.simulate(data, simdyn.TwoLayerCNN(n_filters=4, init_std=0.1, **more), SAM, seed=2)
-        for more in ({}, {"activation": "leaky_relu", "activation_shape": 1e-12},
-                     {"activation": "huber_relu", "activation_shape": 1e-12},
-                     {"output": "sum", "reduction": "sum", "activation": "huber_relu"})
-    ]  # fmt: skip
+        for more in (
+            {},
+            {"activation": "leaky_relu", "activation_shape": 1e-12},
+            {"activation": "huber_relu", "activation_shape": 1e-12},
+            {"output": "sum", "reduction": "sum", "activation": "huber_relu"},
+        )
+    ]
     for near in results[1:3]:
         np.testing.assert_allclose(near.margin, results[0].margin, rtol=1e-8)
     assert not np.allclose(results[3].margin, results[0].margin)
@@ -478,7 +522,7 @@ def test_simulate__other_networks_on_drawn_data() -> None:
         ({"reduction": "max"}, "TwoLayerCNN.reduction"),
         ({"output": None}, "TwoLayerCNN.output"),
     ],
-)  # fmt: skip
+)
 def test_network__bad_input(more: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as problem:
         simdyn.TwoLayerCNN(n_filters=2, init_std=0.1, **more)

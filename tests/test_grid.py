@@ -33,9 +33,13 @@ def space(axes: Mapping[str, Any], data: Mapping[str, Any] | None = None) -> Spa
 
 
 def study(
-    axes: Mapping[str, Any], *, data: Mapping[str, Any] | None = None,
-    net: Mapping[str, Any] | None = None, methods: Mapping[str, Any] | None = None, **options: Any,
-) -> Study:  # fmt: skip
+    axes: Mapping[str, Any],
+    *,
+    data: Mapping[str, Any] | None = None,
+    net: Mapping[str, Any] | None = None,
+    methods: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Study:
     return Study(
         {**DATA, **(data or {})}, {**NET, **(net or {})}, methods or METHODS, axes, **options
     )
@@ -62,8 +66,10 @@ def test_zip__axes_go_together_along_one_dim(given: Any) -> None:
     assert made.dims == {"n_samples": ("n_samples", "dimension"), "signal_norm": ("signal_norm",)}
     assert (made.shape, made.size) == ((3, 2), 6)
     assert list(made.indices()) == list(itertools.product(range(3), range(2)))
-    met = [(p.data.n_samples, p.data.dimension, p.data.signal_norm)
-           for p in map(made.point, made.indices())]  # fmt: skip
+    met = [
+        (p.data.n_samples, p.data.dimension, p.data.signal_norm)
+        for p in map(made.point, made.indices())
+    ]
     assert met == [(n, d, float(s)) for n, d in ((4, 40), (6, 60), (8, 60)) for s in (1, 2)]
     assert made.place((2, 1)) == " (at n_samples = 8, dimension = 60, signal_norm = 2.0)"
 
@@ -71,12 +77,14 @@ def test_zip__axes_go_together_along_one_dim(given: Any) -> None:
 @pytest.mark.parametrize(
     ("order", "zipped", "dims"),
     [
-        ("abcd", ["b", "d"], ["a", "b", "c"]), ("abcd", ["d", "b"], ["a", "c", "d"]),
+        ("abcd", ["b", "d"], ["a", "b", "c"]),
+        ("abcd", ["d", "b"], ["a", "c", "d"]),
         ("abcd", [["c", "a"], ["d", "b"]], ["c", "d"]),
         ("abcd", [["d", "b"], ["c", "a"]], ["c", "d"]),
-        ("dcba", [["a", "b"], ["c", "d"]], ["c", "a"]), ("abcd", ["c", "b", "a", "d"], ["c"]),
+        ("dcba", [["a", "b"], ["c", "d"]], ["c", "a"]),
+        ("abcd", ["c", "b", "a", "d"], ["c"]),
     ],
-)  # fmt: skip
+)
 def test_zip__dims_stand_where_the_first_name_of_a_group_does(
     order: str, zipped: Any, dims: list[str]
 ) -> None:
@@ -109,28 +117,40 @@ def test_zip__with_a_name_that_only_formulas_read_and_with_texts() -> None:
     [
         (5, "space.zip = 5: allowed is a list of two or more swept names, or a list of such lists"),
         ("n_samples", "space.zip = 'n_samples': allowed is a list of two or more"),
-        ({"n_samples": "dimension"}, "allowed is a list of two or more"), ([], "space.zip = []:"),
-        ([[]], "space.zip = [[]]:"), (["n_samples"], "space.zip = ['n_samples']: allowed is"),
-        ([["n_samples"]], "allowed is a list of two or more"), (["n_samples", 5], "allowed is"),
+        ({"n_samples": "dimension"}, "allowed is a list of two or more"),
+        ([], "space.zip = []:"),
+        ([[]], "space.zip = [[]]:"),
+        (["n_samples"], "space.zip = ['n_samples']: allowed is"),
+        ([["n_samples"]], "allowed is a list of two or more"),
+        (["n_samples", 5], "allowed is"),
         ([["n_samples", "dimension"], "signal_norm"], "allowed is a list of two or more"),
         ([[["n_samples", "dimension"]]], "allowed is a list of two or more"),
-        (["n_samples", "dimensoin"], "space.zip: no axis 'dimensoin'; did you mean 'dimension'? "
-         "Allowed: n_samples, dimension, signal_norm"),
+        (
+            ["n_samples", "dimensoin"],
+            "space.zip: no axis 'dimensoin'; did you mean 'dimension'? "
+            "Allowed: n_samples, dimension, signal_norm",
+        ),
         (["n_samples", "noise_std"], "space.zip: no axis 'noise_std'; "),
         (["n_samples", "n_samples"], "'n_samples' is in it 2 times; allowed is each name once"),
         ([["n_samples", "dimension"], ["dimension", "signal_norm"]], "'dimension' is in it 2 time"),
-        (["n_samples", "signal_norm"], "space.zip: 'n_samples' has 3 value(s) and 'signal_norm' "
-         "has 2; allowed are equal numbers"),
+        (
+            ["n_samples", "signal_norm"],
+            "space.zip: 'n_samples' has 3 value(s) and 'signal_norm' "
+            "has 2; allowed are equal numbers",
+        ),
     ],
-)  # fmt: skip
+)
 def test_zip__bad_input(given: Any, said: str) -> None:
     axes = {"n_samples": [4, 6, 8], "dimension": [40, 50, 60], "signal_norm": [1, 2]}
     assert said in refusal({**axes, "zip": given})
 
 
 def test_zip__layout_runs_and_blocks_go_by_dims() -> None:
-    made = study({"signal_norm": [1, 2], **PAIR, "zip": ["n_samples", "dimension"]}, replicates=2,
-                 record=Record(variables=["train_loss"]))  # fmt: skip
+    made = study(
+        {"signal_norm": [1, 2], **PAIR, "zip": ["n_samples", "dimension"]},
+        replicates=2,
+        record=Record(variables=["train_loss"]),
+    )
     assert made.lengths == (2, 3, 2)
     assert made.layout.outer == ("signal_norm", "n_samples", "method", "replicate")
     assert made.layout.all_dims == (*made.layout.outer, "step")
@@ -139,8 +159,12 @@ def test_zip__layout_runs_and_blocks_go_by_dims() -> None:
     assert made.layout.coords["dimension"].attrs["symbol"] == "d"
     results = made.run()
     assert results["train_loss"].dims == ("signal_norm", "n_samples", "method", "replicate", "step")
-    alone = study({"signal_norm": [1, 2]}, data={"n_samples": 8, "dimension": 60}, replicates=2,
-                  record=Record(variables=["train_loss"])).run()  # fmt: skip
+    alone = study(
+        {"signal_norm": [1, 2]},
+        data={"n_samples": 8, "dimension": 60},
+        replicates=2,
+        record=Record(variables=["train_loss"]),
+    ).run()
     np.testing.assert_array_equal(results["train_loss"].sel(n_samples=8), alone["train_loss"])
 
 
@@ -181,10 +205,15 @@ def test_wanted__where_the_formula_is_true(where: str, wanted: Any) -> None:
 @pytest.mark.parametrize("generated", [True, False])
 @pytest.mark.parametrize(
     ("where", "first", "last"),
-    [("noise_std <= 0.3", 0.1, 0.3), ("noise_std < 0.3", 0.1, 0.2), ("noise_std == 0.3", 0.3, 0.3),
-     ("0.3 <= noise_std < 0.7", 0.3, 0.6), ("noise_std > 0.3", 0.4, 1.0),
-     ("3*noise_std >= 2.1 and noise_std != 1", 0.7, 0.9)],
-)  # fmt: skip
+    [
+        ("noise_std <= 0.3", 0.1, 0.3),
+        ("noise_std < 0.3", 0.1, 0.2),
+        ("noise_std == 0.3", 0.3, 0.3),
+        ("0.3 <= noise_std < 0.7", 0.3, 0.6),
+        ("noise_std > 0.3", 0.4, 1.0),
+        ("3*noise_std >= 2.1 and noise_std != 1", 0.7, 0.9),
+    ],
+)
 def test_wanted__on_the_boundary(where: str, first: float, last: float, generated: bool) -> None:
     """Whether 3·0.1 is 0.3 to the last bit decides nothing."""
     values = {"start": 0.1, "stop": 1.0, "num": 10} if generated else np.linspace(0.1, 1, 10)
@@ -204,10 +233,9 @@ def test_wanted__everywhere_where_there_is_no_formula() -> None:
 
 def test_wanted__reads_swept_names_of_phases_and_names_that_are_no_fields() -> None:
     made = space(
-        {"epochs": [1, 5], "radius": [0.1, 0.2], "scale": [1, 2],
-         "where": "epochs*radius < scale"},
+        {"epochs": [1, 5], "radius": [0.1, 0.2], "scale": [1, 2], "where": "epochs*radius < scale"},
         {"signal_norm": "scale"},
-    )  # fmt: skip
+    )
     for e, r, s in made.indices():
         assert made.wanted((e, r, s)) == ((1, 5)[e] * (0.1, 0.2)[r] < (1, 2)[s])
 
@@ -221,20 +249,31 @@ def test_wanted__reads_all_axes_of_a_zip() -> None:
     ("where", "said"),
     [
         (5, "space.where = 5: allowed is a formula that is true or false"),
-        (True, "space.where = True: allowed is a formula"), ([1, 2], "space.where = [1, 2]: "),
+        (True, "space.where = True: allowed is a formula"),
+        ([1, 2], "space.where = [1, 2]: "),
         ("1 + 1", "space.where = '1 + 1': allowed are comparisons of formulas, < <= > >= == !=, "),
         ("signal_norm", "space.where = 'signal_norm': allowed are comparisons"),
         ("signal_norm <", "space.where = 'signal_norm <' is not a formula"),
-        ("signal_nrom < 1", "space.where = 'signal_nrom < 1': no field 'signal_nrom'; did you mean "
-         "'signal_norm'?"),
-        ("radius < 1", "no field 'radius'"), ("noise == 1", "no field 'noise'"),
-        ("learning_rate < 1", "no field 'learning_rate'"), ("sqr(2) < 1", "no function 'sqr'"),
-        ("log(dimension - 20) > 1", "space.where = 'log(dimension - 20) > 1' has no value: math "
-         "domain error (at dimension = 10, signal_norm = 1.0)"),
-        ("noise_std > 0 and signal_norm > 3", "space.where = 'noise_std > 0 and signal_norm > 3': "
-         "true at no point; allowed is a formula that is true at one or more"),
+        (
+            "signal_nrom < 1",
+            "space.where = 'signal_nrom < 1': no field 'signal_nrom'; did you mean 'signal_norm'?",
+        ),
+        ("radius < 1", "no field 'radius'"),
+        ("noise == 1", "no field 'noise'"),
+        ("learning_rate < 1", "no field 'learning_rate'"),
+        ("sqr(2) < 1", "no function 'sqr'"),
+        (
+            "log(dimension - 20) > 1",
+            "space.where = 'log(dimension - 20) > 1' has no value: math "
+            "domain error (at dimension = 10, signal_norm = 1.0)",
+        ),
+        (
+            "noise_std > 0 and signal_norm > 3",
+            "space.where = 'noise_std > 0 and signal_norm > 3': "
+            "true at no point; allowed is a formula that is true at one or more",
+        ),
     ],
-)  # fmt: skip
+)
 def test_where__bad_input(where: Any, said: str) -> None:
     assert said in refusal({**GRID, "where": where})
 
@@ -271,10 +310,14 @@ def test_masked_points__need_not_be_allowed() -> None:
     )
     # Where there is no schedule there are no updates either.
     assert made.layout.coords["updates"].values.tolist() == [[[0]], [[10]], [[0]], [[30]]]
-    assert made.cost == pytest.approx(sum(
-        study({name: [axes[name][k]] for name, k in zip(axes, index, strict=True)},
-              methods=batch).cost for index in met
-    ))  # fmt: skip
+    assert made.cost == pytest.approx(
+        sum(
+            study(
+                {name: [axes[name][k]] for name, k in zip(axes, index, strict=True)}, methods=batch
+            ).cost
+            for index in met
+        )
+    )
 
 
 def test_masked_points__may_record_another_number_of_states() -> None:
@@ -288,10 +331,13 @@ def test_masked_points__may_record_another_number_of_states() -> None:
 def test_masked_points__coordinates_are_missing_where_a_formula_has_no_value() -> None:
     made = study(
         {"dimension": [3, 4, 6, 8], "where": "dimension > 4"},
-        data={"signal_norm": "sqrt(dimension - 4)", "n_patches": "dimension/2 + 1",
-              "noise_std": "1/(dimension - 4)**2"},
+        data={
+            "signal_norm": "sqrt(dimension - 4)",
+            "n_patches": "dimension/2 + 1",
+            "noise_std": "1/(dimension - 4)**2",
+        },
         net={"n_filters": "round(4/(dimension - 4))"},
-    )  # fmt: skip
+    )
     coords = made.layout.coords
     np.testing.assert_array_equal(coords["signal_norm"].values, [np.nan, 0.0, math.sqrt(2), 2.0])
     np.testing.assert_array_equal(coords["noise_std"].values, [1.0, np.nan, 0.25, 0.0625])
@@ -303,10 +349,14 @@ def test_masked_points__coordinates_are_missing_where_a_formula_has_no_value() -
 # -- coordinates of fields that are not swept ------------------------------------------------------
 
 FIELDS_BY_FORMULA: dict[str, Any] = {
-    "data": {"signal_norm": "scale*sqrt(dimension/n_samples)", "noise_std": "exp(-0.1*signal_norm)",
-             "n_patches": "2 + floor(log(dimension))", "label_flip": "0.1*(scale/3)**1.7"},
+    "data": {
+        "signal_norm": "scale*sqrt(dimension/n_samples)",
+        "noise_std": "exp(-0.1*signal_norm)",
+        "n_patches": "2 + floor(log(dimension))",
+        "label_flip": "0.1*(scale/3)**1.7",
+    },
     "net": {"init_std": "noise_std/dimension**0.3", "n_filters": "round(3*scale) + n_patches"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("zipped", [[], ["n_samples", "dimension"]])
@@ -328,9 +378,10 @@ def test_layout__coordinates_have_the_bits_of_the_points(zipped: list[str]) -> N
     n, d = "n_samples", "n_samples" if zipped else "dimension"
     dims = {k: tuple(dim for dim in outer if dim in {n, d, "scale"}) for k in seen}
     assert seen == dims | {
-        "n_patches": (d,), "label_flip": ("scale",),
+        "n_patches": (d,),
+        "label_flip": ("scale",),
         "n_filters": tuple(dim for dim in outer if dim in (d, "scale")),
-    }  # fmt: skip
+    }
 
 
 def test_layout__formulas_that_read_nothing_swept_are_scalars() -> None:
@@ -364,10 +415,15 @@ def test_layout__too_many_values_are_left_out(monkeypatch: pytest.MonkeyPatch) -
 
 def test_layout__update_has_the_values_of_the_points() -> None:
     phases = [
-        {"optimiser": "SAM", "radius": 0.1, "learning_rate": 0.1, "epochs": "ceil(10*share)",
-         "batch_size": "n_samples/2"},
+        {
+            "optimiser": "SAM",
+            "radius": 0.1,
+            "learning_rate": 0.1,
+            "epochs": "ceil(10*share)",
+            "batch_size": "n_samples/2",
+        },
         {"optimiser": "SGD", "learning_rate": 0.1, "epochs": "10 - ceil(10*share)"},
-    ]  # fmt: skip
+    ]
     made = study(
         {"signal_norm": [1, 2], "share": [0.0, 0.31, 1.0], "last_batch": ["keep", "drop"]},
         methods={"sgd": METHODS["sgd"], "mixed": phases},
@@ -393,10 +449,13 @@ def test_fingerprint__zip_and_where_enter_only_where_they_are_given() -> None:
     assert pair.physics["space"]["zip"] == [["signal_norm", "dimension"]]
     assert pair.physics["space"]["where"] == "dimension > 5"
     made = [
-        bare, pair, study({**GRID, "where": "dimension > 5"}),
-        study({**GRID, "where": "dimension > 6"}), study({**GRID, "zip": list(GRID)}),
+        bare,
+        pair,
+        study({**GRID, "where": "dimension > 5"}),
+        study({**GRID, "where": "dimension > 6"}),
+        study({**GRID, "zip": list(GRID)}),
         study({**GRID, "zip": ["signal_norm", "dimension"]}),
-    ]  # fmt: skip
+    ]
     assert len({each.fingerprint for each in made}) == len(made)
 
 
@@ -413,14 +472,18 @@ def test_fingerprint__same_zip_in_other_words() -> None:
     three = {"epochs": [1, 2, 3], **GRID}
     made = [
         study({**three, "zip": zipped, "where": "dimension > 5"})
-        for zipped in (["dimension", "epochs", "signal_norm"],
-                       [["dimension", "signal_norm", "epochs"]])
-    ]  # fmt: skip
+        for zipped in (
+            ["dimension", "epochs", "signal_norm"],
+            [["dimension", "signal_norm", "epochs"]],
+        )
+    ]
     assert made[0].fingerprint == made[1].fingerprint
     again = Space(*(made[0].physics[part] for part in ("data", "network", "methods", "space")))
     assert (again.dims, again.source.groups, again.where) == (
-        made[0].space.dims, made[0].space.source.groups, "dimension > 5",
-    )  # fmt: skip
+        made[0].space.dims,
+        made[0].space.source.groups,
+        "dimension > 5",
+    )
 
 
 def test_fingerprint__long_axes_enter_by_their_sum() -> None:
@@ -429,8 +492,9 @@ def test_fingerprint__long_axes_enter_by_their_sum() -> None:
     long = study({"dimension": {"start": 1, "stop": 10_001, "num": 10_001}})
     little = np.arange(1, 10_002).astype("<i8").tobytes()
     assert long.physics["space"]["dimension"] == {
-        "size": 10_001, "sha256": hashlib.sha256(little).hexdigest(),
-    }  # fmt: skip
+        "size": 10_001,
+        "sha256": hashlib.sha256(little).hexdigest(),
+    }
     other = [*range(1, 10_001), 10_002]
     assert study({"dimension": other}).fingerprint != long.fingerprint
     assert study({"dimension": range(1, 10_002)}).fingerprint == long.fingerprint
@@ -462,21 +526,29 @@ def test_spread__even_along_every_dim(shape: tuple[int, ...]) -> None:
 
 def test_spread__same_on_every_machine() -> None:
     assert list(itertools.islice(spread((10**7, 10**7), 1000), 3)) == [
-        (7071067, 8660254), (1213203, 5980762), (5355339, 3301270),
-    ]  # fmt: skip
+        (7071067, 8660254),
+        (1213203, 5980762),
+        (5355339, 3301270),
+    ]
 
 
 LARGE: dict[str, dict[str, Any]] = {
-    "grid": {"dimension": {"log": [1e3, 1e12], "num": 3162},
-             "signal_norm": {"start": 1, "stop": 10, "num": 3162}},
+    "grid": {
+        "dimension": {"log": [1e3, 1e12], "num": 3162},
+        "signal_norm": {"start": 1, "stop": 10, "num": 3162},
+    },
     "axis": {"dimension": {"start": 1000, "stop": 10**7 + 999, "num": 10**7}},
-    "zip": {"dimension": {"start": 1000, "stop": 10**7 + 999, "num": 10**7},
-            "signal_norm": {"start": 1, "stop": 10, "num": 10**7},
-            "zip": ["dimension", "signal_norm"]},
-    "where": {"dimension": {"log": [1e3, 1e12], "num": 3162},
-              "signal_norm": {"start": 1, "stop": 10, "num": 3162},
-              "where": "signal_norm > 3 and signal_norm < dimension**0.25"},
-}  # fmt: skip
+    "zip": {
+        "dimension": {"start": 1000, "stop": 10**7 + 999, "num": 10**7},
+        "signal_norm": {"start": 1, "stop": 10, "num": 10**7},
+        "zip": ["dimension", "signal_norm"],
+    },
+    "where": {
+        "dimension": {"log": [1e3, 1e12], "num": 3162},
+        "signal_norm": {"start": 1, "stop": 10, "num": 3162},
+        "where": "signal_norm > 3 and signal_norm < dimension**0.25",
+    },
+}
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -555,8 +627,10 @@ def test_check_points__all_of_a_space_that_is_not_large() -> None:
     axes = {"dimension": list(range(1, 121)), "signal_norm": list(range(150))}
     away = "abs(dimension - 77) + abs(signal_norm - 131)"  # 0.5 at one point, 0.4 elsewhere
     message = refusal(axes, data={"label_flip": f"0.5 - min(1, {away})*0.1"})
-    assert message.endswith("label_flip = 0.5: allowed is a number from 0 to below 0.5 (at "
-                            "dimension = 77, signal_norm = 131.0)")  # fmt: skip
+    assert message.endswith(
+        "label_flip = 0.5: allowed is a number from 0 to below 0.5 (at "
+        "dimension = 77, signal_norm = 131.0)"
+    )
 
 
 def test_functions__all_have_a_form_for_many_points() -> None:
@@ -569,7 +643,9 @@ def test_images__sources_and_masks() -> None:
     pytest.importorskip("sklearn")
     made = Study(
         {"model": "images", "source": "digits", "n_samples": 10, "signal_norm": 1.0},
-        NET, METHODS, {"noise_std": [0.0, 1.0, 2.0], "where": "noise_std > 0.5"},
-    )  # fmt: skip
+        NET,
+        METHODS,
+        {"noise_std": [0.0, 1.0, 2.0], "where": "noise_std > 0.5"},
+    )
     assert isinstance(made.first_point.data, ImageData)
     assert made.first_point.data.noise_std == 1.0

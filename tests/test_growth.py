@@ -35,14 +35,21 @@ AXES = {"noise": ["isotropic", "orthogonal"], "dimension": [20, 40]}
 
 
 def study(
-    methods: tuple[str, ...] = ("sgd", "sam"), replicates: int = 2, seed: int = 3,
-    data: dict[str, Any] | None = None, **axes: list[Any],
-) -> Study:  # fmt: skip
+    methods: tuple[str, ...] = ("sgd", "sam"),
+    replicates: int = 2,
+    seed: int = 3,
+    data: dict[str, Any] | None = None,
+    **axes: list[Any],
+) -> Study:
     return Study(
-        {"n_samples": 4, "signal_norm": 1.0, **(data or {})}, {"n_filters": 2, "init_std": 0.01},
-        {name: METHODS[name] for name in methods}, {**AXES, **axes},
-        replicates=replicates, seed=seed, record=Record(variables=("train_loss", "margin")),
-    )  # fmt: skip
+        {"n_samples": 4, "signal_norm": 1.0, **(data or {})},
+        {"n_filters": 2, "init_std": 0.01},
+        {name: METHODS[name] for name in methods},
+        {**AXES, **axes},
+        replicates=replicates,
+        seed=seed,
+        record=Record(variables=("train_loss", "margin")),
+    )
 
 
 class Count:
@@ -123,9 +130,12 @@ GROWTHS: dict[str, dict[str, Any]] = {
     "a method after": {"methods": ("sgd", "sam", "late")},
     "a method before": {"methods": ("late", "sgd", "sam")},
     "a method between": {"methods": ("sgd", "late", "sam")},
-    "everything": {"dimension": [10, 20, 30, 40], "replicates": 3,
-                   "methods": ("late", "sgd", "sam")},
-}  # fmt: skip
+    "everything": {
+        "dimension": [10, 20, 30, 40],
+        "replicates": 3,
+        "methods": ("late", "sgd", "sam"),
+    },
+}
 
 
 @pytest.mark.parametrize("how", GROWTHS)
@@ -208,7 +218,7 @@ def test_run__metadata_of_the_smaller_store_is_repaired_first(
         ({"seed": 4, "replicates": 3}, "seed is 3 there, 4 here"),
         ({"data": {"signal_norm": 2.0}, "replicates": 3}, "data.signal_norm is 1.0 there, 2.0"),
     ],
-)  # fmt: skip
+)
 def test_run__what_is_not_growth_is_refused(small: Path, changes: Any, words: str) -> None:
     with pytest.raises(InputError) as problem:
         run_study(study(**changes), small, threads=1)
@@ -252,10 +262,14 @@ NEW = {"start": 0.1, "stop": 0.3, "num": 3}
 def swept(rates: Any, where: str | None = None, **more: Any) -> Study:
     axes = {"learning_rate": rates, **more, **({"where": where} if where else {})}
     return Study(
-        {"n_samples": 4, "signal_norm": 1.0, "dimension": 30}, {"n_filters": 2, "init_std": 0.01},
-        {"sgd": METHODS["sgd"]}, axes, replicates=2, seed=3,
+        {"n_samples": 4, "signal_norm": 1.0, "dimension": 30},
+        {"n_filters": 2, "init_std": 0.01},
+        {"sgd": METHODS["sgd"]},
+        axes,
+        replicates=2,
+        seed=3,
         record=Record(variables=("train_loss", "margin")),
-    )  # fmt: skip
+    )
 
 
 def computed(path: Path, larger: Study, count: Count) -> int:
@@ -374,8 +388,16 @@ def test_cli__a_store_of_before_under_the_study_file_of_now(
     run_study(before, path, threads=1)
     file.write_text(FILE.replace("RATES", "{ start = 0.1, stop = 0.3, num = 3 }"))
     assert load_study(file).fingerprint != before.fingerprint
-    for words in (["status"], ["verify"], ["plan", "--nominal"], ["run"], ["plot"], ["export"],
-                  ["worker", "--shard", "1/2"], ["replay", "learning_rate=0.3"]):  # fmt: skip
+    for words in (
+        ["status"],
+        ["verify"],
+        ["plan", "--nominal"],
+        ["run"],
+        ["plot"],
+        ["export"],
+        ["worker", "--shard", "1/2"],
+        ["replay", "learning_rate=0.3"],
+    ):
         done = CliRunner().invoke(app, [words[0], str(file), *words[1:]])
         assert done.exit_code == 0, (words, done.output, done.exception)
         if words[0] == "plan":
@@ -462,12 +484,27 @@ print(kills)
 
 def kill_at_every(small: Path, tmp_path: Path, first: int, step: int, how: str) -> int:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLED, str(small), str(tmp_path / "killed"),
-         str(first), str(step), how],
-        capture_output=True, text=True, check=False, timeout=3000,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent),
-                                                          *filter(None, sys.path)])},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            KILLED,
+            str(small),
+            str(tmp_path / "killed"),
+            str(first),
+            str(step),
+            how,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3000,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]),
+        },
+    )
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -542,10 +579,14 @@ def damaged(path: Path) -> None:
     (path / "thesis.tex").write_text("text")
 
 
-@pytest.mark.parametrize("start", [
-    pytest.param("fresh", marks=pytest.mark.campaign), "growing",
-    pytest.param("damaged", marks=pytest.mark.campaign),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param("fresh", marks=pytest.mark.campaign),
+        "growing",
+        pytest.param("damaged", marks=pytest.mark.campaign),
+    ],
+)
 def test_run__several_processes_at_once(small: Path, tmp_path: Path, start: str) -> None:
     path, larger = tmp_path / "study.zarr", study(**GROWTHS["everything"])
     if start != "fresh":
@@ -554,10 +595,16 @@ def test_run__several_processes_at_once(small: Path, tmp_path: Path, start: str)
         damaged(path)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     many = [
-        subprocess.Popen([sys.executable, "-c", READY, str(path)], stdin=subprocess.PIPE, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        subprocess.Popen(
+            [sys.executable, "-c", READY, str(path)],
+            stdin=subprocess.PIPE,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+        )
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     for process in many:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"

@@ -29,16 +29,30 @@ def archive(tmp_path: Path) -> Path:
     """Thirty images of 4 × 6 pixels and two channels, in three classes."""
     rng = np.random.default_rng(0)
     path = tmp_path / "mine.npz"
-    np.savez(path, x=rng.random((30, 4, 6, 2)), y=np.arange(30) % 3, flat=rng.random((30, 24)),
-             short=np.arange(29), names=np.array(["a"] * 30),
-             bad=np.where(np.arange(720).reshape(30, 4, 6) == 100, np.nan, 1.0),
-             same=np.ones((30, 4, 6)), first=rng.random((30, 3, 8, 10)))  # fmt: skip
+    np.savez(
+        path,
+        x=rng.random((30, 4, 6, 2)),
+        y=np.arange(30) % 3,
+        flat=rng.random((30, 24)),
+        short=np.arange(29),
+        names=np.array(["a"] * 30),
+        bad=np.where(np.arange(720).reshape(30, 4, 6) == 100, np.nan, 1.0),
+        same=np.ones((30, 4, 6)),
+        first=rng.random((30, 3, 8, 10)),
+    )
     return path
 
 
 def mine(path: Path, **changes: object) -> ImageData:
-    fields = {"n_samples": 6, "source": str(path), "images": "x", "labels": "y", "positive": 0,
-              "negative": 2, "patch_size": 2}  # fmt: skip
+    fields = {
+        "n_samples": 6,
+        "source": str(path),
+        "images": "x",
+        "labels": "y",
+        "positive": 0,
+        "negative": 2,
+        "patch_size": 2,
+    }
     return ImageData(**{**fields, **changes})
 
 
@@ -141,8 +155,10 @@ def test_simulate__trains_and_tests_as_weight_space_does(patch_size: int, init: 
         {"radius": 0.1, "learning_rate": 0.2, "epochs": 50, "batch_size": None},
         {"radius": 0.0, "learning_rate": 0.2, "epochs": 50, "batch_size": None},
     ]
-    plan = [simdyn.SAM(radius=0.1, learning_rate=0.2, epochs=50),
-            simdyn.SGD(learning_rate=0.2, epochs=50)]  # fmt: skip
+    plan = [
+        simdyn.SAM(radius=0.1, learning_rate=0.2, epochs=50),
+        simdyn.SGD(learning_rate=0.2, epochs=50),
+    ]
     record = simdyn.Record(every=1, variables=("margin", "test_error", "test_error_low"))
     ds = simdyn.simulate(data, net, plan, seed=4, replicates=2, record=record).isel(replicate=1)
     problem = make_problem(data, net, 4, 1)
@@ -214,11 +230,20 @@ def test_run_explicit__stops_when_told() -> None:
 
 
 def test_study__of_images(tmp_path: Path, archive: Path) -> None:
-    fields = {"model": "images", "source": str(archive), "images": "x", "labels": "y",
-              "positive": 0, "negative": 2, "patch_size": 2, "n_samples": 6}  # fmt: skip
-    methods = {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=5)],
-               "sam": [simdyn.SAM(radius=0.1, learning_rate=0.1, epochs=5, batch_size=3)],
-               }  # fmt: skip
+    fields = {
+        "model": "images",
+        "source": str(archive),
+        "images": "x",
+        "labels": "y",
+        "positive": 0,
+        "negative": 2,
+        "patch_size": 2,
+        "n_samples": 6,
+    }
+    methods = {
+        "sgd": [simdyn.SGD(learning_rate=0.1, epochs=5)],
+        "sam": [simdyn.SAM(radius=0.1, learning_rate=0.1, epochs=5, batch_size=3)],
+    }
     study = simdyn.Study(fields, NET, methods, {"noise_std": [0.0, 1.0]}, replicates=3)
     one, two = study.run(tmp_path / "one.zarr", threads=1), study.run(threads=2)
     assert one.test_error.dims == ("noise_std", "method", "replicate", "step")
@@ -264,7 +289,7 @@ def test_study__of_images(tmp_path: Path, archive: Path) -> None:
         ({"signal_norm": 0.0}, "signal_norm = 0.0: allowed is a finite number > 0"),
         ({"source": "absent.npz"}, "source = 'absent.npz': No such file or directory; allowed is"),
     ],
-)  # fmt: skip
+)
 def test_images__bad_input(archive: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(InputError) as caught:
         simdyn.simulate(mine(archive, **changes), NET, simdyn.SGD(learning_rate=0.1, epochs=1))
@@ -300,12 +325,15 @@ def test_uniform_weights__need_explicit_vectors() -> None:
 
 def test_study__trajectories_of_images_are_drawn() -> None:
     study = simdyn.Study(
-        digits(), NET.replace(init="uniform"),
-        {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=20)],
-         "sam": [simdyn.SAM(radius=0.1, learning_rate=0.1, epochs=20)]},
+        digits(),
+        NET.replace(init="uniform"),
+        {
+            "sgd": [simdyn.SGD(learning_rate=0.1, epochs=20)],
+            "sam": [simdyn.SAM(radius=0.1, learning_rate=0.1, epochs=20)],
+        },
         record=simdyn.Record(log_spaced=6, variables=("train_loss", "test_error", "sam_gap")),
         figure=Trajectories(),
-    )  # fmt: skip
+    )
     figure = plot.draw(study.run(), Trajectories())
     said = " ".join(text.get_text() for text in figure.texts)
     assert "3 against 8" in said.replace("\n", " ")
@@ -314,9 +342,12 @@ def test_study__trajectories_of_images_are_drawn() -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [simdyn.Record(test_estimator="counted"), simdyn.Record(test_draws=10),
-     simdyn.Record(weights=True)],
-)  # fmt: skip
+    [
+        simdyn.Record(test_estimator="counted"),
+        simdyn.Record(test_draws=10),
+        simdyn.Record(weights=True),
+    ],
+)
 def test_simulate__refuses_records_that_mean_nothing_for_images(record: simdyn.Record) -> None:
     with pytest.raises(InputError, match=r"Record\..*: allowed"):
         simdyn.simulate(digits(), NET, simdyn.SGD(learning_rate=0.1, epochs=1), record=record)
@@ -335,9 +366,13 @@ def test_images__of_any_scale(tmp_path: Path, archive: Path, scale: float) -> No
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [((3, 3), "net = 3: allowed is a TwoLayerCNN"), ((NET, 0), "dimension = 0"),
-     ((NET, 2.5), "dimension = 2.5: allowed is an integer ≥ 1"), ((NET, True), "dimension = True")],
-)  # fmt: skip
+    [
+        ((3, 3), "net = 3: allowed is a TwoLayerCNN"),
+        ((NET, 0), "dimension = 0"),
+        ((NET, 2.5), "dimension = 2.5: allowed is an integer ≥ 1"),
+        ((NET, True), "dimension = True"),
+    ],
+)
 def test_initial_weights__bad_input(arguments: tuple[object, ...], said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         initial_weights(*arguments)
@@ -347,18 +382,27 @@ def test_initial_weights__bad_input(arguments: tuple[object, ...], said: str) ->
 
 def test_study__image_source_is_checked_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"source = 'absent\.npz': No such file"):
-        simdyn.Study({"model": "images", "source": "absent.npz", "n_samples": 4}, NET,
-                     {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]})  # fmt: skip
+        simdyn.Study(
+            {"model": "images", "source": "absent.npz", "n_samples": 4},
+            NET,
+            {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=1)]},
+        )
 
 
 @pytest.mark.parametrize(
     ("shape", "plausible"),
     [
-        ((6, 3, 32, 32), False), ((6, 1, 28, 28), False), ((6, 4, 8, 5), False),
-        ((6, 32, 32, 3), True), ((6, 28, 28, 1), True), ((6, 1, 1, 64), True), ((6, 4, 6, 2), True),
-        ((6, 8, 8, 8), True), ((6, 3, 4, 4), True),
+        ((6, 3, 32, 32), False),
+        ((6, 1, 28, 28), False),
+        ((6, 4, 8, 5), False),
+        ((6, 32, 32, 3), True),
+        ((6, 28, 28, 1), True),
+        ((6, 1, 1, 64), True),
+        ((6, 4, 6, 2), True),
+        ((6, 8, 8, 8), True),
+        ((6, 3, 4, 4), True),
     ],
-)  # fmt: skip
+)
 def test_images__channels_first_are_refused(
     tmp_path: Path, shape: tuple[int, ...], plausible: bool
 ) -> None:

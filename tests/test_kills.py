@@ -104,9 +104,13 @@ def test_dask__killed_and_resumed_equals_undisturbed(
 
 
 def chaos(
-    folder: Path, epochs: int, rng: random.Random, victims: tuple[str, ...],
-    undisturbed: xr.Dataset, pause: float,
-) -> tuple[Counter[str], int]:  # fmt: skip
+    folder: Path,
+    epochs: int,
+    rng: random.Random,
+    victims: tuple[str, ...],
+    undisturbed: xr.Dataset,
+    pause: float,
+) -> tuple[Counter[str], int]:
     """One study through chaos; returns the kills and the blocks that were done twice."""
     file = write_study(folder, epochs)
     cluster = Cluster(folder)
@@ -135,8 +139,10 @@ def test_threads__killed_two_hundred_times_campaign(
         more = kill_until_done(file, folder, 12, rng)
         twice += finished(file, folder, undisturbed, more)
         kills, stores = kills + more, stores + 1
-    print(f"\n{kills} kills of local runs, {stores} stores, all equal to an undisturbed run; "
-          f"blocks done twice: {twice}")  # fmt: skip
+    print(
+        f"\n{kills} kills of local runs, {stores} stores, all equal to an undisturbed run; "
+        f"blocks done twice: {twice}"
+    )
 
 
 @pytest.mark.campaign
@@ -149,5 +155,7 @@ def test_dask__killed_two_hundred_times_campaign(tmp_path: Path) -> None:
         folder.mkdir()
         more, again = chaos(folder, epochs, rng, left, undisturbed, 1.5)
         kills, twice, stores = kills + more, twice + again, stores + 1
-    print(f"\nkills {dict(kills)}, {stores} stores, all equal to an undisturbed run; blocks done "
-          f"twice: {twice}")  # fmt: skip
+    print(
+        f"\nkills {dict(kills)}, {stores} stores, all equal to an undisturbed run; blocks done "
+        f"twice: {twice}"
+    )

@@ -204,10 +204,12 @@ call(3 * 10**7)
 @pytest.mark.parametrize("function", ["simulate", "train"])
 def test_interrupt__ends_the_call_within_a_second(function: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, function], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", INTERRUPTED, function],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"PYTHONPATH": str(PACKAGE.parent)},
-    )  # fmt: skip
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"

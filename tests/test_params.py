@@ -50,21 +50,50 @@ NOT_NUMBERS: list[Any] = [True, False, "1", "n_samples", None, [1], {"a": 1}, 1j
 
 # class, field, the values at the edge of what is allowed, values that are not allowed, the words
 LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
-    (SignalNoiseData, "n_samples", [1, 2**31], [0, -1, 2**31 + 1, 1.5, NAN, INF],
-     "an integer from 1 to 2**31"),
-    (SignalNoiseData, "dimension", [1, 2**53], [0, -1, 2**53 + 1, 0.5, NAN, INF],
-     "an integer from 1 to 2**53"),
-    (SignalNoiseData, "signal_norm", [0, 0.0, 1e300], [-1e-300, -1, NAN, INF, -INF],
-     "a finite number ≥ 0"),
+    (
+        SignalNoiseData,
+        "n_samples",
+        [1, 2**31],
+        [0, -1, 2**31 + 1, 1.5, NAN, INF],
+        "an integer from 1 to 2**31",
+    ),
+    (
+        SignalNoiseData,
+        "dimension",
+        [1, 2**53],
+        [0, -1, 2**53 + 1, 0.5, NAN, INF],
+        "an integer from 1 to 2**53",
+    ),
+    (
+        SignalNoiseData,
+        "signal_norm",
+        [0, 0.0, 1e300],
+        [-1e-300, -1, NAN, INF, -INF],
+        "a finite number ≥ 0",
+    ),
     (SignalNoiseData, "noise_std", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
-    (SignalNoiseData, "n_patches", [2, 2**31], [1, 0, 2**31 + 1, 2.5, NAN],
-     "an integer from 2 to 2**31"),
-    (SignalNoiseData, "label_flip", [0, 0.4999999], [0.5, -1e-9, 1, NAN],
-     "a number from 0 to below 0.5"),
-    (SignalNoiseData, "noise", ["isotropic", "orthogonal"], ["Isotropic", "", 1, None, True],
-     '"isotropic" or "orthogonal"'),
-    (IndependentNoiseData, "n_patches", [2, 33], [1, 0, 34, 2.5, NAN],
-     "an integer from 2 to 33"),
+    (
+        SignalNoiseData,
+        "n_patches",
+        [2, 2**31],
+        [1, 0, 2**31 + 1, 2.5, NAN],
+        "an integer from 2 to 2**31",
+    ),
+    (
+        SignalNoiseData,
+        "label_flip",
+        [0, 0.4999999],
+        [0.5, -1e-9, 1, NAN],
+        "a number from 0 to below 0.5",
+    ),
+    (
+        SignalNoiseData,
+        "noise",
+        ["isotropic", "orthogonal"],
+        ["Isotropic", "", 1, None, True],
+        '"isotropic" or "orthogonal"',
+    ),
+    (IndependentNoiseData, "n_patches", [2, 33], [1, 0, 34, 2.5, NAN], "an integer from 2 to 33"),
     (XORData, "angle", [1e-9, 90, 179.9], [0, 180, -1, NAN, INF], "a number between 0 and 180"),
     (XORData, "n_patches", [2, 2**31], [1, 2.5, NAN], "an integer from 2 to 2**31"),
     (MultiViewData, "weak_norm", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
@@ -86,65 +115,131 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
     (ImageData, "noise_patches", [0, 64], [-1, 0.5, 65, NAN], "an integer from 0 to 64"),
     (ImageData, "label_flip", [0, 0.4999999], [0.5, NAN], "a number from 0 to below 0.5"),
     (ImageData, "test_samples", [None, 1, 2**31], [0, 1.5, NAN], "an integer from 1 to 2**31"),
-    (TwoLayerCNN, "init", ["gaussian", "uniform", "antisymmetric"], ["normal", None, 0],
-     '"gaussian", "uniform" or "antisymmetric"'),
-    (TwoLayerCNN, "n_filters", [1, 2**20], [0, -3, 2**20 + 1, 1.01, NAN],
-     "an integer from 1 to 2**20"),
+    (
+        TwoLayerCNN,
+        "init",
+        ["gaussian", "uniform", "antisymmetric"],
+        ["normal", None, 0],
+        '"gaussian", "uniform" or "antisymmetric"',
+    ),
+    (
+        TwoLayerCNN,
+        "n_filters",
+        [1, 2**20],
+        [0, -3, 2**20 + 1, 1.01, NAN],
+        "an integer from 1 to 2**20",
+    ),
     (TwoLayerCNN, "init_std", [0, 5.0], [-1e-9, NAN, INF], "a finite number ≥ 0"),
-    (TwoLayerCNN, "activation", ["relu", "leaky_relu", "relu_power", "huber_relu"],
-     ["tanh", "ReLU", 0, None], '"relu", "leaky_relu", "relu_power" or "huber_relu"'),
-    (TwoLayerCNN, "activation_shape", [None], [NAN, INF],
-     "a finite number that fits the activation"),
+    (
+        TwoLayerCNN,
+        "activation",
+        ["relu", "leaky_relu", "relu_power", "huber_relu"],
+        ["tanh", "ReLU", 0, None],
+        '"relu", "leaky_relu", "relu_power" or "huber_relu"',
+    ),
+    (
+        TwoLayerCNN,
+        "activation_shape",
+        [None],
+        [NAN, INF],
+        "a finite number that fits the activation",
+    ),
     (TwoLayerCNN, "output", ["mean", "sum"], ["max", None], '"mean" or "sum"'),
     (TwoLayerCNN, "loss", ["logistic", "hinge"], ["log", None], '"logistic" or "hinge"'),
     (TwoLayerCNN, "reduction", ["mean", "sum"], ["none", None], '"mean" or "sum"'),
-    (SGD, "learning_rate", [5e-324, 1e300, "0.1*cosine()", "1/epochs"],
-     [0, -0.1, NAN, INF, 10**400, "0.1", "2*0.1", "rate"],
-     "a finite number > 0, or a formula of epoch and update"),
+    (
+        SGD,
+        "learning_rate",
+        [5e-324, 1e300, "0.1*cosine()", "1/epochs"],
+        [0, -0.1, NAN, INF, 10**400, "0.1", "2*0.1", "rate"],
+        "a finite number > 0, or a formula of epoch and update",
+    ),
     (SGD, "epochs", [0, 2**53], [-1, 2**53 + 1, 0.5, NAN, 1e300], "an integer from 0 to 2**53"),
-    (SGD, "batch_size", [None, 1, 2**40], [0, -1, 1.5, NAN],
-     "an integer from 1 to n_samples, or none for the full batch"),
-    (SGD, "last_batch", ["refuse", "drop", "keep"], ["Keep", None, 1],
-     '"refuse", "drop" or "keep"'),
+    (
+        SGD,
+        "batch_size",
+        [None, 1, 2**40],
+        [0, -1, 1.5, NAN],
+        "an integer from 1 to n_samples, or none for the full batch",
+    ),
+    (
+        SGD,
+        "last_batch",
+        ["refuse", "drop", "keep"],
+        ["Keep", None, 1],
+        '"refuse", "drop" or "keep"',
+    ),
     (SGD, "momentum", [0, 0.999], [1, -0.1, NAN], "a number from 0 to below 1"),
     (SGD, "weight_decay", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     (SGD, "label_noise", [0, 0.5], [0.51, -0.1, NAN], "a number from 0 to 0.5"),
     (SGD, "restart", [True, False], ["yes", None, 1], "true or false"),
     (SAM, "normalised", [True, False], ["yes", None], "true or false"),
-    (SAM, "group_size", [None, 1, 2**31], [0, -1, 2**31 + 1, 1.5],
-     "an integer from 1 to 2**31, or none"),
+    (
+        SAM,
+        "group_size",
+        [None, 1, 2**31],
+        [0, -1, 2**31 + 1, 1.5],
+        "an integer from 1 to 2**31, or none",
+    ),
     (SAM, "radius", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     (Record, "every", [None, 1, 2**53], [0, -1, 1.5, 2**53 + 1], "an integer from 1 to 2**53"),
     (Record, "unit", ["epoch", "step"], ["epochs", "", 3], '"epoch" or "step"'),
-    (Record, "log_spaced", [None, 2, 2**20], [1, 0, 2.5, 2**20 + 1],
-     "an integer from 2 to 2**20"),
-    (Record, "variables", [None, ("test_error",), ["status"]], ["test_error", 3, [1], [None]],
-     "a list of names of variables"),
+    (Record, "log_spaced", [None, 2, 2**20], [1, 0, 2.5, 2**20 + 1], "an integer from 2 to 2**20"),
+    (
+        Record,
+        "variables",
+        [None, ("test_error",), ["status"]],
+        ["test_error", 3, [1], [None]],
+        "a list of names of variables",
+    ),
     (Record, "weights", [True, False], ["maybe", None, 2], "true or false"),
-    (Record, "test_estimator", [None, "line", "counted", "radial"], ["lines", 1],
-     '"line", "counted" or "radial"'),
-    (Record, "test_draws", [None, 4, 2**27], [3, 0, 2**27 + 1, 4.5],
-     "an integer from 4 to 2**27"),
+    (
+        Record,
+        "test_estimator",
+        [None, "line", "counted", "radial"],
+        ["lines", 1],
+        '"line", "counted" or "radial"',
+    ),
+    (Record, "test_draws", [None, 4, 2**27], [3, 0, 2**27 + 1, 4.5], "an integer from 4 to 2**27"),
     (Record, "probe_radius", [None, 0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     (PhaseDiagram, "kind", ["phase_diagram"], ["map", None], '"phase_diagram"'),
     (PhaseDiagram, "x", ["dimension"], [3, None, ["dimension"]], "a swept parameter"),
-    (PhaseDiagram, "compare", [None, ("a",), ("a", "b", "c")], [(), "ab", [1, 2]],
-     "a list of names of methods"),
+    (
+        PhaseDiagram,
+        "compare",
+        [None, ("a",), ("a", "b", "c")],
+        [(), "ab", [1, 2]],
+        "a list of names of methods",
+    ),
     (PhaseDiagram, "level", [0, -1, 0.5], [NAN, INF], "a finite number"),
     (PhaseDiagram, "hatch_loss", [0.05], [NAN], "a finite number"),
     (Curves, "kind", ["curves"], ["curve", None], '"curves"'),
     (Curves, "x", ["dimension"], [3, None], "a swept parameter"),
-    (Curves, "variables", [("train_loss",), ["a", "b", "c"]], [(), "test_error", ("a",) * 4, None],
-     "a list of up to three recorded scalar variables"),
-    (Curves, "compare", [None, ("a",), ("a",) * 6], [(), ("a",) * 7, "a"],
-     "a list of up to six names of methods"),
+    (
+        Curves,
+        "variables",
+        [("train_loss",), ["a", "b", "c"]],
+        [(), "test_error", ("a",) * 4, None],
+        "a list of up to three recorded scalar variables",
+    ),
+    (
+        Curves,
+        "compare",
+        [None, ("a",), ("a",) * 6],
+        [(), ("a",) * 7, "a"],
+        "a list of up to six names of methods",
+    ),
     (Curves, "scale", ["linear", "log"], ["lin", None], '"linear" or "log"'),
     (Trajectories, "kind", ["trajectories"], ["trajectory"], '"trajectories"'),
     (Trajectories, "compare", [None, ("a", "b")], [("a",), "ab"], "two names of methods"),
-    (Trajectories, "panels", [None, ("growth",), ("sharpness", "losses")],
-     [(), ("loss",), "growth"],
-     "a list of growth, losses, deactivated_fraction, sharpness, sam_gap"),
-]  # fmt: skip
+    (
+        Trajectories,
+        "panels",
+        [None, ("growth",), ("sharpness", "losses")],
+        [(), ("loss",), "growth"],
+        "a list of growth, losses, deactivated_fraction, sharpness, sam_gap",
+    ),
+]
 
 
 def made(owner: type[Parameters], **fields: Any) -> Any:
@@ -197,13 +292,45 @@ def test_parameters__refuses_what_is_no_number(owner: type[Parameters]) -> None:
 
 
 def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
-    whole = {"group_size", "n_samples", "dimension", "n_patches", "n_filters", "epochs",
-             "batch_size", "every", "log_spaced", "test_draws", "positive", "negative",
-             "patch_size", "noise_patches", "test_samples"}  # fmt: skip
-    real = {"signal_norm", "noise_std", "label_flip", "init_std", "learning_rate", "radius",
-            "level", "hatch_loss", "probe_radius", "activation_shape", "momentum", "weight_decay",
-            "label_noise", "angle", "weak_norm", "strong_only", "weak_only", "test_strong_only",
-            "test_weak_only", "signal_share"}  # fmt: skip
+    whole = {
+        "group_size",
+        "n_samples",
+        "dimension",
+        "n_patches",
+        "n_filters",
+        "epochs",
+        "batch_size",
+        "every",
+        "log_spaced",
+        "test_draws",
+        "positive",
+        "negative",
+        "patch_size",
+        "noise_patches",
+        "test_samples",
+    }
+    real = {
+        "signal_norm",
+        "noise_std",
+        "label_flip",
+        "init_std",
+        "learning_rate",
+        "radius",
+        "level",
+        "hatch_loss",
+        "probe_radius",
+        "activation_shape",
+        "momentum",
+        "weight_decay",
+        "label_noise",
+        "angle",
+        "weak_norm",
+        "strong_only",
+        "weak_only",
+        "test_strong_only",
+        "test_weak_only",
+        "signal_share",
+    }
     for owner in VALID:
         for field in owner.model_fields:
             assert owner.is_whole(field) == (field in whole), field
@@ -268,9 +395,12 @@ def test_parameters__differ_by_value_and_by_class() -> None:
 
 def test_parameters__numpy_scalars_become_plain_numbers() -> None:
     data = SignalNoiseData(
-        n_samples=np.int8(4), dimension=np.uint64(50), signal_norm=np.float32(0.5),
-        noise_std=np.float64(2.0), n_patches=np.int64(3),
-    )  # fmt: skip
+        n_samples=np.int8(4),
+        dimension=np.uint64(50),
+        signal_norm=np.float32(0.5),
+        noise_std=np.float64(2.0),
+        n_patches=np.int64(3),
+    )
     assert data == SignalNoiseData(
         n_samples=4, dimension=50, signal_norm=0.5, noise_std=2.0, n_patches=3
     )
@@ -306,11 +436,20 @@ def test_nearest__hint_only_where_something_is_near() -> None:
 @pytest.mark.parametrize(
     ("n", "batch", "last", "updates"),
     [
-        (20, None, "refuse", 1), (20, 20, "refuse", 1), (20, 5, "refuse", 4), (20, 1, "refuse", 20),
-        (20, 6, "drop", 3), (20, 6, "keep", 4), (20, 11, "drop", 1), (20, 11, "keep", 2),
-        (1, None, "refuse", 1), (21, 5, "drop", 4), (21, 5, "keep", 5), (20, 5, "keep", 4),
+        (20, None, "refuse", 1),
+        (20, 20, "refuse", 1),
+        (20, 5, "refuse", 4),
+        (20, 1, "refuse", 20),
+        (20, 6, "drop", 3),
+        (20, 6, "keep", 4),
+        (20, 11, "drop", 1),
+        (20, 11, "keep", 2),
+        (1, None, "refuse", 1),
+        (21, 5, "drop", 4),
+        (21, 5, "keep", 5),
+        (20, 5, "keep", 4),
     ],
-)  # fmt: skip
+)
 def test_updates_per_epoch__batches(n: int, batch: int | None, last: str, updates: int) -> None:
     assert made(SGD, batch_size=batch, last_batch=last).updates_per_epoch(n) == updates
 
@@ -398,8 +537,10 @@ def test_record_updates__beyond_a_thousand_the_default_is_log_spaced(unit: Any) 
     batch = 20 // per_epoch
 
     def plan(units: int) -> list[Phase]:
-        return [made(SGD, epochs=units // 2, batch_size=batch),
-                made(SAM, epochs=units - units // 2, batch_size=batch)]  # fmt: skip
+        return [
+            made(SGD, epochs=units // 2, batch_size=batch),
+            made(SAM, epochs=units - units // 2, batch_size=batch),
+        ]
 
     record = Record(unit=unit)
     whole = record.updates(plan(1000), 20, "epoch")

@@ -71,19 +71,26 @@ def study(dimension=None, signal_norm=None, replicates=5, methods=("sgd", "sam")
             "n_patches": parameter(2, "P", "patches of a sample"),
             "n_filters": parameter(10, "m", "filters of each sign"),
         },
-        {"title": "phase_diagram", "fingerprint": FINGERPRINT, "seed": 3,
-         "study": told(d, mu, methods)},
-    )  # fmt: skip
+        {
+            "title": "phase_diagram",
+            "fingerprint": FINGERPRINT,
+            "seed": 3,
+            "study": told(d, mu, methods),
+        },
+    )
 
 
 def told(d, mu, methods=("sgd", "sam"), *, plans=None, **network):
     """The attribute `study` of such results."""
     plans = plans or {name: PLANS.get(name, PLANS["sgd"]) for name in methods}
-    return json.dumps({
-        "data": {"n_samples": 20, "noise_std": 1.0},
-        "network": {"n_filters": 10, "init_std": 1e-3, **network}, "methods": plans,
-        "space": {"dimension": np.asarray(d).tolist(), "signal_norm": np.asarray(mu).tolist()},
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "data": {"n_samples": 20, "noise_std": 1.0},
+            "network": {"n_filters": 10, "init_std": 1e-3, **network},
+            "methods": plans,
+            "space": {"dimension": np.asarray(d).tolist(), "signal_norm": np.asarray(mu).tolist()},
+        }
+    )
 
 
 def panels(figure):
@@ -660,8 +667,11 @@ def with_backend(backend, *code, cwd=None):
     environment = {**os.environ, "MPLBACKEND": backend}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", *code],
-        env=environment, cwd=cwd, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -908,8 +918,9 @@ def test_curves__many_points_of_fewer_runs_are_summed_up():
         {"n_samples": 4, "dimension": 20, "signal_norm": 1.0, "noise_std": 1.0},
         {"n_filters": 2, "init_std": 0.05},
         {"sgd": [{"optimiser": "SGD", "epochs": 2}]},
-        {"learning_rate": rates}, replicates=3,
-    ).run()  # fmt: skip
+        {"learning_rate": rates},
+        replicates=3,
+    ).run()
     ds["status"][1:10, 0, 2] = 3
     ds["status"][4, 0, 1] = 3
     said = words(plot.draw(ds, Curves(x="learning_rate")))
@@ -945,8 +956,15 @@ def test_curves__names_what_is_missing(schedules, options, said):
 
 # -- trajectories ----------------------------------------------------------------------------------
 
-ALL_PANELS = ("train_loss", "test_error", "signal_coef", "noise_coef", "deactivated_fraction",
-              "sharpness", "sam_gap")  # fmt: skip
+ALL_PANELS = (
+    "train_loss",
+    "test_error",
+    "signal_coef",
+    "noise_coef",
+    "deactivated_fraction",
+    "sharpness",
+    "sam_gap",
+)
 
 
 def course_study(variables=ALL_PANELS, **changes):
@@ -958,10 +976,12 @@ def course_study(variables=ALL_PANELS, **changes):
     return Study(
         {"n_samples": 8, "dimension": 400, "signal_norm": 2.0},
         {"n_filters": 4, "init_std": 1e-3},
-        {"sgd": [SGD(learning_rate=0.01, epochs=400, batch_size=4)],
-         "sam": [SAM(radius=0.03, learning_rate=0.01, epochs=400, batch_size=4)]},
+        {
+            "sgd": [SGD(learning_rate=0.01, epochs=400, batch_size=4)],
+            "sam": [SAM(radius=0.03, learning_rate=0.01, epochs=400, batch_size=4)],
+        },
         **{**options, **changes},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -976,9 +996,13 @@ def uprights(ax):
 def test_trajectories__a_panel_for_each_thing_recorded(course):
     titles = [ax.get_title() for ax in plot.draw(course, Trajectories()).axes]
     assert titles == [
-        "(a) SGD: growth", "(b) SAM: growth", "(c) training loss, test error",
-        "(d) deactivated fraction", "(e) sharpness", "(f) SAM gap",
-    ]  # fmt: skip
+        "(a) SGD: growth",
+        "(b) SAM: growth",
+        "(c) training loss, test error",
+        "(d) deactivated fraction",
+        "(e) sharpness",
+        "(f) SAM gap",
+    ]
     few = plot.draw(course[["sharpness", "status"]], Trajectories(panels=("sharpness",)))
     assert [ax.get_title() for ax in few.axes] == ["(a) sharpness"]
 
@@ -1024,8 +1048,12 @@ def test_trajectories__one_meaning_for_each_line_style(course):
     def look(line):
         return line.get_linestyle(), line.get_marker() or "None", line.get_color()
 
-    legend = {text.get_text(): look(line) for text, line in zip(
-        figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=True)}  # fmt: skip
+    legend = {
+        text.get_text(): look(line)
+        for text, line in zip(
+            figure.legends[0].get_texts(), figure.legends[0].get_lines(), strict=True
+        )
+    }
     assert len(set(legend.values())) == len(legend) == 7
     assert list(legend)[:2] == ["SGD", "SAM"]
     styles = [legend["SGD"][0], legend["SAM"][0]]
@@ -1037,8 +1065,12 @@ def test_trajectories__one_meaning_for_each_line_style(course):
         assert [line.get_marker() for line in drawn] == [markers[name] for name in growth]
     losses = [look(line)[:2] for line in figure.axes[2].lines]
     plain, cross = markers["SGD"], markers["test error"]
-    assert losses == [(styles[0], plain), (styles[1], plain), (styles[0], cross),
-                      (styles[1], cross)]  # fmt: skip
+    assert losses == [
+        (styles[0], plain),
+        (styles[1], plain),
+        (styles[0], cross),
+        (styles[1], cross),
+    ]
     for ax in figure.axes[3:]:
         drawn = [line for line in ax.lines if line.get_color() == "black"]
         assert [look(line)[:2] for line in drawn] == [(style, plain) for style in styles]
@@ -1078,15 +1110,27 @@ def test_study__records_what_its_figure_shows():
 def test_trajectories__needs_only_what_the_data_and_network_have():
     methods = {"sgd": [SGD(learning_rate=0.01, epochs=40)]}
     size = {"n_samples": 8, "dimension": 400, "signal_norm": 2.0}
-    smooth = Study(size, {"n_filters": 4, "init_std": 1e-3, "activation": "huber_relu"}, methods,
-                   figure=Trajectories())  # fmt: skip
+    smooth = Study(
+        size,
+        {"n_filters": 4, "init_std": 1e-3, "activation": "huber_relu"},
+        methods,
+        figure=Trajectories(),
+    )
     assert "sharpness" not in smooth.variables
     assert "noise_coef" in smooth.variables
     with pytest.raises(InputError, match=r"figure.panels: 'sharpness' shows sharpness, which can"):
-        Study(size, {"n_filters": 4, "init_std": 1e-3, "activation": "huber_relu"}, methods,
-              figure=Trajectories(panels=("sharpness",)))  # fmt: skip
-    cluster = Study({"model": "cluster", **size}, {"n_filters": 4, "init_std": 1e-3}, methods,
-                    figure=Trajectories())  # fmt: skip
+        Study(
+            size,
+            {"n_filters": 4, "init_std": 1e-3, "activation": "huber_relu"},
+            methods,
+            figure=Trajectories(panels=("sharpness",)),
+        )
+    cluster = Study(
+        {"model": "cluster", **size},
+        {"n_filters": 4, "init_std": 1e-3},
+        methods,
+        figure=Trajectories(),
+    )
     figure = plot.draw(cluster.run(), Trajectories())
     titles = [ax.get_title() for ax in figure.axes]  # with one patch a sample there is no γ or ρ
     assert titles == ["(a) training loss, test error", "(b) sharpness", "(c) SAM gap"]
@@ -1123,8 +1167,11 @@ def test_trajectories__of_simulate_with_any_dims():
     ds = simulated(BOTH)  # by default: all but sharpness
     titles = [ax.get_title() for ax in plot.draw(ds, Trajectories()).axes]
     assert titles[0] == "(a) SAM, then SGD: growth"
-    assert titles[1:] == ["(b) training loss, test error", "(c) deactivated fraction",
-                          "(d) SAM gap"]  # fmt: skip
+    assert titles[1:] == [
+        "(b) training loss, test error",
+        "(c) deactivated fraction",
+        "(d) SAM gap",
+    ]
     one = plot.draw(ds.isel(replicate=0), Trajectories())
     assert "Means over 1 replicate;" in words(one)
     named = plot.draw(ds.assign_coords(method="mine"), Trajectories())
@@ -1156,7 +1203,7 @@ def test_trajectories__of_train():
         (lambda ds: ds[["status", "margin"]].assign_attrs(call="{}"), "not recorded; record them"),
         (lambda ds: ds.expand_dims(dimension=[1, 2]), "dimension is swept"),
     ],
-)  # fmt: skip
+)
 def test_trajectories__names_what_results_lack(spoil, said):
     ds = simulated(BOTH)
     with pytest.raises(InputError) as problem:
@@ -1199,9 +1246,12 @@ def test_trajectories__of_a_point_chosen_from_a_larger_study():
     """Predictions are those of that point, whose rates a formula gives."""
     fields = {"optimiser": "SGD", "learning_rate": "10/dimension", "epochs": 100}
     swept = Study(
-        {"n_samples": 8, "signal_norm": 2.0}, {"n_filters": 4, "init_std": 1e-3}, {"sgd": [fields]},
-        {"dimension": [400, 1600]}, record=Record(every=10, variables=ALL_PANELS),
-    )  # fmt: skip
+        {"n_samples": 8, "signal_norm": 2.0},
+        {"n_filters": 4, "init_std": 1e-3},
+        {"sgd": [fields]},
+        {"dimension": [400, 1600]},
+        record=Record(every=10, variables=ALL_PANELS),
+    )
     figure = plot.draw(swept.run().isel(dimension=1), Trajectories())
     signal = theory.signal_time(8, 8, 10 / 1600, 2.0, 4)
     assert f"γ$ after {signal:,.0f}" in words(figure) or f"gamma$ after {signal:,.0f}" in words(
@@ -1228,8 +1278,9 @@ def test_trajectories__predict_nothing_where_nothing_is_derived():
         {"n_samples": 8, "dimension": 400, "signal_norm": 2.0},
         {"n_filters": 4, "init_std": 1e-3, "activation": "leaky_relu"},
         {"sgd": [SGD(learning_rate=0.01, epochs=40)], "sam": [sam]},
-        record=Record(log_spaced=6, variables=ALL_PANELS), figure=Trajectories(),
-    )  # fmt: skip
+        record=Record(log_spaced=6, variables=ALL_PANELS),
+        figure=Trajectories(),
+    )
     figure = plot.draw(other.run(), Trajectories())
     assert not any(uprights(ax) for ax in figure.axes)
     assert "predicted" not in words(figure)
@@ -1241,25 +1292,45 @@ def test_trajectories__predict_nothing_where_nothing_is_derived():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"record": Record(variables=("sharpness",))},
-         "record.variables: figure.kind = 'trajectories' needs signal_coef, noise_coef, "
-         "train_loss, test_error too"),
-        ({"record": Record(variables=("sharpness", "test_error", "train_loss")),
-          "figure": Trajectories(panels=("losses", "sam_gap"))}, "needs sam_gap too"),
+        (
+            {"record": Record(variables=("sharpness",))},
+            "record.variables: figure.kind = 'trajectories' needs signal_coef, noise_coef, "
+            "train_loss, test_error too",
+        ),
+        (
+            {
+                "record": Record(variables=("sharpness", "test_error", "train_loss")),
+                "figure": Trajectories(panels=("losses", "sam_gap")),
+            },
+            "needs sam_gap too",
+        ),
         ({"space": {"dimension": [10, 20]}}, "dimension is swept"),
         ({"figure": Trajectories(compare=("sgd", "adam"))}, "no method 'adam'"),
         ({"figure": Curves(x="dimension")}, "figure.x = 'dimension': not swept"),
         ({"figure": Trajectories(compare=("sgd", "sgd"))}, "allowed are distinct names"),
-        ({"space": {"activation": ["relu", "huber_relu"]}, "figure": Curves(x="activation"),
-          "record": Record()}, "figure.x = 'activation': allowed is a swept parameter with num"),
+        (
+            {
+                "space": {"activation": ["relu", "huber_relu"]},
+                "figure": Curves(x="activation"),
+                "record": Record(),
+            },
+            "figure.x = 'activation': allowed is a swept parameter with num",
+        ),
         ({"space": {"normalised": [True, False]}}, "cannot be swept; give each its method"),
         ({"record": Record(every=400)}, "2 recorded state(s)"),
-        ({"space": {"dimension": [10, 20], "noise_std": [1, 2]},
-          "figure": Curves(x="dimension")}, "noise_std is swept besides"),
-        ({"space": {"dimension": [10, 20]}, "figure": Curves(x="dimension", variables=("gap",))},
-         "figure.variables = 'gap': not recorded"),
+        (
+            {
+                "space": {"dimension": [10, 20], "noise_std": [1, 2]},
+                "figure": Curves(x="dimension"),
+            },
+            "noise_std is swept besides",
+        ),
+        (
+            {"space": {"dimension": [10, 20]}, "figure": Curves(x="dimension", variables=("gap",))},
+            "figure.variables = 'gap': not recorded",
+        ),
     ],
-)  # fmt: skip
+)
 def test_study__refuses_a_figure_that_cannot_show_it(changes, said):
     with pytest.raises(InputError) as problem:
         course_study(**changes)

@@ -53,8 +53,9 @@ def plain_sharpness(w: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_probes__agree_with_weight_space(size: int, radius: float, seed: int) -> None:
     x, y, signal, noises, w = drawn(seed)
-    plan = simdyn.SAM(radius=radius, learning_rate=0.2, epochs=8, batch_size=size,
-                      last_batch="keep")  # fmt: skip
+    plan = simdyn.SAM(
+        radius=radius, learning_rate=0.2, epochs=8, batch_size=size, last_batch="keep"
+    )
     problem = simdyn.Problem.from_patches(x, y, w, signal=signal)
     ds = simdyn.train(problem, plan, seed=seed, record=RECORD)
     for state in range(ds.sizes["step"]):
@@ -82,8 +83,11 @@ def test_sharpness__is_the_curvature_of_the_loss() -> None:
     assert not kinks.any(), "the case must stay away from kinks"
     loss = [naive.losses(w + t * top, x, y).mean() for t in (-h, 0.0, h)]
     bent = (loss[0] - 2 * loss[1] + loss[2]) / h**2
-    ds = simdyn.train(simdyn.Problem.from_patches(x, y, w, signal=signal),
-                      simdyn.SGD(learning_rate=0.1, epochs=0), record=RECORD)  # fmt: skip
+    ds = simdyn.train(
+        simdyn.Problem.from_patches(x, y, w, signal=signal),
+        simdyn.SGD(learning_rate=0.1, epochs=0),
+        record=RECORD,
+    )
     assert float(ds.sharpness[0]) == pytest.approx(bent, rel=1e-5)
 
 
@@ -92,8 +96,11 @@ def test_sharpness__any_number_of_samples(n: int) -> None:
     """One sample; and more than there are Lanczos steps, dense and factored."""
     for d in (20, 400):
         x, y, signal, _, w = drawn(7, n=n, d=d)
-        ds = simdyn.train(simdyn.Problem.from_patches(x, y, w, signal=signal),
-                          simdyn.SGD(learning_rate=0.3, epochs=3), record=RECORD)  # fmt: skip
+        ds = simdyn.train(
+            simdyn.Problem.from_patches(x, y, w, signal=signal),
+            simdyn.SGD(learning_rate=0.3, epochs=3),
+            record=RECORD,
+        )
         for state in (0, 3):
             sharp = plain_sharpness(ds.weights.values[state], x, y)
             assert float(ds.sharpness[state]) == pytest.approx(sharp, rel=1e-8)
@@ -112,8 +119,10 @@ def test_sharpness__repeated_eigenvalues_and_none() -> None:
 def test_probe_radius__probes_sgd_and_leaves_the_path_alone() -> None:
     x, y, signal, noises, w = drawn(9)
     problem = simdyn.Problem.from_patches(x, y, w, signal=signal)
-    plan = [simdyn.SGD(learning_rate=0.2, epochs=4),
-            simdyn.SAM(radius=0.3, learning_rate=0.2, epochs=4, batch_size=6)]  # fmt: skip
+    plan = [
+        simdyn.SGD(learning_rate=0.2, epochs=4),
+        simdyn.SAM(radius=0.3, learning_rate=0.2, epochs=4, batch_size=6),
+    ]
     own = simdyn.train(problem, plan, record=RECORD)
     probed = simdyn.train(problem, plan, record=RECORD.replace(probe_radius=0.1))
     np.testing.assert_array_equal(own.weights, probed.weights)
@@ -135,8 +144,9 @@ def test_probes__drawn_data_and_studies_record_them() -> None:
     every = simdyn.Record(variables=PROBES)
     one = simdyn.simulate(data, net, sam, seed=4, replicates=2, record=every)
     assert one.active_count.dims == ("replicate", "step", "sign", "sample")
-    study = simdyn.Study(data, net, {"sam": [sam]}, {"signal_norm": [1.0, 2.0]}, seed=4,
-                         replicates=2, record=every)  # fmt: skip
+    study = simdyn.Study(
+        data, net, {"sam": [sam]}, {"signal_norm": [1.0, 2.0]}, seed=4, replicates=2, record=every
+    )
     ds = study.run()
     assert ds.active_count.dims == ("signal_norm", "method", "replicate", "step", "sign", "sample")
     for name in PROBES:

@@ -22,15 +22,26 @@ EVERY_STEP = simdyn.Record(
 )
 LEAST, MOST = 1e-321, 1e300  # within them all steps of a computation fit a double
 ACTIVATIONS = [
-    ("relu", 0.0), ("leaky_relu", 0.1), ("leaky_relu", 1e-200), ("relu_power", 3.0),
-    ("relu_power", 20.0), ("relu_power", 2.5), ("huber_relu", 1.0), ("huber_relu", 1e-60),
-]  # fmt: skip
+    ("relu", 0.0),
+    ("leaky_relu", 0.1),
+    ("leaky_relu", 1e-200),
+    ("relu_power", 3.0),
+    ("relu_power", 20.0),
+    ("relu_power", 2.5),
+    ("huber_relu", 1.0),
+    ("huber_relu", 1e-60),
+]
 
 
 def train(
-    x: np.ndarray, y: np.ndarray, w: np.ndarray, phase: simdyn.SAM, activation: str, shape: float,
+    x: np.ndarray,
+    y: np.ndarray,
+    w: np.ndarray,
+    phase: simdyn.SAM,
+    activation: str,
+    shape: float,
     record: simdyn.Record = EVERY_STEP,
-) -> Any:  # fmt: skip
+) -> Any:
     """Dataset of a run with every update recorded."""
     own = {} if activation == "relu" else {"activation_shape": shape}
     problem = simdyn.Problem.from_patches(x, y, w, activation=activation, **own)
@@ -61,11 +72,15 @@ def state(
     activated = naive.activate(naive.overlaps(at, x), model)
     gradients = naive.gradient(w, x, y, model), naive.gradient(at, x, y, model)
     return {
-        "margin": y * naive.outputs(w, x, model), "grad_norm": norm(gradients[0]),
-        "train_loss": before.mean(), "sam_gap": (after - before).mean(), "weights": w,
-        "pull": norm(gradients[1]), "loss after": after.max(),
+        "margin": y * naive.outputs(w, x, model),
+        "grad_norm": norm(gradients[0]),
+        "train_loss": before.mean(),
+        "sam_gap": (after - before).mean(),
+        "weights": w,
+        "pull": norm(gradients[1]),
+        "loss after": after.max(),
         "largest": max(np.abs(each).max() for each in (w, at, activated, after, *gradients)),
-    }  # fmt: skip
+    }
 
 
 @np.errstate(all="ignore")  # the reference may leave even the range of a long double
@@ -80,8 +95,7 @@ def test_train__any_size_of_weights_and_patches(
     model = naive.Model(activation=activation, shape=shape)
     finished = 0
     for weight, patch in itertools.product(
-        (1e-100, 1e-90, 1e-40, 1e-11, 1.0, 1e60, 1e80, 1e100),
-        (1e-165, 1e-30, 1.0, 1e77, 1e150),
+        (1e-100, 1e-90, 1e-40, 1e-11, 1.0, 1e60, 1e80, 1e100), (1e-165, 1e-30, 1.0, 1e77, 1e150)
     ):
         x = patch * rng.standard_normal((4, 2, 7))
         w = weight * rng.standard_normal((2, 3, 7))
@@ -158,8 +172,14 @@ def test_train__a_lone_vector_far_smaller_than_the_others() -> None:
     x[:, 0, 0], x[:, 1, 1] = 1e150, 1e-165
     w = np.zeros((2, 1, 3))
     w[:, 0, 0], w[0, 0, 1] = -1.0, 1.0
-    ds = train(x, np.array([1.0, 1.0]), w, simdyn.SAM(radius=0.0, learning_rate=1e165, epochs=1),
-               "relu", 0.0)  # fmt: skip
+    ds = train(
+        x,
+        np.array([1.0, 1.0]),
+        w,
+        simdyn.SAM(radius=0.0, learning_rate=1e165, epochs=1),
+        "relu",
+        0.0,
+    )
     assert int(ds.status) == 1
     assert ds.grad_norm.values[0] == pytest.approx(0.5e-165, rel=1e-12)
     assert ds.weights.values[1, 0, 0, 1] == pytest.approx(1.5, rel=1e-12)
@@ -170,16 +190,28 @@ def test_train__a_lone_vector_far_smaller_than_the_others() -> None:
 def test_simulate__units_of_the_data_do_not_matter(size: float, noise: str) -> None:
     """Data times a power of two, weights over it, rates over its square: the same bits."""
     record = simdyn.Record(
-        variables=("train_loss", "margin", "signal_coef", "noise_coef", "test_error", "sam_gap",
-                   "deactivated_fraction", "grad_norm", "sharpness")
-    )  # fmt: skip
+        variables=(
+            "train_loss",
+            "margin",
+            "signal_coef",
+            "noise_coef",
+            "test_error",
+            "sam_gap",
+            "deactivated_fraction",
+            "grad_norm",
+            "sharpness",
+        )
+    )
 
     def run(unit: float) -> Any:
-        data = simdyn.SignalNoiseData(n_samples=6, dimension=40, signal_norm=2.0 * unit,
-                                      noise_std=0.5 * unit, noise=noise)  # fmt: skip
+        data = simdyn.SignalNoiseData(
+            n_samples=6, dimension=40, signal_norm=2.0 * unit, noise_std=0.5 * unit, noise=noise
+        )
         net = simdyn.TwoLayerCNN(n_filters=3, init_std=0.1 / unit)
-        plan = [simdyn.SAM(radius=0.05 / unit, learning_rate=0.1 / unit**2, epochs=5, batch_size=3),
-                simdyn.SGD(learning_rate=0.1 / unit**2, epochs=5)]  # fmt: skip
+        plan = [
+            simdyn.SAM(radius=0.05 / unit, learning_rate=0.1 / unit**2, epochs=5, batch_size=3),
+            simdyn.SGD(learning_rate=0.1 / unit**2, epochs=5),
+        ]
         return simdyn.simulate(data, net, plan, seed=3, record=record)
 
     plain, scaled = run(1.0), run(size)
@@ -211,8 +243,9 @@ def test_probe__beyond_the_range_is_a_status(activation: str) -> None:
     w = rng.standard_normal((2, 3, 7))
     shape = 3.0 if activation == "relu_power" else 0.0
     record = EVERY_STEP.replace(probe_radius=1e160)
-    ds = train(x, y, w, simdyn.SAM(radius=0.0, learning_rate=0.01, epochs=1), activation, shape,
-               record)  # fmt: skip
+    ds = train(
+        x, y, w, simdyn.SAM(radius=0.0, learning_rate=0.01, epochs=1), activation, shape, record
+    )
     if activation == "relu_power":
         assert (int(ds.status), int(ds.status_step)) == (3, 0)
         assert np.isnan(ds.sam_gap).all()

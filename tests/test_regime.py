@@ -69,11 +69,18 @@ def test_regime__updates_of_small_batches() -> None:
     ("changes", "said"),
     [
         ({"learning_rate": 0.1}, ["noise is fitted in 0.42 updates (one or more assumed)"]),
-        ({"learning_rate": 20.0, "epochs": 10},
-         ["noise is fitted in 0.0021 updates (one or more assumed)"]),
+        (
+            {"learning_rate": 20.0, "epochs": 10},
+            ["noise is fitted in 0.0021 updates (one or more assumed)"],
+        ),
         ({"epochs": 1000}, ["the signal (γ = 1) takes 1.7 times the training"]),
-        ({"epochs": 10}, ["noise takes 2.1 times the training",
-                          "the signal (γ = 1) takes 170 times the training"]),
+        (
+            {"epochs": 10},
+            [
+                "noise takes 2.1 times the training",
+                "the signal (γ = 1) takes 170 times the training",
+            ],
+        ),
         ({"label_flip": 0.3}, ["the signal (γ = 1) takes ∞ times the training"]),
         ({"init_std": 0.03}, ["initial outputs are 0.95 (at most 0.3 assumed)"]),
         ({"n_samples": 120}, ["d ≥ n² is missed by a factor 1.4"]),
@@ -81,15 +88,18 @@ def test_regime__updates_of_small_batches() -> None:
         ({"signal_norm": 0.0}, []),
         ({"noise_std": 0.0}, []),
     ],
-)  # fmt: skip
+)
 def test_regime__tells_why_not_with_numbers(changes: dict[str, Any], said: list[str]) -> None:
     assert place(**changes).reasons == said
 
 
 def test_regime__the_signal_may_come_in_several_phases() -> None:
     data, net = SignalNoiseData(**DATA), TwoLayerCNN(**NET)
-    half = [SAM(radius=0.03, learning_rate=0.002, epochs=1000),
-            SGD(learning_rate=0.002, epochs=1000), SGD(learning_rate=0.1, epochs=0)]  # fmt: skip
+    half = [
+        SAM(radius=0.03, learning_rate=0.002, epochs=1000),
+        SGD(learning_rate=0.002, epochs=1000),
+        SGD(learning_rate=0.1, epochs=0),
+    ]
     assert regime(data, net, half).signal_share == pytest.approx(place(epochs=2000).signal_share)
 
 
@@ -104,7 +114,7 @@ def test_regime__the_signal_may_come_in_several_phases() -> None:
         ({"epochs": 0}, "no training"),
         ({"law": simdyn.ClusterData, "signal_share": 0.5}, "data of the model 'cluster'"),
     ],
-)  # fmt: skip
+)
 def test_regime__without_a_law_says_nothing_else(changes: dict[str, Any], said: str) -> None:
     found = place(**changes)
     assert (found.uncovered, found.reasons) == (said, [])
@@ -128,9 +138,10 @@ def test_noise_time_power__is_when_the_largest_overlap_is_one() -> None:
     ds = simdyn.simulate(
         SignalNoiseData(n_samples=n, dimension=d, signal_norm=0.0),
         TwoLayerCNN(n_filters=m, init_std=std, activation="relu_power", activation_shape=q),
-        SGD(learning_rate=rate, epochs=int(2 * predicted)), replicates=20,
+        SGD(learning_rate=rate, epochs=int(2 * predicted)),
+        replicates=20,
         record=simdyn.Record(every=1, variables=("noise_coef",)),
-    )  # fmt: skip
+    )
     largest = ds.noise_coef.max(("sign", "filter", "sample"))
     start = 0.2 * 2.7  # the largest of 200 normals, which grows by the coefficient (P = 2)
     times = np.argmax(largest.values >= 1.0 - start, axis=1)
@@ -145,9 +156,12 @@ def committed() -> dict[str, str]:
     return {
         "phase_diagram": noise.format("0.2…0.84"),
         "phase_diagram_minibatch": noise.format("0.2…0.84"),
-        "phase_schedules": noise.format("0.42"), "xor": noise.format("0.8…0.99"),
-        "trajectories": "", "relu_power": "", "digits_noise": "",
-    }  # fmt: skip
+        "phase_schedules": noise.format("0.42"),
+        "xor": noise.format("0.8…0.99"),
+        "trajectories": "",
+        "relu_power": "",
+        "digits_noise": "",
+    }
 
 
 @pytest.mark.parametrize("name", committed())
@@ -185,8 +199,10 @@ def test_outside__reads_no_masked_point_and_few_of_many() -> None:
     assert "at 1 of 1" not in (line := outside(small(space={**rates, **apart})))
     assert "noise is fitted in 0.21 updates" in line
     assert outside(small(space={"dimension": [200, 40_000], "where": "dimension < 300"})) == ""
-    many = {"dimension": {"log": [1e3, 1e9], "num": 3000},
-            "learning_rate": {"log": [1e-3, 1.0], "num": 3000}}  # fmt: skip
+    many = {
+        "dimension": {"log": [1e3, 1e9], "num": 3000},
+        "learning_rate": {"log": [1e-3, 1.0], "num": 3000},
+    }
     line = outside(small(space=many))
     assert "points looked at: noise is fitted in 8.4e-08…" in line  # the corner is among them
     assert int(line.split(" of ")[1].split()[0]) <= regime_check.LOOKED_AT + regime_check.CORNERS

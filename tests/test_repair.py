@@ -55,9 +55,12 @@ class Place:
         run_study(self.study, self.store, threads=1)
         store = Store(self.store, self.study)
         self.whole = Whole(
-            files(self.store), tuple(self.study.variables), store.blocks.counts,
-            self.study.fingerprint, self.study.layout.attrs["study"],
-        )  # fmt: skip
+            files(self.store),
+            tuple(self.study.variables),
+            store.blocks.counts,
+            self.study.fingerprint,
+            self.study.layout.attrs["study"],
+        )
 
     def again(self) -> None:
         """Put the store back as it was."""
@@ -178,9 +181,11 @@ def _whole_again(place: Place, now: dict[str, bytes], expected: Expected) -> Non
     for name, content in place.whole.files.items():
         if place.whole.kind(name) != "entry":
             # What means the same is left as it is.
-            kept = name in now and name not in expected.pieces and place.whole.kind(name) not in (
-                "value", "receipt"
-            )  # fmt: skip
+            kept = (
+                name in now
+                and name not in expected.pieces
+                and place.whole.kind(name) not in ("value", "receipt")
+            )
             assert after.pop(name) == (now[name] if kept else content), name
     assert all(name.startswith("simdyn.store/log/") for name in after)
     beside = place.store.with_name("study.zarr.foreign")
@@ -208,11 +213,17 @@ def _refused(place: Place, now: dict[str, bytes]) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("damages", [
-    ("flip", "truncate", "append"), ("flip_many", "zeros", "empty"),
-    ("delete", "folder", "folder_deleted"), ("swap", "swap_kinds", "duplicate", "stale"),
-    ("copied", "foreign_folder", "partial", "file_for_folder"),
-], ids="-".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "damages",
+    [
+        ("flip", "truncate", "append"),
+        ("flip_many", "zeros", "empty"),
+        ("delete", "folder", "folder_deleted"),
+        ("swap", "swap_kinds", "duplicate", "stale"),
+        ("copied", "foreign_folder", "partial", "file_for_folder"),
+    ],
+    ids="-".join,
+)
 def test_run__repairs_what_verify_finds(
     here: Place, others: dict[str, bytes], kind: str, damages: tuple[str, ...]
 ) -> None:
@@ -304,8 +315,11 @@ def test_campaign__every_damage_is_found_and_repaired(
         if case % 200 == 199 or case == FIRST + CASES - 1:
             with capsys.disabled():
                 minutes = (time.monotonic() - began) / 60
-                print(f"\n{ended.total()} cases, {done.total()} damages, {minutes:.1f} min: "
-                      f"{dict(ended)}", flush=True)  # fmt: skip
+                print(
+                    f"\n{ended.total()} cases, {done.total()} damages, {minutes:.1f} min: "
+                    f"{dict(ended)}",
+                    flush=True,
+                )
     with capsys.disabled():
         print(dict(done))
 

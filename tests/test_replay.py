@@ -47,18 +47,31 @@ def study(**changes: Any) -> Study:
 
 STUDIES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "recorded": {"record": Record(every=2, variables=("train_loss", "test_error", "sharpness",
-                                                      "noise_coef"))},
+    "recorded": {
+        "record": Record(every=2, variables=("train_loss", "test_error", "sharpness", "noise_coef"))
+    },
     "counted": {"record": Record(test_estimator="counted", test_draws=50)},
-    "zipped": {"space": {"dimension": [20, 30, 40], "signal_norm": [0.5, 0.5, 1.0],
-                         "zip": ["dimension", "signal_norm"]}},
-    "masked": {"space": {"dimension": [20, 30, 40], "signal_norm": [0.0, 1.0],
-                         "where": "dimension > 20 or signal_norm > 0"}},
-    "activations": {"space": {"activation": ["relu", "huber_relu"], "dimension": [20, 30]},
-                    "data": {"n_samples": 4, "noise_std": 1.0, "signal_norm": 1.0}},
+    "zipped": {
+        "space": {
+            "dimension": [20, 30, 40],
+            "signal_norm": [0.5, 0.5, 1.0],
+            "zip": ["dimension", "signal_norm"],
+        }
+    },
+    "masked": {
+        "space": {
+            "dimension": [20, 30, 40],
+            "signal_norm": [0.0, 1.0],
+            "where": "dimension > 20 or signal_norm > 0",
+        }
+    },
+    "activations": {
+        "space": {"activation": ["relu", "huber_relu"], "dimension": [20, 30]},
+        "data": {"n_samples": 4, "noise_std": 1.0, "signal_norm": 1.0},
+    },
     "log": {"space": {"dimension": {"log": [10, 1e6], "num": 3}, "signal_norm": [0.1, 0.3]}},
     "xor": {"data": {"model": "xor", "n_samples": 4, "noise_std": 1.0, "angle": 60.0}},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", STUDIES)
@@ -88,9 +101,13 @@ def test_replay__bit_for_bit_from_the_store_alone(tmp_path: Path, kind: str) -> 
 
 def test_replay__of_images(tmp_path: Path) -> None:
     data = ImageData(n_samples=6, signal_norm=2.0, noise_std=1.0, positive=3, negative=8)
-    made = Study(data, {"n_filters": 2, "init_std": 0.01},
-                 {"sgd": SGD(learning_rate=0.1, epochs=3)}, {"noise_std": [0.5, 1.0]},
-                 replicates=2)  # fmt: skip
+    made = Study(
+        data,
+        {"n_filters": 2, "init_std": 0.01},
+        {"sgd": SGD(learning_rate=0.1, epochs=3)},
+        {"noise_std": [0.5, 1.0]},
+        replicates=2,
+    )
     run_study(made, tmp_path / "images.zarr")
     course = replay(tmp_path / "images.zarr", {"noise_std": "0.5"})
     assert course.attrs["replayed"] > 0
@@ -127,21 +144,38 @@ def on(**other: str) -> Callable[[], dict[str, str]]:
     ("by", "here", "kind", "said"),
     [
         (0.0, {"cpu": "z80"}, "bits", "27 values of the store came out with the same bits"),
-        (1e-12, {"cpu": "z80"}, "rounding",
-         "train_loss differs from the store by up to 1e-12 relatively: rounding; the store comes "
-         f"from another type of CPU ({machine()['cpu']}; here z80)"),
-        (1e-10, {"cpu": "z80", "numba": "9.9"}, "rounding",
-         f"here z80) and another numba ({machine()['numba']}; here 9.9)"),
+        (
+            1e-12,
+            {"cpu": "z80"},
+            "rounding",
+            "train_loss differs from the store by up to 1e-12 relatively: rounding; the store "
+            f"comes from another type of CPU ({machine()['cpu']}; here z80)",
+        ),
+        (
+            1e-10,
+            {"cpu": "z80", "numba": "9.9"},
+            "rounding",
+            f"here z80) and another numba ({machine()['numba']}; here 9.9)",
+        ),
         (1e-8, {"cpu": "z80"}, "differs", "relatively: more than rounding; the store comes from"),
-        (4 * EPS, {}, "differs", "the store comes from this type of CPU and these versions, so "
-                                 "nothing explains it"),
+        (
+            4 * EPS,
+            {},
+            "differs",
+            "the store comes from this type of CPU and these versions, so nothing explains it",
+        ),
         (4 * EPS, {"simdyn": "9.9"}, "differs", "so nothing explains it"),
     ],
-)  # fmt: skip
+)
 def test_replay__values_of_another_machine(
-    moved: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-    by: float, here: dict[str, str], kind: str, said: str,
-) -> None:  # fmt: skip
+    moved: Callable[[float], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    by: float,
+    here: dict[str, str],
+    kind: str,
+    said: str,
+) -> None:
     """The course is there whatever the store says; the exit code tells what needs a look."""
     path, kept = moved(by), tmp_path / "course.zarr"
     monkeypatch.setattr("simdyn.api.agreement.machine", on(**here))
@@ -178,13 +212,15 @@ def test_replay__a_store_whose_log_is_lost_is_rounding_apart(
 def test_agreement__is_relative_to_the_run_and_state(tmp_path: Path) -> None:
     outer = ("replicate", "step")
     theirs = xr.Dataset(
-        {"noise_coef": ((*outer, "filter"), np.array([[[1.0, 1e-9]], [[1e-3, 1e-3]]])),
-         "test_error": (outer, np.array([[1e-30], [0.5]])),
-         "margin": (outer, np.array([[np.nan], [1.0]])),
-         "active_count": (outer, np.array([[3], [0]])),
-         "status": ("replicate", np.array([1, 1], dtype=np.int8))},
+        {
+            "noise_coef": ((*outer, "filter"), np.array([[[1.0, 1e-9]], [[1e-3, 1e-3]]])),
+            "test_error": (outer, np.array([[1e-30], [0.5]])),
+            "margin": (outer, np.array([[np.nan], [1.0]])),
+            "active_count": (outer, np.array([[3], [0]])),
+            "status": ("replicate", np.array([1, 1], dtype=np.int8)),
+        },
         {"updates": ("step", [5])},
-    )  # fmt: skip
+    )
     ours = theirs.copy(deep=True)
     assert agreement(ours, theirs, tmp_path).kind == "bits"
     ours["noise_coef"][0, 0, 1] += 1e-13  # beside a coefficient of 1
@@ -248,8 +284,10 @@ def test_status_and_verify__tell_who_computed(
     Store(path, study())
     assert "computed on" not in call("status", path)[1]
     run_study(study(), path, shard=(1, 2))
-    told = (f"  computed on {here['cpu']} with simdyn {here['simdyn']}, numba {here['numba']}, "
-            f"llvmlite {here['llvmlite']}, numpy {here['numpy']}")  # fmt: skip
+    told = (
+        f"  computed on {here['cpu']} with simdyn {here['simdyn']}, numba {here['numba']}, "
+        f"llvmlite {here['llvmlite']}, numpy {here['numpy']}"
+    )
     for command in ("status", "verify"):
         assert told in call(command, path)[1].splitlines()
         assert json.loads(call(command, path, "--json")[1])["computed_by"] == [here]
@@ -295,8 +333,11 @@ def test_replay__before_the_point_is_computed(tmp_path: Path) -> None:
 
 
 def test_find_point__axes_that_go_together() -> None:
-    space = {"dimension": [20, 30, 40], "signal_norm": [0.5, 0.5, 1.0],
-             "zip": ["dimension", "signal_norm"]}  # fmt: skip
+    space = {
+        "dimension": [20, 30, 40],
+        "signal_norm": [0.5, 0.5, 1.0],
+        "zip": ["dimension", "signal_norm"],
+    }
     made = study(space=space)
     assert find_point(made, {"dimension": 30}) == (1,)
     assert find_point(made, {"signal_norm": 1}) == (2,)
@@ -316,9 +357,21 @@ LONG: dict[str, Any] = {"dimension": [100], "signal_norm": {"start": 0, "stop": 
 
 @pytest.mark.parametrize(
     ("given", "place"),
-    [("5", 10), (5, 10), ("5e0", 10), (5 * (1 + 1e-13), 10), ("~5", 10), ("~5.2", 10),
-     ("~5.25", 10), ("~5.3", 11), ("~-8", 0), ("~1e9", 20), ("~ 2.1", 4), (np.float64(0.5), 1)],
-)  # fmt: skip
+    [
+        ("5", 10),
+        (5, 10),
+        ("5e0", 10),
+        (5 * (1 + 1e-13), 10),
+        ("~5", 10),
+        ("~5.2", 10),
+        ("~5.25", 10),
+        ("~5.3", 11),
+        ("~-8", 0),
+        ("~1e9", 20),
+        ("~ 2.1", 4),
+        (np.float64(0.5), 1),
+    ],
+)
 def test_find_point__equal_or_nearest(given: Any, place: int) -> None:
     assert find_point(study(space=LONG), {"signal_norm": given}) == (0, place)
 
@@ -326,8 +379,11 @@ def test_find_point__equal_or_nearest(given: Any, place: int) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("5.1", "signal_norm = '5.1': not one of the 21 values from 0.0 to 10.0; nearby are 4.5, "
-                "5.0, 5.5, 6.0; signal_norm~5.1 takes the nearest"),
+        (
+            "5.1",
+            "signal_norm = '5.1': not one of the 21 values from 0.0 to 10.0; nearby are 4.5, "
+            "5.0, 5.5, 6.0; signal_norm~5.1 takes the nearest",
+        ),
         (-3, "nearby are 0.0, 0.5, 1.0, 1.5; signal_norm~-3 takes the nearest"),
         (11, "nearby are 8.5, 9.0, 9.5, 10.0; signal_norm~11 takes the nearest"),
         (5 * (1 + 1e-11), "nearby are 4.5, 5.0, 5.5, 6.0"),
@@ -338,7 +394,7 @@ def test_find_point__equal_or_nearest(given: Any, place: int) -> None:
         ("~x", "signal_norm~x: allowed after ~ is a finite number"),
         ("~inf", "signal_norm~inf: allowed after ~ is a finite number"),
     ],
-)  # fmt: skip
+)
 def test_find_point__values_that_are_none(given: Any, said: str) -> None:
     with pytest.raises(InputError) as problem:
         find_point(study(space=LONG), {"signal_norm": given})
@@ -347,8 +403,10 @@ def test_find_point__values_that_are_none(given: Any, said: str) -> None:
 
 
 def test_find_point__texts_have_no_nearest() -> None:
-    made = study(space={"noise": ["isotropic", "orthogonal"]},
-                 data={"n_samples": 4, "dimension": 20, "signal_norm": 1.0})  # fmt: skip
+    made = study(
+        space={"noise": ["isotropic", "orthogonal"]},
+        data={"n_samples": 4, "dimension": 20, "signal_norm": 1.0},
+    )
     assert find_point(made, {"noise": "orthogonal"}) == (1,)
     with pytest.raises(InputError, match="noise~orthogonal: allowed after ~ is a finite number, "):
         find_point(made, {"noise": "~orthogonal"})
@@ -508,16 +566,21 @@ def test_cli_replay__prints_the_course_and_keeps_it(tmp_path: Path) -> None:
     code, out, errors = call(*words)
     assert code == 0, errors
     assert len(out.splitlines()) == 8
-    assert errors == ("dimension = 30, signal_norm = 1.0, method = sam: 27 values of the store "
-                      "came out with the same bits\n")  # fmt: skip
+    assert errors == (
+        "dimension = 30, signal_norm = 1.0, method = sam: 27 values of the store "
+        "came out with the same bits\n"
+    )
     opened, course = open_results(kept), replay(path, {"dimension": 30, "signal_norm": 1}, "sam")
     xr.testing.assert_identical(opened.load(), course)
     assert list(opened.data_vars) == list(course.data_vars)
     assert call(*words)[0] == 0  # kept once more, in its place
     for word in ("dimension", "dimension=", "=3", "~3"):
         code, _, errors = call("replay", path, word)
-        assert (code, errors) == (2, f"simdyn: {word!r}: allowed is AXIS=VALUE, dimension=1000, or "
-                                     "AXIS~VALUE, the nearest\n")  # fmt: skip
+        assert (code, errors) == (
+            2,
+            f"simdyn: {word!r}: allowed is AXIS=VALUE, dimension=1000, or "
+            "AXIS~VALUE, the nearest\n",
+        )
     shutil.rmtree(kept / "status")
     with pytest.raises(InputError, match=r"course.zarr: damaged \(.*; make it again"):
         open_results(kept)
@@ -564,9 +627,12 @@ def test_price__long_trainings_are_cut_short(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(pricing, "run_replicates", run_replicates)
     monkeypatch.setattr(pricing, "SPENT", 0.2)
-    long = Study({"n_samples": 4, "dimension": 20, "signal_norm": 1.0},
-                 {"n_filters": 2, "init_std": 0.01},
-                 {"sgd": SGD(learning_rate=1e-6, epochs=10**9)}, replicates=5)  # fmt: skip
+    long = Study(
+        {"n_samples": 4, "dimension": 20, "signal_norm": 1.0},
+        {"n_filters": 2, "init_std": 0.01},
+        {"sgd": SGD(learning_rate=1e-6, epochs=10**9)},
+        replicates=5,
+    )
     found = price(long, long.blocks, np.zeros(len(long.blocks), dtype=bool))
     assert 0 < max(epochs) < 10**8
     assert found.seconds > 5  # a billion epochs, whatever the machine

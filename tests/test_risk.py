@@ -177,9 +177,13 @@ def random_network(seed: int, m: int, dimension: int, offset: float) -> Network:
 
 
 def trained_network(
-    seed: int, signal_norm: float, n: int = 10, m: int = 3, dimension: int = 100,
+    seed: int,
+    signal_norm: float,
+    n: int = 10,
+    m: int = 3,
+    dimension: int = 100,
     init_std: float = 1e-2,
-) -> Network:  # fmt: skip
+) -> Network:
     """A network trained by plain gradient descent, seen from the span of its filters."""
     rng = np.random.default_rng(seed)
     data = naive.draw_data(rng, n, dimension, signal_norm, 1.0, 2, 0.0)
@@ -667,16 +671,15 @@ def test_line_values__under_a_shift_by_quadrature(seed: int, strength: float) ->
     """On the plane, by lines of a fine grid across; errors from 0.04 to 1e-24."""
     pull, factor, shift = shifted_network(seed, 6, 2, strength)
     never = np.where(pull > 0.0, 0.0, 1.0)  # for the other label: −g > 0, of shifts far away
-    values = _through_shifted(
-        risk.line_estimate(), factor, pull, shift, 1e6 * never, 4_000, seed
-    )  # fmt: skip
+    values = _through_shifted(risk.line_estimate(), factor, pull, shift, 1e6 * never, 4_000, seed)
     step = 0.002
     across = np.arange(-14.0, 14.0, step)
     truth = sum(
-        step * stats.norm.pdf(x) * _failing_mass(0.0, pull, shift + x * factor[:, 1],
-                                                 factor[:, 0].copy(), -np.inf)
+        step
+        * stats.norm.pdf(x)
+        * _failing_mass(0.0, pull, shift + x * factor[:, 1], factor[:, 0].copy(), -np.inf)
         for x in across
-    )  # fmt: skip
+    )
     mean, error, _ = _summarise(values)
     assert truth > 0.0
     assert abs(2.0 * mean - truth) < 4.5 * 2.0 * error + 1e-4 * truth
@@ -701,9 +704,14 @@ def test_simulate__test_error_of_the_final_weights(
     """Rebuild W from the coefficients and the drawn picture; count errors by plain code."""
     n, m, p, points = 6, 2, 0.1, 200_000
     data = simdyn.SignalNoiseData(
-        n_samples=n, dimension=dimension, signal_norm=1.5, noise_std=0.8, n_patches=3,
-        label_flip=p, noise=noise,
-    )  # fmt: skip
+        n_samples=n,
+        dimension=dimension,
+        signal_norm=1.5,
+        noise_std=0.8,
+        n_patches=3,
+        label_flip=p,
+        noise=noise,
+    )
     net = simdyn.TwoLayerCNN(n_filters=m, init_std=0.1)
     record = simdyn.Record(every=30, test_estimator=estimator, test_draws=20_000)
     plan = simdyn.SAM(radius=0.05, learning_rate=0.2, epochs=30)
@@ -743,16 +751,23 @@ def scaled_problem(scale: float, of_patches: float) -> simdyn.Problem:
     weights[0] += 0.2 * signal
     weights[1] -= 0.2 * signal
     return simdyn.Problem.from_patches(
-        x * of_patches, labels, weights * scale, signal=signal * of_patches,
-        noise_std=of_patches,
-    )  # fmt: skip
+        x * of_patches, labels, weights * scale, signal=signal * of_patches, noise_std=of_patches
+    )
 
 
 @pytest.mark.parametrize(
     ("scale", "of_patches"),
-    [(2.0**540, 1.0), (2.0**1000, 1.0), (2.0**-540, 1.0), (2.0**-990, 1.0), (2.0**490, 2.0**490),
-     (2.0**-490, 2.0**-490), (2.0**700, 2.0**-400), (2.0**-700, 2.0**400)],
-)  # fmt: skip
+    [
+        (2.0**540, 1.0),
+        (2.0**1000, 1.0),
+        (2.0**-540, 1.0),
+        (2.0**-990, 1.0),
+        (2.0**490, 2.0**490),
+        (2.0**-490, 2.0**-490),
+        (2.0**700, 2.0**-400),
+        (2.0**-700, 2.0**400),
+    ],
+)
 def test_test_error__does_not_depend_on_the_scale(scale: float, of_patches: float) -> None:
     """Down to weights × noise of 1e-300 and up to 1e300: only the sign of an output matters."""
     record = simdyn.Record(variables=("test_error", "test_error_se"))
@@ -773,10 +788,13 @@ def test_test_error__of_clusters_does_not_depend_on_the_scale(scale: float) -> N
     found = [
         simdyn.simulate(
             simdyn.ClusterData(signal_norm=2.0, **data),
-            simdyn.TwoLayerCNN(n_filters=3, init_std=init), plan, seed=3, record=record,
+            simdyn.TwoLayerCNN(n_filters=3, init_std=init),
+            plan,
+            seed=3,
+            record=record,
         )
         for init in (1.0, scale)
-    ]  # fmt: skip
+    ]
     for name in ("test_error", "test_error_se"):
         plain, scaled = (float(each[name].isel(replicate=0, step=-1)) for each in found)
         assert plain > 0.0

@@ -23,10 +23,11 @@ from simdyn.variables.registry import SCALARS
 
 def study(**changes: Any) -> Study:
     options: dict[str, Any] = {
-        "replicates": 3, "seed": 7,
+        "replicates": 3,
+        "seed": 7,
         "record": Record(every=2, variables=(*SCALARS, "margin", "signal_coef", "noise_coef")),
         **changes,
-    }  # fmt: skip
+    }
     methods = {
         "sgd": [SGD(learning_rate=0.1, epochs=4)],
         "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=2), SGD(learning_rate=0.5, epochs=2)],
@@ -91,17 +92,18 @@ def test_run_study__one_point_equals_simulate(expected: xr.Dataset) -> None:
     made = study()
     point = made.space.point((2, 1))
     for method, plan in zip(made.space.methods, point.plans, strict=True):
-        alone = simulate(
-            point.data, point.net, plan, seed=7, replicates=3, record=Record(every=2)
-        )
+        alone = simulate(point.data, point.net, plan, seed=7, replicates=3, record=Record(every=2))
         there = expected.isel(dimension=2, signal_norm=1).sel({"method": method})
         for name in there.data_vars:
             np.testing.assert_array_equal(alone[name].values, there[name].values, err_msg=str(name))
 
 
 def test_run_study__without_axes(tmp_path: Path) -> None:
-    made = Study({"n_samples": 4, "dimension": 20, "signal_norm": 1}, {"n_filters": 2,
-                 "init_std": 0.01}, {"sgd": SGD(learning_rate=0.1, epochs=2)})  # fmt: skip
+    made = Study(
+        {"n_samples": 4, "dimension": 20, "signal_norm": 1},
+        {"n_filters": 2, "init_std": 0.01},
+        {"sgd": SGD(learning_rate=0.1, epochs=2)},
+    )
     results = made.run(tmp_path / "one.zarr")
     assert results["train_loss"].dims == ("method", "replicate", "step")
     same(results, made.run())
@@ -131,10 +133,17 @@ def test_run_study__threads_that_are_none(tmp_path: Path, threads: Any) -> None:
 
 @pytest.mark.parametrize(
     "problem",
-    [MemoryError(), MemoryError("2 PB"), ValueError("array too big"), InputError("bad"),
-     OverflowError("too large"), ZeroDivisionError("division by zero"), RuntimeError("odd")],
+    [
+        MemoryError(),
+        MemoryError("2 PB"),
+        ValueError("array too big"),
+        InputError("bad"),
+        OverflowError("too large"),
+        ZeroDivisionError("division by zero"),
+        RuntimeError("odd"),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_run_study__a_point_that_fails_is_marked_and_the_rest_goes_on(
     expected: xr.Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, problem: Exception
 ) -> None:
@@ -170,9 +179,11 @@ def test_run_study__an_unexpected_exception_stops_the_kernels_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = Study(
-        {"n_samples": 6, "signal_norm": 1.0}, {"n_filters": 3, "init_std": 0.01},
-        {"sgd": SGD(learning_rate=1e-9, epochs=10**9)}, {"dimension": [20, 30, 50]},
-    )  # fmt: skip
+        {"n_samples": 6, "signal_norm": 1.0},
+        {"n_filters": 3, "init_std": 0.01},
+        {"sgd": SGD(learning_rate=1e-9, epochs=10**9)},
+        {"dimension": [20, 30, 50]},
+    )
 
     def run_replicates(data: Any, *arguments: Any) -> Any:
         if data.dimension == 30:
@@ -240,8 +251,9 @@ def test_cli_run__interrupted_and_resumed_equals_undisturbed(
 
 
 def test_cli_simulate__interrupted_ends_at_once(undisturbed: xr.Dataset, tmp_path: Path) -> None:
-    process = command("simulate", "--dimension", 100, "--signal-norm", 1, "--epochs", 10**9,
-                      cwd=tmp_path)  # fmt: skip
+    process = command(
+        "simulate", "--dimension", 100, "--signal-norm", 1, "--epochs", 10**9, cwd=tmp_path
+    )
     time.sleep(5.0)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
@@ -262,9 +274,12 @@ print("compiled", flush=True)
 simdyn.train(problem, simdyn.SGD(learning_rate=1e-9, epochs=10**8), record=record)
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )  # fmt: skip
+    )
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "compiled\n"

@@ -25,9 +25,13 @@ def _draw(setting, seed, replicate):
     problem = draw_problem(setting, Stream(np.uint64(seed), np.uint64(replicate)))
     table = problem.dictionary
     return (
-        table.gram, table.rows, problem.overlaps, problem.weights, problem.labels,
+        table.gram,
+        table.rows,
+        problem.overlaps,
+        problem.weights,
+        problem.labels,
         problem.true_labels,
-    )  # fmt: skip
+    )
 
 
 class Drawn(NamedTuple):
@@ -82,9 +86,15 @@ def plain_inner(law: Law, draws: int) -> np.ndarray:
     out = []
     for _ in range(draws):
         data = naive.draw_data(
-            rng, law.n_samples, law.dimension, law.signal_norm, law.noise_std, law.n_patches,
-            law.label_flip, noise,
-        )  # fmt: skip
+            rng,
+            law.n_samples,
+            law.dimension,
+            law.signal_norm,
+            law.noise_std,
+            law.n_patches,
+            law.label_flip,
+            noise,
+        )
         weights = naive.draw_weights(rng, law.n_filters, law.dimension, law.init_std)
         everything = np.concatenate([data[3][None], data[4], weights.reshape(-1, law.dimension)])
         out.append(everything @ everything.T)
@@ -246,16 +256,25 @@ def test_simulate__test_errors_are_those_of_drawn_vectors(dimension: int, noise:
     """Mean trained test error over replicates, drawn data against d-vectors (n + 2m = 12)."""
     replicates, epochs = 400, 15
     data = simdyn.SignalNoiseData(
-        n_samples=8, dimension=dimension, signal_norm=1.0, noise_std=0.7, n_patches=3,
-        label_flip=0.2, noise=noise,
-    )  # fmt: skip
+        n_samples=8,
+        dimension=dimension,
+        signal_norm=1.0,
+        noise_std=0.7,
+        n_patches=3,
+        label_flip=0.2,
+        noise=noise,
+    )
     net = simdyn.TwoLayerCNN(n_filters=2, init_std=0.3)
     plan = simdyn.SAM(radius=0.1, learning_rate=0.3, epochs=epochs)
     names = ("clean_test_error", "train_loss")
     ds = simdyn.simulate(
-        data, net, plan, seed=3, replicates=replicates,
+        data,
+        net,
+        plan,
+        seed=3,
+        replicates=replicates,
         record=simdyn.Record(every=epochs, variables=names),
-    )  # fmt: skip
+    )
     ours = np.stack([ds[name].isel(step=-1).values for name in names], axis=1)
     rng, plain = np.random.default_rng(8), []
     phase = naive.Phase(radius=0.1, learning_rate=0.3, epochs=epochs, batch_size=None)

@@ -51,13 +51,24 @@ def random_formula(rng: random.Random, depth: int) -> str:
     if depth == 0:
         return rng.choice(["epoch", "update", "epochs", "updates", "2", "0.5", "1e-3", "7", "pi"])
     one, other = (random_formula(rng, depth - rng.randint(1, depth)) for _ in range(2))
-    return rng.choice([
-        f"({one} + {other})", f"({one} - {other})", f"{one}*({other})", f"({one})/({other})",
-        f"({one})**({other})", f"-({one})", f"+({one})", f"min({one}, {other}, 3)",
-        f"max({one}, {other})", f"log({one}, {other})",
-        *(f"{name}({one})" for name in ("sqrt", "log", "log2", "log10", "exp", "floor", "ceil",
-                                        "round", "abs")),
-    ])  # fmt: skip
+    return rng.choice(
+        [
+            f"({one} + {other})",
+            f"({one} - {other})",
+            f"{one}*({other})",
+            f"({one})/({other})",
+            f"({one})**({other})",
+            f"-({one})",
+            f"+({one})",
+            f"min({one}, {other}, 3)",
+            f"max({one}, {other})",
+            f"log({one}, {other})",
+            *(
+                f"{name}({one})"
+                for name in ("sqrt", "log", "log2", "log10", "exp", "floor", "ceil", "round", "abs")
+            ),
+        ]
+    )
 
 
 def test_program__kernel_numpy_and_formulas_agree() -> None:
@@ -105,7 +116,7 @@ def test_program__kernel_knows_every_operation() -> None:
         ("1 - update/updates", [1.0, 11 / 12, 0.5, 1 / 12]),
         ("epoch", [0, 0, 2, 3]),
     ],
-)  # fmt: skip
+)
 def test_rates__of_named_schedules(text: str, expected: list[float]) -> None:
     """Updates 0, 1, 6 and 11 of a phase of four epochs with three updates each."""
     update = np.array([0, 1, 6, 11])
@@ -127,8 +138,9 @@ def test_substituted__keeps_the_value(rate: float) -> None:
     update = np.arange(12)
     for each in (put, direct):
         assert formulas.read_by(each) == set()
-    np.testing.assert_array_equal(*(rates(program_of(t, 4, 3), update // 3, update)
-                                    for t in (put, direct)))  # fmt: skip
+    np.testing.assert_array_equal(
+        *(rates(program_of(t, 4, 3), update // 3, update) for t in (put, direct))
+    )
     assert substituted("0.1*cosine()", {}) == "0.1*cosine()"
 
 
@@ -144,13 +156,15 @@ def test_substituted__keeps_the_value(rate: float) -> None:
         ("step(2)", "step takes 2 argument(s), not 1"),
         ("warmup(epochs=3)", "warmup takes its arguments without names"),
         ("0.1*cosine(", "'0.1*cosine(' is not a formula"),
-        ("epoch.real", "allowed are numbers, field names"), ("epoch < 3", "allowed are numbers"),
-        ("cos(update)", "no function 'cos'"), ("lambda: epoch", "allowed are numbers"),
+        ("epoch.real", "allowed are numbers, field names"),
+        ("epoch < 3", "allowed are numbers"),
+        ("cos(update)", "no function 'cos'"),
+        ("lambda: epoch", "allowed are numbers"),
         ("1+(" * 80 + "epoch" + ")" * 80, "nested too deeply"),
         ("-" * 999 + "e", "SGD.learning_rate"),
         ("epoch" * 300, "formula of 1500 characters"),
     ],
-)  # fmt: skip
+)
 def test_phase__bad_formulas(text: str, said: str) -> None:
     with pytest.raises(InputError) as problem:
         SGD(learning_rate=text, epochs=3)
@@ -200,13 +214,21 @@ def tables(rate: Any = "rate*warmup(share*epochs)*cosine()", **more: Any) -> dic
         "data": {"n_samples": 6, "dimension": 40, "signal_norm": 2.0},
         "network": {"n_filters": 3, "init_std": 0.05},
         "methods": {
-            "sam": [{"optimiser": "SAM", "radius": 0.1, "learning_rate": rate, "epochs": 8,
-                     "batch_size": 3, "momentum": 0.5}],
+            "sam": [
+                {
+                    "optimiser": "SAM",
+                    "radius": 0.1,
+                    "learning_rate": rate,
+                    "epochs": 8,
+                    "batch_size": 3,
+                    "momentum": 0.5,
+                }
+            ],
             "plain": [{"optimiser": "SGD", "learning_rate": "rate/sqrt(epochs)", "epochs": 4}],
         },
         "space": {"rate": [0.1, 0.2], **({"share": [0.0, 0.5]} if "share" in str(rate) else {})},
         **more,
-    }  # fmt: skip
+    }
 
 
 def study(*given: Any, **more: Any) -> simdyn.Study:
@@ -256,28 +278,38 @@ def test_study__store_is_opened_grown_and_replayed(tmp_path: Path) -> None:
     assert course.attrs["replayed"] > 0
     larger = study(space={"rate": [0.05, 0.1, 0.2], "share": [0.0, 0.5]})
     run_study(larger, path)
-    np.testing.assert_array_equal(
-        simdyn.open_results(path).train_loss, larger.run().train_loss
-    )  # fmt: skip
+    np.testing.assert_array_equal(simdyn.open_results(path).train_loss, larger.run().train_loss)
 
 
 @pytest.mark.parametrize(
     ("rate", "more", "said"),
     [
-        ("rat*cosine()", {}, "methods.sam.0.learning_rate = 'rat*cosine()': no field 'rat'; did "
-                             "you mean 'rate'?"),
+        (
+            "rat*cosine()",
+            {},
+            "methods.sam.0.learning_rate = 'rat*cosine()': no field 'rat'; did you mean 'rate'?",
+        ),
         ("rate/(1 + epohc)", {}, "did you mean 'epoch'?"),
         ("rate*cosin()", {}, "no function 'cosin'; did you mean 'cosine'?"),
         ("learning_rate*cosine()", {}, "learning_rate changes during the phase; allowed are"),
         ("share*rate - 0.06*cosine()", {}, "(at rate = 0.1, share = 0.0)"),
-        ("0.1*cosine()", {"space": {"learning_rate": [0.1, "0.2*cosine()"], "rate": [0.1]}},
-         "space.learning_rate: the value '0.2*cosine()': allowed is a number; its formula may"),
-        ("rate/(1 + epoch)", {"space": {"epoch": [1, 2], "rate": [0.1]}},
-         "space.epoch: the name has a meaning in formulas"),
-        ("rate/updates", {"space": {"updates": [1, 2], "rate": [0.1]}},
-         "space.updates: the name is reserved for the results"),
+        (
+            "0.1*cosine()",
+            {"space": {"learning_rate": [0.1, "0.2*cosine()"], "rate": [0.1]}},
+            "space.learning_rate: the value '0.2*cosine()': allowed is a number; its formula may",
+        ),
+        (
+            "rate/(1 + epoch)",
+            {"space": {"epoch": [1, 2], "rate": [0.1]}},
+            "space.epoch: the name has a meaning in formulas",
+        ),
+        (
+            "rate/updates",
+            {"space": {"updates": [1, 2], "rate": [0.1]}},
+            "space.updates: the name is reserved for the results",
+        ),
     ],
-)  # fmt: skip
+)
 def test_study__bad_schedules(rate: str, more: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as problem:
         study(rate, **more)
@@ -286,8 +318,11 @@ def test_study__bad_schedules(rate: str, more: dict[str, Any], said: str) -> Non
 
 @pytest.mark.parametrize("field", ["radius", "epochs", "momentum"])
 def test_study__other_fields_have_no_schedule(field: str) -> None:
-    for text, said in (("0.1*cosine()", "no function 'cosine'"), ("0*epoch", "no field 'epoch'"),
-                       ("0*learning_rate", "learning_rate changes during the phase")):  # fmt: skip
+    for text, said in (
+        ("0.1*cosine()", "no function 'cosine'"),
+        ("0*epoch", "no field 'epoch'"),
+        ("0*learning_rate", "learning_rate changes during the phase"),
+    ):
         changed = tables("rate*cosine()", space={"rate": [0.1]})
         changed["methods"]["sam"][0][field] = text
         with pytest.raises(InputError, match="methods.sam.0." + field) as problem:
@@ -323,9 +358,10 @@ def test_study__groups_larger_than_the_batch_are_refused_with_the_point() -> Non
 def test_price__a_schedule_that_does_not_suit_a_shorter_phase() -> None:
     """The calibration cuts phases short; where a schedule then has no rate the point is passed."""
     made = simdyn.Study(
-        {"n_samples": 20, "dimension": 500, "signal_norm": 1.0}, {"n_filters": 40, "init_std": 0.1},
+        {"n_samples": 20, "dimension": 500, "signal_norm": 1.0},
+        {"n_filters": 40, "init_std": 0.1},
         {"a": SGD(learning_rate="0.1*sqrt(epochs - 999999)/(1 + epoch)", epochs=10**6)},
-    )  # fmt: skip
+    )
     blocks = Blocks(made.lengths, made.block_shape)
     found = price(made, blocks, np.zeros(len(blocks), bool))
     assert found.measured == 0
@@ -340,16 +376,35 @@ def call(*words: object) -> Any:
 
 
 def test_cli_simulate__takes_a_formula() -> None:
-    words = ("simulate", "--dimension", 40, "--signal-norm", 2, "--n-samples", 6, "--n-filters", 3,
-             "--init-std", 0.05, "--epochs", 20, "--json", "--learning-rate")  # fmt: skip
+    words = (
+        "simulate",
+        "--dimension",
+        40,
+        "--signal-norm",
+        2,
+        "--n-samples",
+        6,
+        "--n-filters",
+        3,
+        "--init-std",
+        0.05,
+        "--epochs",
+        20,
+        "--json",
+        "--learning-rate",
+    )
     found = json.loads(call(*words, "0.1*warmup(5)*cosine()").output)
     phase = SGD(learning_rate="0.1*warmup(5)*cosine()", epochs=20)
     expected = simdyn.simulate(DATA, NET, phase, record=Record(every=2))
     assert found["train_loss"] == expected.train_loss.mean("replicate").values.tolist()
     assert json.loads(call(*words, "1e-1").output) == json.loads(call(*words, 0.1).output)
-    for text, said in (("0.1*cosin()", "did you mean 'cosine'?"), ("nan", "learning_rate = nan"),
-                       ("x", "allowed is a finite number > 0, or a formula of epoch and update"),
-                       ("-1", "learning_rate = -1"), ("1-epoch", "is -1 at update")):  # fmt: skip
+    for text, said in (
+        ("0.1*cosin()", "did you mean 'cosine'?"),
+        ("nan", "learning_rate = nan"),
+        ("x", "allowed is a finite number > 0, or a formula of epoch and update"),
+        ("-1", "learning_rate = -1"),
+        ("1-epoch", "is -1 at update"),
+    ):
         done = call(*words, text)
         assert done.exit_code == 2
         assert said in " ".join(done.output.split())

@@ -94,9 +94,19 @@ def nothing_left() -> Iterator[None]:
 def submit(file: Path, shards: int, *words: object) -> str:
     """Submit an array of shards; returns its number."""
     process = command(
-        "plan", file, "--sbatch", "--shards", shards, "--cores", 1, "--memory", "1GB",
-        "--walltime", WALLTIME, cwd=file.parent,
-    )  # fmt: skip
+        "plan",
+        file,
+        "--sbatch",
+        "--shards",
+        shards,
+        "--cores",
+        1,
+        "--memory",
+        "1GB",
+        "--walltime",
+        WALLTIME,
+        cwd=file.parent,
+    )
     script, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     (file.parent / "job.sh").write_text(script)
@@ -150,8 +160,19 @@ def test_run__jobs_lost_in_every_way_and_the_client_killed(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     file = write_study(tmp_path, EPOCHS)
-    words = ("run", file, "--slurm", "--jobs", 2, "--cores", 1, "--memory", "1GB",
-             "--walltime", WALLTIME)  # fmt: skip
+    words = (
+        "run",
+        file,
+        "--slurm",
+        "--jobs",
+        2,
+        "--cores",
+        1,
+        "--memory",
+        "1GB",
+        "--walltime",
+        WALLTIME,
+    )
     client = command(*words, cwd=tmp_path)
     try:
         wait_until(lambda: kept(file) >= 3)

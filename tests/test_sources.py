@@ -31,8 +31,14 @@ class Heard(Silent):
 
 
 NET = TwoLayerCNN(n_filters=2, init_std=0.05)
-DATA: dict[str, Any] = {"model": "images", "n_samples": 6, "patch_size": 2, "positive": 0,
-                        "negative": 2, "source": "one.npz"}  # fmt: skip
+DATA: dict[str, Any] = {
+    "model": "images",
+    "n_samples": 6,
+    "patch_size": 2,
+    "positive": 0,
+    "negative": 2,
+    "source": "one.npz",
+}
 
 
 def study(**axes: list[Any]) -> Study:
@@ -87,8 +93,9 @@ def test_store__keeps_the_classes_that_are_used(folder: Path) -> None:
         assert kept["images"].shape == (10 * len(classes), 4, 6, 2)
 
 
-@pytest.mark.parametrize("piece", ["images/c/0/0/0/0", "labels/c/0", "images/zarr.json",
-                                   "zarr.json"])  # fmt: skip
+@pytest.mark.parametrize(
+    "piece", ["images/c/0/0/0/0", "labels/c/0", "images/zarr.json", "zarr.json"]
+)
 @pytest.mark.parametrize("cut", [None, 10])
 def test_run__repairs_images_from_their_archive(folder: Path, piece: str, cut: int | None) -> None:
     path, made = folder / "kept.zarr", study()

@@ -25,9 +25,12 @@ METHODS: dict[str, Any] = {
 
 
 def space(
-    axes: Mapping[str, Any] | None = None, *, data: Mapping[str, Any] | None = None,
-    net: Mapping[str, Any] | None = None, methods: Mapping[str, Any] | None = None,
-) -> Space:  # fmt: skip
+    axes: Mapping[str, Any] | None = None,
+    *,
+    data: Mapping[str, Any] | None = None,
+    net: Mapping[str, Any] | None = None,
+    methods: Mapping[str, Any] | None = None,
+) -> Space:
     return Space({**DATA, **(data or {})}, {**NET, **(net or {})}, methods or METHODS, axes or {})
 
 
@@ -73,8 +76,13 @@ def signal_norm(given: Any) -> list[float]:
 @pytest.mark.parametrize(
     ("given", "values"),
     [
-        ([3, 1, 2], [3, 1, 2]), ([5], [5]), ((1, 2), [1, 2]), (range(1, 4), [1, 2, 3]),
-        (np.array([4, 5]), [4, 5]), (np.array([4.0, 5.0]), [4, 5]), ([1000.0, 2000], [1000, 2000]),
+        ([3, 1, 2], [3, 1, 2]),
+        ([5], [5]),
+        ((1, 2), [1, 2]),
+        (range(1, 4), [1, 2, 3]),
+        (np.array([4, 5]), [4, 5]),
+        (np.array([4.0, 5.0]), [4, 5]),
+        ([1000.0, 2000], [1000, 2000]),
         ({"start": 1000, "stop": 21000, "num": 21}, list(range(1000, 21001, 1000))),
         ({"start": 10, "stop": 1, "num": 4}, [10, 7, 4, 1]),
         ({"start": 7, "stop": 7, "num": 1}, [7]),
@@ -83,7 +91,7 @@ def signal_norm(given: Any) -> list[float]:
         ({"log": [10, 1000], "num": 4}, [10, 46, 215, 1000]),
         ({"log": [2**53, 1], "num": 2}, [2**53, 1]),
     ],
-)  # fmt: skip
+)
 def test_axis_values__integers(given: Any, values: list[int]) -> None:
     assert dimension(given) == values
 
@@ -91,11 +99,12 @@ def test_axis_values__integers(given: Any, values: list[int]) -> None:
 @pytest.mark.parametrize(
     ("given", "values"),
     [
-        ([0, 0.5, 2], [0.0, 0.5, 2.0]), ({"start": 0, "stop": 1, "num": 3}, [0.0, 0.5, 1.0]),
+        ([0, 0.5, 2], [0.0, 0.5, 2.0]),
+        ({"start": 0, "stop": 1, "num": 3}, [0.0, 0.5, 1.0]),
         ({"log": [0.1, 10], "num": 3}, [0.1, 1.0, 10.0]),
         (np.linspace(0, 1, 3, dtype=np.float32), [0.0, 0.5, 1.0]),
     ],
-)  # fmt: skip
+)
 def test_axis_values__reals(given: Any, values: list[float]) -> None:
     assert signal_norm(given) == pytest.approx(values, rel=1e-15)
 
@@ -114,21 +123,53 @@ def test_axis_values__categories() -> None:
 
 
 BAD_FORMS: list[Any] = [
-    3, 2.5, True, None, "abc", "5", [[1, 2], [3, 4]], [[1, 2], [3]], [1, None], {}, {"num": 3},
-    {"start": 1, "num": 3}, {"start": 1, "stop": 5}, {"start": 1, "stop": 5, "num": 0},
-    {"start": 1, "stop": 5, "num": 2.0}, {"start": 1, "stop": 5, "num": True},
-    {"start": 1, "stop": 5, "num": "3"}, {"start": 1, "stop": 5, "num": 3, "step": 1},
-    {"start": None, "stop": 5, "num": 3}, {"start": [1], "stop": 5, "num": 3},
-    {"start": "1", "stop": "5", "num": 3}, {"start": False, "stop": 5, "num": 6},
-    {"log": [1], "num": 2}, {"log": [1, 10, 100], "num": 2}, {"log": [0, 10], "num": 2},
-    {"log": [-1, 10], "num": 2}, {"log": 5, "num": 2}, {"log": "19", "num": 2},
-    {"log": [1, float("inf")], "num": 2}, {"log": [1, float("nan")], "num": 2},
-    {"log": [1, 10], "start": 1, "stop": 2, "num": 3}, {"list": [1, 2]}, [], (), [True, False],
-    [2, True], ["1", "2"], [1, "2"], [1j], [{"a": 1}],
-    {"start": 1, "stop": float("inf"), "num": 2}, {"start": float("nan"), "stop": 5, "num": 2},
-    {"start": 1, "stop": 5, "num": 10**12}, {"start": 1, "stop": 5, "num": 10**30},
-    {"start": 10**400, "stop": 5, "num": 2}, {"log": [1, 10**400], "num": 2},
-]  # fmt: skip
+    3,
+    2.5,
+    True,
+    None,
+    "abc",
+    "5",
+    [[1, 2], [3, 4]],
+    [[1, 2], [3]],
+    [1, None],
+    {},
+    {"num": 3},
+    {"start": 1, "num": 3},
+    {"start": 1, "stop": 5},
+    {"start": 1, "stop": 5, "num": 0},
+    {"start": 1, "stop": 5, "num": 2.0},
+    {"start": 1, "stop": 5, "num": True},
+    {"start": 1, "stop": 5, "num": "3"},
+    {"start": 1, "stop": 5, "num": 3, "step": 1},
+    {"start": None, "stop": 5, "num": 3},
+    {"start": [1], "stop": 5, "num": 3},
+    {"start": "1", "stop": "5", "num": 3},
+    {"start": False, "stop": 5, "num": 6},
+    {"log": [1], "num": 2},
+    {"log": [1, 10, 100], "num": 2},
+    {"log": [0, 10], "num": 2},
+    {"log": [-1, 10], "num": 2},
+    {"log": 5, "num": 2},
+    {"log": "19", "num": 2},
+    {"log": [1, float("inf")], "num": 2},
+    {"log": [1, float("nan")], "num": 2},
+    {"log": [1, 10], "start": 1, "stop": 2, "num": 3},
+    {"list": [1, 2]},
+    [],
+    (),
+    [True, False],
+    [2, True],
+    ["1", "2"],
+    [1, "2"],
+    [1j],
+    [{"a": 1}],
+    {"start": 1, "stop": float("inf"), "num": 2},
+    {"start": float("nan"), "stop": 5, "num": 2},
+    {"start": 1, "stop": 5, "num": 10**12},
+    {"start": 1, "stop": 5, "num": 10**30},
+    {"start": 10**400, "stop": 5, "num": 2},
+    {"log": [1, 10**400], "num": 2},
+]
 
 
 @pytest.mark.parametrize("given", BAD_FORMS, ids=lambda given: repr(given)[:40])
@@ -159,12 +200,14 @@ def test_axis_values__length_of_the_message_is_bounded() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "value"),
     [
-        ("dimension", [3, 4, 3], "3"), ("signal_norm", [0.5, 0.5], "0.5"),
+        ("dimension", [3, 4, 3], "3"),
+        ("signal_norm", [0.5, 0.5], "0.5"),
         ("dimension", {"log": [1, 4], "num": 9}, "1"),
         ("dimension", {"start": 2, "stop": 2, "num": 2}, "2"),
-        ("noise", ["isotropic", "isotropic"], "isotropic"), ("signal_norm", [0.0, -0.0], "0.0"),
+        ("noise", ["isotropic", "isotropic"], "isotropic"),
+        ("signal_norm", [0.0, -0.0], "0.0"),
     ],
-)  # fmt: skip
+)
 def test_axis_values__duplicates(name: str, given: Any, value: str) -> None:
     message = refusal({name: given})
     assert message == f"space.{name}: the value {value} occurs twice; allowed are distinct ones"
@@ -179,15 +222,26 @@ def test_axis_values__long_axes_are_quick() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        np.array([3, 1, 2], dtype="u1"), np.array([3.0, 1.0, 2.0], dtype="f2"), range(3, 0, -1),
-        np.array([3, 0, 1, 0, 2])[::2], np.array([3, 1, 2], dtype=">i4"), [3, True, 2],
-        np.array([3, 1, 2], dtype=object), np.array([3.0, 1.0, 2.0], dtype="g"), [np.int8(3), 1, 2],
-        np.array([True, False]), np.array(["3", "1"]), np.array([3, 1, 2], dtype="m8[s]"),
-        np.array([3.0, np.nan]), np.array([3.5, 1.0]), [2**70, 1], range(2**60, 2**60 + 2),
+        np.array([3, 1, 2], dtype="u1"),
+        np.array([3.0, 1.0, 2.0], dtype="f2"),
+        range(3, 0, -1),
+        np.array([3, 0, 1, 0, 2])[::2],
+        np.array([3, 1, 2], dtype=">i4"),
+        [3, True, 2],
+        np.array([3, 1, 2], dtype=object),
+        np.array([3.0, 1.0, 2.0], dtype="g"),
+        [np.int8(3), 1, 2],
+        np.array([True, False]),
+        np.array(["3", "1"]),
+        np.array([3, 1, 2], dtype="m8[s]"),
+        np.array([3.0, np.nan]),
+        np.array([3.5, 1.0]),
+        [2**70, 1],
+        range(2**60, 2**60 + 2),
         np.array([2**64 - 1], dtype="u8"),
     ],
     ids=repr,
-)  # fmt: skip
+)
 def test_axis_values__arrays_mean_what_their_items_do(given: Any) -> None:
     def told(values: Any) -> Any:
         try:
@@ -300,11 +354,19 @@ def test_space__reserved_names(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("dimensions", "did you mean 'dimension'?"), ("raduis", "did you mean 'radius'?"),
-        ("sam.0.epoch", ""), ("sam.2.epochs", ""), ("adam.0.epochs", ""), ("", ""),
-        ("optimiser", ""), ("sgd.0.radius", ""), ("every", ""), ("seed", ""), ("replicates", ""),
+        ("dimensions", "did you mean 'dimension'?"),
+        ("raduis", "did you mean 'radius'?"),
+        ("sam.0.epoch", ""),
+        ("sam.2.epochs", ""),
+        ("adam.0.epochs", ""),
+        ("", ""),
+        ("optimiser", ""),
+        ("sgd.0.radius", ""),
+        ("every", ""),
+        ("seed", ""),
+        ("replicates", ""),
     ],
-)  # fmt: skip
+)
 def test_space__unknown_swept_name(name: str, hint: str) -> None:
     message = refusal({name: [1, 2]})
     assert message.startswith(f"space.{name}: no such field; {hint}")
@@ -319,19 +381,26 @@ def test_space__method_names_that_cannot_be_named_or_stored(name: Any) -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        ([], "a non-empty list"), ("SGD", "a non-empty list"), (None, "a non-empty list"),
-        (3, "a non-empty list"), ([3], "a table with `optimiser`"), (["SGD"], "a table with"),
+        ([], "a non-empty list"),
+        ("SGD", "a non-empty list"),
+        (None, "a non-empty list"),
+        (3, "a non-empty list"),
+        ([3], "a table with `optimiser`"),
+        (["SGD"], "a table with"),
         ([{"learning_rate": 0.1}], "methods.a.0.optimiser = None"),
         ([{"optimiser": "sgd", "learning_rate": 0.1, "epochs": 1}], "did you mean 'SGD'?"),
         ([{"optimiser": "Adam"}], "allowed are SGD, SAM"),
         ([{"optimiser": 1}], "Allowed: SGD, SAM"),
-        ([{"optimiser": ["SGD"]}], "Allowed: SGD, SAM"), ([{"optimiser": {}}], "Allowed: SGD, SAM"),
-        ([{"optimiser": "SGD", "radius": 0.1, "learning_rate": 0.1, "epochs": 1}],
-         "methods.a.0.radius = 0.1: no such field"),
+        ([{"optimiser": ["SGD"]}], "Allowed: SGD, SAM"),
+        ([{"optimiser": {}}], "Allowed: SGD, SAM"),
+        (
+            [{"optimiser": "SGD", "radius": 0.1, "learning_rate": 0.1, "epochs": 1}],
+            "methods.a.0.radius = 0.1: no such field",
+        ),
         ([{"optimiser": "SAM", "learning_rate": 0.1, "epochs": 1}], "a.0.radius is missing"),
         ([{"optimiser": "SGD", "learning_rat": 0.1, "epochs": 1}], "did you mean 'learning_rate'?"),
     ],
-)  # fmt: skip
+)
 def test_space__plans_that_are_none(plan: Any, words: str) -> None:
     assert words in refusal(methods={"a": plan})
 
@@ -349,16 +418,18 @@ def test_point__formula_reads_held_and_swept_fields() -> None:
     made = space({"dimension": [100, 400]}, data={"signal_norm": "2*sqrt(dimension/n_samples)"})
     assert made.formula_fields == {"signal_norm"}
     assert [made.point((k,)).data.signal_norm for k in (0, 1)] == [
-        2 * math.sqrt(100 / 12), 2 * math.sqrt(400 / 12),
-    ]  # fmt: skip
+        2 * math.sqrt(100 / 12),
+        2 * math.sqrt(400 / 12),
+    ]
 
 
 def test_point__formula_across_sections_and_through_other_formulas() -> None:
     made = space(
-        {"n_samples": [6, 12]}, data={"dimension": "n_samples**2", "noise_std": "1/n_samples"},
+        {"n_samples": [6, 12]},
+        data={"dimension": "n_samples**2", "noise_std": "1/n_samples"},
         net={"init_std": "noise_std/sqrt(dimension)"},
         methods=sam(radius="10*init_std", learning_rate="radius/2", epochs="2*n_filters"),
-    )  # fmt: skip
+    )
     for k, n in enumerate((6, 12)):
         point = made.point((k,))
         init = (1 / n) / math.sqrt(n**2)
@@ -408,10 +479,13 @@ def test_point__formula_at_swept_field_is_overridden() -> None:
     [
         ({"signal_norm": "signal_norm"}, "needs its own value"),
         ({"signal_norm": "noise_std", "noise_std": "2*signal_norm"}, "needs its own value"),
-        ({"signal_norm": "noise_std", "noise_std": "label_flip", "label_flip": "signal_norm/9"},
-         "needs its own value"),
+        (
+            {"signal_norm": "noise_std", "noise_std": "label_flip", "label_flip": "signal_norm/9"},
+            "needs its own value",
+        ),
         ({"signal_norm": "dimensoin"}, "no field 'dimensoin'; did you mean 'dimension'?"),
-        ({"signal_norm": "radius"}, "no field 'radius'"), ({"signal_norm": "noise"}, "no field"),
+        ({"signal_norm": "radius"}, "no field 'radius'"),
+        ({"signal_norm": "noise"}, "no field"),
         ({"signal_norm": "open('x')"}, "no function 'open'"),
         ({"signal_norm": ""}, "not a formula"),
         ({"signal_norm": "1/(dimension - 500)"}, "has no value"),
@@ -420,7 +494,7 @@ def test_point__formula_at_swept_field_is_overridden() -> None:
         ({"dimension": "2**60"}, "allowed is an integer from 1 to 2**53"),
         ({"label_flip": "1/2"}, "a number from 0 to below 0.5"),
     ],
-)  # fmt: skip
+)
 def test_point__formulas_that_fail(data: dict[str, str], words: str) -> None:
     message = refusal(data=data)
     assert words in message
@@ -461,9 +535,12 @@ def test_point__checks_batch_against_samples() -> None:
 
 @pytest.mark.parametrize("value", [True, [1], {"a": 1}, None, float("nan"), float("inf"), 10**400])
 def test_point__values_of_the_wrong_kind(value: Any) -> None:
-    for options in ({"data": {"signal_norm": value}}, {"net": {"n_filters": value}},
-                    {"methods": sam(epochs=value)},
-                    {"data": {"noise_std": value}}):  # fmt: skip
+    for options in (
+        {"data": {"signal_norm": value}},
+        {"net": {"n_filters": value}},
+        {"methods": sam(epochs=value)},
+        {"data": {"noise_std": value}},
+    ):
         assert "allowed" in refusal(**options)
     assert "argument" not in refusal(data={"noise_std": value, "signal_norm": "noise_std"})
 

@@ -166,8 +166,11 @@ def test_receipt__depends_on_fingerprint_block_and_every_value(tmp_path: Path) -
     other = Store(tmp_path / "two.zarr", study(seed=6))
     block = made.blocks[0]
     arrays = computed(made, block)
-    known = {store.receipt(block, arrays), other.receipt(block, arrays),
-             store.receipt(Block(1, block.region), arrays)}  # fmt: skip
+    known = {
+        store.receipt(block, arrays),
+        other.receipt(block, arrays),
+        store.receipt(Block(1, block.region), arrays),
+    }
     for name in made.variables:
         touched = {key: values.copy() for key, values in arrays.items()}
         flat = touched[name].reshape(-1)
@@ -181,8 +184,11 @@ def test_store__equal_physics_gives_equal_value_files(finished: Path, tmp_path: 
     study().run(tmp_path / "two.zarr", threads=1)
 
     def kept(folder: Path) -> dict[str, bytes]:
-        return {name: content for name, content in files(folder).items()
-                if not name.startswith("simdyn.store/log/2")}  # fmt: skip
+        return {
+            name: content
+            for name, content in files(folder).items()
+            if not name.startswith("simdyn.store/log/2")
+        }
 
     assert kept(tmp_path / "two.zarr") == kept(finished)
 
@@ -234,9 +240,11 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 
 def small() -> Study:
     return study(
-        space={"signal_norm": [0.5, 1.0]}, data={**DATA, "dimension": 20}, replicates=2,
+        space={"signal_norm": [0.5, 1.0]},
+        data={**DATA, "dimension": 20},
+        replicates=2,
         record=Record(variables=("train_loss", "noise_coef")),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -331,10 +339,11 @@ def test_store__damaged_structure_is_bad_input(copied: Path, damage: Callable[[P
         ({"seed": 6}, "seed is 5 there, 6 here"),
         ({"replicates": 2}, "replicates is 3 there, 2 here"),
         ({"data": {**DATA, "noise_std": 2}}, "data.noise_std is 1.0 there, 2.0 here"),
-        ({"record": Record()}, "record."), ({"methods": {"sgd": METHODS["sgd"]}}, "methods.sam"),
+        ({"record": Record()}, "record."),
+        ({"methods": {"sgd": METHODS["sgd"]}}, "methods.sam"),
         ({"space": {**SPACE, "dimension": [20]}}, "space.dimension is [20,30,40] there, [20] here"),
     ],
-)  # fmt: skip
+)
 def test_store__of_another_study_is_refused(
     finished: Path, changes: dict[str, Any], words: str
 ) -> None:
@@ -347,11 +356,9 @@ def test_store__of_another_study_is_refused(
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"methods": dict(reversed(METHODS.items()))}, {"space": dict(reversed(SPACE.items()))},
-    ],
+    [{"methods": dict(reversed(METHODS.items()))}, {"space": dict(reversed(SPACE.items()))}],
     ids=["methods", "space"],
-)  # fmt: skip
+)
 def test_store__other_order_of_methods_or_axes_does_not_mix_values(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -379,8 +386,11 @@ def test_store__not_a_store(tmp_path: Path) -> None:
     (tmp_path / "full.zarr" / "thesis.tex").write_text("text")
     before = files(tmp_path)
     for path in (folder, file, tmp_path / "full.zarr"):
-        for call in (lambda p=path: Store(p, study()), lambda p=path: open_results(p),
-                     lambda p=path: open_group(p)):  # fmt: skip
+        for call in (
+            lambda p=path: Store(p, study()),
+            lambda p=path: open_results(p),
+            lambda p=path: open_group(p),
+        ):
             message = refusal(call)
             assert message.startswith(f"{path}: ")
             assert "not a store of simdyn" in message
@@ -391,8 +401,10 @@ def test_store__not_a_store(tmp_path: Path) -> None:
 def test_store__zarr_group_of_someone_else(tmp_path: Path) -> None:
     xr.Dataset({"a": ("x", [1.0])}).to_zarr(tmp_path / "theirs.zarr", consolidated=False)
     before = files(tmp_path)
-    for call in (lambda: Store(tmp_path / "theirs.zarr", study()),
-                 lambda: open_results(tmp_path / "theirs.zarr")):  # fmt: skip
+    for call in (
+        lambda: Store(tmp_path / "theirs.zarr", study()),
+        lambda: open_results(tmp_path / "theirs.zarr"),
+    ):
         assert "not a store of simdyn" in refusal(call)
     assert files(tmp_path) == before
 
@@ -400,9 +412,13 @@ def test_store__zarr_group_of_someone_else(tmp_path: Path) -> None:
 def test_store__place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     long = "n" * 300
-    for path in (tmp_path / "file" / "one.zarr", tmp_path / "file" / "deep" / "one.zarr",
-                 Path("/proc/none/one.zarr"), tmp_path / f"{long}.zarr",
-                 tmp_path / long / "one.zarr"):  # fmt: skip
+    for path in (
+        tmp_path / "file" / "one.zarr",
+        tmp_path / "file" / "deep" / "one.zarr",
+        Path("/proc/none/one.zarr"),
+        tmp_path / f"{long}.zarr",
+        tmp_path / long / "one.zarr",
+    ):
         message = refusal(lambda path=path: Store(path, study()))
         assert message.startswith(f"{path}: cannot be written: ")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file"]
@@ -529,9 +545,15 @@ def test_open_results__carries_the_call(finished: Path) -> None:
     assert attrs["fingerprint"] == study().fingerprint
     tables = json.loads(attrs["study"])
     record = {key: value for key, value in tables["record"].items() if value is not None}
-    again = Study(tables["data"], tables["network"], tables["methods"], tables["space"],
-                  replicates=tables["replicates"], seed=attrs["seed"],
-                  record=Record(**record))  # fmt: skip
+    again = Study(
+        tables["data"],
+        tables["network"],
+        tables["methods"],
+        tables["space"],
+        replicates=tables["replicates"],
+        seed=attrs["seed"],
+        record=Record(**record),
+    )
     assert again.fingerprint == attrs["fingerprint"]
 
 

@@ -100,18 +100,23 @@ def test_load_study__phase_diagram() -> None:
     assert point.data == SignalNoiseData(n_samples=20, dimension=21000, signal_norm=3.0)
     assert point.net == TwoLayerCNN(n_filters=10, init_std=0.001)
     assert point.plans == (
-        (SGD(learning_rate=0.1, epochs=100),), (SAM(radius=0.03, learning_rate=0.1, epochs=100),),
-    )  # fmt: skip
+        (SGD(learning_rate=0.1, epochs=100),),
+        (SAM(radius=0.03, learning_rate=0.1, epochs=100),),
+    )
 
 
 def test_load_study__equals_the_same_study_from_python() -> None:
     from_python = Study(
-        {"n_samples": 20}, TwoLayerCNN(n_filters=10, init_std=1e-3),
-        {"sgd": SGD(learning_rate=0.1, epochs=100),
-         "sam": [SAM(radius=0.03, learning_rate=0.1, epochs=100)]},
+        {"n_samples": 20},
+        TwoLayerCNN(n_filters=10, init_std=1e-3),
+        {
+            "sgd": SGD(learning_rate=0.1, epochs=100),
+            "sam": [SAM(radius=0.03, learning_rate=0.1, epochs=100)],
+        },
         {"dimension": np.arange(1000, 21001, 1000), "signal_norm": np.linspace(0, 10, 21)},
-        replicates=10, name="another name",
-    )  # fmt: skip
+        replicates=10,
+        name="another name",
+    )
     assert from_python.fingerprint == load_study(FILE).fingerprint
 
 
@@ -134,15 +139,21 @@ def test_load_study__accepts_other_line_endings_and_byte_order_mark(tmp_path: Pa
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "[data] is missing"), (b"# only a comment", "[data] is missing"),
-        (b"seed = ", "not valid TOML"), (b"[data\n", "not valid TOML"),
-        (b"seed = 1\nseed = 2", "not valid TOML"), (bytes(range(256)), "not a text file"),
-        (b"\x00\x00", "not valid TOML"), (b"\xff\xfe", "not a text file"),
-        (b"seed = " + b"9" * 5000, "not valid TOML"), (b"a = " + b"[" * 50_000, "not valid TOML"),
-        (b"a = " + b"{b = " * 5000, "not valid TOML"), (b"seed = 2020-13-45", "not valid TOML"),
+        (b"", "[data] is missing"),
+        (b"# only a comment", "[data] is missing"),
+        (b"seed = ", "not valid TOML"),
+        (b"[data\n", "not valid TOML"),
+        (b"seed = 1\nseed = 2", "not valid TOML"),
+        (bytes(range(256)), "not a text file"),
+        (b"\x00\x00", "not valid TOML"),
+        (b"\xff\xfe", "not a text file"),
+        (b"seed = " + b"9" * 5000, "not valid TOML"),
+        (b"a = " + b"[" * 50_000, "not valid TOML"),
+        (b"a = " + b"{b = " * 5000, "not valid TOML"),
+        (b"seed = 2020-13-45", "not valid TOML"),
     ],
     ids=range(12),
-)  # fmt: skip
+)
 def test_load_study__files_that_are_no_study(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
@@ -170,20 +181,28 @@ def test_load_study__paths_that_are_no_file(tmp_path: Path) -> None:
     [
         ("sead", 1, "sead: no such field; did you mean 'seed'?"),
         ("sweep", {}, "Allowed: seed, replicates, data, network,"),
-        ("data", [], "data = []: allowed is a table [data]"), ("data", DELETE, "[data] is missing"),
+        ("data", [], "data = []: allowed is a table [data]"),
+        ("data", DELETE, "[data] is missing"),
         ("network", 3, "network = 3: allowed is a table"),
         ("network", DELETE, "[network] is missing"),
-        ("methods", DELETE, "[methods] is missing"), ("methods", {}, "methods = {}: allowed is"),
+        ("methods", DELETE, "[methods] is missing"),
+        ("methods", {}, "methods = {}: allowed is"),
         ("methods", [{"optimiser": "SGD"}], "allowed is a table [methods]"),
         ("space", [1, 2], "space = [1, 2]: allowed is a table"),
         ("record", ["test_error"], "allowed is a table"),
-        ("figure", "x", "figure = 'x': allowed is a table"), ("smoke", 1, "smoke = 1: allowed is"),
+        ("figure", "x", "figure = 'x': allowed is a table"),
+        ("smoke", 1, "smoke = 1: allowed is"),
         ("seed", -1, "seed = -1: allowed is an integer from 0 to 2**63 - 1"),
-        ("seed", 2**63, "seed = 9223372036854775808"), ("seed", 1.0, "seed = 1.0"),
-        ("seed", True, "seed = True"), ("seed", "1", "seed = '1'"), ("seed", [1], "seed = [1]"),
+        ("seed", 2**63, "seed = 9223372036854775808"),
+        ("seed", 1.0, "seed = 1.0"),
+        ("seed", True, "seed = True"),
+        ("seed", "1", "seed = '1'"),
+        ("seed", [1], "seed = [1]"),
         ("replicates", 0, "replicates = 0: allowed is an integer from 1 to 2**24"),
-        ("replicates", "x", "replicates = 'x'"), ("replicates", 2**31 + 1, "replicates = "),
-        ("replicates", 1.5, "replicates = 1.5"), ("replicates", True, "replicates = True"),
+        ("replicates", "x", "replicates = 'x'"),
+        ("replicates", 2**31 + 1, "replicates = "),
+        ("replicates", 1.5, "replicates = 1.5"),
+        ("replicates", True, "replicates = True"),
         ("data/n_sample", 1, "data.n_sample = 1: no such field; did you mean 'n_samples'?"),
         ("data/n_samples", DELETE, "data.n_samples is missing"),
         ("data/noise_std", -1, "noise_std = -1.0: allowed is a finite number ≥ 0"),
@@ -194,18 +213,21 @@ def test_load_study__paths_that_are_no_file(tmp_path: Path) -> None:
         ("methods/sgd/0/epochs", -1, "epochs = -1"),
         ("methods/sgd/0/epoch", 1, "methods.sgd.0.epoch = 1: no such field"),
         ("methods/sgd/0/optimiser", DELETE, "methods.sgd.0.optimiser = None"),
-        ("methods/sgd/0", 5, "methods.sgd.0 = 5"), ("methods/sgd", 5, "methods.sgd = 5"),
+        ("methods/sgd/0", 5, "methods.sgd.0 = 5"),
+        ("methods/sgd", 5, "methods.sgd = 5"),
         ("methods/sgd/0/batch_size", 5, "allowed is an integer from 1 to n_samples = 4"),
         ("methods/sgd/0/batch_size", 3, "3 does not divide n_samples = 4"),
         ("space/dimension", 5, "space.dimension = 5: allowed is a list"),
         ("space/dimension", [20, 0], "dimension = 0: allowed is an integer from 1 to 2**53"),
-        ("space/dimension", [20, 20], "occurs twice"), ("space/dimension", [], "is empty"),
+        ("space/dimension", [20, 20], "occurs twice"),
+        ("space/dimension", [], "is empty"),
         ("space/dimensions", [1], "space.dimensions: no such field; did you mean 'dimension'?"),
         ("space/dimension", [20, float("nan")], "space.dimension"),
         ("record/every", 0, "record.every = 0: allowed is an integer from 1 to 2**53"),
         ("record/self", 1, "record.self: no such field"),
         ("record/evry", 1, "record.evry: no such field; did you mean 'every'?"),
-        ("record/weights", True, "record.weights"), ("record/weights", "yes", "record.weights"),
+        ("record/weights", True, "record.weights"),
+        ("record/weights", "yes", "record.weights"),
         ("record/variables", ["tset_error"], "record.variables: 'tset_error'"),
         ("record/variables", ["coef"], "record.variables: 'coef'"),
         ("record/variables", "test_error", "record.variables = 'test_error': allowed is a list"),
@@ -217,12 +239,12 @@ def test_load_study__paths_that_are_no_file(tmp_path: Path) -> None:
         ("figure/compare", ["sgd", "adam"], "figure.compare: no method 'adam'; "),
         ("figure/compare", ["sgd", "sgd"], "figure.compare"),
         ("figure/compare", [], "figure.compare = []: allowed is a list of names of methods"),
-        ("figure/kind", "map", "figure.kind = 'map': allowed are \"phase_diagram\", \"curves\""),
+        ("figure/kind", "map", 'figure.kind = \'map\': allowed are "phase_diagram", "curves"'),
         ("figure/level", "0.1", "figure.level = '0.1': allowed is a finite number"),
         ("figure/colour", 1, "figure.colour: no such field"),
         ("figure/self", 1, "figure.self: no such field"),
     ],
-)  # fmt: skip
+)
 def test_from_mapping__mistakes(path: str, value: Any, words: str) -> None:
     assert words in refusal(lambda: study(path, value))
 
@@ -270,13 +292,17 @@ def test_study__states_must_be_one_number() -> None:
 @pytest.mark.parametrize(
     ("swept", "variable", "allowed"),
     [
-        ("n_samples", "margin", False), ("n_samples", "noise_coef", False),
-        ("n_samples", "signal_coef", True), ("n_filters", "margin", True),
-        ("n_filters", "signal_coef", False), ("n_filters", "noise_coef", False),
-        ("n_samples", "test_error", True), ("n_filters", "test_error", True),
+        ("n_samples", "margin", False),
+        ("n_samples", "noise_coef", False),
+        ("n_samples", "signal_coef", True),
+        ("n_filters", "margin", True),
+        ("n_filters", "signal_coef", False),
+        ("n_filters", "noise_coef", False),
+        ("n_samples", "test_error", True),
+        ("n_filters", "test_error", True),
         ("dimension", "noise_coef", True),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("by_formula", [False, True])
 def test_study__inner_dims_must_not_vary(
     swept: str, variable: str, allowed: bool, by_formula: bool
@@ -328,11 +354,13 @@ def test_smoke__reaches_into_lists_and_adds_tables() -> None:
         ({"methods.sgd.7.epochs": 3}, "there is no methods.sgd.7"),
         ({"methods.sgd.0": {}}, "methods.sgd is not a table"),
         ({"seed.a": 1}, "seed is not a table"),
-        ({"": 3}, "no such field"), ({"replicate": 3}, "replicate: no such field"),
-        ({"replicates": 0}, "replicates = 0"), ({"seed.a.b": 1}, "there is no seed.a"),
+        ({"": 3}, "no such field"),
+        ({"replicate": 3}, "replicate: no such field"),
+        ({"replicates": 0}, "replicates = 0"),
+        ({"seed.a.b": 1}, "there is no seed.a"),
         ({"space": {"dimension": {"num": 3}}}, "smoke"),
     ],
-)  # fmt: skip
+)
 def test_smoke__paths_that_lead_nowhere(smoke: dict[str, Any], words: str) -> None:
     assert words in refusal(lambda: study(smoke=smoke).smoke())
 
@@ -345,26 +373,43 @@ def test_smoke__message_names_the_file(tmp_path: Path) -> None:
 
 def test_smoke__absent() -> None:
     assert "no [smoke] table" in refusal(lambda: study(smoke=DELETE).smoke())
-    from_python = Study({**TABLES["data"], "dimension": 9, "signal_norm": 1}, TABLES["network"],
-                        TABLES["methods"])  # fmt: skip
+    from_python = Study(
+        {**TABLES["data"], "dimension": 9, "signal_norm": 1}, TABLES["network"], TABLES["methods"]
+    )
     assert "no [smoke] table" in refusal(from_python.smoke)
 
 
 # -- fingerprint ---------------------------------------------------------------------------------
 
 PHYSICAL: list[tuple[str, Any]] = [
-    ("seed", 4), ("replicates", 3), ("data/n_samples", 5), ("data/noise_std", 1.5),
-    ("data/n_patches", 3), ("data/label_flip", 0.1), ("data/noise", "orthogonal"),
-    ("network/n_filters", 3), ("network/init_std", 0.02),
-    ("methods/sgd/0/learning_rate", 0.2), ("methods/sgd/0/epochs", 4),
-    ("methods/sgd/0/batch_size", 2), ("methods/sgd/0/last_batch", "keep"),
-    ("methods/sam/0/radius", 0.2), ("methods/sam/0/radius", "0.1"),
-    ("methods/sgd", TABLES["methods"]["sgd"] * 2), ("methods/third", TABLES["methods"]["sgd"]),
-    ("space/dimension", [20, 30]), ("space/dimension", [30, 20, 40]),
-    ("space/dimension", [20, 30, 41]), ("space/signal_norm", [0.0, 1.0 + 2**-52]),
-    ("space/noise_std", [1.0]), ("record/variables", ["train_loss"]), ("record/test_draws", 127),
-    ("record/test_estimator", "radial"), ("record/every", 1), ("record/log_spaced", 3),
-]  # fmt: skip
+    ("seed", 4),
+    ("replicates", 3),
+    ("data/n_samples", 5),
+    ("data/noise_std", 1.5),
+    ("data/n_patches", 3),
+    ("data/label_flip", 0.1),
+    ("data/noise", "orthogonal"),
+    ("network/n_filters", 3),
+    ("network/init_std", 0.02),
+    ("methods/sgd/0/learning_rate", 0.2),
+    ("methods/sgd/0/epochs", 4),
+    ("methods/sgd/0/batch_size", 2),
+    ("methods/sgd/0/last_batch", "keep"),
+    ("methods/sam/0/radius", 0.2),
+    ("methods/sam/0/radius", "0.1"),
+    ("methods/sgd", TABLES["methods"]["sgd"] * 2),
+    ("methods/third", TABLES["methods"]["sgd"]),
+    ("space/dimension", [20, 30]),
+    ("space/dimension", [30, 20, 40]),
+    ("space/dimension", [20, 30, 41]),
+    ("space/signal_norm", [0.0, 1.0 + 2**-52]),
+    ("space/noise_std", [1.0]),
+    ("record/variables", ["train_loss"]),
+    ("record/test_draws", 127),
+    ("record/test_estimator", "radial"),
+    ("record/every", 1),
+    ("record/log_spaced", 3),
+]
 
 
 @pytest.mark.parametrize(("path", "value"), PHYSICAL, ids=lambda item: str(item)[:30])
@@ -404,20 +449,31 @@ def test_fingerprint__changes_with_numerics(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("figure", DELETE), ("figure/level", 0.2), ("smoke", DELETE), ("seed", 3),
-        ("data/noise_std", 1), ("data/n_patches", 2), ("data/label_flip", 0),
+        ("figure", DELETE),
+        ("figure/level", 0.2),
+        ("smoke", DELETE),
+        ("seed", 3),
+        ("data/noise_std", 1),
+        ("data/n_patches", 2),
+        ("data/label_flip", 0),
         ("data/n_samples", 4.0),
-        ("data/noise", "isotropic"), ("network/activation", "relu"), ("network/n_filters", 2.0),
-        ("methods/sgd/0/epochs", 3.0), ("methods/sgd/0/last_batch", "refuse"),
-        ("methods/sgd", TABLES["methods"]["sgd"][0]), ("space/dimension", [20.0, 30.0, 40.0]),
-        ("space/dimension", {"start": 20, "stop": 40, "num": 3}), ("space/signal_norm", [0, 1]),
+        ("data/noise", "isotropic"),
+        ("network/activation", "relu"),
+        ("network/n_filters", 2.0),
+        ("methods/sgd/0/epochs", 3.0),
+        ("methods/sgd/0/last_batch", "refuse"),
+        ("methods/sgd", TABLES["methods"]["sgd"][0]),
+        ("space/dimension", [20.0, 30.0, 40.0]),
+        ("space/dimension", {"start": 20, "stop": 40, "num": 3}),
+        ("space/signal_norm", [0, 1]),
         ("space/signal_norm", [-0.0, 1]),
-        ("record/variables", ["test_error", "train_loss"]), ("record/test_draws", 128),
+        ("record/variables", ["test_error", "train_loss"]),
+        ("record/test_draws", 128),
         ("record/variables", ["status", "train_loss", "test_error", "train_loss"]),
         ("record/unit", "epoch"),
     ],
     ids=lambda item: str(item)[:30],
-)  # fmt: skip
+)
 def test_fingerprint__same_physics_in_other_words(path: str, value: Any) -> None:
     assert study(path, value).fingerprint == study().fingerprint
 
@@ -464,11 +520,14 @@ def test_fingerprint__stable_across_processes() -> None:
     code = f"import simdyn; print(simdyn.load_study({str(FILE)!r}).fingerprint)"
     found = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
             env={"PYTHONHASHSEED": seed},
         ).stdout.strip()
         for seed in ("0", "1")
-    }  # fmt: skip
+    }
     assert found == {load_study(FILE).fingerprint}
 
 
@@ -546,8 +605,9 @@ def test_cost__grows_with_epochs_radius_and_draws() -> None:
 
 def test_study__very_large_studies_are_described_quickly() -> None:
     tables = changed("replicates", 2**20, figure=DELETE)
-    tables["space"] = {name: {"start": 1, "stop": 2, "num": 300} for name in
-                       ("signal_norm", "noise_std")}  # fmt: skip
+    tables["space"] = {
+        name: {"start": 1, "stop": 2, "num": 300} for name in ("signal_norm", "noise_std")
+    }
     tables["data"]["dimension"] = 100
     made = Study.from_mapping(tables)
     assert made.runs == 300 * 300 * 2 * 2**20
@@ -562,8 +622,15 @@ def test_layout__order_of_dims() -> None:
     made = study("record/variables", [*SCALARS, "margin", "signal_coef", "noise_coef"])
     layout = made.layout
     assert layout.all_dims == (
-        "dimension", "signal_norm", "method", "replicate", "step", "sign", "filter", "sample",
-    )  # fmt: skip
+        "dimension",
+        "signal_norm",
+        "method",
+        "replicate",
+        "step",
+        "sign",
+        "filter",
+        "sample",
+    )
     grid = ("dimension", "signal_norm", "method", "replicate")
     assert layout.dims("noise_coef") == (*grid, "step", "sign", "filter", "sample")
     assert layout.shape("noise_coef") == (3, 2, 2, 2, 1, 2, 2, 4)
@@ -582,10 +649,20 @@ def test_layout__swept_coordinates() -> None:
 
 def test_layout__held_parameters_are_scalars() -> None:
     coords = study().layout.coords
-    held = {"n_samples": 4, "noise_std": 1.0, "n_patches": 2, "label_flip": 0.0,
-            "noise": "isotropic", "n_filters": 2, "init_std": 0.01,
-            "init": "gaussian", "activation": "relu", "output": "mean", "loss": "logistic",
-            "reduction": "mean"}  # fmt: skip
+    held = {
+        "n_samples": 4,
+        "noise_std": 1.0,
+        "n_patches": 2,
+        "label_flip": 0.0,
+        "noise": "isotropic",
+        "n_filters": 2,
+        "init_std": 0.01,
+        "init": "gaussian",
+        "activation": "relu",
+        "output": "mean",
+        "loss": "logistic",
+        "reduction": "mean",
+    }
     for name, value in held.items():
         assert coords[name].dims == ()
         assert coords[name].values.item() == value
@@ -637,10 +714,15 @@ def test_run__growing_grid_and_replicates_leaves_common_points_bit_identical() -
     variables = {"variables": [*SCALARS, "margin", "signal_coef", "noise_coef"]}
     small = study("record", variables, figure=DELETE).run()
     tables = changed("record", variables, figure=DELETE, replicates=5)
-    tables["space"] = {"noise_std": [0.5, 1.0], "signal_norm": [0, 0.25, 1, 3],
-                       "dimension": [15, 40, 30, 20]}  # fmt: skip
-    tables["methods"] = {"other": [{"optimiser": "SGD", "learning_rate": 1, "epochs": 3}],
-                         **dict(reversed(tables["methods"].items()))}  # fmt: skip
+    tables["space"] = {
+        "noise_std": [0.5, 1.0],
+        "signal_norm": [0, 0.25, 1, 3],
+        "dimension": [15, 40, 30, 20],
+    }
+    tables["methods"] = {
+        "other": [{"optimiser": "SGD", "learning_rate": 1, "epochs": 3}],
+        **dict(reversed(tables["methods"].items())),
+    }
     large = Study.from_mapping(tables).run()
     at = {name: small[name].values for name in ("dimension", "signal_norm", "method", "replicate")}
     common = large.sel({**at, "noise_std": 1.0})
@@ -653,12 +735,42 @@ def test_run__growing_grid_and_replicates_leaves_common_points_bit_identical() -
 # -- any file at all -----------------------------------------------------------------------------
 
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.integers(-3, 30), st.floats(),
-    st.text(max_size=8), st.dates(), st.binary(max_size=3).map(str),
-    st.sampled_from(["SGD", "SAM", "dimension", "n_samples", "sqrt(dimension)", "1/0", "2*radius",
-                     "keep", "orthogonal", "test_error", "margin", "sgd", "sam", "step", 10**400,
-                     2**53, 2**63, 1e300, -0.0, 5e-324, "epochs", "batch_size", "radius"]),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.integers(-3, 30),
+    st.floats(),
+    st.text(max_size=8),
+    st.dates(),
+    st.binary(max_size=3).map(str),
+    st.sampled_from(
+        [
+            "SGD",
+            "SAM",
+            "dimension",
+            "n_samples",
+            "sqrt(dimension)",
+            "1/0",
+            "2*radius",
+            "keep",
+            "orthogonal",
+            "test_error",
+            "margin",
+            "sgd",
+            "sam",
+            "step",
+            10**400,
+            2**53,
+            2**63,
+            1e300,
+            -0.0,
+            5e-324,
+            "epochs",
+            "batch_size",
+            "radius",
+        ]
+    ),
+)
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
@@ -672,11 +784,41 @@ VALUES = st.recursive(
 KEYS = st.one_of(
     st.text(max_size=6),
     st.sampled_from(
-        ["seed", "data", "space", "self", "n_samples", "noise", "noise_std", "dimension", "epochs",
-         "batch_size", "radius", "learning_rate", "last_batch", "every", "unit", "log_spaced",
-         "variables", "test_draws", "x", "y", "compare", "sgd.0.epochs", "sam.0.radius", "method",
-         "data.dimension", "optimiser", "n_filters", "label_flip", "n_patches", "num", "log"]),
-)  # fmt: skip
+        [
+            "seed",
+            "data",
+            "space",
+            "self",
+            "n_samples",
+            "noise",
+            "noise_std",
+            "dimension",
+            "epochs",
+            "batch_size",
+            "radius",
+            "learning_rate",
+            "last_batch",
+            "every",
+            "unit",
+            "log_spaced",
+            "variables",
+            "test_draws",
+            "x",
+            "y",
+            "compare",
+            "sgd.0.epochs",
+            "sam.0.radius",
+            "method",
+            "data.dimension",
+            "optimiser",
+            "n_filters",
+            "label_flip",
+            "n_patches",
+            "num",
+            "log",
+        ]
+    ),
+)
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -728,8 +870,12 @@ def answers(tables: dict[str, Any]) -> None:
     assert 1 <= len(message.splitlines()) <= 2, message
 
 
-@settings(max_examples=250, deadline=10_000, derandomize=True,
-          suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])  # fmt: skip
+@settings(
+    max_examples=250,
+    deadline=10_000,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(mutants())
 def test_from_mapping__any_mutation(tables: dict[str, Any]) -> None:
     answers(tables)
@@ -742,8 +888,12 @@ def test_from_mapping__any_mutation_campaign(tables: dict[str, Any]) -> None:
     answers(tables)
 
 
-@settings(max_examples=100, deadline=10_000, derandomize=True,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(
+    max_examples=100,
+    deadline=10_000,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.data())
 def test_load_study__any_damage_to_the_text(tmp_path: Path, data: st.DataObject) -> None:
     content = bytearray(FILE.read_bytes())
@@ -766,8 +916,10 @@ def test_load_study__any_damage_to_the_text(tmp_path: Path, data: st.DataObject)
 def test_study__accepts_parameter_objects() -> None:
     made = Study(
         SignalNoiseData(n_samples=4, dimension=20, signal_norm=1.0),
-        TwoLayerCNN(n_filters=2, init_std=0.01), {"sgd": SGD(learning_rate=0.1, epochs=3)},
-        {"dimension": [20, 30]}, record=Record(variables=["train_loss"]),
-    )  # fmt: skip
+        TwoLayerCNN(n_filters=2, init_std=0.01),
+        {"sgd": SGD(learning_rate=0.1, epochs=3)},
+        {"dimension": [20, 30]},
+        record=Record(variables=["train_loss"]),
+    )
     assert made.variables == ("train_loss", "status", "status_step")
     assert made.space.point((1,)).data.dimension == 30

@@ -31,9 +31,13 @@ laws = st.fixed_dictionaries(
 
 def simulated(law: dict[str, Any], m: int, init_std: float, plan: Any, seed: int) -> Any:
     return simdyn.simulate(
-        simdyn.SignalNoiseData(**law), simdyn.TwoLayerCNN(n_filters=m, init_std=init_std), plan,
-        seed=seed, replicates=2, threads=1,
-    )  # fmt: skip
+        simdyn.SignalNoiseData(**law),
+        simdyn.TwoLayerCNN(n_filters=m, init_std=init_std),
+        plan,
+        seed=seed,
+        replicates=2,
+        threads=1,
+    )
 
 
 def sam(radius: float, rate: float, batch_size: int | None = None, epochs: int = 15) -> simdyn.SAM:

@@ -60,10 +60,16 @@ def test_critical_signal_norm__keeps_labels():
 
 def test_conditions__signed_log_ratios():
     setting = {
-        "dimension": 1e4, "n_samples": 20.0, "signal_norm": 4.0, "n_patches": 2.0,
-        "noise_std": 1.0, "label_flip": 0.1, "n_filters": 10.0, "init_std": 1e-3,
+        "dimension": 1e4,
+        "n_samples": 20.0,
+        "signal_norm": 4.0,
+        "n_patches": 2.0,
+        "noise_std": 1.0,
+        "label_flip": 0.1,
+        "n_filters": 10.0,
+        "init_std": 1e-3,
         "batch_size": 20.0,
-    }  # fmt: skip
+    }
     found = conditions(**setting)
     assert found["d ≥ n²"] == pytest.approx(np.log10(1e4 / 400))
     assert found["‖μ‖ ≥ Pσ_p"] == pytest.approx(np.log10(2.0))
@@ -90,11 +96,19 @@ def test_laws__follow_the_symmetry_of_shared_noise():
     """P − 1 copies act as one copy with (P − 1)σ_p; the bound, recalled with P, does not."""
     many, one = {"n_patches": 5, "noise_std": 0.5}, {"n_patches": 2, "noise_std": 2.0}
     for law, rest in (
-        (initial_gradient_norm, {"dimension": 900, "batch_size": 8, "signal_norm": 3.0,
-                                 "n_filters": 4, "label_flip": 0.1}),
+        (
+            initial_gradient_norm,
+            {
+                "dimension": 900,
+                "batch_size": 8,
+                "signal_norm": 3.0,
+                "n_filters": 4,
+                "label_flip": 0.1,
+            },
+        ),
         (noise_time, {"dimension": 900, "batch_size": 8, "learning_rate": 0.1, "n_filters": 4}),
         (best_radius, {"dimension": 900, "batch_size": 8, "n_filters": 4}),
-    ):  # fmt: skip
+    ):
         assert law(**many, **rest) == pytest.approx(law(**one, **rest), rel=1e-14)
     assert gradient_norm_bound(900, 8, 5, 0.5, 4) != gradient_norm_bound(900, 8, 2, 2.0, 4)
 
@@ -141,10 +155,14 @@ def test_signal_time__keeps_labels() -> None:
 @pytest.mark.parametrize(
     ("d", "batch", "norm", "patches", "std", "m", "flip"),
     [
-        (1, 1, 1.0, 2, 1.0, 2, 0.0), (2, 1, 1.0, 2, 1.0, 2, 0.0), (3, 1, 1.0, 2, 1.0, 2, 0.0),
-        (1, 4, 2.0, 3, 0.7, 3, 0.2), (5, 6, 3.0, 2, 1.0, 2, 0.3), (12, 2, 2.0, 4, 0.5, 1, 0.1),
+        (1, 1, 1.0, 2, 1.0, 2, 0.0),
+        (2, 1, 1.0, 2, 1.0, 2, 0.0),
+        (3, 1, 1.0, 2, 1.0, 2, 0.0),
+        (1, 4, 2.0, 3, 0.7, 3, 0.2),
+        (5, 6, 3.0, 2, 1.0, 2, 0.3),
+        (12, 2, 2.0, 4, 0.5, 1, 0.1),
     ],
-)  # fmt: skip
+)
 def test_initial_gradient_norm__is_the_mean_square_in_weight_space(
     d: int, batch: int, norm: float, patches: int, std: float, m: int, flip: float
 ) -> None:

@@ -104,8 +104,10 @@ def _no_such_value(name: str, values: np.ndarray, wanted: Any) -> str:
         place = int(np.searchsorted(ordered, number))
         start = min(max(place - MOST // 4, 0), ordered.size - MOST // 2)
         nearby = ", ".join(map(str, ordered[start : start + MOST // 2].tolist()))
-        told = (f"not one of the {ordered.size} values from {ordered[0]} to {ordered[-1]}; "
-                f"nearby are {nearby}")  # fmt: skip
+        told = (
+            f"not one of the {ordered.size} values from {ordered[0]} to {ordered[-1]}; "
+            f"nearby are {nearby}"
+        )
     return f"{said}: {told}; {name}~{wanted} takes the nearest"
 
 

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def replay(
-    path: str | Path, at: Mapping[str, Any], method: str | None = None, *,
-    every: int | None = None, replicates: int | None = None, threads: int | None = None,
-) -> "xr.Dataset":  # fmt: skip
+    path: str | Path,
+    at: Mapping[str, Any],
+    method: str | None = None,
+    *,
+    every: int | None = None,
+    replicates: int | None = None,
+    threads: int | None = None,
+) -> "xr.Dataset":
     """Train one point of a store again, record its course, and hold it against the store.
 
     It has the store's own bits on the type of CPU and with the versions that computed the store,
@@ -81,9 +86,14 @@ def replay(
         stored = open_results(path).isel(dict(zip(study.space.dims, index, strict=True)))
         stored = stored.sel({"method": method}).isel(replicate=slice(count)).load()
     course = simulate(
-        point.data, point.net, plan, seed=study.seed, replicates=count, record=record,
+        point.data,
+        point.net,
+        plan,
+        seed=study.seed,
+        replicates=count,
+        record=record,
         threads=threads,
-    )  # fmt: skip
+    )
     held = agreement(course, stored, Path(path))
     for name, gap in held.differences.items():
         course[name].attrs["difference"] = gap

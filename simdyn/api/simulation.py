@@ -89,8 +89,16 @@ def simulate(
         None, replicates, updates.size, net.n_filters, data.n_samples, vectors
     )
     coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
-    call = {"simulate": {"data": data, "net": net, "plan": list(plan), "seed": seed,
-                         "replicates": replicates, "record": record}}  # fmt: skip
+    call = {
+        "simulate": {
+            "data": data,
+            "net": net,
+            "plan": list(plan),
+            "seed": seed,
+            "replicates": replicates,
+            "record": record,
+        }
+    }
     attrs = provenance(call) | record.told(plan, data.n_samples, updates)
     layout = Layout(("replicate",), coords, names, attrs, type(data))
     arrays = layout.arrays()

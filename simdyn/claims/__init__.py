@@ -12,6 +12,18 @@ from simdyn.claims.table import Report, check, choose, dataset, failed
 from simdyn.claims.verdict import FAMILY_ERROR
 
 __all__ = [
-    "CLAIMS", "FAMILY_ERROR", "Bench", "Claim", "Report", "check", "choose", "dataset", "errors",
-    "exact", "failed", "neurons", "radius", "repeated",
-]  # fmt: skip
+    "CLAIMS",
+    "FAMILY_ERROR",
+    "Bench",
+    "Claim",
+    "Report",
+    "check",
+    "choose",
+    "dataset",
+    "errors",
+    "exact",
+    "failed",
+    "neurons",
+    "radius",
+    "repeated",
+]

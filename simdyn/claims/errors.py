@@ -22,27 +22,36 @@ def untrained(loss: float) -> str:
 
 
 @claim(
-    "fits",
-    "the training loss reaches ε under SGD",
-    mark=RECALLED, regime="Theorem 3.2; ε = 0.01",
-)  # fmt: skip
+    "fits", "the training loss reaches ε under SGD", mark=RECALLED, regime="Theorem 3.2; ε = 0.01"
+)
 def fits(bench: Bench) -> Iterator[Quantity]:
     """The share of runs whose last training loss is at most ε, signal absent and strong."""
     for norm in (0.0, 3.0, 10.0):
-        ds = bench.run({"n_samples": 20, "dimension": 5000, "signal_norm": norm},
-                       {"n_filters": 10, "init_std": 1e-3},
-                       {"sgd": SGD(learning_rate=0.1, epochs=300)}, bench.replicates(1500, 3000),
-                       variables=("train_loss",))  # fmt: skip
+        ds = bench.run(
+            {"n_samples": 20, "dimension": 5000, "signal_norm": norm},
+            {"n_filters": 10, "init_std": 1e-3},
+            {"sgd": SGD(learning_rate=0.1, epochs=300)},
+            bench.replicates(1500, 3000),
+            variables=("train_loss",),
+        )
         trained = (ds.train_loss.values.reshape(-1) <= 0.01).astype(float)
-        yield Quantity(f"share of runs trained to ε, ‖μ‖ = {norm:g}", trained, 0.98, np.inf,
-                       "all but 2 % of the draws", 1.0, bounds=(0.0, 1.0))  # fmt: skip
+        yield Quantity(
+            f"share of runs trained to ε, ‖μ‖ = {norm:g}",
+            trained,
+            0.98,
+            np.inf,
+            "all but 2 % of the draws",
+            1.0,
+            bounds=(0.0, 1.0),
+        )
 
 
 @claim(
     "benign-harmful",
     "SGD's test error is at most p + ε well above its critical line, at least p + 0.1 well below",
-    mark=RECALLED, regime="Theorem 3.2; trained; n‖μ‖⁴/(d(P−1)⁴σ_p⁴) = 81 and 1/16, ε = 0.01",
-)  # fmt: skip
+    mark=RECALLED,
+    regime="Theorem 3.2; trained; n‖μ‖⁴/(d(P−1)⁴σ_p⁴) = 81 and 1/16, ε = 0.01",
+)
 def benign_harmful(bench: Bench) -> Iterator[Quantity]:
     """Test error minus p at three times and half the line with constant 1."""
     for d in (2000, 10**6):
@@ -52,37 +61,59 @@ def benign_harmful(bench: Bench) -> Iterator[Quantity]:
                 ds = bench.run(
                     {"n_samples": 20, "dimension": d, "signal_norm": norm, "label_flip": flip},
                     {"n_filters": 10, "init_std": 0.03 / np.sqrt(d)},
-                    {"sgd": SGD(learning_rate=200 / d, epochs=200)}, bench.replicates(1600, 4000),
-                )  # fmt: skip
+                    {"sgd": SGD(learning_rate=200 / d, epochs=200)},
+                    bench.replicates(1600, 4000),
+                )
                 excess = (ds.test_error - flip).values.reshape(-1)
                 high = side == "below"
                 yield Quantity(
-                    f"error − p {side} the line, d = {d:.0e}, p = {flip:g}", excess,
-                    0.1 if high else -np.inf, np.inf if high else 0.01,
-                    "the theorem's 0.1" if high else "ε, as chosen", 0.1 if high else 0.01,
-                    bounds=(0.0, 1.0 - 2.0 * flip), outside=untrained(float(ds.train_loss.mean())),
-                )  # fmt: skip
+                    f"error − p {side} the line, d = {d:.0e}, p = {flip:g}",
+                    excess,
+                    0.1 if high else -np.inf,
+                    np.inf if high else 0.01,
+                    "the theorem's 0.1" if high else "ε, as chosen",
+                    0.1 if high else 0.01,
+                    bounds=(0.0, 1.0 - 2.0 * flip),
+                    outside=untrained(float(ds.train_loss.mean())),
+                )
 
 
 def _curves(
-    bench: Bench, count: int, plan: Callable[..., Sequence[Phase]], grid: np.ndarray, unit: float,
-    n: int, d: int, m: int, patches: int, init_std: float,
-) -> tuple[np.ndarray, float]:  # fmt: skip
+    bench: Bench,
+    count: int,
+    plan: Callable[..., Sequence[Phase]],
+    grid: np.ndarray,
+    unit: float,
+    n: int,
+    d: int,
+    m: int,
+    patches: int,
+    init_std: float,
+) -> tuple[np.ndarray, float]:
     """Test errors (R, K) over signal norms grid·unit, and the largest mean training loss there."""
     ds = bench.run(
         {"n_samples": n, "dimension": d, "n_patches": patches},
-        {"n_filters": m, "init_std": init_std}, {"one": plan()}, count,
-        {"signal_norm": (grid * unit).tolist()}, variables=("test_error", "train_loss"),
-    )  # fmt: skip
+        {"n_filters": m, "init_std": init_std},
+        {"one": plan()},
+        count,
+        {"signal_norm": (grid * unit).tolist()},
+        variables=("test_error", "train_loss"),
+    )
     loss = float(ds.train_loss.mean("replicate").max())
     return np.asarray(ds.test_error.values.reshape(len(grid), count).T), loss
 
 
 def line_exponent(
-    name: str, x: Sequence[float], curves: Sequence[tuple[np.ndarray, float]],
-    units: Sequence[float], grid: np.ndarray, exponent: float, tolerance: float, x_name: str,
+    name: str,
+    x: Sequence[float],
+    curves: Sequence[tuple[np.ndarray, float]],
+    units: Sequence[float],
+    grid: np.ndarray,
+    exponent: float,
+    tolerance: float,
+    x_name: str,
     method: str,
-) -> Quantity:  # fmt: skip
+) -> Quantity:
     """The exponent of a critical line: contours of mean curves, resampled along replicates."""
     values = np.stack([errors for errors, _ in curves], axis=1)  # (R, ladder, K)
     find, power = crossing(grid, LEVEL), slope(np.array(x, float))
@@ -95,35 +126,59 @@ def line_exponent(
     measured = line(values)
     shape = np.array(x, float) ** exponent
     constant = np.exp(np.mean(np.log(measured / shape)))
-    law = Law(x_name, f"{method}'s critical ‖μ‖", np.array(x, float), measured,
-              np.std(again, axis=0), constant * shape, "height fitted")  # fmt: skip
+    law = Law(
+        x_name,
+        f"{method}'s critical ‖μ‖",
+        np.array(x, float),
+        measured,
+        np.std(again, axis=0),
+        constant * shape,
+        "height fitted",
+    )
     return Quantity(
-        name, values, exponent - tolerance, exponent + tolerance,
-        EXPONENT if tolerance == 0.02 else f"{tolerance:g}", exponent,
+        name,
+        values,
+        exponent - tolerance,
+        exponent + tolerance,
+        EXPONENT if tolerance == 0.02 else f"{tolerance:g}",
+        exponent,
         lambda sample: power(line(sample)[None]),
-        outside=untrained(max(loss for _, loss in curves)), law=law,
-    )  # fmt: skip
+        outside=untrained(max(loss for _, loss in curves)),
+        law=law,
+    )
 
 
 @claim(
     "sgd-line",
     "SGD's critical line is ‖μ‖ ∝ (P−1)σ_p (d/n)^{1/4}, whatever B and m",
-    mark=LEADING, regime="Theorem 3.2; trained, σ_0 = 0.1√n/((P−1)σ_p d), d ≫ n²",
+    mark=LEADING,
+    regime="Theorem 3.2; trained, σ_0 = 0.1√n/((P−1)σ_p d), d ≫ n²",
     not_quick="exponents in m and n",
-)  # fmt: skip
+)
 def sgd_line(bench: Bench) -> Iterator[Quantity]:
     """Exponents in d, n, P − 1, m and B of the contour at test error 0.1."""
     count = bench.replicates(16, 150)
 
     def curve(**change: float) -> tuple[tuple[np.ndarray, float], float]:
-        setting: dict[str, Any] = {"n": 20, "d": 10**6, "m": 10, "B": 0, "P − 1": 1,
-                                   "progress": 1.0, "replicates": count, **change}  # fmt: skip
+        setting: dict[str, Any] = {
+            "n": 20,
+            "d": 10**6,
+            "m": 10,
+            "B": 0,
+            "P − 1": 1,
+            "progress": 1.0,
+            "replicates": count,
+            **change,
+        }
         n, d, m, copies = (int(setting[k]) for k in ("n", "d", "m", "P − 1"))
         batch = int(setting["B"]) or n
         # The same progress an epoch in every setting: η(P−1)²σ_p²d/(Bm).
         progress = setting["progress"]
-        phase = SGD(learning_rate=progress * m * batch / (copies**2 * d),
-                    epochs=round(150 / progress), batch_size=batch)  # fmt: skip
+        phase = SGD(
+            learning_rate=progress * m * batch / (copies**2 * d),
+            epochs=round(150 / progress),
+            batch_size=batch,
+        )
         unit = theory.critical_signal_norm(d, n, copies + 1, 1.0)
         return _curves(
             bench,
@@ -139,43 +194,70 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
         ), unit
 
     ladders: dict[str, tuple[float, tuple[int, ...]]] = {
-        "d": (0.25, (10**5, 10**7, 10**9)), "P − 1": (1.0, (1, 2, 4)),
-    }  # fmt: skip
+        "d": (0.25, (10**5, 10**7, 10**9)),
+        "P − 1": (1.0, (1, 2, 4)),
+    }
     if not bench.quick:
         ladders |= {"d": (0.25, (10**6, 10**8, 10**11, 10**14)), "m": (0.0, (5, 10, 20, 40))}
     for name, (exponent, ladder) in ladders.items():
         enough = 500 if name == "m" else count
         pairs = [curve(**{name: value, "replicates": enough}) for value in ladder]
         yield line_exponent(
-            f"exponent in {name}", ladder, [c for c, _ in pairs], [u for _, u in pairs], GRID,
-            exponent, 0.02, name, "SGD",
-        )  # fmt: skip
+            f"exponent in {name}",
+            ladder,
+            [c for c, _ in pairs],
+            [u for _, u in pairs],
+            GRID,
+            exponent,
+            0.02,
+            name,
+            "SGD",
+        )
     # Two laws with a small parameter of their own: 1/n, and the progress of an epoch (that is, η).
     if not bench.quick:
         rungs = (20, 40, 80, 160)
         pairs = [curve(n=n, replicates=600) for n in rungs]
         steps = [
-            line_exponent(f"exponent in n, {low} to {high}", (low, high), [a[0], b[0]],
-                          [a[1], b[1]], GRID, -0.25, 0.02, "n", "SGD")
+            line_exponent(
+                f"exponent in n, {low} to {high}",
+                (low, high),
+                [a[0], b[0]],
+                [a[1], b[1]],
+                GRID,
+                -0.25,
+                0.02,
+                "n",
+                "SGD",
+            )
             for low, high, a, b in zip(rungs, rungs[1:], pairs, pairs[1:], strict=False)
-        ]  # fmt: skip
+        ]
         yield with_ladder(steps, "n → ∞")
     steps = []
     more = bench.replicates(60, count)
     for progress in (0.0625,) if bench.quick else (1.0, 0.25, 0.0625):
         pairs = [curve(B=batch, progress=progress, replicates=more) for batch in (2, 5, 20)]
-        steps.append(line_exponent(
-            f"exponent in B, η(P−1)²σ_p²d/(Bm) = {progress:g}", (2, 5, 20), [c for c, _ in pairs],
-            [u for _, u in pairs], GRID, 0.0, 0.02, "B", "SGD",
-        ))  # fmt: skip
+        steps.append(
+            line_exponent(
+                f"exponent in B, η(P−1)²σ_p²d/(Bm) = {progress:g}",
+                (2, 5, 20),
+                [c for c, _ in pairs],
+                [u for _, u in pairs],
+                GRID,
+                0.0,
+                0.02,
+                "B",
+                "SGD",
+            )
+        )
     yield with_ladder(steps, "η → 0")
 
 
 @claim(
     "sam-line",
     "SAM and then SGD needs ‖μ‖ ≥ const·(P−1)σ_p, whatever d, if the SAM stage is long enough",
-    mark=RECALLED, regime="Theorem 4.1; τ = m√B/((P−1)σ_p√d), a SAM stage of 4.9mBd/(200n) epochs",
-)  # fmt: skip
+    mark=RECALLED,
+    regime="Theorem 4.1; τ = m√B/((P−1)σ_p√d), a SAM stage of 4.9mBd/(200n) epochs",
+)
 def sam_line(bench: Bench) -> Iterator[Quantity]:
     """The exponent in d of SAM's line, and its height against SGD's at equal budgets."""
     count, n, m = bench.replicates(10, 60), 20, 10
@@ -186,29 +268,48 @@ def sam_line(bench: Bench) -> Iterator[Quantity]:
         rate, init_std = 200 / d, 0.1 / np.sqrt(d)
         stage = round(4.9 * m * d / 200)
         radius = theory.best_radius(d, n, 2, 1.0, m, 0.5)
-        sam = [SAM(radius=radius, learning_rate=rate, epochs=stage),
-               SGD(learning_rate=rate, epochs=300)]  # fmt: skip
+        sam = [
+            SAM(radius=radius, learning_rate=rate, epochs=stage),
+            SGD(learning_rate=rate, epochs=300),
+        ]
         sgd = [SGD(learning_rate=rate, epochs=stage + 300)]
         for name, plan in (("SAM", sam), ("SGD", sgd)):
-            found[name].append(_curves(bench, count, lambda plan=plan: plan, grids[name], 1.0, n, d,
-                                       m, 2, init_std))  # fmt: skip
-    yield line_exponent("exponent in d", ladder, found["SAM"], [1.0] * len(ladder), grids["SAM"],
-                        0.0, 0.05, "d", "SAM")  # fmt: skip
+            found[name].append(
+                _curves(
+                    bench, count, lambda plan=plan: plan, grids[name], 1.0, n, d, m, 2, init_std
+                )
+            )
+    yield line_exponent(
+        "exponent in d",
+        ladder,
+        found["SAM"],
+        [1.0] * len(ladder),
+        grids["SAM"],
+        0.0,
+        0.05,
+        "d",
+        "SAM",
+    )
     last = np.stack([found["SAM"][-1][0], found["SGD"][-1][0]], axis=1)
     at = [crossing(grid, LEVEL) for grid in grids.values()]
     yield Quantity(
-        f"SAM's critical ‖μ‖ / SGD's, d = {ladder[-1]:.0e}", last, 0.0, 1.0,
-        "SAM's line below SGD's", 1.0,
+        f"SAM's critical ‖μ‖ / SGD's, d = {ladder[-1]:.0e}",
+        last,
+        0.0,
+        1.0,
+        "SAM's line below SGD's",
+        1.0,
         lambda sample: float(at[0](sample[:, 0]) / at[1](sample[:, 1])),
-    )  # fmt: skip
+    )
 
 
 @claim(
     "label-noise",
     "with labels flipped at rate p, SAM's test error comes down to p where SGD's stays above it",
-    mark=RECALLED, regime="Theorems 3.2, 4.1, n ≫ 1; ‖μ‖ = 0.95(P−1)σ_p(d/n)^{1/4}; SAM, then SGD",
+    mark=RECALLED,
+    regime="Theorems 3.2, 4.1, n ≫ 1; ‖μ‖ = 0.95(P−1)σ_p(d/n)^{1/4}; SAM, then SGD",
     not_quick="p = 0.2, n = 20 and n = 80",
-)  # fmt: skip
+)
 def label_noise(bench: Bench) -> Iterator[Quantity]:
     """Test error of SAM and then SGD minus p, and SGD minus SAM, for p = 0, 0.1, 0.2 as n grows."""
     d, m, count = 20_000, 10, bench.replicates(500, 1500)
@@ -219,25 +320,43 @@ def label_noise(bench: Bench) -> Iterator[Quantity]:
             rate, norm = m * n / d, 0.95 * theory.critical_signal_norm(d, n, 2, 1.0)
             stage = round(2 * theory.signal_time(n, n, rate, norm, m, flip))
             radius = theory.best_radius(d, n, 2, 1.0, m, 0.5)
-            sam = [SAM(radius=radius, learning_rate=rate, epochs=stage),
-                   SGD(learning_rate=rate, epochs=300)]  # fmt: skip
+            sam = [
+                SAM(radius=radius, learning_rate=rate, epochs=stage),
+                SGD(learning_rate=rate, epochs=300),
+            ]
             ds = bench.run(
                 {"n_samples": n, "dimension": d, "signal_norm": norm, "label_flip": flip},
                 {"n_filters": m, "init_std": 0.1 / np.sqrt(d)},
-                {"SAM": sam, "SGD": SGD(learning_rate=rate, epochs=stage + 300)}, count,
+                {"SAM": sam, "SGD": SGD(learning_rate=rate, epochs=stage + 300)},
+                count,
                 variables=("test_error", "train_loss"),
-            )  # fmt: skip
+            )
             last = ds.isel(step=-1)
             error = {name: last.test_error.sel({"method": name}).values for name in ("SAM", "SGD")}
             loss = float(last.train_loss.sel({"method": "SAM"}).mean("replicate"))
-            ours.append(Quantity(
-                f"SAM: error − p, p = {flip:g}, n = {n}", error["SAM"] - flip, -np.inf, 0.02,
-                "ε, as chosen", 0.02, bounds=(0.0, reach), outside=untrained(loss),
-            ))  # fmt: skip
-            gaps.append(Quantity(
-                f"SGD − SAM, p = {flip:g}, n = {n}", error["SGD"] - error["SAM"], 0.02, np.inf,
-                "a gap beyond ε", 0.02, bounds=(-reach, reach),
-            ))  # fmt: skip
+            ours.append(
+                Quantity(
+                    f"SAM: error − p, p = {flip:g}, n = {n}",
+                    error["SAM"] - flip,
+                    -np.inf,
+                    0.02,
+                    "ε, as chosen",
+                    0.02,
+                    bounds=(0.0, reach),
+                    outside=untrained(loss),
+                )
+            )
+            gaps.append(
+                Quantity(
+                    f"SGD − SAM, p = {flip:g}, n = {n}",
+                    error["SGD"] - error["SAM"],
+                    0.02,
+                    np.inf,
+                    "a gap beyond ε",
+                    0.02,
+                    bounds=(-reach, reach),
+                )
+            )
         limit = f"n = {', '.join(map(str, rungs))}"
         yield with_ladder(ours, limit)
         yield with_ladder(gaps, limit)

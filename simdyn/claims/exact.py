@@ -22,15 +22,29 @@ def largest(values: np.ndarray) -> float:
 def rounding(name: str, errors: list[float], tolerance: float) -> Quantity:
     """Relative errors that must be rounding."""
     return Quantity(
-        name, np.array(errors), 0.0, tolerance, "rounding, some hundred operations deep", 0.0,
-        largest, exact=True,
-    )  # fmt: skip
+        name,
+        np.array(errors),
+        0.0,
+        tolerance,
+        "rounding, some hundred operations deep",
+        0.0,
+        largest,
+        exact=True,
+    )
 
 
 def drawn(
-    seed: int, n: int = 8, d: int = 120, n_patches: int = 3, m: int = 4, norm: float = 2.0,
-    init_std: float = 0.05, noise_std: float = 0.7, flip: float = 0.2, orthogonal: bool = False,
-) -> tuple[np.ndarray, ...]:  # fmt: skip
+    seed: int,
+    n: int = 8,
+    d: int = 120,
+    n_patches: int = 3,
+    m: int = 4,
+    norm: float = 2.0,
+    init_std: float = 0.05,
+    noise_std: float = 0.7,
+    flip: float = 0.2,
+    orthogonal: bool = False,
+) -> tuple[np.ndarray, ...]:
     """Signal, noises, true and observed labels and weights as plain vectors of length d."""
     rng = np.random.default_rng([20260, seed])
     signal = norm * np.eye(1, d)[0]
@@ -54,18 +68,16 @@ def gradient(w: np.ndarray, at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.
     return np.asarray(np.einsum("j,n,jmnp,npd->jmd", SIGNS, pulls, active, x))
 
 
-@claim(
-    "rebuild",
-    "the coefficients γ and ρ rebuild the weights",
-    mark=EXACT, regime="always",
-)  # fmt: skip
+@claim("rebuild", "the coefficients γ and ρ rebuild the weights", mark=EXACT, regime="always")
 def rebuild(bench: Bench) -> Iterator[Quantity]:
     """W(t) from recorded coefficients against recorded weights."""
     errors = []
     for seed in range(bench.replicates(5, 50)):
         signal, noises, _, y, w, x = drawn(seed)
-        plan = [SGD(learning_rate=0.2, epochs=5, batch_size=4),
-                SAM(radius=0.1, learning_rate=0.2, epochs=10)]  # fmt: skip
+        plan = [
+            SGD(learning_rate=0.2, epochs=5, batch_size=4),
+            SAM(radius=0.1, learning_rate=0.2, epochs=10),
+        ]
         problem = Problem.from_patches(x, y, w, signal=signal)
         ds = train(problem, plan, seed=seed, record=Record(weights=True))
         along = SIGNS[:, None, None] * ds.signal_coef.values[..., None] * signal / (signal @ signal)
@@ -78,8 +90,9 @@ def rebuild(bench: Bench) -> Iterator[Quantity]:
 @claim(
     "update",
     "a step of SAM takes σ' and ℓ' at W + ε̂, ε̂ = τ∇L/‖∇L‖_F with one norm over all filters",
-    mark=EXACT, regime="always",
-)  # fmt: skip
+    mark=EXACT,
+    regime="always",
+)
 def update(bench: Bench) -> Iterator[Quantity]:
     """Each recorded step against the definition in weight space."""
     errors: dict[str, list[float]] = {"SGD": [], "SAM": []}
@@ -103,38 +116,63 @@ def update(bench: Bench) -> Iterator[Quantity]:
 @claim(
     "ascent",
     "SAM's perturbation raises the loss by τ‖∇L‖_F to first order",
-    mark=LEADING, regime="τ → 0, away from kinks",
-)  # fmt: skip
+    mark=LEADING,
+    regime="τ → 0, away from kinks",
+)
 def ascent(bench: Bench) -> Iterator[Quantity]:
     """Recorded SAM gap over τ‖∇L‖ on a ladder of radii."""
     data = {"n_samples": 20, "dimension": 2000, "signal_norm": 3.0}
     net = {"n_filters": 10, "init_std": 0.01}
     ratios = []
     for radius in (1e-3, 1e-4, 1e-5):
-        ds = bench.run(data, net, {"sam": SAM(radius=radius, learning_rate=0.1, epochs=0)},
-                       bench.replicates(20, 100), variables=("sam_gap", "grad_norm"))  # fmt: skip
+        ds = bench.run(
+            data,
+            net,
+            {"sam": SAM(radius=radius, learning_rate=0.1, epochs=0)},
+            bench.replicates(20, 100),
+            variables=("sam_gap", "grad_norm"),
+        )
         ratios.append((ds.sam_gap / (radius * ds.grad_norm)).values.reshape(-1))
     ladder = ", ".join(f"{values.mean() - 1:+.1e}" for values in ratios)
     yield Quantity(
-        "SAM gap / (τ‖∇L‖_F) at τ = 10⁻⁵", ratios[-1], 0.999, 1.001,
-        "second order and kinks: of the order of τ/σ_0 = 10⁻³", 1.0,
+        "SAM gap / (τ‖∇L‖_F) at τ = 10⁻⁵",
+        ratios[-1],
+        0.999,
+        1.001,
+        "second order and kinks: of the order of τ/σ_0 = 10⁻³",
+        1.0,
         small=f"τ = 10⁻³, 10⁻⁴, 10⁻⁵: off by {ladder}",
-    )  # fmt: skip
+    )
 
 
 @claim(
     "signs",
     "ρ̄ ≥ 0 never falls and ρ̲ ≤ 0 never rises, under SGD and SAM",
-    mark=EXACT, regime="always",
-)  # fmt: skip
+    mark=EXACT,
+    regime="always",
+)
 def signs(bench: Bench) -> Iterator[Quantity]:
     """The largest step of a coefficient in the wrong direction."""
-    data = {"n_samples": 12, "dimension": 400, "signal_norm": 3.0, "n_patches": 3,
-            "label_flip": 0.2}  # fmt: skip
-    plans = {"SGD": SGD(learning_rate=0.1, epochs=40, batch_size=4),
-             "SAM": SAM(radius=0.05, learning_rate=0.1, epochs=40, batch_size=4)}  # fmt: skip
-    ds = bench.run(data, {"n_filters": 6, "init_std": 0.01}, plans, bench.replicates(10, 100),
-                   every=1, unit="step", variables=("noise_coef", "margin"))  # fmt: skip
+    data = {
+        "n_samples": 12,
+        "dimension": 400,
+        "signal_norm": 3.0,
+        "n_patches": 3,
+        "label_flip": 0.2,
+    }
+    plans = {
+        "SGD": SGD(learning_rate=0.1, epochs=40, batch_size=4),
+        "SAM": SAM(radius=0.05, learning_rate=0.1, epochs=40, batch_size=4),
+    }
+    ds = bench.run(
+        data,
+        {"n_filters": 6, "init_std": 0.01},
+        plans,
+        bench.replicates(10, 100),
+        every=1,
+        unit="step",
+        variables=("noise_coef", "margin"),
+    )
     # ρ of a filter with the sign of the observed label grows; only its sign tells which that is.
     rho = ds.noise_coef.transpose("method", "replicate", "step", "sign", "filter", "sample")
     steps = np.diff(rho.values, axis=2)
@@ -143,36 +181,55 @@ def signs(bench: Bench) -> Iterator[Quantity]:
     for k, name in enumerate(plans):
         yield Quantity(
             f"{name}: largest step against a coefficient's own direction",
-            np.maximum(mixed[k].max(axis=(1, 2)), 0.0), 0.0, 0.0,
-            "each step adds a number of one sign", 0.0, largest, exact=True,
-        )  # fmt: skip
+            np.maximum(mixed[k].max(axis=(1, 2)), 0.0),
+            0.0,
+            0.0,
+            "each step adds a number of one sign",
+            0.0,
+            largest,
+            exact=True,
+        )
         yield Quantity(
             f"{name}: largest rise that the two filter signs share",
-            np.maximum(both[k].max(1), 0.0), 0.0, 0.0,
-            "one sign of filters learns a sample, the other unlearns it", 0.0, largest, exact=True,
-        )  # fmt: skip
+            np.maximum(both[k].max(1), 0.0),
+            0.0,
+            0.0,
+            "one sign of filters learns a sample, the other unlearns it",
+            0.0,
+            largest,
+            exact=True,
+        )
 
 
 @claim(
     "shared-noise",
     "P − 1 copies of one noise patch act as one copy with standard deviation (P−1)σ_p",
-    mark=EXACT, regime="noise shared by the patches; ReLU",
-)  # fmt: skip
+    mark=EXACT,
+    regime="noise shared by the patches; ReLU",
+)
 def shared_noise(bench: Bench) -> Iterator[Quantity]:
     """P = 5, σ_p against P = 2, 4σ_p: coefficients and test error."""
     net = {"n_filters": 6, "init_std": 0.01}
-    plans = {"SGD": SGD(learning_rate=0.02, epochs=30),
-             "SAM": SAM(radius=0.02, learning_rate=0.02, epochs=30)}  # fmt: skip
+    plans = {
+        "SGD": SGD(learning_rate=0.02, epochs=30),
+        "SAM": SAM(radius=0.02, learning_rate=0.02, epochs=30),
+    }
     variables = ("signal_coef", "noise_coef", "clean_test_error")
     held = {"n_samples": 10, "dimension": 500, "signal_norm": 4.0}
     results = [
-        bench.run({**held, "n_patches": patches, "noise_std": std}, net, plans,
-                  bench.replicates(5, 50), variables=variables)
+        bench.run(
+            {**held, "n_patches": patches, "noise_std": std},
+            net,
+            plans,
+            bench.replicates(5, 50),
+            variables=variables,
+        )
         for patches, std in ((5, 1.0), (2, 4.0))
-    ]  # fmt: skip
+    ]
     for name, symbol in (("noise_coef", "ρ"), ("signal_coef", "γ"), ("clean_test_error", "error")):
         one, other = (ds[name].transpose("replicate", ...).values for ds in results)
         shape = (len(one), -1)
         gap = np.abs(one - other).reshape(shape).max(1) / np.abs(other).reshape(shape).max(1)
-        yield rounding(f"{symbol}: relative difference of P = 5, σ_p and P = 2, 4σ_p",
-                       list(gap), 1e-9)  # fmt: skip
+        yield rounding(
+            f"{symbol}: relative difference of P = 5, σ_p and P = 2, 4σ_p", list(gap), 1e-9
+        )

@@ -35,9 +35,12 @@ def _errors(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, floa
     sgd = {"optimiser": "SGD", "learning_rate": rate, "epochs": 300, "batch_size": batch}
     ds = bench.run(
         {"n_samples": n, "dimension": d, "signal_norm": norm, "n_patches": copies + 1},
-        {"n_filters": m, "init_std": 0.1 / (copies * np.sqrt(d))}, {"SAM": [sam, sgd]}, count,
-        {"share": [0.0, *GRID.tolist()]}, variables=("test_error",),
-    )  # fmt: skip
+        {"n_filters": m, "init_std": 0.1 / (copies * np.sqrt(d))},
+        {"SAM": [sam, sgd]},
+        count,
+        {"share": [0.0, *GRID.tolist()]},
+        variables=("test_error",),
+    )
     unit = float(theory.best_radius(d, batch, copies + 1, 1.0, m))
     return np.asarray(ds.test_error.values.reshape(1 + GRID.size, count).T), unit
 
@@ -51,10 +54,14 @@ def _onset(errors: np.ndarray) -> float:
 def _regret(where: str, errors: np.ndarray) -> Quantity:
     """How much worse the theorem's radius is than the best of the grid."""
     return Quantity(
-        f"error at τ = {GRID[THEOREM]:.2f} m√B/((P−1)σ_p√d) minus the best τ's, {where}", errors,
-        -np.inf, 0.01, "ε, as chosen", 0.0,
+        f"error at τ = {GRID[THEOREM]:.2f} m√B/((P−1)σ_p√d) minus the best τ's, {where}",
+        errors,
+        -np.inf,
+        0.01,
+        "ε, as chosen",
+        0.0,
         lambda sample: float(sample[:, 1 + THEOREM].mean() - sample[:, 1:].mean(0).min()),
-    )  # fmt: skip
+    )
 
 
 def _decades(errors: np.ndarray) -> float:
@@ -66,25 +73,33 @@ def _decades(errors: np.ndarray) -> float:
 @claim(
     "best-radius",
     "SAM's best radius is τ = Θ(m√B/((P−1)σ_p√d))",
-    mark=RECALLED, regime="Theorem 4.1; SAM for twice the time of the signal, then SGD",
+    mark=RECALLED,
+    regime="Theorem 4.1; SAM for twice the time of the signal, then SGD",
     not_quick="exponents in B, m and d",
-)  # fmt: skip
+)
 def best_radius(bench: Bench) -> Iterator[Quantity]:
     """The theorem's radius against the best of a grid, and how the least useful radius scales."""
     count = bench.replicates(40, 600)
     ladders: dict[str, tuple[float, float, tuple[int, ...], str]] = {
-        "B": (0.5, 0.5, (5, 10, 20), ""), "P − 1": (-1.0, -1.0, (1, 2), ""),
+        "B": (0.5, 0.5, (5, 10, 20), ""),
+        "P − 1": (-1.0, -1.0, (1, 2), ""),
         "m": (0.5, 1.0, (5, 10, 20), ", between the lemma's ½ and the theorem's 1"),
         "d": (-0.5, -0.5, (10_000, 40_000, 160_000), ""),
-    }  # fmt: skip
+    }
     if bench.quick:
         ladders = {"B": (0.5, 0.5, (20,), ""), "P − 1": ladders["P − 1"]}
     for name, (low, high, ladder, between) in ladders.items():
         pairs = [_errors(bench, count, **{name: value}) for value in ladder]
         if name == "B":
-            yield Quantity("decades of τ that take half of SGD's error or more", pairs[-1][0], 1.0,
-                           np.inf, "Θ leaves a constant open, a decade will do", 1.0,
-                           _decades)  # fmt: skip
+            yield Quantity(
+                "decades of τ that take half of SGD's error or more",
+                pairs[-1][0],
+                1.0,
+                np.inf,
+                "Θ leaves a constant open, a decade will do",
+                1.0,
+                _decades,
+            )
         if name != "P − 1":  # there every setting is the same, by the symmetry of shared noise
             yield _regret(f"{name} = {ladder[-1]}", pairs[-1][0])
         if len(ladder) == 1:
@@ -101,11 +116,24 @@ def best_radius(bench: Bench) -> Iterator[Quantity]:
         measured, shape = line(values), x ** (0.5 * (low + high))
         constant = np.exp(np.mean(np.log(measured / shape)))
         yield Quantity(
-            f"exponent in {name} of the least τ that takes half of SGD's error", values, low - 0.05,
-            high + 0.05, f"0.05: off by 12 % over a decade{between}", high,
+            f"exponent in {name} of the least τ that takes half of SGD's error",
+            values,
+            low - 0.05,
+            high + 0.05,
+            f"0.05: off by 12 % over a decade{between}",
+            high,
             lambda sample, line=line, power=power: power(line(sample)[None]),  # type: ignore[misc]
             outside="for information: Θ leaves open how the constant depends on ‖μ‖, which follows "
-            "SGD's line here" if name == "d" else "",
-            law=Law(name, "least useful τ", x, measured, np.std(again, axis=0), constant * shape,
-                    "height fitted"),
-        )  # fmt: skip
+            "SGD's line here"
+            if name == "d"
+            else "",
+            law=Law(
+                name,
+                "least useful τ",
+                x,
+                measured,
+                np.std(again, axis=0),
+                constant * shape,
+                "height fitted",
+            ),
+        )

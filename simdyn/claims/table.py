@@ -41,21 +41,30 @@ class Report:
             return value if math.isfinite(value) else None
 
         return {
-            "name": self.claim.name, "statement": self.claim.statement, "source": self.claim.source,
-            "mark": self.claim.mark, "regime": self.claim.regime, "verdict": self.verdict,
+            "name": self.claim.name,
+            "statement": self.claim.statement,
+            "source": self.claim.source,
+            "mark": self.claim.mark,
+            "regime": self.claim.regime,
+            "verdict": self.verdict,
             "not_quick": self.claim.not_quick,
             "quantities": [
                 {
-                    "name": f.quantity.name, "predicted": number(f.quantity.predicted),
-                    "estimate": number(f.estimate), "interval": [number(f.low), number(f.high)],
+                    "name": f.quantity.name,
+                    "predicted": number(f.quantity.predicted),
+                    "estimate": number(f.estimate),
+                    "interval": [number(f.low), number(f.high)],
                     "band": [number(f.quantity.low), number(f.quantity.high)],
-                    "reason": f.quantity.reason, "replicates": f.replicates, "verdict": f.verdict,
-                    "outside": f.quantity.outside, "small_parameter": f.quantity.small,
+                    "reason": f.quantity.reason,
+                    "replicates": f.replicates,
+                    "verdict": f.verdict,
+                    "outside": f.quantity.outside,
+                    "small_parameter": f.quantity.small,
                     "replicates_to_decide": number(f.needed),
                 }
                 for f in self.findings
             ],
-        }  # fmt: skip
+        }
 
 
 def choose(names: Sequence[str] | None) -> list[Claim]:

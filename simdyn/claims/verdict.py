@@ -161,9 +161,9 @@ def spread(quantity: Quantity) -> tuple[float, float, float]:
         error = float(values.std()) / math.sqrt(count)
         return error * lift, more * skewness(values) / math.sqrt(count), math.sqrt(6.0) / count
     rng = np.random.default_rng(0)
-    draws = np.array([
-        quantity.statistic(values[rng.integers(count, size=count)]) for _ in range(RESAMPLES)
-    ])  # fmt: skip
+    draws = np.array(
+        [quantity.statistic(values[rng.integers(count, size=count)]) for _ in range(RESAMPLES)]
+    )
     doubt = math.sqrt(6.0 / count**2 + 6.0 / RESAMPLES)
     with np.errstate(invalid="ignore"):  # a statistic may be infinite for some resamples
         return float(draws.std()) * lift, more * skewness(draws), doubt

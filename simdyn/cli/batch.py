@@ -57,8 +57,9 @@ def check_fits(study: "StudyDesign", path: Path, jobs: "Jobs") -> None:
     try:
         jobs.check_fits(SURELY * cost.longest, "")
     except InputError:
-        typer.echo(f"{study.name}: timing some runs here, to hold a block against the walltime",
-                   err=True)  # fmt: skip
+        typer.echo(
+            f"{study.name}: timing some runs here, to hold a block against the walltime", err=True
+        )
         cost = price(study, blocks, there)
         jobs.check_fits(cost.longest, how_priced(cost))
 
@@ -109,7 +110,13 @@ scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
 
 
 def array_script(
-    study: "StudyDesign", study_file: Path, out: Path, smoke: bool, jobs: "Jobs", count: int, left: float
+    study: "StudyDesign",
+    study_file: Path,
+    out: Path,
+    smoke: bool,
+    jobs: "Jobs",
+    count: int,
+    left: float,
 ) -> str:
     """A Slurm array whose tasks compute a shard each, with so many core-seconds left in all."""
     from simdyn.run.clusters import LOCAL_CACHE
@@ -119,22 +126,38 @@ def array_script(
 
     name = re.sub(r"[^\w.+-]", "_", f"simdyn-{study.name}")  # Slurm knows no quotes here
     options = {
-        "job-name": name, "array": f"1-{count}", "cpus-per-task": jobs.cores,
-        "mem": jobs.memory_of_slurm, "time": jobs.walltime,
-        "output": f"{name}-%A_%a.log", "open-mode": "append",  # a task that starts again goes on
-        "partition": jobs.queue, "account": jobs.account,
-        "signal": f"B:USR1@{jobs.lead}", "requeue": "",
-    }  # fmt: skip
+        "job-name": name,
+        "array": f"1-{count}",
+        "cpus-per-task": jobs.cores,
+        "mem": jobs.memory_of_slurm,
+        "time": jobs.walltime,
+        "output": f"{name}-%A_%a.log",
+        "open-mode": "append",  # a task that starts again goes on
+        "partition": jobs.queue,
+        "account": jobs.account,
+        "signal": f"B:USR1@{jobs.lead}",
+        "requeue": "",
+    }
     simdyn = Path(sys.executable).parent / "simdyn"
     worker = [
-        shlex.quote(str(simdyn)), "worker", quoted(study_file), *(["--smoke"] if smoke else []),
-        "--shard", f'"$SLURM_ARRAY_TASK_ID/{count}"', "--out", quoted(out),
-    ]  # fmt: skip
+        shlex.quote(str(simdyn)),
+        "worker",
+        quoted(study_file),
+        *(["--smoke"] if smoke else []),
+        "--shard",
+        f'"$SLURM_ARRAY_TASK_ID/{count}"',
+        "--out",
+        quoted(out),
+    ]
     task = TASK.format(
-        cache=LOCAL_CACHE, folder=quoted(Path()), worker=" ".join(worker), cores=jobs.cores,
-        interrupted=INTERRUPTED, walltime=jobs.walltime,
+        cache=LOCAL_CACHE,
+        folder=quoted(Path()),
+        worker=" ".join(worker),
+        cores=jobs.cores,
+        interrupted=INTERRUPTED,
+        walltime=jobs.walltime,
         restarts=LEAST_RESTARTS + 3 * int(left / count / (jobs.cores * jobs.seconds)),
-    )  # fmt: skip
+    )
     lines = [
         f"#SBATCH --{name}={value}".rstrip("=")
         for name, value in options.items()

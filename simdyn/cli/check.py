@@ -72,8 +72,9 @@ def _list(chosen: Sequence["object"], as_json: bool) -> None:
     table = [claim for claim in chosen if isinstance(claim, Claim)]
     if as_json:
         fields = ("name", "statement", "source", "mark", "regime", "not_quick")
-        typer.echo(json.dumps([{f: getattr(c, f) for f in fields} for c in table],
-                              ensure_ascii=False))  # fmt: skip
+        typer.echo(
+            json.dumps([{f: getattr(c, f) for f in fields} for c in table], ensure_ascii=False)
+        )
         return
     for claim in table:
         typer.echo(f"{claim.name:20} [{claim.mark}] {claim.statement}")
@@ -136,8 +137,10 @@ def _summarise(reports: Sequence["Report"], quick: bool) -> None:
         counts[report.verdict] = counts.get(report.verdict, 0) + 1
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     sampled = sum(not f.quantity.exact for report in reports for f in report.findings)
-    typer.echo(f"\n{len(reports)} claims: {said}. Intervals miss with probability "
-               f"{FAMILY_ERROR:g} over the {sampled} sampled quantities together.")  # fmt: skip
+    typer.echo(
+        f"\n{len(reports)} claims: {said}. Intervals miss with probability "
+        f"{FAMILY_ERROR:g} over the {sampled} sampled quantities together."
+    )
     absent = [f"{r.claim.name}: {r.claim.not_quick}" for r in reports if r.claim.not_quick]
     if quick and absent:
         typer.echo(f"Left out by --quick: {'; '.join(absent)}.")

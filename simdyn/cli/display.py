@@ -44,9 +44,12 @@ class Display:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
             self.bar = Progress(
-                BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                console=Console(stderr=True), transient=True,
-            )  # fmt: skip
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
             self.bar.start()
             self.task = self.bar.add_task(
                 "", total=runs, completed=done, rate="preparing kernels …"

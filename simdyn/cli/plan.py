@@ -74,8 +74,9 @@ def plan(
         if sum((sbatch, slurm, pbs)) > 1:
             raise InputError("--sbatch, --slurm, --pbs: allowed is one of them")
         if as_json and (sbatch or slurm or pbs):
-            raise InputError("--json: allowed without --sbatch, --slurm and --pbs, which print a "
-                             "script")  # fmt: skip
+            raise InputError(
+                "--json: allowed without --sbatch, --slurm and --pbs, which print a script"
+            )
         if shards is not None and not sbatch:
             raise InputError(f"--shards {shards}: allowed with --sbatch")
         if slurm or pbs:
@@ -105,15 +106,24 @@ def _report(
     done = int(there.sum())
     shape = dict(zip(study.space.dims, study.space.shape, strict=True))
     report: dict[str, Any] = {
-        "study": study.name, "fingerprint": study.fingerprint, "points": study.space.size,
-        "axes": shape, "methods": list(study.space.methods), "replicates": study.replicates,
-        "runs": study.runs, "blocks": there.size, "blocks_done": done,
-        "core_hours": cost.seconds / 3600, "core_hours_left": cost.left / 3600,
-        "kept_share": kept, "calibration_runs": cost.measured,
+        "study": study.name,
+        "fingerprint": study.fingerprint,
+        "points": study.space.size,
+        "axes": shape,
+        "methods": list(study.space.methods),
+        "replicates": study.replicates,
+        "runs": study.runs,
+        "blocks": there.size,
+        "blocks_done": done,
+        "core_hours": cost.seconds / 3600,
+        "core_hours_left": cost.left / 3600,
+        "kept_share": kept,
+        "calibration_runs": cost.measured,
         "longest_block_seconds": cost.longest,
-        "bytes": study.bytes, "store": str(path),
+        "bytes": study.bytes,
+        "store": str(path),
         "outside_regime": outside(study) or None,
-    }  # fmt: skip
+    }
     if as_json:
         typer.echo(json.dumps(report))
         return
@@ -121,11 +131,15 @@ def _report(
     typer.echo(f"{study.name} ({study.fingerprint[:12]})")
     typer.echo(f"  {study.space.size:,} points: {axes}")
     methods, many = len(study.space.methods), ("", "s")
-    typer.echo(f"  {study.runs:,} runs: × {methods} method{many[methods > 1]} × "
-               f"{study.replicates} replicate{many[study.replicates > 1]}")  # fmt: skip
+    typer.echo(
+        f"  {study.runs:,} runs: × {methods} method{many[methods > 1]} × "
+        f"{study.replicates} replicate{many[study.replicates > 1]}"
+    )
     typer.echo(f"  {there.size:,} blocks, {done:,} done, {there.size - done:,} left")
-    typer.echo(f"  about {cost.seconds / 3600:.2g} core-hours ({clock(cost.seconds)} on one core), "
-               f"{how_priced(cost)}")  # fmt: skip
+    typer.echo(
+        f"  about {cost.seconds / 3600:.2g} core-hours ({clock(cost.seconds)} on one core), "
+        f"{how_priced(cost)}"
+    )
     if kept:
         typer.echo(f"  {kept:.0%} of it kept from the smaller study whose store is there")
     if done or kept:

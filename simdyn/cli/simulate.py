@@ -54,9 +54,14 @@ def simulate(
         import simdyn
 
         data = simdyn.SignalNoiseData(
-            n_samples=n_samples, dimension=dimension, signal_norm=signal_norm, noise_std=noise_std,
-            n_patches=n_patches, label_flip=label_flip, noise=noise,
-        )  # fmt: skip
+            n_samples=n_samples,
+            dimension=dimension,
+            signal_norm=signal_norm,
+            noise_std=noise_std,
+            n_patches=n_patches,
+            label_flip=label_flip,
+            noise=noise,
+        )
         net = simdyn.TwoLayerCNN(n_filters=n_filters, init_std=init_std, init=init)
         shared: dict[str, Any] = {
             "learning_rate": learning_rate,

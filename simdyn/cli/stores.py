@@ -111,8 +111,15 @@ def _report(
     causes = failures(path)
     if as_json:
         runs = {STATUS[code].split(":")[0]: count for code, count in tally.counts.items()}
-        report = {"study": study.name, "store": str(path), "blocks": blocks, "blocks_done": done,
-                  "runs": runs, "failures": causes, "computed_by": computed_by(path)}  # fmt: skip
+        report = {
+            "study": study.name,
+            "store": str(path),
+            "blocks": blocks,
+            "blocks_done": done,
+            "runs": runs,
+            "failures": causes,
+            "computed_by": computed_by(path),
+        }
         typer.echo(json.dumps(report))
         return
     typer.echo(f"{study.name}: {done:,} of {blocks:,} blocks done, in {path}")
@@ -138,8 +145,9 @@ def _tell_who(path: Path) -> None:
         typer.echo(f"  computed on {each['cpu']} with {told}")
     cpus = sorted({each["cpu"] for each in by})
     if len(cpus) > 1:
-        typer.echo(f"  by {len(cpus)} types of CPU: values of one differ from those of another by "
-                   "rounding")  # fmt: skip
+        typer.echo(
+            f"  by {len(cpus)} types of CPU: values of one differ from those of another by rounding"
+        )
 
 
 def _watch(study: "StudyDesign", tally: Tally, every: float, as_json: bool) -> None:
@@ -153,13 +161,21 @@ def _watch(study: "StudyDesign", tally: Tally, every: float, as_json: bool) -> N
         rate = (first - waiting) / max(time.monotonic() - began, 1e-9)
         left = waiting / rate if waiting and rate > 0 else None
         if as_json:
-            report = {"study": study.name, "store": str(tally.store.path), "runs": study.runs,
-                      "waiting": waiting, "failed": tally.counts[4], "rate": rate,
-                      "seconds_left": left}  # fmt: skip
+            report = {
+                "study": study.name,
+                "store": str(tally.store.path),
+                "runs": study.runs,
+                "waiting": waiting,
+                "failed": tally.counts[4],
+                "rate": rate,
+                "seconds_left": left,
+            }
             typer.echo(json.dumps(report))
         else:
-            line = (f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[4]:,} of "
-                    f"them failed, {waiting:,} waiting")  # fmt: skip
+            line = (
+                f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[4]:,} of "
+                f"them failed, {waiting:,} waiting"
+            )
             if left is not None:
                 line += f"; {rate:,.0f} runs/s, {clock(left)} left"
             ends = "\x1b[K\r" if sys.stdout.isatty() and done < len(tally.seen) else "\x1b[K\n"
@@ -187,14 +203,21 @@ def verify(
             pieces = [
                 {"piece": f.piece, "trouble": f.trouble, "block": f.block} for f in audited.findings
             ]
-            report = {"store": str(path), "blocks": audited.blocks, "missing": audited.missing,
-                      "damaged": audited.damaged, "findings": pieces,
-                      "leftovers": audited.leftovers,
-                      "computed_by": computed_by(path)}  # fmt: skip
+            report = {
+                "store": str(path),
+                "blocks": audited.blocks,
+                "missing": audited.missing,
+                "damaged": audited.damaged,
+                "findings": pieces,
+                "leftovers": audited.leftovers,
+                "computed_by": computed_by(path),
+            }
             typer.echo(json.dumps(report))
         else:
-            typer.echo(f"{path}: {audited.good:,} blocks good, {len(audited.missing):,} missing, "
-                       f"{len(audited.damaged):,} damaged")  # fmt: skip
+            typer.echo(
+                f"{path}: {audited.good:,} blocks good, {len(audited.missing):,} missing, "
+                f"{len(audited.damaged):,} damaged"
+            )
             for finding in audited.findings:
                 typer.echo(f"  {finding}")
             if audited.leftovers:

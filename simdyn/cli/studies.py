@@ -141,16 +141,25 @@ def run(
 
         path, display = store_path(study, out), Display(study.name)
         asked = {"--dask": dask, "--slurm": slurm, "--pbs": pbs, "--threads": threads}
-        sizes = {"cores": cores, "memory": memory, "walltime": walltime, "queue": queue,
-                 "account": account}  # fmt: skip
+        sizes = {
+            "cores": cores,
+            "memory": memory,
+            "walltime": walltime,
+            "queue": queue,
+            "account": account,
+        }
         began = time.monotonic()
         with _cluster(study, path, asked, jobs, sizes) as client:
             opened = time.monotonic()
             try:
                 results = run_study(
-                    study, path, threads=threads, client=client, retry_failed=retry_failed,
+                    study,
+                    path,
+                    threads=threads,
+                    client=client,
+                    retry_failed=retry_failed,
                     progress=display,
-                )  # fmt: skip
+                )
             finally:
                 display.close()
             ran = time.monotonic()
@@ -159,12 +168,18 @@ def run(
         if line := outside(study):
             typer.echo(line, err=True)
         if as_json:
-            report = {"store": str(path), "figures": list(map(str, figures)), "runs": study.runs,
-                      "computed": display.fresh, "failed": len(display.failed_now),
-                      "failed_before": len(display.failed_earlier),
-                      "seconds": round(seconds, 3), "run_seconds": round(ran - opened, 3),
-                      "compile_seconds": round(display.compile_seconds, 3),
-                      "cluster_seconds": round(opened - began, 3)}  # fmt: skip
+            report = {
+                "store": str(path),
+                "figures": list(map(str, figures)),
+                "runs": study.runs,
+                "computed": display.fresh,
+                "failed": len(display.failed_now),
+                "failed_before": len(display.failed_earlier),
+                "seconds": round(seconds, 3),
+                "run_seconds": round(ran - opened, 3),
+                "compile_seconds": round(display.compile_seconds, 3),
+                "cluster_seconds": round(opened - began, 3),
+            }
             typer.echo(json.dumps(report))
         else:
             for made in (path, *figures):
@@ -177,8 +192,11 @@ def run(
 def _tell_failures(display: Display) -> None:
     """When points failed, now or before, say so and end with the exit code for that."""
     if failed := len(display.failed_now | display.failed_earlier):
-        typer.echo(f"simdyn: done, but for {failed:,} point(s) that failed: `simdyn status` tells "
-                   "why, --retry-failed computes them again", err=True)  # fmt: skip
+        typer.echo(
+            f"simdyn: done, but for {failed:,} point(s) that failed: `simdyn status` tells "
+            "why, --retry-failed computes them again",
+            err=True,
+        )
         raise typer.Exit(LEFT)
 
 
@@ -227,9 +245,13 @@ def worker(
         display = Display(f"{study.name}, shard {shard}")
         try:
             run_study(
-                study, path, threads=threads, shard=part, retry_failed=retry_failed,
+                study,
+                path,
+                threads=threads,
+                shard=part,
+                retry_failed=retry_failed,
                 progress=display,
-            )  # fmt: skip
+            )
         finally:
             display.close()
         typer.echo(path)

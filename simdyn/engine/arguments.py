@@ -20,9 +20,11 @@ from simdyn.params.schedule import is_constant
 from simdyn.variables.registry import ALWAYS, VARIABLES
 
 ACTIVATIONS = {
-    "relu": network.RELU, "leaky_relu": network.LEAKY_RELU, "relu_power": network.POWER_RELU,
+    "relu": network.RELU,
+    "leaky_relu": network.LEAKY_RELU,
+    "relu_power": network.POWER_RELU,
     "huber_relu": network.HUBER_RELU,
-}  # fmt: skip
+}
 LOSSES = {"logistic": network.LOGISTIC, "hinge": network.HINGE}
 ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
 ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radial_estimate}
@@ -33,9 +35,12 @@ ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radia
 def kernel_model(net: TwoLayerCNN) -> network.Model:
     """Activation, loss and scales of a network."""
     return network.Model(
-        ACTIVATIONS[net.activation], float(net.shape), LOSSES[net.loss],
-        float(net.n_filters) if net.output == "mean" else 1.0, int(net.reduction == "sum"),
-    )  # fmt: skip
+        ACTIVATIONS[net.activation],
+        float(net.shape),
+        LOSSES[net.loss],
+        float(net.n_filters) if net.output == "mean" else 1.0,
+        int(net.reduction == "sum"),
+    )
 
 
 def kernel_rates(
@@ -48,10 +53,11 @@ def kernel_rates(
     steps = [step for program in changing for step in program]
     return (
         np.array([p[0][1] if is_constant(p) else np.nan for p in programs], np.float64),
-        ends[:-1].copy(), ends[1:].copy(),
+        ends[:-1].copy(),
+        ends[1:].copy(),
         np.array([rates.OPERATIONS.index(operation) for operation, _ in steps], np.int64),
         np.array([value for _, value in steps], np.float64),
-    )  # fmt: skip
+    )
 
 
 def kernel_schedules(
@@ -76,9 +82,13 @@ def kernel_schedules(
 
 
 def empty_traces(
-    outer: tuple[int, ...], names: Sequence[str], steps: int, filters: int, samples: int,
+    outer: tuple[int, ...],
+    names: Sequence[str],
+    steps: int,
+    filters: int,
+    samples: int,
     vectors: int,
-) -> Traces:  # fmt: skip
+) -> Traces:
     """Arrays of NaN for the kernel to fill; those not among `names` have no states."""
     inner = {
         "margin": (samples,),
@@ -126,9 +136,8 @@ NO_TEST_SET = codes.TestSet(
 
 
 NO_FRESH_SAMPLES = codes.FreshSamples(  # one signal, shared noise, and no test
-    codes.NO_TEST, 0, 0.0, 1, 1.0, 0, 0, 0.0,
-    codes.Views(np.ones(1), np.array([[[1.0], [-1.0]]])),
-)  # fmt: skip
+    codes.NO_TEST, 0, 0.0, 1, 1.0, 0, 0, 0.0, codes.Views(np.ones(1), np.array([[[1.0], [-1.0]]]))
+)
 
 
 def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
@@ -150,28 +159,50 @@ def kernel_views(views: Sequence[View]) -> codes.Views:
 def kernel_setting(data: DrawnData, net: TwoLayerCNN) -> Setting:
     """The law of data and initial weights."""
     return Setting(
-        data.n_samples, data.dimension, np.array(data.signals, dtype=np.float64),
-        kernel_views(data.views), float(data.noise_scale), data.noise_vectors,
-        float(data.noise_copies), int(data.added), float(data.label_flip),
-        int(data.noise == "orthogonal"), net.n_filters, float(net.init_std),
-        int(net.init == "antisymmetric"), kernel_model(net),
-    )  # fmt: skip
+        data.n_samples,
+        data.dimension,
+        np.array(data.signals, dtype=np.float64),
+        kernel_views(data.views),
+        float(data.noise_scale),
+        data.noise_vectors,
+        float(data.noise_copies),
+        int(data.added),
+        float(data.label_flip),
+        int(data.noise == "orthogonal"),
+        net.n_filters,
+        float(net.init_std),
+        int(net.init == "antisymmetric"),
+        kernel_model(net),
+    )
 
 
 def kernel_fresh(data: DrawnData, method: int, draws: int) -> codes.FreshSamples:
     """The law of fresh samples, and how their error is estimated."""
     return codes.FreshSamples(
-        method, draws, float(data.noise_scale), data.noise_vectors, float(data.noise_copies),
-        int(data.added), len(data.signals) if data.noise == "orthogonal" else 0,
-        float(data.label_flip), kernel_views(data.fresh_views),
-    )  # fmt: skip
+        method,
+        draws,
+        float(data.noise_scale),
+        data.noise_vectors,
+        float(data.noise_copies),
+        int(data.added),
+        len(data.signals) if data.noise == "orthogonal" else 0,
+        float(data.label_flip),
+        kernel_views(data.fresh_views),
+    )
 
 
 def point_arguments(
-    data: DrawnData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
-    replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
+    data: DrawnData,
+    net: TwoLayerCNN,
+    plans: Sequence[Sequence[Phase]],
+    seed: int,
+    replicates: range,
+    record: Record,
+    default: str,
+    names: Sequence[str],
+    stop: np.ndarray,
     pointers: Sequence[Any],
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Any, ...]:
     """What `run_point` takes to run every method on every replicate of one point."""
     schedules, phase_start = kernel_schedules(plans, data.n_samples)
     record_at = np.array([record.updates(plan, data.n_samples, default) for plan in plans])
@@ -182,7 +213,18 @@ def point_arguments(
     tested = traces.test_error.size > 0
     method = ESTIMATORS[record.estimator(net.activation)] if tested else codes.NO_TEST
     return (
-        kernel_setting(data, net), schedules, phase_start, np.uint64(seed), replicates.start,
-        NO_TEST_SET, kernel_fresh(data, method, record.draws(net.activation)), *pointers,
-        record.probed, record_at, stop, traces, status, status_step,
-    )  # fmt: skip
+        kernel_setting(data, net),
+        schedules,
+        phase_start,
+        np.uint64(seed),
+        replicates.start,
+        NO_TEST_SET,
+        kernel_fresh(data, method, record.draws(net.activation)),
+        *pointers,
+        record.probed,
+        record_at,
+        stop,
+        traces,
+        status,
+        status_step,
+    )

@@ -31,9 +31,15 @@ def _binomial_interval(error: Floats, count: int) -> tuple[Floats, Floats]:
 
 
 def run_explicit(
-    problem: Problem, plan: Sequence[Phase], seed: int, replicate: int, record: Record,
-    updates: np.ndarray, names: Sequence[str], stop: np.ndarray,
-) -> dict[str, np.ndarray] | None:  # fmt: skip
+    problem: Problem,
+    plan: Sequence[Phase],
+    seed: int,
+    replicate: int,
+    record: Record,
+    updates: np.ndarray,
+    names: Sequence[str],
+    stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:
     """Train one explicit problem.
 
     Returns
@@ -54,15 +60,22 @@ def run_explicit(
     needed = [name for name in names if estimated or "test_error" not in name]
     pointers = [pointer() for pointer in pointers_for(record, activation, needed)]
     status, status_step = run_problem(
-        problem.arrays, schedule, np.uint64(seed), np.uint64(replicate), problem.test_set, fresh,
-        *pointers, record.probed, updates, stop, traces,
-    )  # fmt: skip
+        problem.arrays,
+        schedule,
+        np.uint64(seed),
+        np.uint64(replicate),
+        problem.test_set,
+        fresh,
+        *pointers,
+        record.probed,
+        updates,
+        stop,
+        traces,
+    )
     if status == codes.STOPPED:
         return None
     arrays = labelled(traces, [name for name in names if name not in INTERVAL], banks // 2)
     if problem.fresh_samples.method == codes.TEST_SET and set(INTERVAL) & set(names):
         ends = _binomial_interval(traces.test_error, problem.test_set.labels.size)
         arrays |= {name: end for name, end in zip(INTERVAL, ends, strict=True) if name in names}
-    return {
-        **arrays, "status": np.array(status, np.int8), "status_step": np.array(status_step),
-    }  # fmt: skip
+    return {**arrays, "status": np.array(status, np.int8), "status_step": np.array(status_step)}

@@ -1,7 +1,7 @@
 """Images as training problems: cut to patches, split, and noise put beside them.
 
-Replicate k is one split, one set of unit noises, flips and unit weights, whatever the parameters, so
-that comparisons are paired.
+Replicate k is one split, one set of unit noises, flips and unit weights, whatever the parameters:
+comparisons are paired.
 """
 
 import numpy as np

@@ -14,12 +14,7 @@ from simdyn.kernels.cache import kernels_kept
 from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside
 from simdyn.kernels.point import run_point
 from simdyn.kernels.train import train
-from simdyn.params import (
-    SGD,
-    Record,
-    SignalNoiseData,
-    TwoLayerCNN,
-)
+from simdyn.params import SGD, Record, SignalNoiseData, TwoLayerCNN
 from simdyn.variables.registry import ALWAYS
 
 
@@ -39,9 +34,13 @@ def prepare(pointers: tuple[Pointed, ...], drawn: bool = True) -> float:
         "data": SignalNoiseData(n_samples=1, dimension=1, signal_norm=0.0),
         "net": TwoLayerCNN(n_filters=1, init_std=0.0),
         "plans": [[SGD(learning_rate=1.0, epochs=0)]],
-        "seed": 0, "replicates": range(1), "record": Record(), "default": "last", "names": ALWAYS,
+        "seed": 0,
+        "replicates": range(1),
+        "record": Record(),
+        "default": "last",
+        "names": ALWAYS,
         "stop": np.zeros(1, np.int64),
-    }  # fmt: skip
+    }
     collecting = gc.isenabled()
     gc.disable()  # it would walk the compiler's many objects again and again
     try:

@@ -127,8 +127,9 @@ class Problem:
         n, n_patches, d = patches.shape
         labels = _labels("labels", labels, n)
         weights = _array("weights", weights, 3, (2, None, d))
-        net = made("Problem", TwoLayerCNN, {
-            "n_filters": weights.shape[1], "init_std": 0.0, **network})  # fmt: skip
+        net = made(
+            "Problem", TwoLayerCNN, {"n_filters": weights.shape[1], "init_std": 0.0, **network}
+        )
         if bias is not None:
             if signal is not None:
                 raise InputError("bias and signal: allowed is one of them")
@@ -157,9 +158,15 @@ class Problem:
         filters = weights.reshape(-1, d)
         fresh_samples = cls._fresh_samples(noise_std, n_patches, labels, truth)
         arrays = cls._arrays(
-            vectors, filters, known.table(samples), labels, truth, int(signal is not None),
-            kernel_model(net), fresh_samples.method != codes.NO_TEST,
-        )  # fmt: skip
+            vectors,
+            filters,
+            known.table(samples),
+            labels,
+            truth,
+            int(signal is not None),
+            kernel_model(net),
+            fresh_samples.method != codes.NO_TEST,
+        )
         test_set = NO_TEST_SET
         if (test_patches is None) != (test_labels is None):
             raise InputError("test_patches and test_labels: allowed only together")
@@ -173,10 +180,11 @@ class Problem:
             table = tested.table(_count_patches(points, tested))
             across, units = scale_rows(np.array(tested.vectors).reshape(-1, d))
             test_set = codes.TestSet(
-                inner_products(across, scale_rows(vectors)[0]), inner_products(across, filters),
+                inner_products(across, scale_rows(vectors)[0]),
+                inner_products(across, filters),
                 _in_units(table, units),
                 _labels("test_labels", test_labels, len(points)),
-            )  # fmt: skip
+            )
             fresh_samples = fresh_samples._replace(method=codes.TEST_SET)
         return cls(net, arrays, vectors, weights, test_set, fresh_samples, signal is not None)
 
@@ -191,14 +199,22 @@ class Problem:
         flipped = float(np.mean(labels != truth)) if noise_std is not None else 0.0
         return NO_FRESH_SAMPLES._replace(
             method=codes.NO_TEST if noise_std is None else codes.LINE,
-            noise_std=float(noise_std or 0.0), noise_copies=n_patches - 1.0, label_flip=flipped,
-        )  # fmt: skip
+            noise_std=float(noise_std or 0.0),
+            noise_copies=n_patches - 1.0,
+            label_flip=flipped,
+        )
 
     @staticmethod
     def _arrays(
-        vectors: Floats, filters: Floats, table: codes.Table, labels: Floats, truth: Floats,
-        n_signals: int, model: Model, needs_weights: bool,
-    ) -> codes.Problem:  # fmt: skip
+        vectors: Floats,
+        filters: Floats,
+        table: codes.Table,
+        labels: Floats,
+        truth: Floats,
+        n_signals: int,
+        model: Model,
+        needs_weights: bool,
+    ) -> codes.Problem:
         """Kernel arrays; coordinates of the vectors only where something needs them."""
         q, d = vectors.shape
         vectors, units = scale_rows(vectors)
@@ -215,9 +231,15 @@ class Problem:
             rows, turned = vectors, filters
         gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
         return codes.Problem(
-            codes.Dictionary(gram, rows, units), inner_products(vectors, filters), turned,
-            _in_units(table, units), labels, truth, n_signals, model,
-        )  # fmt: skip
+            codes.Dictionary(gram, rows, units),
+            inner_products(vectors, filters),
+            turned,
+            _in_units(table, units),
+            labels,
+            truth,
+            n_signals,
+            model,
+        )
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -12,9 +12,16 @@ from simdyn.params import Data, DrawnData, ImageData, Phase, Record, TwoLayerCNN
 
 
 def run_replicates(
-    data: Data, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int, replicates: range,
-    record: Record, default: str, names: Sequence[str], stop: np.ndarray,
-) -> dict[str, np.ndarray] | None:  # fmt: skip
+    data: Data,
+    net: TwoLayerCNN,
+    plans: Sequence[Sequence[Phase]],
+    seed: int,
+    replicates: range,
+    record: Record,
+    default: str,
+    names: Sequence[str],
+    stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:
     """Run every method on every replicate of one point, whatever its data.
 
     Returns
@@ -38,9 +45,16 @@ def run_replicates(
 
 
 def run_drawn(
-    data: DrawnData, net: TwoLayerCNN, plans: Sequence[Sequence[Phase]], seed: int,
-    replicates: range, record: Record, default: str, names: Sequence[str], stop: np.ndarray,
-) -> dict[str, np.ndarray] | None:  # fmt: skip
+    data: DrawnData,
+    net: TwoLayerCNN,
+    plans: Sequence[Sequence[Phase]],
+    seed: int,
+    replicates: range,
+    record: Record,
+    default: str,
+    names: Sequence[str],
+    stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:
     """Run every method on every replicate of one point.
 
     Returns

@@ -160,8 +160,11 @@ class KernelCache(_Cache):  # type: ignore[misc]
     def save_overload(self, sig: Any, cres: CompileResult) -> None:
         """Keep compiled code, if that can be done."""
         if FOLDER is None:
-            _say_once("save", "compiled code is not kept, and compiled anew by each process",
-                      "no home folder is known; NUMBA_CACHE_DIR may name a folder")  # fmt: skip
+            _say_once(
+                "save",
+                "compiled code is not kept, and compiled anew by each process",
+                "no home folder is known; NUMBA_CACHE_DIR may name a folder",
+            )
         if not self.enabled or cres.lifted or cres.library.has_dynamic_globals:
             return
         try:

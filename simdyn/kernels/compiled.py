@@ -120,9 +120,11 @@ def compiled_beside(*kernels: Pointed) -> Iterator[None]:
     try:
         other = subprocess.Popen(
             [sys.executable, "-c", _ENDS_WITH_ITS_PARENT + orders],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )  # fmt: skip
+        )
     except OSError:
         yield
         return

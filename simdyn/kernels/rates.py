@@ -10,13 +10,51 @@ import numpy as np
 from simdyn.kernels.compiled import borrowing
 
 OPERATIONS = (
-    "constant", "epoch", "update", "+", "-", "*", "/", "**", "min", "max", "negate", "sqrt", "log",
-    "log2", "log10", "exp", "floor", "ceil", "round", "abs", "cos",
-)  # fmt: skip
+    "constant",
+    "epoch",
+    "update",
+    "+",
+    "-",
+    "*",
+    "/",
+    "**",
+    "min",
+    "max",
+    "negate",
+    "sqrt",
+    "log",
+    "log2",
+    "log10",
+    "exp",
+    "floor",
+    "ceil",
+    "round",
+    "abs",
+    "cos",
+)
 (
-    CONSTANT, EPOCH, UPDATE, PLUS, MINUS, TIMES, OVER, POWER, LESSER, GREATER, NEGATE, SQRT, LOG,
-    LOG2, LOG10, EXP, FLOOR, CEIL, ROUND, ABS, COS,
-) = range(len(OPERATIONS))  # fmt: skip
+    CONSTANT,
+    EPOCH,
+    UPDATE,
+    PLUS,
+    MINUS,
+    TIMES,
+    OVER,
+    POWER,
+    LESSER,
+    GREATER,
+    NEGATE,
+    SQRT,
+    LOG,
+    LOG2,
+    LOG10,
+    EXP,
+    FLOOR,
+    CEIL,
+    ROUND,
+    ABS,
+    COS,
+) = range(len(OPERATIONS))
 MOST_NUMBERS = 64  # on the stack
 
 

@@ -176,9 +176,13 @@ class XORData(DrawnData):
     one_noise: ClassVar[bool] = True
 
     angle: Real = described(
-        90.0, "θ", "angle between the signals in degrees", "a number between 0 and 180", gt=0,
+        90.0,
+        "θ",
+        "angle between the signals in degrees",
+        "a number between 0 and 180",
+        gt=0,
         lt=180,
-    )  # fmt: skip
+    )
     n_patches: Whole = described(
         2, "P", "patches of a sample", "an integer from 2 to 2**31", ge=2, le=2**31
     )
@@ -240,13 +244,21 @@ class MultiViewData(DrawnData):
         0.0, "", "share of samples with the weak view alone", "a number from 0 to 1", ge=0, le=1
     )
     test_strong_only: Real | None = described(
-        None, "", "share of test samples with the strong view alone", "a number from 0 to 1",
-        ge=0, le=1,
-    )  # fmt: skip
+        None,
+        "",
+        "share of test samples with the strong view alone",
+        "a number from 0 to 1",
+        ge=0,
+        le=1,
+    )
     test_weak_only: Real | None = described(
-        None, "", "share of test samples with the weak view alone", "a number from 0 to 1",
-        ge=0, le=1,
-    )  # fmt: skip
+        None,
+        "",
+        "share of test samples with the weak view alone",
+        "a number from 0 to 1",
+        ge=0,
+        le=1,
+    )
     n_patches: Whole = described(
         3, "P", "patches of a sample", "an integer from 3 to 2**31", ge=3, le=2**31
     )
@@ -337,9 +349,14 @@ class ClusterData(DrawnData):
 MODELS: dict[str, type[Data]] = {
     owner.model: owner
     for owner in (
-        SignalNoiseData, IndependentNoiseData, XORData, MultiViewData, ClusterData, ImageData,
+        SignalNoiseData,
+        IndependentNoiseData,
+        XORData,
+        MultiViewData,
+        ClusterData,
+        ImageData,
     )
-}  # fmt: skip
+}
 
 
 def check_model(where: str, name: Any) -> type[Data]:

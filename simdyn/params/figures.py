@@ -133,13 +133,21 @@ class Curves(Picture):
     kind: Literal["curves"] = described("curves", "", "kind of figure", '"curves"')
     x: str = required("", "horizontal axis", "a swept parameter")
     variables: tuple[str, ...] = described(
-        ("test_error",), "", "variables drawn", "a list of up to three recorded scalar variables",
-        min_length=1, max_length=3,
-    )  # fmt: skip
+        ("test_error",),
+        "",
+        "variables drawn",
+        "a list of up to three recorded scalar variables",
+        min_length=1,
+        max_length=3,
+    )
     compare: tuple[str, ...] | None = described(
-        None, "", "methods drawn", "a list of up to six names of methods", min_length=1,
+        None,
+        "",
+        "methods drawn",
+        "a list of up to six names of methods",
+        min_length=1,
         max_length=6,
-    )  # fmt: skip
+    )
     scale: Literal["linear", "log"] = described(
         "linear", "", "scale of the vertical axes", '"linear" or "log"'
     )
@@ -171,10 +179,12 @@ class Curves(Picture):
 
 
 PANELS = {  # of trajectories, with the variables that each shows
-    "growth": ("signal_coef", "noise_coef"), "losses": ("train_loss", "test_error"),
-    "deactivated_fraction": ("deactivated_fraction",), "sharpness": ("sharpness",),
+    "growth": ("signal_coef", "noise_coef"),
+    "losses": ("train_loss", "test_error"),
+    "deactivated_fraction": ("deactivated_fraction",),
+    "sharpness": ("sharpness",),
     "sam_gap": ("sam_gap",),
-}  # fmt: skip
+}
 ALWAYS_SHOWN = ("growth", "losses")
 TRAJECTORY_STATES = 100  # log-spaced, unless the record says when
 
@@ -247,8 +257,10 @@ class Trajectories(Picture):
 
 
 PICTURES: dict[str, type[Picture]] = {
-    "phase_diagram": PhaseDiagram, "curves": Curves, "trajectories": Trajectories,
-}  # fmt: skip
+    "phase_diagram": PhaseDiagram,
+    "curves": Curves,
+    "trajectories": Trajectories,
+}
 
 
 def made_picture(fields: Mapping[str, Any]) -> Picture:

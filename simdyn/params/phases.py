@@ -20,9 +20,11 @@ class Phase(Parameters):
         None, "B", "batch size", "an integer from 1 to n_samples, or none for the full batch", ge=1
     )
     last_batch: Literal["refuse", "drop", "keep"] = described(
-        "refuse", "", "what to do where batch_size does not divide n_samples",
+        "refuse",
+        "",
+        "what to do where batch_size does not divide n_samples",
         '"refuse", "drop" or "keep"',
-    )  # fmt: skip
+    )
 
     momentum: Real = described(0.0, "β", "momentum", "a number from 0 to below 1", ge=0, lt=1)
     weight_decay: Real = described(0.0, "λ", "weight decay", "a finite number ≥ 0", ge=0)
@@ -143,9 +145,13 @@ class SAM(Phase):
     radius: Real = required("τ", "perturbation radius", "a finite number ≥ 0", ge=0)
     normalised: StrictBool = described(True, "", "normalised perturbation", "true or false")
     group_size: Whole | None = described(
-        None, "", "samples perturbed together", "an integer from 1 to 2**31, or none", ge=1,
+        None,
+        "",
+        "samples perturbed together",
+        "an integer from 1 to 2**31, or none",
+        ge=1,
         le=2**31,
-    )  # fmt: skip
+    )
 
     @property
     def perturbation(self) -> float:

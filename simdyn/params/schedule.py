@@ -33,15 +33,27 @@ _MEANING: dict[str, tuple[tuple[str, ...], str]] = {
     "warmup": (("length",), "min(1, (update + 1)/(length*per_epoch))"),
 }
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "**": np.power,
-    "min": np.minimum, "max": np.maximum, "negate": np.negative, "sqrt": np.sqrt, "log": np.log,
-    "log2": np.log2, "log10": np.log10, "exp": np.exp, "floor": np.floor, "ceil": np.ceil,
-    "round": np.rint, "abs": np.abs, "cos": np.cos,
-}  # fmt: skip
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "**": np.power,
+    "min": np.minimum,
+    "max": np.maximum,
+    "negate": np.negative,
+    "sqrt": np.sqrt,
+    "log": np.log,
+    "log2": np.log2,
+    "log10": np.log10,
+    "exp": np.exp,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.rint,
+    "abs": np.abs,
+    "cos": np.cos,
+}
 _TAKES_TWO = ("+", "-", "*", "/", "**", "min", "max")
-_BINARY: dict[type, str] = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**",
-}  # fmt: skip
+_BINARY: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 
 Step = tuple[str, float]  # one of OPERATIONS, CHANGING or "constant", and the constant
 Program = tuple[Step, ...]
@@ -162,9 +174,12 @@ def program_of(text: str, epochs: int, per_epoch: int) -> Program:
     known = {name: ((name, 0.0),) for name in CHANGING} | {
         name: _constant(value)
         for name, value in {
-            "epochs": epochs, "updates": epochs * per_epoch, "per_epoch": per_epoch, **CONSTANTS,
+            "epochs": epochs,
+            "updates": epochs * per_epoch,
+            "per_epoch": per_epoch,
+            **CONSTANTS,
         }.items()
-    }  # fmt: skip
+    }
     try:
         with np.errstate(all="ignore"):
             program = _program(parsed(text, more=FUNCTIONS), known)

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS: "dict[str, Callable[[xr.Dataset, Any], Figure]]" = {
-    "phase_diagram": phase_diagram, "curves": curves, "trajectories": trajectories,
-}  # fmt: skip
+    "phase_diagram": phase_diagram,
+    "curves": curves,
+    "trajectories": trajectories,
+}
 
 __all__ = ["KINDS", "curves", "draw", "draw_laws", "phase_diagram", "save", "trajectories"]
 
@@ -71,9 +73,12 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, 
     # Nothing of the time or of the versions goes into the files.
     png = _write(figure, stem, "png", dpi=300, metadata={"Software": None})
     pdf = _write(
-        figure, stem, "pdf", dpi=600,
+        figure,
+        stem,
+        "pdf",
+        dpi=600,
         metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
-    )  # fmt: skip
+    )
     return png, pdf
 
 

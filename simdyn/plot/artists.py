@@ -161,9 +161,13 @@ def draw_cells(
     y, x = (cells[dim].values for dim in cells.dims)
     ax.set_facecolor(GHOST)
     mesh = ax.pcolormesh(
-        cell_edges(x), cell_edges(y), np.ma.masked_invalid(cells.values), norm=norm, cmap=cmap,
+        cell_edges(x),
+        cell_edges(y),
+        np.ma.masked_invalid(cells.values),
+        norm=norm,
+        cmap=cmap,
         rasterized=True,  # as vectors, viewers leave hairlines between cells
-    )  # fmt: skip
+    )
     scale(ax, "x", x)
     scale(ax, "y", y)
     ax.set(xlim=cell_edges(x)[[0, -1]], ylim=cell_edges(y)[[0, -1]])
@@ -194,14 +198,26 @@ def hatch_cells(ax: Axes, cells: xr.DataArray, mesh: QuadMesh) -> list[Artist]:
     for colour, where in (("black", inside & ~dark), ("white", inside & dark)):
         if where.any():
             boxes = [
-                Path([(x[j], y[i]), (x[j + 1], y[i]), (x[j + 1], y[i + 1]), (x[j], y[i + 1]),
-                      (x[j], y[i])], closed=True)
+                Path(
+                    [
+                        (x[j], y[i]),
+                        (x[j + 1], y[i]),
+                        (x[j + 1], y[i + 1]),
+                        (x[j], y[i + 1]),
+                        (x[j], y[i]),
+                    ],
+                    closed=True,
+                )
                 for i, j in np.argwhere(where)
-            ]  # fmt: skip
+            ]
             region = PathPatch(
-                Path.make_compound_path(*boxes), facecolor="none", edgecolor=colour, linewidth=0,
-                hatch=HATCH, gid="hatch",
-            )  # fmt: skip
+                Path.make_compound_path(*boxes),
+                facecolor="none",
+                edgecolor=colour,
+                linewidth=0,
+                hatch=HATCH,
+                gid="hatch",
+            )
             artists.append(ax.add_patch(region))
     padded = np.pad(inside, 1)
     across, along = padded[1:, 1:-1] != padded[:-1, 1:-1], padded[1:-1, 1:] != padded[1:-1, :-1]

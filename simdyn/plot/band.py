@@ -60,8 +60,9 @@ def law_name(ds: xr.Dataset) -> str:
 
 def _scale(ds: xr.Dataset, name: str) -> Any:
     """The law with a constant of one."""
-    d, n, patches, std = (ds[field] for field in ("dimension", "n_samples", "n_patches",
-                                                  "noise_std"))  # fmt: skip
+    d, n, patches, std = (
+        ds[field] for field in ("dimension", "n_samples", "n_patches", "noise_std")
+    )
     if name == "relu":
         scale = theory.critical_signal_norm(d, n, patches, std)
     elif name == "xor":
@@ -87,17 +88,21 @@ class _Setting:
     def numbers(self, dimension: float, signal_norm: float) -> dict[str, float] | str:
         """Why this place is outside the regime, by kind; or what no law is derived for."""
         point = point_at(self.space, self.ds, dimension=dimension, signal_norm=signal_norm)
-        place = regime(point.data.replace(signal_norm=signal_norm), point.net,
-                       point.plans[self.method])  # fmt: skip
+        place = regime(
+            point.data.replace(signal_norm=signal_norm), point.net, point.plans[self.method]
+        )
         if place.uncovered:
             return place.uncovered
         return {kind: value for kind, value in place.numbers.items() if kind not in BESIDE}
 
 
 def fitted_band(
-    ds: xr.Dataset, figure: PhaseDiagram, method: str, contour: xr.DataArray,
+    ds: xr.Dataset,
+    figure: PhaseDiagram,
+    method: str,
+    contour: xr.DataArray,
     loss: xr.DataArray | None,
-) -> Band:  # fmt: skip
+) -> Band:
     """The band beside a contour.
 
     Parameters
@@ -126,9 +131,14 @@ def fitted_band(
 
 
 def _in_regime(
-    ds: xr.Dataset, figure: PhaseDiagram, method: str, contour: xr.DataArray,
-    loss: xr.DataArray | None, scale: xr.DataArray, name: str,
-) -> Band:  # fmt: skip
+    ds: xr.Dataset,
+    figure: PhaseDiagram,
+    method: str,
+    contour: xr.DataArray,
+    loss: xr.DataArray | None,
+    scale: xr.DataArray,
+    name: str,
+) -> Band:
     law = f"${LAWS[name][0]}$"
 
     def none(why: str) -> Band:
@@ -169,8 +179,9 @@ def _in_regime(
     fitted = f"the contour of {words.spoken(method)} ({fit.points} points"
     if fit.spread > LARGEST_SPREAD:
         return none(f"{fitted}) is {fit.spread:.1%} off it, more than {LARGEST_SPREAD:.0%}")
-    said = (f"Pale band: {law}, $c={fit.constant:.3g}$ fitted to {fitted}, "
-            f"residuals {fit.spread:.1%})")  # fmt: skip
+    said = (
+        f"Pale band: {law}, $c={fit.constant:.3g}$ fitted to {fitted}, residuals {fit.spread:.1%})"
+    )
     if outside:
         said += f", drawn in the regime of the law only: elsewhere {why}"
     return Band(name, fit.constant * scale, f"{said}.")

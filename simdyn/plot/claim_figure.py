@@ -57,9 +57,19 @@ def draw_law_points(ax: Axes, finding: "Finding") -> None:
     assert law is not None
     line = (law.x, law.predicted) if law.curve is None else law.curve
     ax.plot(*line, color="black", linewidth=1.0, label=f"predicted, {law.note}")
-    ax.errorbar(law.x, law.y, 2 * law.error, color="black", linestyle="none", marker="o",
-                markersize=3.5, markerfacecolor="white", capsize=2, linewidth=0.8,
-                label="measured ± 2 standard errors")  # fmt: skip
+    ax.errorbar(
+        law.x,
+        law.y,
+        2 * law.error,
+        color="black",
+        linestyle="none",
+        marker="o",
+        markersize=3.5,
+        markerfacecolor="white",
+        capsize=2,
+        linewidth=0.8,
+        label="measured ± 2 standard errors",
+    )
     ax.set(xscale="log", xlabel=law.x_name, ylabel=law.y_name)
     _label_values(ax.xaxis, law.x, each=True)
     flat = law.curve is not None or np.ptp(np.log(law.predicted)) == 0
@@ -94,7 +104,8 @@ def draw_laws(report: "Report") -> matplotlib.figure.Figure:
         for k, finding in enumerate(findings):
             draw_law_points(figure.add_subplot(rows, columns, k + 1), finding)
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False,
-                      fontsize=6.5)  # fmt: skip
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=6.5
+        )
         figure.suptitle(textwrap.fill(report.claim.statement, int(16 * width)), fontsize=7.5)
     return figure

@@ -34,8 +34,10 @@ def _methods(ds: xr.Dataset, figure: Curves) -> list[str]:
             raise InputError(f"Curves.compare: '{name}' is not a method; {nearest(name, present)}")
     methods = list(figure.compare or present)
     if len(methods) > len(STYLES):
-        raise InputError(f"Curves: {len(methods)} methods; allowed are up to {len(STYLES)}: choose "
-                         "them by Curves.compare")  # fmt: skip
+        raise InputError(
+            f"Curves: {len(methods)} methods; allowed are up to {len(STYLES)}: choose "
+            "them by Curves.compare"
+        )
     return methods
 
 
@@ -58,9 +60,17 @@ def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) ->
     x = mean[mean.dims[0]].values
     bars = 2 * np.nan_to_num(error.values)
     drawn = ax.errorbar(
-        x, mean.values, bars if bars.any() else None, color="black", linewidth=1.0, elinewidth=0.6,
-        capsize=1.5, markersize=3.2, markeredgewidth=0.7, **style,
-    )  # fmt: skip
+        x,
+        mean.values,
+        bars if bars.any() else None,
+        color="black",
+        linewidth=1.0,
+        elinewidth=0.6,
+        capsize=1.5,
+        markersize=3.2,
+        markeredgewidth=0.7,
+        **style,
+    )
     return [*drawn.get_children()]
 
 
@@ -145,9 +155,11 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     handles = _legend(methods, (found["runs"] == 0) & (of > 0), fewer)
     with artists.style():
         sheet = page.Page(
-            TOP + PANEL + BELOW_PANEL, handles, _caption(ds, figure, methods),
+            TOP + PANEL + BELOW_PANEL,
+            handles,
+            _caption(ds, figure, methods),
             columns=min(3, len(handles)),
-        )  # fmt: skip
+        )
         panels = len(figure.variables)
         wide = (page.WIDTH - LEFT - RIGHT - (panels - 1) * GAP) / panels
         for index, name in enumerate(figure.variables):

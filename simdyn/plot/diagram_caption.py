@@ -25,8 +25,10 @@ def _about_lines(content: Content) -> list[str]:
             )
         if several:
             drawn = "first" if content.rising else "last"
-            said.append(f"In {words.count(several, 'column')} {name}'s mean {verb}s to {level} "
-                        f"more than once, and the {drawn} is drawn.")  # fmt: skip
+            said.append(
+                f"In {words.count(several, 'column')} {name}'s mean {verb}s to {level} "
+                f"more than once, and the {drawn} is drawn."
+            )
     return [*said, content.band.said] if content.band.said else said
 
 
@@ -36,8 +38,9 @@ def _about_hatching(content: Content, among: str) -> str:
         return "The training loss was not recorded, so no cell is hatched."
     if not hatched.any():
         return f"No cell's mean training loss is {limit} or more."
-    cells = ", ".join(f"{int(one.sum())} for {name}"
-                      for name, one in zip(content.names, hatched, strict=True))  # fmt: skip
+    cells = ", ".join(
+        f"{int(one.sum())} for {name}" for name, one in zip(content.names, hatched, strict=True)
+    )
     either = f", in {among} under either method" if among else ""
     return f"Hatched: mean training loss ≥ {limit}{either} (cells: {cells}, of {hatched[0].size})."
 

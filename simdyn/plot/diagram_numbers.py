@@ -122,9 +122,13 @@ def _differences(ds: xr.Dataset, variable: str, methods: tuple[str, ...]) -> xr.
     first, *others = methods
     each = [analysis.paired_difference(ds, variable, first, other) for other in others]
     return xr.concat(
-        each, xr.Variable("method", others), data_vars="all", coords="minimal", compat="override",
+        each,
+        xr.Variable("method", others),
+        data_vars="all",
+        coords="minimal",
+        compat="override",
         combine_attrs="drop_conflicts",
-    )  # fmt: skip
+    )
 
 
 def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
@@ -152,5 +156,15 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     hatched = found["train_loss"] >= figure.hatch_loss if lossy else None
     loss = found["train_loss"][0] if lossy else None
     band = fitted_band(ds, figure, methods[0], contours[0], loss)
-    return Content(figure, methods, means, Runs.behind(found["runs"], of), contours, hatched,
-                   differences, pairs, band, rising)  # fmt: skip
+    return Content(
+        figure,
+        methods,
+        means,
+        Runs.behind(found["runs"], of),
+        contours,
+        hatched,
+        differences,
+        pairs,
+        band,
+        rising,
+    )

@@ -71,14 +71,19 @@ def told(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
     count = counts(ds, methods)
     total = count.sum([dim for dim in count.dims if dim != "status"])
     of = {str(word): int(total.sel({"status": word})) for word in total["status"].values}
-    ends = [f"{of['non-finite']} non-finite", f"{of['failed']} failed",
-            f"{of['missing']} not computed yet"]  # fmt: skip
+    ends = [
+        f"{of['non-finite']} non-finite",
+        f"{of['failed']} failed",
+        f"{of['missing']} not computed yet",
+    ]
     ends = [text for text in ends if not text.startswith("0 ")]
     said = []
     if ends:
         left = of["non-finite"] + of["failed"] + of["missing"]
-        said.append(f"Left out: {words.count(left, 'run')} of {int(total.sum()) - of['masked']} "
-                    f"({', '.join(ends)}).")  # fmt: skip
+        said.append(
+            f"Left out: {words.count(left, 'run')} of {int(total.sum()) - of['masked']} "
+            f"({', '.join(ends)})."
+        )
     if of["masked"]:
         said.append(f"{words.count(of['masked'], 'run')} masked by the study, not computed.")
     return said
@@ -96,8 +101,9 @@ def fewer_told(ds: xr.Dataset, methods: Sequence[str], along: str) -> list[str]:
             at = ", ".join(f"{value:.3g}" for value in one[along].values)
             said.append(f"{words.spoken(method)} {', '.join(map(str, values))} at {at}")
         elif values:
-            said.append(f"{words.spoken(method)} {min(values)}–{max(values)} at {len(values)} "
-                        "values")  # fmt: skip
+            said.append(
+                f"{words.spoken(method)} {min(values)}–{max(values)} at {len(values)} values"
+            )
     symbol = artists.math_symbol(ds[along].attrs.get("symbol", "")) or along
     return [f"Rings: fewer runs in the mean ({'; '.join(said)} of {symbol})."] if said else []
 
@@ -130,19 +136,34 @@ def hatch_stretches(ax: Axes, x: np.ndarray, none: np.ndarray, method: int) -> l
     edges = artists.cell_edges(x)
     steps = np.diff(np.pad(none.astype(np.int8), 1))
     return [
-        ax.axvspan(edges[first], edges[last], facecolor="none", edgecolor=GREY, linewidth=0.0,
-                   hatch=HATCHES[method % len(HATCHES)], zorder=0, gid="no run")
+        ax.axvspan(
+            edges[first],
+            edges[last],
+            facecolor="none",
+            edgecolor=GREY,
+            linewidth=0.0,
+            hatch=HATCHES[method % len(HATCHES)],
+            zorder=0,
+            gid="no run",
+        )
         for first, last in zip(np.flatnonzero(steps > 0), np.flatnonzero(steps < 0), strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def hatch_panel(ax: Axes, method: int) -> list[Artist]:
     """Hatch a panel that has nothing to show, and say why."""
     look = {"boxstyle": "square,pad=0.3", "facecolor": "white", "edgecolor": "none"}
     whole = Rectangle(
-        (0, 0), 1, 1, transform=ax.transAxes, facecolor="none", edgecolor=GREY, linewidth=0.0,
-        hatch=HATCHES[method % len(HATCHES)], gid="no run",
-    )  # fmt: skip
+        (0, 0),
+        1,
+        1,
+        transform=ax.transAxes,
+        facecolor="none",
+        edgecolor=GREY,
+        linewidth=0.0,
+        hatch=HATCHES[method % len(HATCHES)],
+        gid="no run",
+    )
     why = ax.text(0.5, 0.5, "no run finished", transform=ax.transAxes, ha="center", bbox=look)
     return [ax.add_patch(whole), why]
 
@@ -154,5 +175,10 @@ def ring_entry() -> Artist:
 
 def hatch_entry(name: str, method: int) -> Artist:
     """What the hatching of a method means, as in a legend."""
-    return Patch(facecolor="white", edgecolor=GREY, linewidth=0.5, label=f"{name}: no run finished",
-                 hatch=HATCHES[method % len(HATCHES)])  # fmt: skip
+    return Patch(
+        facecolor="white",
+        edgecolor=GREY,
+        linewidth=0.5,
+        label=f"{name}: no run finished",
+        hatch=HATCHES[method % len(HATCHES)],
+    )

@@ -36,10 +36,17 @@ class Page:
         self.figure = matplotlib.figure.Figure(figsize=(WIDTH, self.height))
         if handles:
             self.figure.legend(
-                handles=handles, loc="upper left", ncols=columns, frameon=False, borderaxespad=0,
-                bbox_to_anchor=(MARGIN / WIDTH, 1 - panels / self.height), borderpad=0,
-                handlelength=3.2, labelspacing=0.45, columnspacing=2.5,
-            )  # fmt: skip
+                handles=handles,
+                loc="upper left",
+                ncols=columns,
+                frameon=False,
+                borderaxespad=0,
+                bbox_to_anchor=(MARGIN / WIDTH, 1 - panels / self.height),
+                borderpad=0,
+                handlelength=3.2,
+                labelspacing=0.45,
+                columnspacing=2.5,
+            )
         for row, line in enumerate(lines):
             baseline = 1 - (caption_at + ROW * (row + 0.7)) / self.height
             self.figure.text(MARGIN / WIDTH, baseline, line, va="baseline", gid="caption")

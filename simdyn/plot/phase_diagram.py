@@ -19,11 +19,21 @@ from simdyn.plot.diagram_caption import caption
 from simdyn.plot.diagram_numbers import Content, Runs, measure
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of every other method
-FEWER: dict[str, Any] = {"marker": "D", "color": "black", "markerfacecolor": "white",
-                         "markersize": 3.2, "markeredgewidth": 0.5}  # fmt: skip
+FEWER: dict[str, Any] = {
+    "marker": "D",
+    "color": "black",
+    "markerfacecolor": "white",
+    "markersize": 3.2,
+    "markeredgewidth": 0.5,
+}
 NONE: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 3}
-REVERSE: dict[str, Any] = {"marker": "o", "color": "black", "markerfacecolor": "white",
-                           "markersize": 2.6, "markeredgewidth": 0.6}  # fmt: skip
+REVERSE: dict[str, Any] = {
+    "marker": "o",
+    "color": "black",
+    "markerfacecolor": "white",
+    "markersize": 2.6,
+    "markeredgewidth": 0.6,
+}
 
 COLUMNS = 3
 LEFT, RIGHT, GAP = 0.48, 0.16, 0.14  # inches
@@ -49,9 +59,13 @@ def _scale_of_differences(content: Content) -> Normalize | None:
 
 
 def _draw_map(
-    ax: Axes, cells: xr.DataArray, runs: Runs, norm: Normalize, cmap: str,
+    ax: Axes,
+    cells: xr.DataArray,
+    runs: Runs,
+    norm: Normalize,
+    cmap: str,
     hatched: xr.DataArray | None,
-) -> QuadMesh:  # fmt: skip
+) -> QuadMesh:
     mesh = artists.draw_cells(ax, cells, norm, cmap)
     if hatched is not None:
         artists.hatch_cells(ax, hatched, mesh)
@@ -81,9 +95,13 @@ def draw_difference(ax: Axes, content: Content, index: int, norm: Normalize) -> 
     both = [0, index]
     hatched = None if content.hatched is None else content.hatched[both].any("method")
     mesh = _draw_map(
-        ax, content.differences["difference"][index - 1], content.pairs.map(index - 1), norm,
-        artists.DIFFERENCES, hatched,
-    )  # fmt: skip
+        ax,
+        content.differences["difference"][index - 1],
+        content.pairs.map(index - 1),
+        norm,
+        artists.DIFFERENCES,
+        hatched,
+    )
     for line, style in zip(content.contours[both], LINE_STYLES, strict=True):
         artists.draw_contour(ax, line, style)
     artists.mark_cells(ax, content.reverse[index - 1], **REVERSE, gid="reverse")
@@ -157,9 +175,13 @@ def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Fig
 
 
 def _add_bar(
-    sheet: page.Page, mesh: QuadMesh, columns: tuple[int, int], top: float, label: str,
+    sheet: page.Page,
+    mesh: QuadMesh,
+    columns: tuple[int, int],
+    top: float,
+    label: str,
     ends: tuple[float, float] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """A colour bar below some columns of panels, cut at these ends."""
     first, last = columns
     left = LEFT + first * (WIDE + GAP)
@@ -192,9 +214,13 @@ def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure
         row, column = divmod(k, COLUMNS)
         share = axes[0] if axes else None
         ax = sheet.add_axes(
-            LEFT + column * (WIDE + GAP), TOP + row * (PANEL + BETWEEN), WIDE, PANEL,
-            sharex=share, sharey=share,
-        )  # fmt: skip
+            LEFT + column * (WIDE + GAP),
+            TOP + row * (PANEL + BETWEEN),
+            WIDE,
+            PANEL,
+            sharex=share,
+            sharey=share,
+        )
         axes.append(ax)
         if k < number:
             of_means = draw_method(ax, content, k, means)

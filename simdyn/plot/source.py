@@ -93,8 +93,13 @@ def _of_study(ds: xr.Dataset) -> Source:
     space = space_of(ds)
     point = point_at(space, ds)
     radius = json.loads(ds.attrs["study"]).get("record", {}).get("probe_radius")
-    return Source(point.data, point.net, dict(zip(space.methods, point.plans, strict=True)),
-                  recordable(type(point.data)), radius)  # fmt: skip
+    return Source(
+        point.data,
+        point.net,
+        dict(zip(space.methods, point.plans, strict=True)),
+        recordable(type(point.data)),
+        radius,
+    )
 
 
 def _of_call(ds: xr.Dataset, made: Mapping[str, Any]) -> tuple[Source, xr.Dataset]:
@@ -107,9 +112,11 @@ def _of_call(ds: xr.Dataset, made: Mapping[str, Any]) -> tuple[Source, xr.Datase
     phases = tuple(OPTIMISERS[name](**phase) for name, phase in zip(names, plan, strict=True))
     name = str(ds["method"].item()) if "method" in ds.coords else ", then ".join(names)
     radius = made["record"].get("probe_radius")
-    study: dict[str, Any] = {"methods": {name: [
-        {"optimiser": name, **phase} for name, phase in zip(names, plan, strict=True)
-    ]}}  # fmt: skip
+    study: dict[str, Any] = {
+        "methods": {
+            name: [{"optimiser": name, **phase} for name, phase in zip(names, plan, strict=True)]
+        }
+    }
     data, net = None, None
     if "data" in made:
         owners = {owner.__name__: owner for owner in MODELS.values()}

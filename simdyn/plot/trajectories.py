@@ -28,9 +28,11 @@ GREY = "#8c8c8c"
 PREDICTED: dict[str, Any] = {"color": GREY, "linewidth": 1.6, "zorder": 0}
 BAND: dict[str, Any] = {"color": "black", "alpha": 0.15, "linewidth": 0}
 MARKERS = {  # of quantities that share a panel, with their symbols
-    "largest_signal": ("o", r"$\max\,\gamma$"), "largest_noise": ("s", r"$\max\,\bar{\rho}$"),
-    "largest_fall": ("v", r"$\max\,-\underline{\rho}$"), "test_error": ("x", "test error"),
-}  # fmt: skip
+    "largest_signal": ("o", r"$\max\,\gamma$"),
+    "largest_noise": ("s", r"$\max\,\bar{\rho}$"),
+    "largest_fall": ("v", r"$\max\,-\underline{\rho}$"),
+    "test_error": ("x", "test error"),
+}
 TIMES = {"largest_noise": r"$\bar{\rho}$", "largest_signal": r"$\gamma$"}
 MARKED = 9  # places of a line with its marker
 
@@ -62,11 +64,15 @@ class Course:
 def _course(ds: xr.Dataset, figure: Trajectories) -> Course:
     for name, lack in (("status", "status"), ("step", "dim"), ("updates", "coordinate")):
         if name not in (ds.dims if lack == "dim" else ds.variables):
-            raise InputError(f"Trajectories: these results have no {lack} {name!r}; allowed are "
-                             "those of a study, simulate or train with their course")  # fmt: skip
+            raise InputError(
+                f"Trajectories: these results have no {lack} {name!r}; allowed are "
+                "those of a study, simulate or train with their course"
+            )
     if ds.sizes["step"] < 2:
-        raise InputError("Trajectories: these results have one recorded state; allowed are 2 or "
-                         "more: record with log_spaced or every")  # fmt: skip
+        raise InputError(
+            "Trajectories: these results have one recorded state; allowed are 2 or "
+            "more: record with log_spaced or every"
+        )
     ds, source = labelled(ds)
     _check_recorded(ds, figure, source)
     present = [str(name) for name in ds["method"].values]
@@ -103,8 +109,12 @@ def _check_recorded(ds: xr.Dataset, figure: Trajectories, source: Source) -> Non
 # -- panels --------------------------------------------------------------------------------------
 
 
-SMALL: dict[str, Any] = {"markersize": 3.2, "markerfacecolor": "white", "markeredgewidth": 0.7,
-                         "linestyle": "none"}  # fmt: skip
+SMALL: dict[str, Any] = {
+    "markersize": 3.2,
+    "markerfacecolor": "white",
+    "markeredgewidth": 0.7,
+    "linestyle": "none",
+}
 
 
 def draw_course(
@@ -118,10 +128,17 @@ def draw_course(
     even = np.geomspace(at[0], at[-1], MARKED)  # in the logarithm, as the axis is
     places = np.unique(np.searchsorted(at, even[:-1])).tolist()
     return [
-        *ax.plot(at, mean, color="black", linewidth=1.1, marker=marker, markevery=places,
-                 **SMALL | {"linestyle": LINE_STYLES[index]}),
+        *ax.plot(
+            at,
+            mean,
+            color="black",
+            linewidth=1.1,
+            marker=marker,
+            markevery=places,
+            **SMALL | {"linestyle": LINE_STYLES[index]},
+        ),
         ax.fill_between(at, mean - error, mean + error, **BAND),
-    ]  # fmt: skip
+    ]
 
 
 def draw_growth(ax: Axes, course: Course, index: int) -> None:
@@ -136,16 +153,25 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     for name, array in grown.data_vars.items():
         draw_course(ax, course, array, method, index, MARKERS[str(name)][0])
     # One scale for both methods, whose diverged runs are not in it.
-    means = [course.statistics(array, other)["mean"].values
-             for array in grown.data_vars.values() for other in course.methods]  # fmt: skip
+    means = [
+        course.statistics(array, other)["mean"].values
+        for array in grown.data_vars.values()
+        for other in course.methods
+    ]
     heights = np.concatenate(means)
     top = float(np.max(heights, where=np.isfinite(heights), initial=0.0)) or 1.0
     ax.set_ylim(max(1e-4 * top, 1e-12), 2.5 * top)
     ax.axhline(1.0, color=GREY, linewidth=0.5, zorder=0)
     for name, time in _drawn_times(course, method).items():
         ax.axvline(time, **PREDICTED, gid=f"time of {name}")
-        ax.plot([time], [0.95], transform=ax.get_xaxis_transform(), color=GREY,
-                marker=MARKERS[name][0], **SMALL)  # fmt: skip
+        ax.plot(
+            [time],
+            [0.95],
+            transform=ax.get_xaxis_transform(),
+            color=GREY,
+            marker=MARKERS[name][0],
+            **SMALL,
+        )
 
 
 def predicted_times(course: Course, method: str) -> dict[str, float]:
@@ -153,8 +179,10 @@ def predicted_times(course: Course, method: str) -> dict[str, float]:
     first, data, net = course.first_phase(method), course.source.data, course.source.net
     if first is None or data is None or net is None:
         return {}
-    times = {"largest_signal": signal_updates(data, net, first),
-             "largest_noise": noise_updates(data, net, first)}  # fmt: skip
+    times = {
+        "largest_signal": signal_updates(data, net, first),
+        "largest_noise": noise_updates(data, net, first),
+    }
     return {name: time for name, time in times.items() if not math.isnan(time)}
 
 
@@ -195,10 +223,14 @@ def predicted_deactivation(course: Course) -> float | None:
     phase = perturbed[0] if perturbed else plan[0]
     if uncovered(data, net, phase):
         return None
-    return float(theory.deactivation_probability(
-        phase.perturbation if radius is None else radius, net.init_std,
-        phase.batch_size or data.n_samples, net.n_filters,
-    ))  # fmt: skip
+    return float(
+        theory.deactivation_probability(
+            phase.perturbation if radius is None else radius,
+            net.init_std,
+            phase.batch_size or data.n_samples,
+            net.n_filters,
+        )
+    )
 
 
 def draw_deactivation(ax: Axes, course: Course) -> None:
@@ -213,8 +245,10 @@ def draw_deactivation(ax: Axes, course: Course) -> None:
 def _draw_variable(variable: str) -> Callable[[Axes, Course], None]:
     def draw(ax: Axes, course: Course) -> None:
         _draw_both(ax, course, variable)
-        ax.set(title=course.ds[variable].attrs.get("long_name", variable),
-               ylabel=artists.label(course.ds[variable]))  # fmt: skip
+        ax.set(
+            title=course.ds[variable].attrs.get("long_name", variable),
+            ylabel=artists.label(course.ds[variable]),
+        )
         ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
 
     return draw
@@ -262,10 +296,14 @@ def _legend(course: Course) -> list[Artist]:
 def _told_times(course: Course, method: str) -> str:
     times = predicted_times(course, method)
     return ", ".join(
-        f"{symbol} after {times[name]:,.3g}" if times[name] < 10 else
-        f"{symbol} after {times[name]:,.0f}" if math.isfinite(times[name]) else f"{symbol} never"
-        for name, symbol in TIMES.items() if name in times
-    )  # fmt: skip
+        f"{symbol} after {times[name]:,.3g}"
+        if times[name] < 10
+        else f"{symbol} after {times[name]:,.0f}"
+        if math.isfinite(times[name])
+        else f"{symbol} never"
+        for name, symbol in TIMES.items()
+        if name in times
+    )
 
 
 def _each(course: Course, tell: Callable[[str], str]) -> str:
@@ -291,14 +329,18 @@ def _caption(course: Course) -> list[str]:
     said += [*missing.told(ds, course.methods), *words.not_drawn(ds, course.methods)]
     predicted = _each(course, lambda name: _told_times(course, name))
     if "growth" in course.panels and any(_drawn_times(course, name) for name in course.methods):
-        said.append("Uprights: updates predicted until a coefficient is of order one, to leading "
-                    f"order for many small steps of SGD ({predicted}).")  # fmt: skip
+        said.append(
+            "Uprights: updates predicted until a coefficient is of order one, to leading "
+            f"order for many small steps of SGD ({predicted})."
+        )
     if outside := _each(course, lambda name: _outside(course, name)):
         said.append(f"Outside the theory's regime: {outside}.")
     law = predicted_deactivation(course) if "deactivated_fraction" in course.panels else None
     if law is not None:
-        said.append(r"Level in the deactivated fraction: erf$(\tau/(\sigma_0\sqrt{2Bm}))$ at "
-                    f"initialisation ({law:.3g}), leading order.")  # fmt: skip
+        said.append(
+            r"Level in the deactivated fraction: erf$(\tau/(\sigma_0\sqrt{2Bm}))$ at "
+            f"initialisation ({law:.3g}), leading order."
+        )
     origin = words.origin(ds) if "fingerprint" in ds.attrs else ""
     if not origin and ds.attrs.get("seed") is not None:
         origin = f"Seed {ds.attrs['seed']}."
@@ -330,10 +372,7 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
         panels = _panels(course)
         rows = -(-len(panels) // COLUMNS)
         sheet = page.Page(
-            TOP + rows * (PANEL + BETWEEN) - 0.22,
-            _legend(course),
-            _caption(course),
-            columns=3,
+            TOP + rows * (PANEL + BETWEEN) - 0.22, _legend(course), _caption(course), columns=3
         )
         wide = (page.WIDTH - LEFT - RIGHT - (COLUMNS - 1) * GAP) / COLUMNS
         ends = [ends for at in course.updates.values() for ends in (at[0], at[-1])]

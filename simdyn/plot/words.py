@@ -38,8 +38,11 @@ def data(ds: xr.Dataset) -> str:
     """The law of the data where it is not the paper's."""
     model = data_model(ds)
     if model == ImageData.model:
-        said = {name: str(ds[name].item()) for name in ("source", "positive", "negative")
-                if name in ds and ds[name].ndim == 0}  # fmt: skip
+        said = {
+            name: str(ds[name].item())
+            for name in ("source", "positive", "negative")
+            if name in ds and ds[name].ndim == 0
+        }
         source = Path(said.get("source", "several sources")).stem
         return f"{source}: " + " against ".join(said.get(name, "swept") for name in CLASSES)
     return "" if model == SignalNoiseData.model else f"{MODEL_WORDS.get(model, model)} data"
@@ -94,10 +97,13 @@ def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
     for method in methods:
         if method in told:
             phases = [
-                {name: value for name, value in fields.items()
-                 if not {name, f"{method}.{k}.{name}"} & {*ds.dims, *ds.coords}}
+                {
+                    name: value
+                    for name, value in fields.items()
+                    if not {name, f"{method}.{k}.{name}"} & {*ds.dims, *ds.coords}
+                }
                 for k, fields in enumerate(told[method])
-            ]  # fmt: skip
+            ]
             plan = ", then ".join(map(_phase, phases))
             said.append(plan if plan.split()[0] == spoken(method) else f"{spoken(method)}: {plan}")
     return "; ".join(said)
@@ -105,8 +111,14 @@ def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
 
 def network(ds: xr.Dataset) -> str:
     """What of the network is not the paper's: activation, output, loss, reduction."""
-    usual = {"activation": "relu", "output": "mean", "loss": "logistic", "reduction": "mean",
-             "init": "gaussian", "noise": "isotropic"}  # fmt: skip
+    usual = {
+        "activation": "relu",
+        "output": "mean",
+        "loss": "logistic",
+        "reduction": "mean",
+        "init": "gaussian",
+        "noise": "isotropic",
+    }
     said = []
     for name, value in usual.items():
         if name in ds and ds[name].ndim == 0 and str(ds[name].item()) != value:
@@ -132,5 +144,7 @@ def not_drawn(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
 def origin(ds: xr.Dataset) -> str:
     """The study, its seed and its fingerprint, as the last sentence."""
     fingerprint = str(ds.attrs.get("fingerprint", ""))[:12] or "unknown"
-    return (f"Study {ds.attrs.get('title', 'unknown')}, seed {ds.attrs.get('seed', 'unknown')}, "
-            f"fingerprint {fingerprint}.")  # fmt: skip
+    return (
+        f"Study {ds.attrs.get('title', 'unknown')}, seed {ds.attrs.get('seed', 'unknown')}, "
+        f"fingerprint {fingerprint}."
+    )

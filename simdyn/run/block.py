@@ -111,10 +111,15 @@ def place_of(study: StudyDesign, index: tuple[int, ...]) -> str:
 
 
 def run_block(
-    study: StudyDesign, block: Block, stop: np.ndarray, failed: Callable[[str, str], None],
-    grown: Grown | None = None, crashing: Mapping[int, str] = NONE,
-    begun: Callable[[int], None] | None = None, only: range | None = None,
-) -> dict[str, np.ndarray] | None:  # fmt: skip
+    study: StudyDesign,
+    block: Block,
+    stop: np.ndarray,
+    failed: Callable[[str, str], None],
+    grown: Grown | None = None,
+    crashing: Mapping[int, str] = NONE,
+    begun: Callable[[int], None] | None = None,
+    only: range | None = None,
+) -> dict[str, np.ndarray] | None:
     """All values of a block, or None where the stop flag was raised.
 
     A point that cannot be computed gets status 4 (failed) and is reported; the rest goes on.
@@ -157,9 +162,14 @@ def run_block(
 
 
 def _run_point(
-    study: StudyDesign, index: tuple[int, ...], replicates: range, local: tuple[int, ...],
-    arrays: dict[str, np.ndarray], stop: np.ndarray, grown: Grown | None,
-) -> bool:  # fmt: skip
+    study: StudyDesign,
+    index: tuple[int, ...],
+    replicates: range,
+    local: tuple[int, ...],
+    arrays: dict[str, np.ndarray],
+    stop: np.ndarray,
+    grown: Grown | None,
+) -> bool:
     """Fill in the values of one point; False where the stop flag was raised."""
     point = study.space.point(index)
     every = tuple(range(len(point.plans)))
@@ -175,9 +185,16 @@ def _run_point(
             continue
         plans = [point.plans[k] for k in methods]
         computed = run_replicates(
-            point.data, point.net, plans, study.seed, part, study.record, "last",
-            study.variables, stop,
-        )  # fmt: skip
+            point.data,
+            point.net,
+            plans,
+            study.seed,
+            part,
+            study.record,
+            "last",
+            study.variables,
+            stop,
+        )
         if computed is None:
             return False
         first = part.start - replicates.start

@@ -188,9 +188,13 @@ def open_client(address: str) -> Iterator["Client"]:
 
         with _deaf_to_interrupts(), dask.config.set(UNWATCHED):
             cluster = distributed.LocalCluster(
-                n_workers=int(number), threads_per_worker=1, processes=True, memory_limit=0,
-                dashboard_address=":0", silence_logs=logging.CRITICAL,
-            )  # fmt: skip
+                n_workers=int(number),
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+            )
         with cluster, distributed.Client(cluster) as client:
             yield client
         return
@@ -236,11 +240,17 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
     walltime = jobs.walltime if system == "slurm" else jobs.walltime_of_hours
     # Any port for the dashboard: Dask's usual one may be taken, and then it warns.
     return classes[system](
-        cores=jobs.cores, processes=jobs.cores, memory=jobs.memory, walltime=walltime,
-        queue=jobs.queue, account=jobs.account, job_name=f"simdyn-{system}",
-        job_script_prologue=[LOCAL_CACHE], scheduler_options={"dashboard_address": ":0"},
+        cores=jobs.cores,
+        processes=jobs.cores,
+        memory=jobs.memory,
+        walltime=walltime,
+        queue=jobs.queue,
+        account=jobs.account,
+        job_name=f"simdyn-{system}",
+        job_script_prologue=[LOCAL_CACHE],
+        scheduler_options={"dashboard_address": ":0"},
         **extra,
-    )  # fmt: skip
+    )
 
 
 @contextlib.contextmanager

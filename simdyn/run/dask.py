@@ -3,8 +3,8 @@
 A worker that dies takes no value with it; Dask sends its block to another. If workers die of a
 block again and again, it is computed on a worker in processes of its own (`simdyn.run.isolated`).
 Points that end these processes by themselves, while others live, are marked as failed, and the
-rest of the block is computed. Where the death comes from outside (a time limit, the memory of a node), the
-block is left undone and the run says so; the next run tries it again.
+rest of the block is computed. If the death comes from outside (a time limit, the memory of a node),
+the block is left undone and the run says so; the next run tries it again.
 """
 
 import dataclasses
@@ -187,9 +187,14 @@ class DaskBlocks:
         else:
             crashing = dict(self.suspects[number].crashing) if number in self.suspects else {}
             future = self.client.submit(
-                do_block, *self.call, self.retry_failed, number, crashing,
-                pure=False, retries=RETRIES,
-            )  # fmt: skip
+                do_block,
+                *self.call,
+                self.retry_failed,
+                number,
+                crashing,
+                pure=False,
+                retries=RETRIES,
+            )
         self.running[future.key] = (future, number, look_into)
         future.add_done_callback(self.arrived.put)
 

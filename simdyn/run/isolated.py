@@ -22,9 +22,14 @@ from simdyn.store.growth import grown_from
 TRIES = 3  # deaths of a point, each in a fresh process, before it is blamed
 MANY = 8  # points that end their process before one lives: then it is not the points
 OWN = {
-    signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP,
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGFPE,
+    signal.SIGABRT,
+    signal.SIGTRAP,
     signal.SIGSYS,
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +130,12 @@ def _computed(
     command = [sys.executable, "-m", "simdyn.run.isolated", path, *map(str, (number, first, stop))]
     for _ in range(TRIES):
         with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
-        ) as process:  # fmt: skip
+        ) as process:
             assert process.stdout is not None
             said = process.stdout.read().split()
         if said and said[-1] == "done":
@@ -151,10 +159,14 @@ def main() -> None:
     store = Store(path, study)
     prepare_kernels(study)
     run_block(
-        study, store.blocks[number], np.zeros(1, np.int64), lambda *_: None,
-        grown_from(store.path, study), begun=lambda point: print(point, flush=True),
+        study,
+        store.blocks[number],
+        np.zeros(1, np.int64),
+        lambda *_: None,
+        grown_from(store.path, study),
+        begun=lambda point: print(point, flush=True),
         only=range(first, stop),
-    )  # fmt: skip
+    )
     print("done", flush=True)
 
 

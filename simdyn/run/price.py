@@ -146,9 +146,16 @@ def _calibrate(study: StudyDesign, blocks: Blocks) -> tuple[float, int]:
         replicates = range(min(study.replicates, max(1, int(0.1 / of_one))))
         start = time.perf_counter()
         run_replicates(
-            short.data, short.net, short.plans, study.seed, replicates, study.record, "last",
-            study.variables, stop,
-        )  # fmt: skip
+            short.data,
+            short.net,
+            short.plans,
+            study.seed,
+            replicates,
+            study.record,
+            "last",
+            study.variables,
+            stop,
+        )
         now = time.perf_counter()
         nominal, spent = nominal + of_one * len(replicates), spent + now - start
         runs += len(replicates) * len(short.plans)

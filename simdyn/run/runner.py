@@ -108,9 +108,13 @@ def _tell(receipt: Receipt, worker: Worker, progress: Progress) -> None:
 
 
 def _on_disk(
-    store: Store, threads: int, client: "Client | None", shard: tuple[int, int] | None,
-    retry_failed: bool, progress: Progress,
-) -> None:  # fmt: skip
+    store: Store,
+    threads: int,
+    client: "Client | None",
+    shard: tuple[int, int] | None,
+    retry_failed: bool,
+    progress: Progress,
+) -> None:
     """Compute what is not done, and hold what is against its receipt."""
     study = store.study
     part, parts = shard or (1, 1)
@@ -143,9 +147,12 @@ def _on_disk(
 
 
 def _heard(
-    receipts: Iterator[Receipt], worker: Worker, left: Collection[int], about: dict[str, Any],
+    receipts: Iterator[Receipt],
+    worker: Worker,
+    left: Collection[int],
+    about: dict[str, Any],
     progress: Progress,
-) -> int:  # fmt: skip
+) -> int:
     """Report receipts as they come, and note in the log who computed; returns their number."""
     store = worker.sink
     assert isinstance(store, Store)
@@ -160,8 +167,10 @@ def _heard(
                 if receipt.number in left:
                     progress.again(_runs(receipt, worker))
                     if receipt.remasked:
-                        progress.note(f"block {receipt.number}: other points are masked than "
-                                      "`where` masks now: computed again")  # fmt: skip
+                        progress.note(
+                            f"block {receipt.number}: other points are masked than "
+                            "`where` masks now: computed again"
+                        )
                     elif not worker.retry:
                         progress.note(f"block {receipt.number} was damaged: computed again")
                 if "scheduler" not in about:  # else the worker has noted them
@@ -177,6 +186,8 @@ def _heard(
             log.close(computed, seconds)
     if failed:
         progress.failed_before(failed)
-        progress.note(f"{len(failed):,} point(s) failed before, and are left as they are; "
-                      "`simdyn status` tells why, --retry-failed computes them again")  # fmt: skip
+        progress.note(
+            f"{len(failed):,} point(s) failed before, and are left as they are; "
+            "`simdyn status` tells why, --retry-failed computes them again"
+        )
     return count

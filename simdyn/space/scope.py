@@ -44,9 +44,12 @@ class Frame:
     """
 
     def __init__(
-        self, sections: Sequence[Section], set_by: Mapping[tuple[str, str], str],
-        named: Sequence[str] = (), parent: "Frame | None" = None,
-    ) -> None:  # fmt: skip
+        self,
+        sections: Sequence[Section],
+        set_by: Mapping[tuple[str, str], str],
+        named: Sequence[str] = (),
+        parent: "Frame | None" = None,
+    ) -> None:
         self.named, self.parent = tuple(named), parent
         self.fixed: Fields = {}
         self.swept: dict[str, str] = {}  # field: axis

@@ -6,6 +6,14 @@ from simdyn.store.results import check_replaceable, export, open_results, write_
 from simdyn.store.store import Store, undamaged
 
 __all__ = [
-    "Store", "as_stored", "check_replaceable", "export", "open_group", "open_results", "open_study",
-    "study_differences", "undamaged", "write_dataset",
-]  # fmt: skip
+    "Store",
+    "as_stored",
+    "check_replaceable",
+    "export",
+    "open_group",
+    "open_results",
+    "open_study",
+    "study_differences",
+    "undamaged",
+    "write_dataset",
+]

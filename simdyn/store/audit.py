@@ -51,11 +51,13 @@ def block_shape_of(path: Path, study: StudyDesign) -> tuple[int, ...]:
             *shape, _, replicates = grid["configuration"]["chunk_shape"][: dims + 1]
             said.append((*shape, replicates))
     fit = [
-        shape for shape in said
+        shape
+        for shape in said
         if len(shape) == dims
-        and all(isinstance(k, int) and 1 <= k <= n
-                for k, n in zip(shape, study.lengths, strict=True))
-    ]  # fmt: skip
+        and all(
+            isinstance(k, int) and 1 <= k <= n for k, n in zip(shape, study.lengths, strict=True)
+        )
+    ]
     return Counter(fit).most_common(1)[0][0] if fit else study.block_shape
 
 
@@ -142,8 +144,11 @@ def _values(store: Store) -> Iterator[Finding]:
         lost = [files[name] for name, exists in there.items() if not exists]
         if not lost and store.is_done(block):
             continue
-        broken = [file for name, file in files.items()
-                  if file not in lost and not _readable(store, block, name)]  # fmt: skip
+        broken = [
+            file
+            for name, file in files.items()
+            if file not in lost and not _readable(store, block, name)
+        ]
         yield from (Finding(file, MISSING, block.number) for file in lost)
         yield from (Finding(file, DAMAGED, block.number) for file in broken)
         if not lost and not broken:
@@ -233,8 +238,9 @@ def _free(folder: Path, piece: str) -> Path:
     while True:
         place = folder.joinpath(first, *rest)
         between = [at for at in place.parents if folder in at.parents]
-        if not os.path.lexists(place) and all(at.is_dir() or not os.path.lexists(at)
-                                              for at in between):  # fmt: skip
+        if not os.path.lexists(place) and all(
+            at.is_dir() or not os.path.lexists(at) for at in between
+        ):
             return place
         first += "~"
 

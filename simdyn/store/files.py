@@ -86,10 +86,12 @@ def identities(path: Path) -> list[dict[str, Any]]:
     """What a store says it holds, at each of the places where it says so."""
     found = [attributes(path), attributes(path / own_names(path).receipts)]
     return [
-        given for given in found
-        if given.get("kind") == KIND and isinstance(given.get("fingerprint"), str)
+        given
+        for given in found
+        if given.get("kind") == KIND
+        and isinstance(given.get("fingerprint"), str)
         and isinstance(given.get("study"), str)
-    ]  # fmt: skip
+    ]
 
 
 @contextlib.contextmanager

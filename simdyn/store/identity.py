@@ -11,14 +11,7 @@ import zarr
 
 from simdyn.base.inputs import InputError
 from simdyn.store.differences import adopting, growth, study_differences
-from simdyn.store.files import (
-    KIND,
-    META,
-    identities,
-    intact,
-    long,
-    plainly,
-)
+from simdyn.store.files import KIND, META, identities, intact, long, plainly
 from simdyn.store.sources import kept_sources
 from simdyn.study.design import StudyDesign
 

@@ -130,8 +130,9 @@ def computed_by(path: Path) -> list[dict[str, str]]:
     for attrs in entries(path):
         if "scheduler" in attrs:  # of a client, whose workers have entries of their own
             continue
-        by = {key: str(attrs.get(key, "")) for key in ("cpu", "simdyn", "numba", "llvmlite",
-                                                       "numpy")}  # fmt: skip
+        by = {
+            key: str(attrs.get(key, "")) for key in ("cpu", "simdyn", "numba", "llvmlite", "numpy")
+        }
         if by not in found:
             found.append(by)
     return found

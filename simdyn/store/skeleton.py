@@ -77,8 +77,15 @@ def lay_out(
         inner = layout.shape(name)[len(layout.outer) :]
         chunks = (*grid, len(study.space.methods), replicates, *inner)
         variable = VARIABLES[name]
-        _create(group, name, layout.shape(name), chunks, variable.dtype, layout.dims(name),
-                layout.documentation(name))  # fmt: skip
+        _create(
+            group,
+            name,
+            layout.shape(name),
+            chunks,
+            variable.dtype,
+            layout.dims(name),
+            layout.documentation(name),
+        )
     receipts = group.create_group(own.receipts, attributes=dict(coords.attrs))
     count = len(Blocks(study.lengths, block_shape))
     _create(receipts, "sha256", (count, 32), (1, 32), "uint8", ("block", "byte"), {})
@@ -87,15 +94,26 @@ def lay_out(
 
 
 def _create(
-    group: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str,
-    dims: tuple[str, ...], attrs: Mapping[str, Any],
-) -> None:  # fmt: skip
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: str,
+    dims: tuple[str, ...],
+    attrs: Mapping[str, Any],
+) -> None:
     fill = np.nan if dtype == "float64" else 0
     group.create_array(
-        name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, dimension_names=dims,
-        compressors=[ZstdCodec(level=3), Crc32cCodec()], attributes=dict(attrs),
+        name,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        fill_value=fill,
+        dimension_names=dims,
+        compressors=[ZstdCodec(level=3), Crc32cCodec()],
+        attributes=dict(attrs),
         config={"write_empty_chunks": True},
-    )  # fmt: skip
+    )
 
 
 class Skeleton:

@@ -40,10 +40,13 @@ def keep_sources(group: zarr.Group, name: str, study: StudyDesign) -> None:
         each = max(1, CHUNK_BYTES // max(1, images[0].nbytes))
         for field, values in (("images", images), ("labels", labels)):
             array = own.create_array(
-                field, shape=values.shape, chunks=(min(each, len(values)), *values.shape[1:]),
-                dtype=values.dtype, dimension_names=DIMS[: values.ndim],
+                field,
+                shape=values.shape,
+                chunks=(min(each, len(values)), *values.shape[1:]),
+                dtype=values.dtype,
+                dimension_names=DIMS[: values.ndim],
                 compressors=[ZstdCodec(level=3), Crc32cCodec()],
-            )  # fmt: skip
+            )
             array[...] = values
 
 

@@ -19,12 +19,7 @@ import numpy as np
 import zarr
 
 from simdyn.base.inputs import InputError
-from simdyn.store.files import (
-    PARTIAL,
-    intact,
-    own_names,
-    plainly,
-)
+from simdyn.store.files import PARTIAL, intact, own_names, plainly
 from simdyn.store.identity import holds, open_group, refuse
 from simdyn.store.log import LogEntry
 from simdyn.store.skeleton import allocate

@@ -41,9 +41,7 @@ from simdyn.variables.layout import Layout
 from simdyn.variables.provenance import as_json
 from simdyn.variables.registry import VARIABLES
 
-TABLES = (
-    "seed", "replicates", "data", "network", "methods", "space", "record", "figure", "smoke",
-)  # fmt: skip
+TABLES = ("seed", "replicates", "data", "network", "methods", "space", "record", "figure", "smoke")
 
 
 class StudyDesign:
@@ -146,10 +144,15 @@ class StudyDesign:
             for key in ("test_estimator", "test_draws"):  # told there, and not to be asked for
                 record.pop(key, None)
         study = cls(
-            data, physics["network"], physics["methods"], {**axes, **rules},
-            replicates=physics["replicates"], seed=physics["seed"],
-            record=made("record", Record, record), name=name,
-        )  # fmt: skip
+            data,
+            physics["network"],
+            physics["methods"],
+            {**axes, **rules},
+            replicates=physics["replicates"],
+            seed=physics["seed"],
+            record=made("record", Record, record),
+            name=name,
+        )
         return study.with_numerics(physics["numerics_version"])
 
     def with_numerics(self, version: int) -> Self:

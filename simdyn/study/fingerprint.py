@@ -29,11 +29,7 @@ def record_of(record: Record, space: Space, fields: Fields) -> dict[str, Any]:
 
 
 def physics_of(
-    space: Space,
-    record: Mapping[str, Any],
-    contents: Iterable[str],
-    fields: Fields,
-    **whole: int,
+    space: Space, record: Mapping[str, Any], contents: Iterable[str], fields: Fields, **whole: int
 ) -> dict[str, Any]:
     """Everything that decides the values and where they lie, as plain data.
 

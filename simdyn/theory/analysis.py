@@ -21,8 +21,10 @@ VALID = (1, 2)  # codes of STATUS whose last state may be used: done, zero gradi
 
 def _last_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
     if variable not in ds.data_vars:
-        raise InputError(f"variable = {variable!r} is not in these results; "
-                         f"{nearest(variable, map(str, ds.data_vars))}")  # fmt: skip
+        raise InputError(
+            f"variable = {variable!r} is not in these results; "
+            f"{nearest(variable, map(str, ds.data_vars))}"
+        )
     return ds[variable].isel(step=-1, drop=True)
 
 
@@ -121,8 +123,10 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
     >>> found.status_count.sel(status="non-finite")
     """
     if "status" not in ds.data_vars or "replicate" not in ds["status"].dims:
-        raise InputError("summary: these results have no dim 'replicate' with a status; allowed "
-                         "are results of a study or of simulate")  # fmt: skip
+        raise InputError(
+            "summary: these results have no dim 'replicate' with a status; allowed "
+            "are results of a study or of simulate"
+        )
     found = {}
     for key, array in ds.data_vars.items():
         if "replicate" not in array.dims or key in ("status", "status_step"):
@@ -137,9 +141,10 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
         )
     runs = ds["status"].isin(VALID).sum("replicate")
     found["runs"] = runs.assign_attrs(
-        long_name="runs behind the means", units="1",
+        long_name="runs behind the means",
+        units="1",
         description="Replicates whose status is done or zero gradient.",
-    )  # fmt: skip
+    )
     found["status_count"] = count_by_status(ds["status"])
     return xr.Dataset(found, attrs=ds.attrs)
 
@@ -189,14 +194,23 @@ def growth(ds: xr.Dataset) -> xr.Dataset:
     """
     found = {}
     if "signal_coef" in ds:
-        found["largest_signal"] = ds["signal_coef"].max(("sign", "filter")).assign_attrs(
-            symbol="max γ_{j,r}", long_name="largest signal coefficient")  # fmt: skip
+        found["largest_signal"] = (
+            ds["signal_coef"]
+            .max(("sign", "filter"))
+            .assign_attrs(symbol="max γ_{j,r}", long_name="largest signal coefficient")
+        )
     if "noise_coef" in ds:
         over = ("sign", "filter", "sample")
-        found["largest_noise"] = ds["noise_coef"].max(over).assign_attrs(
-            symbol="max ρ̄_{j,r,i}", long_name="largest noise coefficient")  # fmt: skip
-        found["largest_fall"] = (-ds["noise_coef"]).max(over).assign_attrs(
-            symbol="max −ρ̲_{j,r,i}", long_name="largest fall of a noise coefficient")  # fmt: skip
+        found["largest_noise"] = (
+            ds["noise_coef"]
+            .max(over)
+            .assign_attrs(symbol="max ρ̄_{j,r,i}", long_name="largest noise coefficient")
+        )
+        found["largest_fall"] = (
+            (-ds["noise_coef"])
+            .max(over)
+            .assign_attrs(symbol="max −ρ̲_{j,r,i}", long_name="largest fall of a noise coefficient")
+        )
     return xr.Dataset(found)
 
 
@@ -233,8 +247,9 @@ def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) ->
     attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
     found["mean"].attrs = attrs
     found["standard_error"].attrs = {
-        "long_name": "standard error of the paired difference", "units": "1"
-    }  # fmt: skip
+        "long_name": "standard error of the paired difference",
+        "units": "1",
+    }
     return found.rename(mean="difference", runs="pairs")
 
 
@@ -284,11 +299,17 @@ def contour(
         fall = np.where(crossings > 0, before - after, np.nan)
         at = grid[last] + (before - level) / fall * (grid[last + 1] - grid[last])
     over = mean.dims[:-1]
-    coords = {name: kept for name, kept in mean.coords.items()
-              if along not in kept.dims and name not in (along, "runs", "left_out")}  # fmt: skip
+    coords = {
+        name: kept
+        for name, kept in mean.coords.items()
+        if along not in kept.dims and name not in (along, "runs", "left_out")
+    }
     source = mean[along].attrs
     return xr.DataArray(
-        at, {**coords, "crossings": (over, crossings)}, over, name=along,
+        at,
+        {**coords, "crossings": (over, crossings)},
+        over,
+        name=along,
         attrs={
             **source,
             "long_name": f"{source.get('long_name', along)} where "
@@ -299,7 +320,7 @@ def contour(
             "comment": f"NaN: the mean does not {'rise' if rising else 'fall'} to the level on "
             f"this grid of {along}; of several crossings the {'first' if rising else 'last'}",
         },
-    )  # fmt: skip
+    )
 
 
 @dataclasses.dataclass(frozen=True)

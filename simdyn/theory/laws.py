@@ -172,9 +172,14 @@ def deactivation_probability(radius: Any, init_std: Any, batch_size: Any, n_filt
 
 
 def initial_gradient_norm(
-    dimension: Any, batch_size: Any, signal_norm: Any, n_patches: Any, noise_std: Any,
-    n_filters: Any, label_flip: Any = 0.0,
-) -> Any:  # fmt: skip
+    dimension: Any,
+    batch_size: Any,
+    signal_norm: Any,
+    n_patches: Any,
+    noise_std: Any,
+    n_filters: Any,
+    label_flip: Any = 0.0,
+) -> Any:
     """Root mean square of ‖∇L_I(W(0))‖_F over data and weights.
 
     With s = (P−1)σ_p its square is
@@ -233,9 +238,13 @@ def gradient_norm_bound(
 
 
 def noise_time(
-    dimension: Any, batch_size: Any, learning_rate: Any, n_patches: Any, noise_std: Any,
+    dimension: Any,
+    batch_size: Any,
+    learning_rate: Any,
+    n_patches: Any,
+    noise_std: Any,
     n_filters: Any,
-) -> Any:  # fmt: skip
+) -> Any:
     """Epochs until ρ̄ is of order one: 2.1 mB/(η(P−1)²σ_p²d).
 
     Parameters
@@ -257,9 +266,16 @@ def noise_time(
 
 
 def noise_time_power(
-    dimension: Any, n_samples: Any, batch_size: Any, learning_rate: Any, n_patches: Any,
-    noise_std: Any, n_filters: Any, init_std: Any, power: Any,
-) -> Any:  # fmt: skip
+    dimension: Any,
+    n_samples: Any,
+    batch_size: Any,
+    learning_rate: Any,
+    n_patches: Any,
+    noise_std: Any,
+    n_filters: Any,
+    init_std: Any,
+    power: Any,
+) -> Any:
     """Epochs until the largest overlap of a filter with a noise is one, with σ(z) = max(z, 0)^q.
 
     2mB/(η(P−1)σ_p²dq) · (z₀^{2−q} − 1)/(q − 2) from the largest initial overlap z₀; 0 if z₀ ≥ 1.
@@ -290,9 +306,13 @@ def noise_time_power(
 
 
 def signal_time(
-    n_samples: Any, batch_size: Any, learning_rate: Any, signal_norm: Any, n_filters: Any,
+    n_samples: Any,
+    batch_size: Any,
+    learning_rate: Any,
+    signal_norm: Any,
+    n_filters: Any,
     label_flip: Any = 0.0,
-) -> Any:  # fmt: skip
+) -> Any:
     """Epochs until γ = 1: 2mB/(ηn‖μ‖²) · (1 + log((1−2p)/(1−p(1+e)))/p)/(1−p).
 
     At p = 0 it is 2e mB/(ηn‖μ‖²) = 5.44 mB/(ηn‖μ‖²).
@@ -350,9 +370,13 @@ def signal_limit(label_flip: Any) -> Any:
 
 
 def best_radius(
-    dimension: Any, batch_size: Any, n_patches: Any, noise_std: Any, n_filters: Any,
+    dimension: Any,
+    batch_size: Any,
+    n_patches: Any,
+    noise_std: Any,
+    n_filters: Any,
     constant: Any = 1.0,
-) -> Any:  # fmt: skip
+) -> Any:
     """The radius of the SAM theorem: τ = c m√B/((P−1)σ_p√d).
 
     Parameters
@@ -375,9 +399,17 @@ def best_radius(
 
 
 def conditions(
-    *, dimension: float, n_samples: float, signal_norm: float, n_patches: float, noise_std: float,
-    label_flip: float, n_filters: float, init_std: float, batch_size: float,
-) -> dict[str, float]:  # fmt: skip
+    *,
+    dimension: float,
+    n_samples: float,
+    signal_norm: float,
+    n_patches: float,
+    noise_std: float,
+    label_flip: float,
+    n_filters: float,
+    init_std: float,
+    batch_size: float,
+) -> dict[str, float]:
     """Conditions 3.1 of the paper as signed log-ratios, log₁₀(larger side / smaller side).
 
     Parameters

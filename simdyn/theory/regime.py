@@ -120,10 +120,13 @@ def noise_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
         return math.nan
     batch, rate = phase.batch_size or data.n_samples, phase.learning_rate
     law: dict[str, Any] = {
-        "dimension": data.dimension, "batch_size": batch, "learning_rate": rate,
-        "n_patches": data.n_patches, "noise_std": np.float64(data.noise_std),
+        "dimension": data.dimension,
+        "batch_size": batch,
+        "learning_rate": rate,
+        "n_patches": data.n_patches,
+        "noise_std": np.float64(data.noise_std),
         "n_filters": net.n_filters,
-    }  # fmt: skip
+    }
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if net.activation == "relu":
             epochs = theory.noise_time(**law)
@@ -141,9 +144,13 @@ def signal_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
         return math.nan
     with np.errstate(over="ignore"):
         epochs = theory.signal_time(
-            data.n_samples, phase.batch_size or data.n_samples, phase.learning_rate,
-            data.signal_norm, net.n_filters, data.label_flip,
-        )  # fmt: skip
+            data.n_samples,
+            phase.batch_size or data.n_samples,
+            phase.learning_rate,
+            data.signal_norm,
+            net.n_filters,
+            data.label_flip,
+        )
     return float(epochs) * phase.updates_per_epoch(data.n_samples)
 
 
@@ -179,10 +186,16 @@ def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
         overlap = net.init_std * np.hypot(copies * std * np.sqrt(d), data.signal_norm)
         output = float(overlap**degree / np.sqrt(m))
     conditions = theory.conditions(
-        dimension=d, n_samples=n, signal_norm=data.signal_norm, n_patches=data.n_patches,
-        noise_std=std, label_flip=data.label_flip, n_filters=m, init_std=net.init_std,
+        dimension=d,
+        n_samples=n,
+        signal_norm=data.signal_norm,
+        n_patches=data.n_patches,
+        noise_std=std,
+        label_flip=data.label_flip,
+        n_filters=m,
+        init_std=net.init_std,
         batch_size=phases[0].batch_size or n,
-    )  # fmt: skip
+    )
     numbers: dict[str, float] = {}
     if noise < FEWEST_UPDATES:
         numbers["noise"] = noise
@@ -197,6 +210,9 @@ def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
         if isinstance(data, SignalNoiseData) and std > 0.0:
             asked.append("d ≥ n‖μ‖²/(Pσ_p)²")
         with np.errstate(over="ignore"):
-            numbers |= {name: float(np.power(10.0, -conditions[name]))
-                        for name in asked if conditions[name] < 0.0}  # fmt: skip
+            numbers |= {
+                name: float(np.power(10.0, -conditions[name]))
+                for name in asked
+                if conditions[name] < 0.0
+            }
     return Regime("", conditions, sum(lengths), noise, share, output, numbers)

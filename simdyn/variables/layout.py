@@ -112,9 +112,14 @@ def parameter_coordinate(
 
 
 def axis_coordinates(
-    methods: Sequence[str] | None, replicates: int, steps: int, filters: int, samples: int,
-    vectors: int = 0, signed: bool = False,
-) -> dict[str, Coordinate]:  # fmt: skip
+    methods: Sequence[str] | None,
+    replicates: int,
+    steps: int,
+    filters: int,
+    samples: int,
+    vectors: int = 0,
+    signed: bool = False,
+) -> dict[str, Coordinate]:
     """Coordinates of the dims every result has; absent are those of length zero.
 
     The signs are there where filters are, or where `signed` says so.
@@ -129,11 +134,14 @@ def axis_coordinates(
         "vector": np.arange(vectors) if vectors else None,
     }
     names = {
-        "method": "method", "replicate": "replicate: one set of unit draws",
-        "step": "recorded state", "sign": "sign j of the filter bank",
-        "filter": "filter r of its bank", "sample": "training sample i",
+        "method": "method",
+        "replicate": "replicate: one set of unit draws",
+        "step": "recorded state",
+        "sign": "sign j of the filter bank",
+        "filter": "filter r of its bank",
+        "sample": "training sample i",
         "vector": "distinct patch vector k",
-    }  # fmt: skip
+    }
     return {
         name: Coordinate((name,), array, {"long_name": names[name]})
         for name, array in values.items()

@@ -46,34 +46,48 @@ _FILTER = ("step", "sign", "filter")
 
 VARIABLES: dict[str, Variable] = {
     "train_loss": Variable(
-        "L(W)", "(1/n) Σ_i ℓ(y_i f(x_i))", "training loss",
+        "L(W)",
+        "(1/n) Σ_i ℓ(y_i f(x_i))",
+        "training loss",
         "Mean loss over the training samples, or their sum where the network's reduction is one.",
     ),
     "train_error": Variable(
-        "", "(1/n) Σ_i 1(y_i f(x_i) < 0)", "training error",
+        "",
+        "(1/n) Σ_i 1(y_i f(x_i) < 0)",
+        "training error",
         "Fraction of training samples on the wrong side; an output of zero counts one half.",
     ),
     "test_error": Variable(
-        "L₀₋₁", "p + (1 − 2p) P(ŷ f(x) < 0)", "test error",
+        "L₀₋₁",
+        "p + (1 − 2p) P(ŷ f(x) < 0)",
+        "test error",
         "Error on a fresh sample's observed label, whose floor is p; on explicit test data the "
         "fraction of wrong samples. An output of zero counts one half.",
     ),
     "test_error_se": Variable(
-        "", "", "standard error of the test error",
+        "",
+        "",
+        "standard error of the test error",
         "From the spread of the random draws behind the estimate, for lines with one draw more as "
         "far off as the farthest; binomial on explicit test data.",
     ),
     "test_error_ess": Variable(
-        "", "(Σ X)²/Σ X²", "effective draws of the test error",
+        "",
+        "(Σ X)²/Σ X²",
+        "effective draws of the test error",
         "Effective sample size of the estimate; one antithetic pair of lines counts as one draw. "
         "It does not show what no draw met.",
     ),
     "test_error_low": Variable(
-        "", "", "lower end of the test error's interval",
+        "",
+        "",
+        "lower end of the test error's interval",
         "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
     ),
     "test_error_high": Variable(
-        "", "", "upper end of the test error's interval",
+        "",
+        "",
+        "upper end of the test error's interval",
         "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
     ),
     "clean_test_error": Variable(
@@ -83,55 +97,81 @@ VARIABLES: dict[str, Variable] = {
         "‖∇L(W)‖_F", "√(Σ C∘GC)", "gradient norm", "Frobenius norm of the full-batch gradient."
     ),
     "sam_gap": Variable(
-        "L(W+ε̂) − L(W)", "ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F", "SAM gap",
+        "L(W+ε̂) − L(W)",
+        "ε̂ = τ ∇L_I(W)/‖∇L_I(W)‖_F",
+        "SAM gap",
         "By how much SAM's perturbation raises the loss, the mean over batches of consecutive "
         "samples; τ and the batch size are those of the phase which made the last update, or τ is "
         "Record.probe_radius. Normalised and shared by the batch, also where a phase's own is not.",
     ),
     "deactivated_fraction": Variable(
-        "", "#{⟨w_{y_k,r}, ξ_k⟩ > 0 ≥ ⟨w_{y_k,r} + ε̂_{y_k,r}, ξ_k⟩} / #{⟨w_{y_k,r}, ξ_k⟩ > 0}",
+        "",
+        "#{⟨w_{y_k,r}, ξ_k⟩ > 0 ≥ ⟨w_{y_k,r} + ε̂_{y_k,r}, ξ_k⟩} / #{⟨w_{y_k,r}, ξ_k⟩ > 0}",
         "deactivated fraction",
         "Of the filters of the observed label's sign that a sample's noise makes active, those "
         "that SAM's perturbation on the sample's batch switches off; 0 where none is active.",
     ),
     "sharpness": Variable(
-        "λ_max(∇²L)", "λ_max((1/n) Σ_i ℓ''_i ∇f_i ∇f_iᵀ)", "sharpness",
+        "λ_max(∇²L)",
+        "λ_max((1/n) Σ_i ℓ''_i ∇f_i ∇f_iᵀ)",
+        "sharpness",
         "Largest eigenvalue of the Hessian of the training loss, away from kinks.",
     ),
     "active_count": Variable(
-        "#{r: ⟨w_{j,r}, ξ_i⟩ > 0}", "", "active filters",
-        "Filters of a sign that a sample's noise makes active.", ("step", "sign", "sample"),
+        "#{r: ⟨w_{j,r}, ξ_i⟩ > 0}",
+        "",
+        "active filters",
+        "Filters of a sign that a sample's noise makes active.",
+        ("step", "sign", "sample"),
     ),
     "margin": Variable(
         "y_i f(x_i)", "", "margin", "Output times observed label.", ("step", "sample")
     ),
     "signal_coef": Variable(
-        "γ_{j,r}", "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
-        "signal coefficient", "How far a filter has learned the signal.", _FILTER,
+        "γ_{j,r}",
+        "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
+        "signal coefficient",
+        "How far a filter has learned the signal.",
+        _FILTER,
     ),
     "noise_coef": Variable(
-        "ρ_{j,r,i}", "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
-        "noise coefficient", "How far a filter has memorised a sample's noise.",
+        "ρ_{j,r,i}",
+        "w_{j,r} = w_{j,r}(0) + j γ_{j,r} μ/‖μ‖² + (1/(P−1)) Σ_i ρ_{j,r,i} ξ_i/‖ξ_i‖²",
+        "noise coefficient",
+        "How far a filter has memorised a sample's noise.",
         (*_FILTER, "sample"),
     ),
     "coef": Variable(
-        "", "w_{j,r} = w_{j,r}(0) + Σ_k coef_{j,r,k} v_k", "coefficient",
-        "Weight of a distinct patch vector v_k in the movement of a filter.", (*_FILTER, "vector"),
+        "",
+        "w_{j,r} = w_{j,r}(0) + Σ_k coef_{j,r,k} v_k",
+        "coefficient",
+        "Weight of a distinct patch vector v_k in the movement of a filter.",
+        (*_FILTER, "vector"),
     ),
     "weights": Variable("W", "", "weights", "The filters themselves.", (*_FILTER, "feature")),
     "initial_share": Variable(
-        "a", "W = a W(0) + …", "share of the initial weights",
+        "a",
+        "W = a W(0) + …",
+        "share of the initial weights",
         "What weight decay has left of the initial weights: the coefficients are of W − a W(0).",
     ),
     "status": Variable(
-        "", "", "status", "; ".join(f"{code} {text}" for code, text in STATUS.items()), (),
+        "",
+        "",
+        "status",
+        "; ".join(f"{code} {text}" for code, text in STATUS.items()),
+        (),
         dtype="int8",
     ),
     "status_step": Variable(
-        "", "", "update of the status", "Update at which the status set in; 0 where done.", (),
+        "",
+        "",
+        "update of the status",
+        "Update at which the status set in; 0 where done.",
+        (),
         dtype="int64",
     ),
-}  # fmt: skip
+}
 
 
 def equations(law: type[Data] | None) -> dict[str, str]:
@@ -145,9 +185,14 @@ def equations(law: type[Data] | None) -> dict[str, str]:
 
 ALWAYS = ("status", "status_step")
 SCALARS = (
-    "train_loss", "train_error", "test_error", "test_error_se", "test_error_ess",
-    "clean_test_error", "grad_norm",
-)  # fmt: skip
+    "train_loss",
+    "train_error",
+    "test_error",
+    "test_error_se",
+    "test_error_ess",
+    "clean_test_error",
+    "grad_norm",
+)
 
 
 PROBES = ("sam_gap", "deactivated_fraction", "sharpness", "active_count")

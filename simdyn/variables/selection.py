@@ -23,8 +23,9 @@ def choose_variables(
     names = list(default if wanted is None else wanted)
     for name in names:
         if name not in possible and name not in ALWAYS:
-            raise InputError(f"{where}.variables: '{name}' is not available here; "
-                             f"{nearest(name, possible)}")  # fmt: skip
+            raise InputError(
+                f"{where}.variables: '{name}' is not available here; {nearest(name, possible)}"
+            )
     return tuple(name for name in VARIABLES if name in names or name in ALWAYS)
 
 
@@ -36,8 +37,16 @@ def recordable(owner: type[Data]) -> tuple[str, ...]:
     `coef`, of every signal and noise vector.
     """
     if not issubclass(owner, DrawnData):
-        names = {*TESTED_ON_SAMPLES, "train_loss", "train_error", "grad_norm", "sam_gap",
-                 "sharpness", "margin", "initial_share"}  # fmt: skip
+        names = {
+            *TESTED_ON_SAMPLES,
+            "train_loss",
+            "train_error",
+            "grad_norm",
+            "sam_gap",
+            "sharpness",
+            "margin",
+            "initial_share",
+        }
         return tuple(name for name in VARIABLES if name in names)
     noise = ("noise_coef", "deactivated_fraction", "active_count") if owner.one_noise else ()
     signal = ("signal_coef",) if owner.one_signal else ()

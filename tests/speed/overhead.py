@@ -37,16 +37,22 @@ NET = {"n_filters": 10, "init_std": "0.1/(noise_std*sqrt(dimension))"}
 
 def of_a_minute(epochs: int) -> Study:
     """441 points, SGD and SAM, as the phase diagram has them, on longer training."""
-    methods = {"sgd": [SGD(learning_rate=0.1, epochs=epochs)],
-               "sam": [SAM(radius=0.03, learning_rate=0.1, epochs=epochs)]}  # fmt: skip
-    space = {"dimension": {"start": 1000, "stop": 21000, "num": 21},
-             "signal_norm": {"start": 0, "stop": 10, "num": 21}}  # fmt: skip
+    methods = {
+        "sgd": [SGD(learning_rate=0.1, epochs=epochs)],
+        "sam": [SAM(radius=0.03, learning_rate=0.1, epochs=epochs)],
+    }
+    space = {
+        "dimension": {"start": 1000, "stop": 21000, "num": 21},
+        "signal_norm": {"start": 0, "stop": 10, "num": 21},
+    }
     return Study(DATA, NET, methods, space, replicates=10)
 
 
 def a_million(epochs: int) -> Study:
-    space = {"dimension": {"log": [1e3, 1e6], "num": 1000},
-             "signal_norm": {"start": 0, "stop": 10, "num": 1000}}  # fmt: skip
+    space = {
+        "dimension": {"log": [1e3, 1e6], "num": 1000},
+        "signal_norm": {"start": 0, "stop": 10, "num": 1000},
+    }
     return Study(DATA, NET, {"sgd": [SGD(learning_rate=0.1, epochs=epochs)]}, space)
 
 
@@ -58,9 +64,17 @@ def bare(study: Study) -> Callable[[], None]:
 
     def made(point: Any) -> tuple[Any, ...]:
         return point_arguments(
-            point.data, point.net, point.plans, study.seed, range(study.replicates), study.record,
-            "last", study.variables, stop, pointers,
-        )  # fmt: skip
+            point.data,
+            point.net,
+            point.plans,
+            study.seed,
+            range(study.replicates),
+            study.record,
+            "last",
+            study.variables,
+            stop,
+            pointers,
+        )
 
     arguments = list(map(made, points))
 
@@ -139,16 +153,20 @@ def minute(folder: Path, epochs: int, repeats: int) -> None:
             for k in range(repeats)
         ]
         for k in range(repeats):
-            rows.append((
-                seconds(kernels),
-                seconds(lambda k=k: run_study(study, folder / f"{k}.zarr", threads=2)),
-                seconds(lambda k=k: run_study(study, folder / f"d{k}.zarr", client=client)),
-            ))  # fmt: skip
+            rows.append(
+                (
+                    seconds(kernels),
+                    seconds(lambda k=k: run_study(study, folder / f"{k}.zarr", threads=2)),
+                    seconds(lambda k=k: run_study(study, folder / f"d{k}.zarr", client=client)),
+                )
+            )
             print("  kernels {:.2f} s, threads {:.2f} s, Dask {:.2f} s".format(*rows[-1]))
     alone, threads, dask = np.array(rows).T
-    for name, ratios in (("two threads with the store over the kernels in it", np.array(own)),
-                         ("two threads with the store over the bare kernels", threads / alone),
-                         ("two Dask workers over two threads", dask / threads)):  # fmt: skip
+    for name, ratios in (
+        ("two threads with the store over the kernels in it", np.array(own)),
+        ("two threads with the store over the bare kernels", threads / alone),
+        ("two Dask workers over two threads", dask / threads),
+    ):
         print(f"{name}: {np.median(ratios):.3f}, each time {np.round(np.sort(ratios), 3)}")
     print(f"start of the cluster {started:.1f} s, its first study (kernels loaded) {warm:.1f} s")
 
@@ -157,12 +175,17 @@ def planning() -> None:
     whole = {"start": 1, "stop": 10**7, "num": 10**7}
     even = {"start": 1, "stop": 2, "num": 10**7}
     spaces: dict[str, dict[str, Any]] = {
-        "3162 × 3162": {"dimension": {"log": [1e3, 1e6], "num": 3162},
-                        "signal_norm": {"start": 0, "stop": 10, "num": 3162}},
+        "3162 × 3162": {
+            "dimension": {"log": [1e3, 1e6], "num": 3162},
+            "signal_norm": {"start": 0, "stop": 10, "num": 3162},
+        },
         "one axis": {"dimension": whole},
-        "two axes zipped": {"dimension": whole, "signal_norm": even,
-                            "zip": ["dimension", "signal_norm"]},
-    }  # fmt: skip
+        "two axes zipped": {
+            "dimension": whole,
+            "signal_norm": even,
+            "zip": ["dimension", "signal_norm"],
+        },
+    }
     methods = {"sgd": [SGD(learning_rate=0.1, epochs=100)]}
     for name, space in spaces.items():
         data = DATA if "signal_norm" in space else {**DATA, "signal_norm": 1.0}
@@ -177,8 +200,10 @@ def planning() -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         axes = sum(values.nbytes for values in study.space.axes.values())
-        print(f"{name}: {study.space.size:,} points in {took[0]:.2f} s, {told[2]:,} blocks; peak "
-              f"{peak / 1e6:.0f} MB, {axes / 1e6:.0f} MB of them its axes")  # fmt: skip
+        print(
+            f"{name}: {study.space.size:,} points in {took[0]:.2f} s, {told[2]:,} blocks; peak "
+            f"{peak / 1e6:.0f} MB, {axes / 1e6:.0f} MB of them its axes"
+        )
 
 
 def million(folder: Path) -> None:

@@ -48,8 +48,10 @@ def main() -> None:
 
     study = simdyn.load_study(STUDY)
     both, single = fastest(study.run, 2), fastest(lambda: study.run(threads=1), 2)
-    print(f"{STUDY.stem}        {both:6.2f} s for {study.runs:,} runs on all cores, "
-          f"{single:.2f} s on one: {single / both:.2f} x")  # fmt: skip
+    print(
+        f"{STUDY.stem}        {both:6.2f} s for {study.runs:,} runs on all cores, "
+        f"{single:.2f} s on one: {single / both:.2f} x"
+    )
 
     net = simdyn.TwoLayerCNN(n_filters=10, init_std=1e-3)
     plan = simdyn.SAM(radius=0.03, learning_rate=0.1, epochs=1000)
