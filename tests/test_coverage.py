@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import simdyn
-from simdyn.engine.arguments import kernel_fresh, kernel_setting
+from simdyn.engine.arguments import kernel_fresh, kernel_model, kernel_setting
 from simdyn.kernels import estimates as risk
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.random import Stream
@@ -23,7 +23,7 @@ from simdyn.kernels.sampling import draw_problem
 compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 PAIRS = 64  # of the default 128 lines
 LAWS = ("signal_noise", "independent", "xor", "multi_view", "cluster")
-Part = tuple[float, np.ndarray, np.ndarray, float, float, np.ndarray, np.ndarray]
+Part = tuple[float, risk.Margin]
 
 
 @compiled
@@ -33,10 +33,9 @@ def _picture(setting, seed):
 
 
 @compiled
-def _line_values(pointer, factor, slopes, up, down, shift_up, shift_down, pairs, seed):
+def _line_values(pointer, phi, pairs, seed):
     values, stop = np.zeros(pairs), np.zeros(1, np.int64)
-    stream = Stream(np.uint64(seed), np.uint64(0))
-    pointer(0, 0.0, factor, slopes, up, down, shift_up, shift_down, stream, stop, values)
+    pointer(phi, Stream(np.uint64(seed), np.uint64(0)), stop, values)
     return values
 
 
@@ -48,7 +47,7 @@ def _summary(values):
 
 def line_values(parts: list[Part], pairs: int, seed: int) -> np.ndarray:
     estimate = risk.line_estimate()
-    return sum(part[0] * _line_values(estimate, *part[1:], pairs, seed) for part in parts)
+    return sum(part[0] * _line_values(estimate, part[1], pairs, seed) for part in parts)
 
 
 def random_data(rng: np.random.Generator, law: str) -> Any:
@@ -129,7 +128,7 @@ def parts_of(
         slopes = np.concatenate([slopes, -leak * slopes])
     parts: list[Part] = []
     for share, shown in zip(fresh.views.share, fresh.views.shown, strict=True):
-        levels, shifts = np.zeros(2), [np.zeros(0), np.zeros(0)]
+        levels, shifts = np.zeros(2), np.zeros((2, slopes.size if fresh.added else 0))
         for label in range(2):
             each = shown[label][:, None] * signals
             if fresh.added:
@@ -139,7 +138,8 @@ def parts_of(
                 values = np.where(each > 0.0, each, leak * each).sum(axis=0)
                 levels[label] = (1 - 2 * label) * (sign @ values) / m
         if share > 0.0:
-            parts.append((share, factor, slopes, levels[0], levels[1], *shifts))
+            model = kernel_model(net)
+            parts.append((share, risk.Margin(model, factor, slopes, levels, shifts)))
     return parts
 
 

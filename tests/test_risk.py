@@ -14,7 +14,7 @@ import pytest
 from scipy import special, stats
 
 import simdyn
-from simdyn.engine.arguments import kernel_setting
+from simdyn.engine.arguments import kernel_model, kernel_setting
 from simdyn.kernels import estimates as risk
 from simdyn.kernels import tilt
 from simdyn.kernels.failures import nearest_failures
@@ -29,21 +29,21 @@ DRAWS = 10_000
 
 
 ESTIMATES = (risk.line_estimate, risk.counted_estimate, risk.radial_estimate)
+RELU = kernel_model(simdyn.TwoLayerCNN(n_filters=1, init_std=0.0))
 
 
 @compiled
-def _through(pointer, factor, slopes, up, down, draws, seed, replicate, pairs):
+def _through(pointer, phi, draws, seed, replicate):
     stream = Stream(np.uint64(seed), np.uint64(replicate))
-    stop = np.zeros(1, np.int64)
-    values = np.zeros((draws + 1) // 2 if pairs else draws)
-    none = np.zeros(0)
-    pointer(0, 0.0, factor, slopes, up, down, none, none, stream, stop, values)
+    values = np.zeros(draws)
+    pointer(phi, stream, np.zeros(1, np.int64), values)
     return values
 
 
 def _values(factor, slopes, up, down, draws, seed, replicate, method):
-    estimate = ESTIMATES[method]()
-    return _through(estimate, factor, slopes, up, down, draws, seed, replicate, method == LINE)
+    draws = (draws + 1) // 2 if method == LINE else draws
+    phi = risk.Margin(RELU, factor, slopes, np.array([up, down]), np.zeros((2, 0)))
+    return _through(ESTIMATES[method](), phi, draws, seed, replicate)
 
 
 @compiled
@@ -70,14 +70,6 @@ def _tail_functions(x):
 @compiled
 def _nearest_failures(pull, factor, shift):
     return nearest_failures(1.0, pull, factor, shift)
-
-
-@compiled
-def _through_shifted(pointer, factor, slopes, up, down, draws, seed):
-    stream, stop = Stream(np.uint64(seed), np.uint64(0)), np.zeros(1, np.int64)
-    values = np.zeros(draws)
-    pointer(0, 0.0, factor, slopes, 0.0, 0.0, up, down, stream, stop, values)
-    return values
 
 
 @compiled
@@ -671,7 +663,8 @@ def test_line_values__under_a_shift_by_quadrature(seed: int, strength: float) ->
     """On the plane, by lines of a fine grid across; errors from 0.04 to 1e-24."""
     pull, factor, shift = shifted_network(seed, 6, 2, strength)
     never = np.where(pull > 0.0, 0.0, 1.0)  # for the other label: −g > 0, of shifts far away
-    values = _through_shifted(risk.line_estimate(), factor, pull, shift, 1e6 * never, 4_000, seed)
+    phi = risk.Margin(RELU, factor, pull, np.zeros(2), np.array([shift, 1e6 * never]))
+    values = _through(risk.line_estimate(), phi, 4_000, seed, 0)
     step = 0.002
     across = np.arange(-14.0, 14.0, step)
     truth = sum(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simdyn.kernels import NUMERICS_VERSION
+from simdyn.kernels.codes import DONE, NON_FINITE, ZERO_GRADIENT
 from simdyn.store.files import attributes
 from simdyn.store.log import computed_by, machine
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 # Relative differences up to this are rounding. Other types of CPU differ by some 1e-13 at the end
 # of a training; where an activation's sign comes out otherwise it is 1e-6 and more.
 ROUNDING = 1e-9
-DONE = (1, 2, 3)  # states of runs that have values
+COMPUTED = (DONE, ZERO_GRADIENT, NON_FINITE)  # statuses of runs that have values
 # What rounds otherwise. Versions of simdyn with one NUMERICS_VERSION have the same bits.
 NAMES = {"cpu": "type of CPU", "numba": "numba", "llvmlite": "llvmlite", "numpy": "numpy"}
 
@@ -92,7 +93,7 @@ def agreement(course: "xr.Dataset", stored: "xr.Dataset", path: Path) -> Agreeme
     path : path
         The store, whose log tells what computed it.
     """
-    if not np.isin(stored["status"].values, DONE).all():
+    if not np.isin(stored["status"].values, COMPUTED).all():
         return Agreement(0, {})
     own = course["updates"].values
     # A huge study tells it of none: what it records is the last state.

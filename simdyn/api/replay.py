@@ -8,7 +8,8 @@ from simdyn.api.agreement import agreement
 from simdyn.api.places import find_point
 from simdyn.api.simulation import simulate
 from simdyn.base.inputs import InputError, check_replicates, nearest, shown
-from simdyn.run.block import MASKED, place_of
+from simdyn.kernels.codes import MASKED
+from simdyn.run.block import place_of
 from simdyn.store import Store, open_results, open_study, undamaged
 from simdyn.study.design import StudyDesign
 

@@ -12,8 +12,6 @@ from simdyn.cli.options import Json, Threads, guard
 if TYPE_CHECKING:
     import xarray as xr
 
-DONE = 1
-
 
 def _rate(text: str) -> float | str:
     """A number, or a formula."""
@@ -101,6 +99,7 @@ def print_course(
         }
         typer.echo(json.dumps({**finite, **ends, **(about or {})}, allow_nan=False))
         return
+    from simdyn.kernels.codes import DONE
     from simdyn.variables.registry import STATUS
 
     typer.echo("  ".join(f"{name:>11}" for name in columns))

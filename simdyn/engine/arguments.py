@@ -5,39 +5,35 @@ from typing import Any
 
 import numpy as np
 
-from simdyn.kernels import activations as network
-from simdyn.kernels import rates
-from simdyn.kernels import structures as codes
+from simdyn.kernels import codes, rates
+from simdyn.kernels.activations import Model
 from simdyn.kernels.compiled import Pointed
 from simdyn.kernels.estimates import counted_estimate, line_estimate, no_estimate, radial_estimate
 from simdyn.kernels.observe import Traces
 from simdyn.kernels.probes import no_probe, probe
 from simdyn.kernels.sampling import Setting
+from simdyn.kernels.structures import FreshSamples, Schedule, Table, TestSet, Views
 from simdyn.kernels.test_error import test
 from simdyn.kernels.train import train
 from simdyn.params import DrawnData, Phase, Record, TwoLayerCNN, View
 from simdyn.params.schedule import is_constant
 from simdyn.variables.registry import ALWAYS, VARIABLES
 
-ACTIVATIONS = {
-    "relu": network.RELU,
-    "leaky_relu": network.LEAKY_RELU,
-    "relu_power": network.POWER_RELU,
-    "huber_relu": network.HUBER_RELU,
-}
-LOSSES = {"logistic": network.LOGISTIC, "hinge": network.HINGE}
-ESTIMATORS = {"line": codes.LINE, "counted": codes.COUNTED, "radial": codes.RADIAL}
 ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radial_estimate}
 
 # -- parameters → kernel arguments ---------------------------------------------------------------
 
 
-def kernel_model(net: TwoLayerCNN) -> network.Model:
+def kernel_model(net: TwoLayerCNN) -> Model:
     """Activation, loss and scales of a network."""
-    return network.Model(
-        ACTIVATIONS[net.activation],
-        float(net.shape),
-        LOSSES[net.loss],
+    activation, shape = codes.ACTIVATIONS[net.activation], float(net.shape)
+    return Model(
+        activation.code,
+        shape,
+        activation.degree(shape),
+        activation.least_slope(shape),
+        int(activation.active_below),
+        codes.LOSSES[net.loss].code,
         float(net.n_filters) if net.output == "mean" else 1.0,
         int(net.reduction == "sum"),
     )
@@ -62,10 +58,10 @@ def kernel_rates(
 
 def kernel_schedules(
     plans: Sequence[Sequence[Phase]], n_samples: int
-) -> tuple[codes.Schedule, np.ndarray]:
+) -> tuple[Schedule, np.ndarray]:
     """The phases of all methods, one after the other, and where each method's begin."""
     phases = [phase for plan in plans for phase in plan]
-    schedule = codes.Schedule(
+    schedule = Schedule(
         np.array([phase.perturbation for phase in phases], dtype=np.float64),
         np.array([phase.perturbs_by_norm for phase in phases], dtype=np.int64),
         np.array([phase.perturbed_together for phase in phases], dtype=np.int64),
@@ -121,10 +117,10 @@ def labelled(traces: Traces, names: Sequence[str], filters: int) -> dict[str, np
     return arrays
 
 
-NO_TEST_SET = codes.TestSet(
+NO_TEST_SET = TestSet(
     np.zeros((0, 0)),
     np.zeros((0, 0)),
-    codes.Table(
+    Table(
         np.zeros(1, np.int64),
         np.zeros(0, np.int64),
         np.zeros(0),
@@ -135,8 +131,8 @@ NO_TEST_SET = codes.TestSet(
 )
 
 
-NO_FRESH_SAMPLES = codes.FreshSamples(  # one signal, shared noise, and no test
-    codes.NO_TEST, 0, 0.0, 1, 1.0, 0, 0, 0.0, codes.Views(np.ones(1), np.array([[[1.0], [-1.0]]]))
+NO_FRESH_SAMPLES = FreshSamples(  # one signal, shared noise, and no test
+    codes.NO_TEST, 0, 0.0, 1, 1.0, 0, 0, 0.0, Views(np.ones(1), np.array([[[1.0], [-1.0]]]))
 )
 
 
@@ -148,9 +144,9 @@ def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple
     return train, test, estimate, probe if probed else no_probe
 
 
-def kernel_views(views: Sequence[View]) -> codes.Views:
+def kernel_views(views: Sequence[View]) -> Views:
     """Views as arrays."""
-    return codes.Views(
+    return Views(
         np.array([view.share for view in views], dtype=np.float64),
         np.array([[view.positive, view.negative] for view in views], dtype=np.float64),
     )
@@ -176,9 +172,9 @@ def kernel_setting(data: DrawnData, net: TwoLayerCNN) -> Setting:
     )
 
 
-def kernel_fresh(data: DrawnData, method: int, draws: int) -> codes.FreshSamples:
+def kernel_fresh(data: DrawnData, method: int, draws: int) -> FreshSamples:
     """The law of fresh samples, and how their error is estimated."""
-    return codes.FreshSamples(
+    return FreshSamples(
         method,
         draws,
         float(data.noise_scale),
@@ -211,7 +207,7 @@ def point_arguments(
     traces = empty_traces(outer, names, *size)
     status, status_step = np.zeros(outer, np.int64), np.zeros(outer, np.int64)
     tested = traces.test_error.size > 0
-    method = ESTIMATORS[record.estimator(net.activation)] if tested else codes.NO_TEST
+    method = codes.ESTIMATORS[record.estimator(net.activation)].code if tested else codes.NO_TEST
     return (
         kernel_setting(data, net),
         schedules,

@@ -5,15 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from simdyn.engine.arguments import (
-    ESTIMATORS,
-    empty_traces,
-    kernel_schedules,
-    labelled,
-    pointers_for,
-)
+from simdyn.engine.arguments import empty_traces, kernel_schedules, labelled, pointers_for
 from simdyn.engine.problems import INTERVAL, Problem
-from simdyn.kernels import structures as codes
+from simdyn.kernels import codes
 from simdyn.kernels.point import run_problem
 from simdyn.params import Phase, Record
 
@@ -55,7 +49,7 @@ def run_explicit(
     if not traces.test_error.size:
         fresh = fresh._replace(method=codes.NO_TEST)
     elif fresh.method == codes.LINE:
-        fresh = fresh._replace(method=ESTIMATORS[record.estimator(activation)])
+        fresh = fresh._replace(method=codes.ESTIMATORS[record.estimator(activation)].code)
     estimated = fresh.method not in (codes.NO_TEST, codes.TEST_SET)
     needed = [name for name in names if estimated or "test_error" not in name]
     pointers = [pointer() for pointer in pointers_for(record, activation, needed)]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from simdyn.base.inputs import InputError
-from simdyn.kernels import structures as codes
+from simdyn.kernels.structures import Table
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,9 +38,9 @@ class _Vectors:
             self.signs.append(sign)
         return number
 
-    def table(self, samples: list[dict[int, float]]) -> codes.Table:
+    def table(self, samples: list[dict[int, float]]) -> Table:
         """The table of samples given as {patch: multiplicity}."""
-        return codes.Table(
+        return Table(
             np.cumsum([0, *map(len, samples)]).astype(np.int64),
             np.array([patch for sample in samples for patch in sample], dtype=np.int64),
             np.array([times for sample in samples for times in sample.values()], dtype=np.float64),
@@ -49,7 +49,7 @@ class _Vectors:
         )
 
 
-def _in_units(table: codes.Table, units: Floats) -> codes.Table:
+def _in_units(table: Table, units: Floats) -> Table:
     """The same patches, made of rows that are divided by `units`."""
     return table._replace(sign=table.sign * units[table.row])
 

@@ -17,9 +17,11 @@ from simdyn.engine.patches import (
     _Vectors,
     _with_ones,
 )
-from simdyn.kernels import structures as codes
+from simdyn.kernels import codes
 from simdyn.kernels.activations import Model
 from simdyn.kernels.linear import inner_products, lower_factor, scale_rows
+from simdyn.kernels.structures import Dictionary, FreshSamples, Table, TestSet
+from simdyn.kernels.structures import Problem as KernelProblem
 from simdyn.params import TwoLayerCNN, made
 from simdyn.variables.registry import PROBES, SCALARS
 
@@ -69,11 +71,11 @@ class Problem:
         return f"Problem({n} samples, {q} distinct vectors of dimension {d}, {m} filters a sign)"
 
     net: TwoLayerCNN
-    arrays: codes.Problem
+    arrays: KernelProblem
     vectors: Floats  # distinct patch vectors, (q, d)
     weights: Floats  # (2, m, d)
-    test_set: codes.TestSet
-    fresh_samples: codes.FreshSamples
+    test_set: TestSet
+    fresh_samples: FreshSamples
     named_signal: bool
 
     @classmethod
@@ -179,7 +181,7 @@ class Problem:
             tested = _Vectors()
             table = tested.table(_count_patches(points, tested))
             across, units = scale_rows(np.array(tested.vectors).reshape(-1, d))
-            test_set = codes.TestSet(
+            test_set = TestSet(
                 inner_products(across, scale_rows(vectors)[0]),
                 inner_products(across, filters),
                 _in_units(table, units),
@@ -191,7 +193,7 @@ class Problem:
     @staticmethod
     def _fresh_samples(
         noise_std: float | None, n_patches: int, labels: Floats, truth: Floats
-    ) -> codes.FreshSamples:
+    ) -> FreshSamples:
         """The law of fresh samples; the flip rate is that of the data at hand."""
         number = noise_std is None or is_plain_number(noise_std) or isinstance(noise_std, np.number)
         if not number or not 0.0 <= float(noise_std or 0.0) < np.inf:
@@ -208,13 +210,13 @@ class Problem:
     def _arrays(
         vectors: Floats,
         filters: Floats,
-        table: codes.Table,
+        table: Table,
         labels: Floats,
         truth: Floats,
         n_signals: int,
         model: Model,
         needs_weights: bool,
-    ) -> codes.Problem:
+    ) -> KernelProblem:
         """Kernel arrays; coordinates of the vectors only where something needs them."""
         q, d = vectors.shape
         vectors, units = scale_rows(vectors)
@@ -230,8 +232,8 @@ class Problem:
         else:
             rows, turned = vectors, filters
         gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
-        return codes.Problem(
-            codes.Dictionary(gram, rows, units),
+        return KernelProblem(
+            Dictionary(gram, rows, units),
             inner_products(vectors, filters),
             turned,
             _in_units(table, units),

@@ -24,11 +24,12 @@ still short. The effective sample size does not show that: it is of the lines th
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from simdyn.kernels import random
-from simdyn.kernels.activations import POWER_RELU, activate
+from simdyn.kernels.activations import Model, activate
 from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, part, stopped
 from simdyn.kernels.failures import nearest_failures, no_failures
 from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
@@ -39,6 +40,16 @@ POLL = 256  # draws between two looks at the stop flag
 LEAST = 0.1  # of the mean: the least by which a line unseen may differ from it
 STEPS = 40  # towards the nearest failure of a shifted network
 _ROOT_HALF = math.sqrt(0.5)
+
+
+class Margin(NamedTuple):
+    """φ of a network: the true label times the output on a fresh sample, by its noise u."""
+
+    model: Model
+    factor: Matrix  # M, lower triangular, (2m, r)
+    slopes: Vector  # j (P−1)/m of each filter, (2m,)
+    offsets: Vector  # s_ŷ for ŷ = +1 and −1, (2,)
+    shifts: Matrix  # a_ŷ for both if signals are added to the noise, (2, 2m); else (2, 0)
 
 
 @borrowing
@@ -273,43 +284,19 @@ def _add_shifted(pull, factor, shift, stream, stop, values):
 
 
 @Pointed
-def line_estimate(
-    activation: int,
-    shape: float,
-    factor: Matrix,
-    slopes: Vector,
-    offset_up: float,
-    offset_down: float,
-    shift_up: Vector,
-    shift_down: Vector,
-    stream: random.Stream,
-    stop: Indices,
-    values: Vector,
-) -> None:
+def line_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vector) -> None:
     """Fill `values`, zeros, whose mean estimates the test error on true labels; see `summarise`.
 
-    Each is unbiased, from one pair of antithetic lines; of a network of ReLUs only.
-
-    Parameters
-    ----------
-    activation, shape : int, float
-        As in `network.Model`.
-    factor : (2m, r)
-        M, lower triangular.
-    slopes : (2m,)
-        j (P−1)/m of each filter.
-    offset_up, offset_down : float
-        s_ŷ for ŷ = +1 and −1.
-    shift_up, shift_down : (2m,), or (0,)
-        a_ŷ where signals are added to the noise: φ(u) = ŷ g(a_ŷ + M u).
-    values : (⌈draws/2⌉,), or (draws,) for the other estimates
+    Each is unbiased, from one pair of antithetic lines; of a network of ReLUs only. `values` has
+    ⌈draws/2⌉ entries here and one for each draw in the other estimates.
     """
+    factor, slopes = phi.factor, phi.slopes
     filters, size = factor.shape
     point, image, base = np.empty(size), np.empty(filters), np.empty(filters)
     kinks, order, pull = np.empty(filters), np.empty(filters, np.int64), np.empty(filters)
     for label in (1.0, -1.0):
-        offset = offset_up if label > 0.0 else offset_down
-        shift = shift_up if label > 0.0 else shift_down
+        which = 0 if label > 0.0 else 1
+        offset, shift = phi.offsets[which], phi.shifts[which]
         for f in range(filters):
             pull[f] = label * slopes[f]
         if shift.size > 0:
@@ -339,20 +326,9 @@ def line_estimate(
 
 
 @Pointed
-def counted_estimate(
-    activation: int,
-    shape: float,
-    factor: Matrix,
-    slopes: Vector,
-    offset_up: float,
-    offset_down: float,
-    shift_up: Vector,
-    shift_down: Vector,
-    stream: random.Stream,
-    stop: Indices,
-    values: Vector,
-) -> None:
+def counted_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vector) -> None:
     """As `line_estimate`, by counting: 0, ½ or 1 for each fresh sample; any activation."""
+    model, factor, slopes = phi.model, phi.factor, phi.slopes
     filters, size = factor.shape
     point, image = np.empty(size), np.empty(filters)
     for i in range(values.size):
@@ -361,11 +337,11 @@ def counted_estimate(
         random.fill_normals(stream, random.TEST_POINT, i, point)
         apply_lower(factor, point, image)
         up = random.uniform(stream, random.TEST_LABEL, i, 0) < 0.5
-        shift, swing = shift_up if up else shift_down, 0.0
+        shift, swing = phi.shifts[0 if up else 1], 0.0
         for f in range(filters):
             along = image[f] + (shift[f] if shift.size > 0 else 0.0)
-            swing += slopes[f] * activate(activation, shape, along)
-        value = offset_up + swing if up else offset_down - swing
+            swing += slopes[f] * activate(model.activation, model.shape, along)
+        value = phi.offsets[0] + swing if up else phi.offsets[1] - swing
         values[i] = 1.0 if value < 0.0 else (0.5 if value == 0.0 else 0.0)
 
 
@@ -400,22 +376,10 @@ def _radial_value(offset, swing, size, degree):
 
 
 @Pointed
-def radial_estimate(
-    activation: int,
-    shape: float,
-    factor: Matrix,
-    slopes: Vector,
-    offset_up: float,
-    offset_down: float,
-    shift_up: Vector,
-    shift_down: Vector,
-    stream: random.Stream,
-    stop: Indices,
-    values: Vector,
-) -> None:
+def radial_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vector) -> None:
     """As `line_estimate`, along random rays, both labels averaged; homogeneous activations."""
+    model, factor, slopes = phi.model, phi.factor, phi.slopes
     filters, size = factor.shape
-    degree = shape if activation == POWER_RELU else 1.0  # of homogeneity
     point, image = np.empty(size), np.empty(filters)
     for i in range(values.size):
         if i % POLL == 0 and stopped(stop):
@@ -425,25 +389,13 @@ def radial_estimate(
         apply_lower(factor, point, image)
         swing = 0.0
         for f in range(filters):
-            swing += slopes[f] * activate(activation, shape, image[f])
+            swing += slopes[f] * activate(model.activation, model.shape, image[f])
         values[i] = 0.5 * (
-            _radial_value(offset_up, swing, size, degree)
-            + _radial_value(offset_down, -swing, size, degree)
+            _radial_value(phi.offsets[0], swing, size, model.degree)
+            + _radial_value(phi.offsets[1], -swing, size, model.degree)
         )
 
 
 @borrowing_pointed
-def no_estimate(
-    activation: int,
-    shape: float,
-    factor: Matrix,
-    slopes: Vector,
-    offset_up: float,
-    offset_down: float,
-    shift_up: Vector,
-    shift_down: Vector,
-    stream: random.Stream,
-    stop: Indices,
-    values: Vector,
-) -> None:
+def no_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vector) -> None:
     """Stands where no test error is asked for, so that none is compiled."""

@@ -16,15 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from simdyn.kernels.activations import (
-    HUBER_RELU,
-    LEAKY_RELU,
-    LOGISTIC,
-    POWER_RELU,
-    RELU,
+    SMALL,
     activate,
     activation_slope,
     loss_slope,
+    small_slope_units,
 )
+from simdyn.kernels.codes import LOGISTIC, RELU
 from simdyn.kernels.compiled import borrowing, inlined, part
 from simdyn.kernels.linear import copy, fill
 from simdyn.kernels.simd import (
@@ -37,8 +35,6 @@ from simdyn.kernels.simd import (
     to_logistic_slopes,
 )
 from simdyn.kernels.structures import Indices, Matrix, Vector
-
-SMALL = 1e-150  # below it, a square is lost
 
 
 class Workspace(NamedTuple):
@@ -105,10 +101,7 @@ def new_workspace(problem):
             transposed[c, k] = rows[k, c]
     patches = problem.table.row.size
     even = np.ones(1, np.int64)
-    slope = 1.0 if problem.model.activation == RELU else 0.0  # the least that is not zero
-    if problem.model.activation == LEAKY_RELU:
-        slope = problem.model.shape
-    if slope < 1e-20 or not (np.abs(problem.table.sign) == 1.0).all():
+    if problem.model.least_slope < 1e-20 or not (np.abs(problem.table.sign) == 1.0).all():
         even[0] = 0
     return Workspace(
         bank,
@@ -240,8 +233,8 @@ def gradient(overlaps, problem, samples, patches, work):
     lift = math.ldexp(1.0, -exponent)
     for p in patches:
         pull = sign[p] * (pulls[p] * lift)
-        # Where slopes depend on signs alone, these count even if a product with a unit is nothing.
-        facing = math.copysign(1.0, sign[p]) if model.activation <= LEAKY_RELU else sign[p]
+        # If slopes depend on signs alone, these count even if a product with a unit underflows.
+        facing = math.copysign(1.0, sign[p]) if model.degree == 1.0 else sign[p]
         if rectified:
             add_where_active(coefficients, overlaps, row[p], facing, pull, bank)
         else:
@@ -260,8 +253,8 @@ def gradient(overlaps, problem, samples, patches, work):
 def add_small_slopes(model, overlaps, table, patches, lift, work):
     """C once more, but for a power of two, so that slopes and units cannot underflow in it.
 
-    Overlaps are taken in units near the largest of them. σ' of `relu_power` is homogeneous, and so
-    is that of `huber_relu` far below its width. Returns the exponent of the power.
+    Overlaps are taken in units near the largest of them, see `small_slope_units`. Returns the
+    exponent of the power.
     """
     row, sign, pulls, bank = table.row, table.sign, work.pulls, work.bank
     fill(work.coefficients, 0.0)
@@ -274,21 +267,11 @@ def add_small_slopes(model, overlaps, table, patches, lift, work):
             for f in range(bank.size):
                 peak = max(peak, sign[p] / longest * overlaps[row[p], f])
     unit = math.frexp(longest)[1] - 1
-    if peak == 0.0 and model.activation != LEAKY_RELU:  # no filter is active
+    if peak == 0.0 and model.active_below == 0:  # no filter is active
         return 0
-    # z = 2^(unit + stretch) z', z' below one half
-    stretch, shape, remainder, exponent = math.frexp(peak)[1] + 1, model.shape, 1.0, unit
-    if model.activation == POWER_RELU:
-        power = min(max((unit + stretch) * (shape - 1.0), -1e6), 1e6)
-        exponent += math.floor(power)
-        remainder = 2.0 ** (power - math.floor(power))
-    elif model.activation == HUBER_RELU and peak * longest < SMALL * shape:
-        shape, width = math.frexp(shape)
-        exponent += unit + stretch - width
-    elif model.activation == HUBER_RELU:
-        stretch = -unit
-    else:
-        stretch = 0
+    stretch, shape, power = small_slope_units(model, unit, peak)
+    power = min(max(power, -1e6), 1e6)
+    exponent, remainder = unit + math.floor(power), 2.0 ** (power - math.floor(power))
     reach = math.ldexp(1.0, -stretch // 2), math.ldexp(1.0, -stretch - -stretch // 2)
     for p in patches:
         pull = sign[p] / longest * (pulls[p] * lift * remainder)

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from simdyn.kernels import structures as codes
+from simdyn.kernels import codes
 from simdyn.kernels.activations import half_error, loss
 from simdyn.kernels.compiled import borrowing, inlined, stopped
 from simdyn.kernels.gradient import apply_gram, gradient

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from simdyn.kernels import structures as codes
+from simdyn.kernels import codes
 from simdyn.kernels.compiled import kernel, part
 from simdyn.kernels.gradient import new_workspace
 from simdyn.kernels.observe import Traces

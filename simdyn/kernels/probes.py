@@ -14,12 +14,10 @@ The network is piecewise linear in W, so away from kinks the Hessian of the loss
 its steps, whatever d is.
 """
 
-import math
-
 import numpy as np
 
 from simdyn.kernels import LANCZOS_STEPS
-from simdyn.kernels.activations import HINGE, activation_slope, loss
+from simdyn.kernels.activations import activation_slope, curvature_root, loss
 from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import Workspace, add_slopes, apply_gram, gradient, perturb, touch
 from simdyn.kernels.linear import dot, fill, normalise
@@ -130,12 +128,9 @@ def sharpness(problem, overlaps, stop, work):
     Exact up to rounding for n ≤ 64; beyond, 64 Lanczos steps with full reorthogonalisation.
     """
     n = problem.labels.size
-    if problem.model.loss == HINGE:
-        return 0.0  # piecewise linear in the outputs too
     roots, largest = np.empty(n), 0.0
     for i in range(n):
-        decay = math.exp(-0.5 * abs(work.margins[i]))
-        roots[i] = decay / (1.0 + decay * decay)  # √ℓ'', ℓ'' = e^{-|m|}/(1 + e^{-|m|})²
+        roots[i] = curvature_root(problem.model.loss, work.margins[i])
         largest = max(largest, roots[i])
     if largest == 0.0:
         return 0.0

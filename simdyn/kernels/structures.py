@@ -109,9 +109,3 @@ class Schedule(NamedTuple):
     weight_decay: Vector  # λ
     restart: Indices  # 1: the velocity starts at zero
     label_noise: Vector  # probability that a label is flipped, afresh in every update
-
-
-NO_TEST, LINE, COUNTED, RADIAL, TEST_SET = 0, 1, 2, 3, 4
-
-MISSING, DONE, ZERO_GRADIENT, NON_FINITE, FAILED, MASKED = 0, 1, 2, 3, 4, 5
-STOPPED = -1  # never stored: the run was interrupted

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from simdyn.kernels import codes
 from simdyn.kernels import estimates as risk
-from simdyn.kernels import structures as codes
-from simdyn.kernels.activations import LEAKY_RELU, RELU, activate, half_error
+from simdyn.kernels.activations import activate, half_error
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, part
 from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padded_copy
 from simdyn.kernels.linear import fill, lower_factor, same
@@ -69,11 +69,12 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
         slopes[f] = sign * fresh.noise_copies / model.divisor
     if fresh.noise_vectors > 1:
         factor, slopes = repeated(factor, slopes, fresh.noise_vectors)
-    paired = lines and model.activation == LEAKY_RELU
+    paired = lines and model.active_below > 0
     if paired:
         factor, slopes = rectified_pair(factor, slopes, model.shape)
     values, levels, first, alike = np.zeros(draws), np.zeros(2), np.full(draws, np.nan), True
     shifts = np.zeros((2, slopes.size if fresh.added else 0))
+    phi = risk.Margin(model, factor, slopes, levels, shifts)
     for view in range(views.share.size):
         if views.share[view] > 0.0:
             for label in range(2):
@@ -87,19 +88,7 @@ def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop
                     level = signal_output(model, overlaps, shown, units, filters, half)
                     levels[label] = math.ldexp(level if label == 0 else -level, -power)
             found = np.zeros(draws)
-            estimate(
-                model.activation,
-                model.shape,
-                factor,
-                slopes,
-                levels[0],
-                levels[1],
-                shifts[0],
-                shifts[1],
-                stream,
-                stop,
-                found,
-            )
+            estimate(phi, stream, stop, found)
             for k in range(draws):  # the same draws for each view
                 values[k] += views.share[view] * found[k]
                 first[k] = found[k] if math.isnan(first[k]) else first[k]
@@ -156,9 +145,9 @@ def rescale(array, power):
 def scale_by_noise(problem, fresh, overlaps, filters, weights):
     """Make of weights (F, D) the filters as seen by unit noise, divided by 2^power; returns power.
 
-    The sign of a network of ReLUs does not depend on a common factor, so the power is such that no
-    square of weights or of the signals' overlaps overflows. It is 0 for other activations. If the
-    filters of both signs are the same, noise moves no output, and they are set to zero.
+    The sign of a homogeneous network does not depend on a common factor. If its degree is one, the
+    power is such that no square of weights or of the signals' overlaps overflows; else it is 0. If
+    the filters of both signs are the same, noise moves no output, and they are set to zero.
     """
     banks, width = weights.shape
     half, same, own, power = banks // 2, True, 0, 0
@@ -166,7 +155,7 @@ def scale_by_noise(problem, fresh, overlaps, filters, weights):
     for f in range(half):
         for c in range(width):
             same &= weights[f, c] == weights[half + f, c]
-    if problem.model.activation in (RELU, LEAKY_RELU):
+    if problem.model.degree == 1.0:
         noise_std, exponent = math.frexp(fresh.noise_std)
         own = largest_exponent(weights, width)
         power = max(own + exponent, signal_exponent(problem, overlaps, filters))

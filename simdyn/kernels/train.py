@@ -17,9 +17,8 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
+from simdyn.kernels import codes, probes, random, rates
 from simdyn.kernels import estimates as risk
-from simdyn.kernels import probes, random, rates
-from simdyn.kernels import structures as codes
 from simdyn.kernels import test_error as testing
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import (

@@ -1,20 +1,13 @@
 """The network: its filters, activation, output and loss."""
 
-from collections.abc import Callable
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
-from simdyn.params.parameters import Parameters, Real, Whole, described, required
+from simdyn.kernels.codes import ACTIVATIONS, LOSSES
+from simdyn.params.parameters import Parameters, Real, Whole, described, in_words, one_of, required
 
-ACTIVATION_SHAPES: dict[str, tuple[float | None, Callable[[float], bool], str]] = {
-    # the default of the activation's own number, what fits it, and that in words
-    "relu": (None, lambda shape: False, "none: ReLU has no such number"),
-    "leaky_relu": (0.1, lambda shape: 0.0 < shape < 1.0, "a slope between 0 and 1"),
-    "relu_power": (3.0, lambda shape: shape > 1.0, "a power q > 1"),
-    "huber_relu": (1.0, lambda shape: shape > 0.0, "a width κ > 0"),
-}
-PIECEWISE_LINEAR = ("relu", "leaky_relu")
+PIECEWISE_LINEAR = tuple(name for name, row in ACTIVATIONS.items() if row.piecewise_linear)
 
 
 class TwoLayerCNN(Parameters):
@@ -32,15 +25,16 @@ class TwoLayerCNN(Parameters):
         weights once more in that of sign −1, w_{−1,r}(0) = w_{+1,r}(0), so that f = 0 at the
         start. Papers on lazy training and on benign overfitting start there, so that the
         initial output plays no part. The bank of sign +1 is the one that "gaussian" draws.
-    activation : {"relu", "leaky_relu", "relu_power", "huber_relu"}
-        σ(z): max(z, 0); z or a·z below zero; max(z, 0)^q; z²/(2κ) up to κ and z − κ/2 beyond, zero
-        below zero. At a kink σ' is that of the left.
+    activation : str
+        σ(z). At a kink σ' is that of the left. Allowed are
+        ACTIVATIONS
     activation_shape : float, optional
-        a (0.1 where absent), q (3) or κ (1).
+        The number in the formula of σ.
     output : {"mean", "sum"}
         Mean over the filters of a sign, as in the paper, or their sum, without 1/m.
-    loss : {"logistic", "hinge"}
-        ℓ = log(1 + exp(−y f)), or max(0, 1 − y f).
+    loss : str
+        ℓ of the margin y f. Allowed are
+        LOSSES
     reduction : {"mean", "sum"}
         Loss of a batch: the mean over its samples, or their sum.
     """
@@ -52,34 +46,50 @@ class TwoLayerCNN(Parameters):
     init: Literal["gaussian", "uniform", "antisymmetric"] = described(
         "gaussian", "", "law of the initial weights", '"gaussian", "uniform" or "antisymmetric"'
     )
-    activation: Literal["relu", "leaky_relu", "relu_power", "huber_relu"] = described(
-        "relu", "σ", "activation", '"relu", "leaky_relu", "relu_power" or "huber_relu"'
+    activation: Annotated[str, one_of(ACTIVATIONS)] = described(
+        "relu", "σ", "activation", in_words(ACTIVATIONS)
     )
     activation_shape: Real | None = described(
         None, "", "shape of the activation", "a finite number that fits the activation"
     )
     output: Literal["mean", "sum"] = described("mean", "", "output", '"mean" or "sum"')
-    loss: Literal["logistic", "hinge"] = described("logistic", "ℓ", "loss", '"logistic" or "hinge"')
+    loss: Annotated[str, one_of(LOSSES)] = described("logistic", "ℓ", "loss", in_words(LOSSES))
     reduction: Literal["mean", "sum"] = described(
         "mean", "", "reduction of the loss", '"mean" or "sum"'
     )
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:
-        _, fits, words = ACTIVATION_SHAPES[self.activation]
-        if self.activation_shape is not None and not fits(self.activation_shape):
+        row = ACTIVATIONS[self.activation]
+        if self.activation_shape is not None and not row.fits(self.activation_shape):
             raise ValueError(
                 f"activation_shape = {self.activation_shape!r}: allowed for activation = "
-                f"{self.activation!r} is {words}"
+                f"{self.activation!r} is {row.allowed}"
             )
         return self
 
     @property
     def shape(self) -> float:
         """The activation's own number; 0 for ReLU."""
-        return self.activation_shape or ACTIVATION_SHAPES[self.activation][0] or 0.0
+        return self.activation_shape or ACTIVATIONS[self.activation].default or 0.0
 
     @property
     def piecewise_linear(self) -> bool:
         """Is the network piecewise linear in the weights?"""
-        return self.activation in PIECEWISE_LINEAR
+        return ACTIVATIONS[self.activation].piecewise_linear
+
+
+def _lines(rows: dict[str, Any]) -> str:
+    """Rows of a table of `codes` as lines of a docstring."""
+    shapes = {name: getattr(row, "default", None) for name, row in rows.items()}
+    return "\n        ".join(
+        f'"{name}": {row.formula}{f" (by default {shapes[name]:g})" if shapes[name] else ""};'
+        for name, row in rows.items()
+    ).removesuffix(";")
+
+
+TwoLayerCNN.__doc__ = (
+    (TwoLayerCNN.__doc__ or "")
+    .replace("ACTIVATIONS", f"{_lines(ACTIVATIONS)}.")
+    .replace("LOSSES", f"{_lines(LOSSES)}.")
+)

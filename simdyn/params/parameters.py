@@ -1,7 +1,7 @@
 """The base of all parameter classes, and how a field says what it may hold."""
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +24,23 @@ def _plain_number(value: Any) -> Any:
 
 Real = Annotated[float, BeforeValidator(_plain_number)]
 Whole = Annotated[int, BeforeValidator(_plain_number)]
+
+
+def one_of(names: Collection[str]) -> BeforeValidator:
+    """For a text that must be one of these names."""
+
+    def known(value: Any) -> Any:
+        if not isinstance(value, str) or value not in names:
+            raise ValueError("unknown name")
+        return value
+
+    return BeforeValidator(known)
+
+
+def in_words(names: Collection[str]) -> str:
+    """What `one_of` allows: '"relu", "leaky_relu" or "relu_power"'."""
+    *others, last = (f'"{name}"' for name in names)
+    return f"{', '.join(others)} or {last}"
 
 
 def described(default: Any, symbol: str, meaning: str, allowed: str, **limits: Any) -> Any:

@@ -1,23 +1,25 @@
 """What is recorded of a run, and when."""
 
 import typing
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from simdyn.base.inputs import InputError, nearest
-from simdyn.params.parameters import MAX_DIMENSION, Parameters, Real, Whole, described
+from simdyn.kernels.codes import ACTIVATIONS, ESTIMATORS
+from simdyn.params.parameters import (
+    MAX_DIMENSION,
+    Parameters,
+    Real,
+    Whole,
+    described,
+    in_words,
+    one_of,
+)
 from simdyn.params.phases import Phase
 
 MAX_UPDATES, MAX_STATES = 2**62, 2**24
 DEFAULT_STATES = 1000  # of a single setting, where nothing is said; a longer course is log-spaced
-DEFAULT_DRAWS = {"line": 128, "counted": 1000, "radial": 1000}
-ESTIMATORS_FOR = {  # the first is the default
-    "relu": ("line", "counted", "radial"),
-    "leaky_relu": ("line", "counted", "radial"),
-    "relu_power": ("counted", "radial"),
-    "huber_relu": ("counted",),
-}
 
 
 class Record(Parameters):
@@ -61,8 +63,8 @@ class Record(Parameters):
         None, "", "variables", "a list of names of variables"
     )
     weights: bool = described(False, "", "record weights", "true or false")
-    test_estimator: Literal["line", "counted", "radial"] | None = described(
-        None, "", "estimator of the test error", '"line", "counted" or "radial"'
+    test_estimator: Annotated[str, one_of(ESTIMATORS)] | None = described(
+        None, "", "estimator of the test error", in_words(ESTIMATORS)
     )
     test_draws: Whole | None = described(
         None, "", "draws for each test error", "an integer from 4 to 2**27", ge=4, le=2**27
@@ -83,9 +85,9 @@ class Record(Parameters):
         InputError
             Where the one asked for does not know that activation.
         """
-        if activation not in ESTIMATORS_FOR:
-            raise InputError(f"activation = {activation!r}: {nearest(activation, ESTIMATORS_FOR)}")
-        known = ESTIMATORS_FOR[activation]
+        if activation not in ACTIVATIONS:
+            raise InputError(f"activation = {activation!r}: {nearest(activation, ACTIVATIONS)}")
+        known = ACTIVATIONS[activation].estimators
         if self.test_estimator is not None and self.test_estimator not in known:
             raise InputError(
                 f"Record.test_estimator = {self.test_estimator!r}: allowed for activation = "
@@ -95,7 +97,7 @@ class Record(Parameters):
 
     def draws(self, activation: str) -> int:
         """Random draws for each test error."""
-        return self.test_draws or DEFAULT_DRAWS[self.estimator(activation)]
+        return self.test_draws or ESTIMATORS[self.estimator(activation)].draws
 
     def thinned(self, plan: typing.Sequence[Phase], n_samples: int) -> bool:
         """Is nothing said of when, and are there so many states that `simulate` leaves some out?"""

@@ -1,6 +1,7 @@
 """Running a study: one block of work, and three ways to have it done."""
 
-from simdyn.run.block import FAILED, MASKED, run_block
+from simdyn.kernels.codes import FAILED, MASKED
+from simdyn.run.block import run_block
 from simdyn.run.progress import Progress, Silent
 from simdyn.run.runner import run_study
 

@@ -15,13 +15,13 @@ from simdyn.base.inputs import InputError
 from simdyn.engine.arguments import pointers_for
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
+from simdyn.kernels.codes import FAILED, MASKED
 from simdyn.params import DrawnData
 from simdyn.store.growth import Grown
 from simdyn.study.blocks import Block, Blocks
 from simdyn.study.design import StudyDesign
 from simdyn.variables.registry import VARIABLES
 
-FAILED, MASKED = 4, 5
 _COMPILING = threading.Lock()
 NONE: Mapping[int, str] = MappingProxyType({})
 

@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from simdyn.base.inputs import InputError, nearest
+from simdyn.kernels.codes import DONE, ZERO_GRADIENT
 from simdyn.variables.registry import STATUS
 
 STATUS_WORDS = {code: text.split(":")[0] for code, text in STATUS.items()}
-VALID = (1, 2)  # codes of STATUS whose last state may be used: done, zero gradient
+VALID = (DONE, ZERO_GRADIENT)  # statuses whose last state may be used
 
 
 def _last_state(ds: xr.Dataset, variable: str) -> xr.DataArray:

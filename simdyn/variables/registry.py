@@ -2,16 +2,18 @@
 
 import dataclasses
 
+from simdyn.kernels import codes
 from simdyn.params import Data, DrawnData
 
 STATUS = {
-    0: "missing: not computed yet",
-    1: "done",
-    2: "zero gradient: from update status_step on every gradient was exactly zero; the state is "
-    "valid",
-    3: "non-finite: an overflow was noticed at update status_step; from there on all is NaN",
-    4: "failed",
-    5: "masked",
+    codes.MISSING: "missing: not computed yet",
+    codes.DONE: "done",
+    codes.ZERO_GRADIENT: "zero gradient: from update status_step on every gradient was exactly "
+    "zero; the state is valid",
+    codes.NON_FINITE: "non-finite: an overflow was noticed at update status_step; from there "
+    "on all is NaN",
+    codes.FAILED: "failed",
+    codes.MASKED: "masked",
 }
 
 OUTER = ("method", "replicate")
