@@ -43,6 +43,11 @@ class TwoLayerCNN(Parameters):
         ℓ = log(1 + exp(−y f)), or max(0, 1 − y f).
     reduction : {"mean", "sum"}
         Loss of a batch: the mean over its samples, or their sum.
+
+    Examples
+    --------
+    >>> simdyn.TwoLayerCNN(n_filters=10, init_std=1e-3, activation="leaky_relu").shape
+    0.1
     """
 
     n_filters: Whole = required(
