@@ -65,6 +65,17 @@ def simulate(
     ------
     InputError
         One line that names the field, the value and what is allowed.
+
+    Examples
+    --------
+    >>> data = simdyn.SignalNoiseData(n_samples=20, dimension=5000, signal_norm=3.0)
+    >>> net = simdyn.TwoLayerCNN(n_filters=10, init_std=1e-3)
+    >>> sam = simdyn.SAM(radius=0.03, learning_rate=0.1, epochs=100)
+    >>> ds = simdyn.simulate(data, net, sam, replicates=2)
+    >>> ds.train_loss.dims
+    ('replicate', 'step')
+    >>> ds.train_loss.isel(step=-1).values.round(3)
+    array([0.069, 0.108])
     """
     check_kind("data", data, Data)
     check_kind("net", net, TwoLayerCNN)

@@ -45,6 +45,18 @@ class Study(StudyDesign):
     ------
     InputError
         One line that names the field, the value and what is allowed.
+
+    Examples
+    --------
+    >>> study = simdyn.Study(
+    ...     {"n_samples": 10, "dimension": 100},
+    ...     simdyn.TwoLayerCNN(n_filters=2, init_std=0.01),
+    ...     {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=20)]},
+    ...     {"signal_norm": [1.0, 3.0]},
+    ...     replicates=3,
+    ... )
+    >>> dict(study.run().sizes)
+    {'signal_norm': 2, 'method': 1, 'replicate': 3, 'step': 1}
     """
 
     def run(
@@ -81,6 +93,12 @@ def load_study(path: str | Path) -> Study:
     ------
     InputError
         One line that names the file, the field, the value and what is allowed.
+
+    Examples
+    --------
+    >>> study = simdyn.load_study("studies/xor.toml")
+    >>> study.name, study.lengths  # axes, then replicates
+    ('xor', (21, 25, 10))
     """
     path = Path(path)
     tables = read_tables(path)

@@ -44,6 +44,15 @@ def train(
     ------
     InputError
         One line that names the field, the value and what is allowed.
+
+    Examples
+    --------
+    >>> patches = [[[1.0, 0.0], [0.0, 2.0]], [[-1.0, 0.0], [0.0, 2.0]]]  # (n, P, d)
+    >>> weights = simdyn.initial_weights(simdyn.TwoLayerCNN(n_filters=4, init_std=0.1), 2)
+    >>> problem = simdyn.Problem.from_patches(patches, [1, -1], weights)
+    >>> ds = simdyn.train(problem, simdyn.SGD(learning_rate=0.5, epochs=50))
+    >>> ds.train_error.values[[0, -1]]
+    array([0.5, 0. ])
     """
     if not isinstance(problem, Problem):
         raise InputError("problem: allowed is a simdyn.Problem; make one with from_patches")

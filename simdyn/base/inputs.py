@@ -29,7 +29,14 @@ def check_replicates(replicates: int) -> int:
 
 
 class InputError(ValueError):
-    """Bad input: one clear line with the field, its value and what is allowed."""
+    """Bad input: one clear line with the field, its value and what is allowed.
+
+    Examples
+    --------
+    >>> simdyn.SGD(learning_rate=-1.0, epochs=5)
+    Traceback (most recent call last):
+    simdyn.base.inputs.InputError: SGD.learning_rate = -1.0: allowed is a finite number > 0, or a formula of ...
+    """
 
     LONGEST = 2000  # characters of a message
 

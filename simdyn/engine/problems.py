@@ -62,6 +62,11 @@ class Problem:
     """Explicit data and initial weights, seen from the span of the patches.
 
     Make one with `from_patches`. Its arrays are read by `train`.
+
+    Examples
+    --------
+    >>> simdyn.Problem.from_patches([[[1.0, 0.0]]], [1], [[[0.1, 0.0]], [[0.0, 0.1]]])
+    Problem(1 samples, 1 distinct vectors of dimension 2, 1 filters a sign)
     """
 
     def __repr__(self) -> str:
@@ -123,6 +128,14 @@ class Problem:
         ------
         InputError
             One line that names the argument and what is allowed.
+
+        Examples
+        --------
+        >>> patches = [[[1.0, 0.0], [0.0, 2.0]], [[-1.0, 0.0], [0.0, 2.0]]]  # (n, P, d)
+        >>> weights = simdyn.initial_weights(simdyn.TwoLayerCNN(n_filters=4, init_std=0.1), 2)
+        >>> problem = simdyn.Problem.from_patches(patches, [1, -1], weights)
+        >>> problem
+        Problem(2 samples, 2 distinct vectors of dimension 2, 4 filters a sign)
         """
         given = patches
         patches = _array("patches", patches, 3, (None, None, None))

@@ -31,6 +31,11 @@ def initial_weights(
     -------
     (2, m, d) array
         First the bank of sign +1. A wider network has the filters of a narrower one.
+
+    Examples
+    --------
+    >>> simdyn.initial_weights(simdyn.TwoLayerCNN(n_filters=4, init_std=0.1), 3, seed=1).shape
+    (2, 4, 3)
     """
     if not isinstance(net, TwoLayerCNN):
         raise InputError(f"net = {shown(net)}: allowed is a TwoLayerCNN(…)")

@@ -110,6 +110,12 @@ class SignalNoiseData(DrawnData):
     Notes
     -----
     The data model of Chen et al., NeurIPS 2023 (arXiv 2310.07269), as recalled.
+
+    Examples
+    --------
+    >>> data = simdyn.SignalNoiseData(n_samples=20, dimension=5000, signal_norm=3.0)
+    >>> data.replace(dimension=10**12).dimension
+    1000000000000
     """
 
     model: ClassVar[str] = "signal_noise"
@@ -135,6 +141,12 @@ class IndependentNoiseData(DrawnData):
         As for `SignalNoiseData`.
     n_patches : int, 2 … 33
         Patches P of a sample; the test error's price grows like P³.
+
+    Examples
+    --------
+    >>> data = simdyn.IndependentNoiseData(n_samples=4, dimension=100, signal_norm=2.0, n_patches=4)
+    >>> data.noise_vectors, data.noise_copies
+    (3, 1)
     """
 
     model: ClassVar[str] = "independent_noise"
@@ -170,6 +182,12 @@ class XORData(DrawnData):
     -----
     The data of Meng, Zou and Cao, "Benign overfitting in two-layer ReLU convolutional neural
     networks for XOR data", ICML 2024, as recalled; there u = a + b, v = a − b with a ⟂ b.
+
+    Examples
+    --------
+    >>> data = simdyn.XORData(n_samples=4, dimension=100, signal_norm=2.0)
+    >>> [view.positive for view in data.views]
+    [(1.0, 0.0), (-1.0, 0.0)]
     """
 
     model: ClassVar[str] = "xor"
@@ -230,6 +248,12 @@ class MultiViewData(DrawnData):
     Notes
     -----
     A linear, two-view form of the multi-view data of Allen-Zhu and Li (ICLR 2023).
+
+    Examples
+    --------
+    >>> data = simdyn.MultiViewData(n_samples=4, dimension=100, signal_norm=2.0, weak_norm=1.0)
+    >>> data.signals
+    ((2.0, 0.0), (0.0, 1.0))
     """
 
     model: ClassVar[str] = "multi_view"
@@ -326,6 +350,12 @@ class ClusterData(DrawnData):
         Length ‖v‖.
     signal_share : float, 0 … 1
         γ, the signal's share.
+
+    Examples
+    --------
+    >>> data = simdyn.ClusterData(n_samples=4, dimension=100, signal_norm=2.0, signal_share=0.25)
+    >>> data.signals
+    ((1.0,),)
     """
 
     model: ClassVar[str] = "cluster"

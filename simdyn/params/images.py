@@ -40,6 +40,12 @@ class ImageData(Data):
         Probability that a training label is flipped. Test labels are the true ones.
     test_samples : int ≥ 1, optional
         Test samples, half of each class; all other images of the two classes where absent.
+
+    Examples
+    --------
+    >>> data = simdyn.ImageData(n_samples=20, source="digits", positive=3, negative=8, patch_size=4)
+    >>> data.patch_size
+    4
     """
 
     model: ClassVar[str] = "images"

@@ -37,6 +37,11 @@ class TwoLayerCNN(Parameters):
         LOSSES
     reduction : {"mean", "sum"}
         Loss of a batch: the mean over its samples, or their sum.
+
+    Examples
+    --------
+    >>> simdyn.TwoLayerCNN(n_filters=10, init_std=1e-3, activation="leaky_relu").shape
+    0.1
     """
 
     n_filters: Whole = required(

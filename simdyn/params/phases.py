@@ -118,6 +118,12 @@ class SGD(Phase):
         λ.
     label_noise : float, 0 … ½
         Probability that a label is turned over in an update, afresh each time (label-noise SGD).
+
+    Examples
+    --------
+    >>> sgd = simdyn.SGD(learning_rate="0.1*warmup(5)*cosine()", epochs=100, batch_size=5)
+    >>> sgd.updates_per_epoch(20)
+    4
     """
 
     optimiser: ClassVar[str] = "SGD"
@@ -139,6 +145,11 @@ class SAM(Phase):
         batch that is kept and smaller, is a group of its own.
     learning_rate, epochs, batch_size, last_batch, momentum, restart, weight_decay, label_noise
         As for `SGD`. The perturbation is that of the loss alone, without the decay.
+
+    Examples
+    --------
+    >>> simdyn.SAM(radius=0.03, learning_rate=0.1, epochs=100).replace(radius=0.1).radius
+    0.1
     """
 
     optimiser: ClassVar[str] = "SAM"

@@ -50,6 +50,12 @@ class Record(Parameters):
     probe_radius : float ≥ 0, optional
         τ of the perturbation behind `sam_gap` and `deactivated_fraction`. Where absent that of the
         phase which made the last update; it is 0 in a phase of SGD, and so are they.
+
+    Examples
+    --------
+    >>> sgd = simdyn.SGD(learning_rate=0.1, epochs=1000)
+    >>> simdyn.Record(log_spaced=5).updates([sgd], n_samples=20, default="epoch")
+    array([   0,    1,   10,  100, 1000])
     """
 
     every: Whole | None = described(

@@ -88,6 +88,18 @@ def open_results(path: str | Path) -> xr.Dataset:
     ------
     InputError
         Where there is no store.
+
+    Examples
+    --------
+    >>> study = simdyn.Study(
+    ...     {"n_samples": 10, "dimension": 100},
+    ...     simdyn.TwoLayerCNN(n_filters=2, init_std=0.01),
+    ...     {"sgd": [simdyn.SGD(learning_rate=0.1, epochs=20)]},
+    ...     {"signal_norm": [1.0, 3.0]},
+    ... )
+    >>> done = study.run("results/small.zarr")
+    >>> simdyn.open_results("results/small.zarr").test_error.sel(signal_norm=3.0).dims
+    ('method', 'replicate', 'step')
     """
     if "call" in attributes(Path(path)):
         return _open_course(Path(path))

@@ -119,9 +119,13 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
 
     Examples
     --------
+    >>> data = simdyn.SignalNoiseData(n_samples=10, dimension=100, signal_norm=3.0)
+    >>> net = simdyn.TwoLayerCNN(n_filters=2, init_std=0.01)
+    >>> ds = simdyn.simulate(data, net, simdyn.SGD(learning_rate=0.1, epochs=9), replicates=3)
     >>> found = simdyn.summary(ds)
-    >>> found.test_error.where(found.runs == ds.sizes["replicate"])  # only where all runs finished
-    >>> found.status_count.sel(status="non-finite")
+    >>> all_done = found.test_error.where(found.runs == ds.sizes["replicate"])
+    >>> int(found.status_count.sel(status="done"))
+    3
     """
     if "status" not in ds.data_vars or "replicate" not in ds["status"].dims:
         raise InputError(

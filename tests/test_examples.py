@@ -1,0 +1,63 @@
+"""The examples that documentation gives: docstrings of public names, and README."""
+
+import doctest
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simdyn
+
+ROOT = Path(__file__).parents[1]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A current folder with the studies in it."""
+    shutil.copytree(ROOT / "studies", tmp_path / "studies")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*simdyn.__all__, "Problem.from_patches"])
+def test_docstrings__examples_give_what_they_show(name: str) -> None:
+    found = simdyn
+    for part in name.split("."):
+        found = getattr(found, part)
+    names = {"simdyn": simdyn, "np": np}
+    test = doctest.DocTestParser().get_doctest(found.__doc__ or "", names, name, None, 0)
+    assert test.examples, f"{name} has no example"
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+def blocks(language: str) -> list[str]:
+    """What README shows in a language."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_readme__python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("studies/phase_diagram.toml")
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"space.dimension.num" = 3', '"space.dimension" = [5000]'))
+    simdyn.load_study(file).smoke().run("results/phase_diagram.zarr")
+    names: dict[str, object] = {}
+    ten_lines, *others = blocks("python")
+    assert len(ten_lines.splitlines()) <= 12
+    exec(ten_lines, names)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["SGD", "SAM", "SAM, then SGD"]
+    for code in others:
+        exec(code, names)
+
+
+def test_readme__its_study_is_one() -> None:
+    (text,) = (text for text in blocks("toml") if "[figure]" in text)
+    Path("shown.toml").write_text(text, encoding="utf-8")
+    study = simdyn.load_study("shown.toml")
+    assert set(study.space.methods) == {"sgd", "sam"}
+    assert study.figure.y == "sam.0.radius"
