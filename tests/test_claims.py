@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from simdyn import SGD, InputError, Record, SignalNoiseData, TwoLayerCNN, claims, simulate
 from simdyn.claims import CLAIMS, Bench, Claim
 from simdyn.claims.claim import EXACT, LEADING, RECALLED
+from simdyn.claims.errors import LEVEL, critical
 from simdyn.claims.neurons import hitting
 from simdyn.claims.repeated import counted_error, planar_error, rank, uniform
 from simdyn.claims.verdict import (
@@ -27,7 +28,6 @@ from simdyn.claims.verdict import (
     UNDECIDED,
     Law,
     Quantity,
-    crossing,
     interval,
     judge,
     overall,
@@ -256,8 +256,8 @@ def test_statistics__slope_crossing_hitting() -> None:
     x = np.array([1.0, 10.0, 100.0])
     assert slope(x)(np.tile(3.0 * x**-0.7, (4, 1))) == pytest.approx(-0.7)
     grid = np.array([1.0, 2.0, 4.0])
-    curves = np.array([[[0.5, 0.3, 0.1], [0.5, 0.4, 0.3]]])
-    at = crossing(grid, 0.2)(curves)
+    curves = np.array([[[0.5, 0.3, 0.1], [0.5, 0.4, 0.3]]]) - 0.2 + LEVEL
+    at = critical(grid, curves)
     assert at[0] == pytest.approx(2.0 * math.sqrt(2.0))
     assert math.isnan(at[1]), "this curve never falls to the level"
     curve = np.array([[0.0, 0.5, 2.0], [0.0, 0.1, 0.2]])

@@ -579,9 +579,9 @@ def test_phase_diagram__one_method():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"x": "dimensoin"}, "Figure.x = 'dimensoin': did you mean 'dimension'"),
-        ({"y": "dimension"}, "Figure.y = 'dimension'"),
-        ({"compare": ("sgd", "smm")}, "Figure.compare: 'smm' is not a method"),
+        ({"x": "dimensoin"}, "figure.x = 'dimensoin': not swept; did you mean 'dimension'"),
+        ({"y": "dimension"}, "figure.y = 'dimension'"),
+        ({"compare": ("sgd", "smm")}, "figure.compare: no method 'smm'; did you mean 'sam'"),
         ({"variable": "tset_error"}, "did you mean 'test_error'"),
     ],
 )
@@ -592,7 +592,7 @@ def test_phase_diagram__bad_input(fields, message):
 
 def test_phase_diagram__third_swept_parameter():
     ds = xr.concat([study().drop_vars("n_samples")] * 2, xr.Variable("n_samples", [10, 20]))
-    with pytest.raises(InputError, match="n_samples is swept too"):
+    with pytest.raises(InputError, match="n_samples is swept, but on no axis"):
         plot.draw(ds, PhaseDiagram())
     figure = plot.draw(ds.isel(n_samples=[1]), PhaseDiagram())
     assert "$n$" not in words(figure) or "20" in words(figure)
@@ -937,16 +937,18 @@ def test_curves__more_methods_than_it_can_tell_apart(schedules):
     many = xr.concat([schedules] * 4, "method", data_vars="all").assign_coords(
         method=[f"m{k}" for k in range(8)]
     )
-    with pytest.raises(InputError, match="Curves: 8 methods; allowed are up to 6"):
+    with pytest.raises(
+        InputError, match=r"figure\.compare: there are 8 methods; allowed is .* up to 6"
+    ):
         plot.draw(many, Curves(x="SAM_share"))
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"x": "SAM_shar"}, "Curves.x = 'SAM_shar': did you mean 'SAM_share'?"),
-        ({"x": "SAM_share", "compare": ("first", "lst")}, "'lst' is not a method; did you mean"),
-        ({"x": "SAM_share", "variables": ("eror",)}, "variable = 'eror' is not in these results"),
+        ({"x": "SAM_shar"}, "figure.x = 'SAM_shar': not swept; did you mean 'SAM_share'?"),
+        ({"x": "SAM_share", "compare": ("first", "lst")}, "no method 'lst'; did you mean"),
+        ({"x": "SAM_share", "variables": ("eror",)}, "figure.variables = 'eror': not recorded"),
     ],
 )
 def test_curves__names_what_is_missing(schedules, options, said):
@@ -1195,12 +1197,12 @@ def test_trajectories__of_train():
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda ds: ds.drop_vars(["noise_coef", "train_loss"]), "noise_coef, train_loss not rec"),
+        (lambda ds: ds.drop_vars(["noise_coef", "train_loss"]), "needs noise_coef, train_loss too"),
         (lambda ds: ds.drop_vars("status"), "no status 'status'"),
         (lambda ds: ds.drop_vars("updates"), "no coordinate 'updates'"),
         (lambda ds: ds.isel(step=-1), "no dim 'step'"),
-        (lambda ds: ds.isel(step=[-1]), "one recorded state"),
-        (lambda ds: ds[["status", "margin"]].assign_attrs(call="{}"), "not recorded; record them"),
+        (lambda ds: ds.isel(step=[-1]), "1 recorded state(s)"),
+        (lambda ds: ds[["status", "margin"]].assign_attrs(call="{}"), "sharpness, sam_gap too"),
         (lambda ds: ds.expand_dims(dimension=[1, 2]), "dimension is swept"),
     ],
 )
@@ -1210,7 +1212,7 @@ def test_trajectories__names_what_results_lack(spoil, said):
         plot.draw(spoil(ds), Trajectories())
     assert said in str(problem.value)
     assert "\n" not in str(problem.value)
-    with pytest.raises(InputError, match="sharpness not recorded"):
+    with pytest.raises(InputError, match="needs sharpness too"):
         plot.draw(ds, Trajectories(panels=("sharpness",)))
 
 
@@ -1268,7 +1270,7 @@ def test_trajectories__same_results_same_bytes(course, tmp_path):
 
 
 def test_trajectories__names_a_method_that_is_missing(course):
-    with pytest.raises(InputError, match="'sm' is not a method; did you mean 'sam'"):
+    with pytest.raises(InputError, match="no method 'sm'; did you mean 'sam'"):
         plot.draw(course, Trajectories(compare=("sgd", "sm")))
 
 
@@ -1323,7 +1325,7 @@ def test_trajectories__predict_nothing_where_nothing_is_derived():
                 "space": {"dimension": [10, 20], "noise_std": [1, 2]},
                 "figure": Curves(x="dimension"),
             },
-            "noise_std is swept besides",
+            "noise_std is swept, but on no axis",
         ),
         (
             {"space": {"dimension": [10, 20]}, "figure": Curves(x="dimension", variables=("gap",))},

@@ -37,7 +37,8 @@ class Study(StudyDesign):
     seed : int, 0 … 2⁶³ − 1
     record : Record, optional
         Only the last state is recorded unless it says otherwise.
-    figure : PhaseDiagram, Curves or Trajectories, optional
+    figure : Picture, optional
+        Such as PhaseDiagram, Curves or Trajectories of `simdyn.params`.
     name : str
         The stem of results and figures.
 

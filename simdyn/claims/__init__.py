@@ -1,12 +1,15 @@
 """The paper as checks that run: theory beside measurement, with verdicts.
 
 A claim is one entry: a function that runs small studies and returns quantities, under the
-decorator `claim` that states what is claimed. `exact` holds what is true to rounding, `repeated`
-what is true in law, `neurons` what neurons do, `errors` what becomes of the test error, `radius`
-how SAM's radius is to be chosen.
+decorator `claim` that states what is claimed. Any module of this folder may hold claims, and all of
+them are loaded here: `exact` holds what is true to rounding, `repeated` what is true in law,
+`neurons` what neurons do, `errors` what happens to the test error, `radius` how to choose SAM's
+radius.
 """
 
-from simdyn.claims import exact, repeated, neurons, errors, radius  # isort: skip  (table order)
+import importlib
+import pkgutil
+
 from simdyn.claims.claim import CLAIMS, Bench, Claim
 from simdyn.claims.table import Report, check, choose, dataset, failed
 from simdyn.claims.verdict import FAMILY_ERROR
@@ -20,10 +23,9 @@ __all__ = [
     "check",
     "choose",
     "dataset",
-    "errors",
-    "exact",
     "failed",
-    "neurons",
-    "radius",
-    "repeated",
 ]
+
+FIRST = ("exact", "repeated", "neurons", "errors", "radius")  # of the table; then others by name
+for _name in (*FIRST, *(module.name for module in pkgutil.iter_modules(__path__))):
+    importlib.import_module(f"{__name__}.{_name}")

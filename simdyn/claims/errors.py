@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
-from simdyn.claims.verdict import Law, Quantity, crossing, slope, with_ladder
+from simdyn.claims.verdict import Law, Quantity, slope, with_ladder
 from simdyn.params import SAM, SGD, Phase
 from simdyn.theory import laws as theory
+from simdyn.theory.crossing import crossing
 
 LEVEL = 0.1  # the test error that is taken as the border between benign and harmful
 FITTED = 0.05  # training loss below which a network counts as trained
@@ -78,6 +79,11 @@ def benign_harmful(bench: Bench) -> Iterator[Quantity]:
                 )
 
 
+def critical(grid: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Where mean test errors (R, …, K) over a grid (K,) fall to LEVEL: (…), NaN if they do not."""
+    return crossing(errors.mean(axis=0), LEVEL).geometric(grid)
+
+
 def _curves(
     bench: Bench,
     count: int,
@@ -116,10 +122,10 @@ def line_exponent(
 ) -> Quantity:
     """The exponent of a critical line: contours of mean curves, resampled along replicates."""
     values = np.stack([errors for errors, _ in curves], axis=1)  # (R, ladder, K)
-    find, power = crossing(grid, LEVEL), slope(np.array(x, float))
+    power = slope(np.array(x, float))
 
     def line(sample: np.ndarray) -> np.ndarray:
-        return np.asarray(find(sample) * np.array(units))
+        return np.asarray(critical(grid, sample) * np.array(units))
 
     rng = np.random.default_rng(0)
     again = [line(values[rng.integers(len(values), size=len(values))]) for _ in range(200)]
@@ -291,7 +297,6 @@ def sam_line(bench: Bench) -> Iterator[Quantity]:
         "SAM",
     )
     last = np.stack([found["SAM"][-1][0], found["SGD"][-1][0]], axis=1)
-    at = [crossing(grid, LEVEL) for grid in grids.values()]
     yield Quantity(
         f"SAM's critical ‖μ‖ / SGD's, d = {ladder[-1]:.0e}",
         last,
@@ -299,7 +304,9 @@ def sam_line(bench: Bench) -> Iterator[Quantity]:
         1.0,
         "SAM's line below SGD's",
         1.0,
-        lambda sample: float(at[0](sample[:, 0]) / at[1](sample[:, 1])),
+        lambda sample: float(
+            critical(grids["SAM"], sample[:, 0]) / critical(grids["SGD"], sample[:, 1])
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from simdyn.claims.verdict import Law, Quantity, slope, with_ladder
 from simdyn.engine.problems import Problem
 from simdyn.params import SAM, SGD, Record
 from simdyn.theory import laws as theory
+from simdyn.theory.crossing import crossing
 
 ORDER_ONE = "order one names no threshold: one of ½ or 2 moves the time by two"
 TO_ONE = "the law is integrated up to one; its errors vanish with noise and step"
@@ -327,14 +328,12 @@ def deactivation_stage(bench: Bench) -> Iterator[Quantity]:
 
 
 def hitting(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    """Epoch at which rising curves (R, T) reach one, linear between states; NaN where never."""
-    late = values >= 1.0
-    first = np.argmax(late, axis=1)
-    at = np.arange(len(values))
-    before, after = values[at, first - 1], values[at, first]
-    share = (1.0 - before) / (after - before)
-    found = epochs[first - 1] + share * (epochs[first] - epochs[first - 1])
-    return np.where(late.any(axis=1) & (first > 0), found, np.nan)
+    """Epoch at which rising curves (R, T) reach one, linear between states; NaN if never.
+
+    A curve that starts at one or above has no such time either.
+    """
+    found = crossing(values, 1.0, rising=True).linear(epochs)
+    return np.where(values[:, 0] < 1.0, found, np.nan)
 
 
 def time_exponents(

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from simdyn.claims.claim import RECALLED, Bench, claim
-from simdyn.claims.verdict import Law, Quantity, crossing, slope
+from simdyn.claims.verdict import Law, Quantity, slope
 from simdyn.theory import laws as theory
+from simdyn.theory.crossing import crossing
 
 GRID = np.geomspace(0.005, 2.0, 14)  # radii in units of m√B/((P−1)σ_p√d)
 THEOREM = 10  # index in GRID of the radius taken for the theorem's, about a half
@@ -48,7 +49,7 @@ def _errors(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, floa
 def _onset(errors: np.ndarray) -> float:
     """Radius, in units of the grid, at which half of SGD's error is gone; errors (R, 1 + K)."""
     half = 0.5 * float(errors[:, 0].mean())
-    return float(crossing(GRID, half)(errors[:, 1:]))
+    return float(crossing(errors[:, 1:].mean(axis=0), half).geometric(GRID))
 
 
 def _regret(where: str, errors: np.ndarray) -> Quantity:

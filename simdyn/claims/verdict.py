@@ -257,18 +257,3 @@ def with_ladder(steps: Sequence[Quantity], limit: str) -> Quantity:
     """The last of several quantities on the way to a limit, with what all of them gave."""
     ladder = ", ".join(f"{step.statistic(step.values):+.3g}" for step in steps)
     return dataclasses.replace(steps[-1], small=f"{limit}: {ladder}")
-
-
-def crossing(grid: np.ndarray, level: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Where mean curves fall to a level: (R, …, K) over grid (K,) → (…), NaN where they do not."""
-
-    def find(values: np.ndarray) -> np.ndarray:
-        curve = values.mean(axis=0)
-        down = (curve[..., :-1] > level) & (curve[..., 1:] <= level)
-        last = down.shape[-1] - 1 - np.argmax(down[..., ::-1], axis=-1)
-        before = np.take_along_axis(curve, last[..., None], -1)[..., 0]
-        after = np.take_along_axis(curve, last[..., None] + 1, -1)[..., 0]
-        share = (before - level) / np.where(down.any(axis=-1), before - after, np.nan)
-        return np.asarray(grid[last] * (grid[last + 1] / grid[last]) ** share)
-
-    return find

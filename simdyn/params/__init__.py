@@ -11,7 +11,15 @@ from simdyn.params.data import (
     XORData,
     check_model,
 )
-from simdyn.params.figures import Curves, PhaseDiagram, Picture, Trajectories, made_picture
+from simdyn.params.figures import (
+    PICTURES,
+    Contents,
+    Curves,
+    PhaseDiagram,
+    Picture,
+    Trajectories,
+    made_picture,
+)
 from simdyn.params.images import ImageData
 from simdyn.params.network import PIECEWISE_LINEAR, TwoLayerCNN
 from simdyn.params.parameters import MAX_DIMENSION, Data, Parameters, Real, described, made
@@ -22,10 +30,12 @@ __all__ = [
     "MAX_DIMENSION",
     "MODELS",
     "OPTIMISERS",
+    "PICTURES",
     "PIECEWISE_LINEAR",
     "SAM",
     "SGD",
     "ClusterData",
+    "Contents",
     "Curves",
     "Data",
     "DrawnData",

@@ -1,63 +1,114 @@
-"""What a study declares to be drawn: one class for each kind of figure."""
+"""The figure that a study declares: one class for each kind."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.params.parameters import Parameters, Real, described, made, required
 from simdyn.params.record import Record
 
 
-def _known(option: str, value: str, known: Sequence[str], lack: str) -> None:
-    """Refuse what is not among the known names."""
-    if value not in known:
-        raise InputError(f"figure.{option} = {value!r}: {lack}; {nearest(value, known)}")
+class Contents(NamedTuple):
+    """What a study or its results have to show.
+
+    Attributes
+    ----------
+    axes : dict of str to bool
+        Swept parameters; true for one that holds numbers.
+    methods : sequence of str
+    variables : dict of str to int
+        Recorded variables, with their number of dims beyond grid, method, replicate and step.
+    states : int
+        Recorded states of a run.
+    possible : sequence of str
+        Variables that can be recorded of the data and network; empty if that is not known.
+    """
+
+    axes: Mapping[str, bool]
+    methods: Sequence[str]
+    variables: Mapping[str, int]
+    states: int
+    possible: Sequence[str] = ()
+
+
+PICTURES: dict[str, type["Picture"]] = {}  # kinds of figure by their name in study files
+
+
+def _check_known(option: str, name: str, known: Iterable[str], problem: str) -> None:
+    """Refuse a name that is not among the known ones."""
+    if name not in (known := list(known)):
+        raise InputError(f"figure.{option} = {name!r}: {problem}; {nearest(name, known)}")
 
 
 class Picture(Parameters):
-    """Base of all kinds of figure."""
+    """Base of all kinds of figure.
+
+    A subclass is one kind. Its field `kind` has the kind's name as its default, under which the
+    class enters the table of kinds; the module of that name in `simdyn.plot` draws it. Fields named
+    `x`, `y`, `variable`, `variables` and `compare` are checked by `check`.
+    """
 
     kind: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Enter the kind into the table."""
+        PICTURES[cls.model_fields["kind"].default] = cls
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Swept parameters on the axes x and y, as far as the kind has them."""
+        return tuple(getattr(self, option) for option in "xy" if hasattr(self, option))
 
     @property
     def shown(self) -> tuple[str, ...]:
         """Variables that a study records for this figure unless its record names some."""
-        return ()
-
-    def lacks(self, recorded: Sequence[str], possible: Sequence[str]) -> list[str]:
-        """What the figure needs and what can be recorded, but is not."""
-        return [name for name in self.shown if name in possible and name not in recorded]
+        one = getattr(self, "variable", None)
+        return getattr(self, "variables", ()) if one is None else (one,)
 
     def recording(self, record: Record) -> Record:
-        """The record of a study with this figure: what it says, and else what the figure needs."""
+        """The record of a study with this figure: the given one, with what the figure needs."""
         return record
 
-    def check(
-        self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
-    ) -> None:
-        """Refuse a study that this figure cannot show.
+    def check(self, contents: Contents) -> None:
+        """Refuse a study, or results, that this figure cannot show.
+
+        Every swept parameter must be on an axis and hold numbers, variables must be recorded and
+        have one value for each run and state, and methods must exist.
 
         Parameters
         ----------
-        axes, methods : sequence of str
-            Swept parameters and methods of the study.
-        variables : dict of str to int
-            Recorded variables, with their number of dims beyond grid, method, replicate and step.
-        states : int
-            Recorded states of a run.
+        contents : Contents
 
         Raises
         ------
         InputError
             One line that names the option, the value and what is allowed.
         """
+        for option, axis in zip("xy", self.axes, strict=False):
+            _check_known(option, axis, contents.axes, "not swept")
+            if not contents.axes[axis]:
+                raise InputError(
+                    f"figure.{option} = {axis!r}: allowed is a swept parameter with numbers"
+                )
+        if len(set(self.axes)) < len(self.axes):
+            raise InputError(f"figure.y = {self.axes[1]!r}: allowed is another field than figure.x")
+        if others := sorted(set(contents.axes) - set(self.axes)):
+            raise InputError(
+                f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
+                "choose one value of it"
+            )
         for option in ("compare", "variables"):
             names = getattr(self, option, None) or ()
             if len(set(names)) < len(names):
                 raise InputError(f"figure.{option} = {list(names)}: allowed are distinct names")
+        scalars = [name for name, dims in contents.variables.items() if not dims]
+        for option in ("variable", "variables"):
+            for name in self.shown if hasattr(self, option) else ():
+                _check_known(option, name, scalars, "not recorded")
         for method in getattr(self, "compare", None) or ():
-            if method not in methods:
-                hint = nearest(method, methods)
+            if method not in contents.methods:
+                hint = nearest(method, contents.methods)
                 raise InputError(f"figure.compare: no method {method!r}; {hint}")
 
 
@@ -72,7 +123,7 @@ class PhaseDiagram(Picture):
     variable : str
         What is drawn: its mean over replicates in the last state.
     compare : tuple of str, optional
-        Methods drawn, and each but the first taken from it; all of the study's if absent.
+        Methods drawn, and each but the first subtracted from it; all of the study's if absent.
     level : float
         Contour level.
     hatch_loss : float
@@ -91,27 +142,8 @@ class PhaseDiagram(Picture):
     level: Real = described(0.1, "", "contour level", "a finite number")
     hatch_loss: Real = described(0.05, "", "hatched from this training loss", "a finite number")
 
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The variable of the maps."""
-        return (self.variable,)
 
-    def check(
-        self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
-    ) -> None:
-        """Refuse a study that does not sweep exactly the two axes."""
-        for option, axis in (("x", self.x), ("y", self.y)):
-            _known(option, axis, axes, "not swept")
-        others = sorted(set(axes) - {self.x, self.y})
-        if self.x == self.y or others:
-            also = f", and {', '.join(others)} is swept besides" if others else ""
-            raise InputError(
-                f"figure.y = {self.y!r}: x = {self.x!r}{also}; allowed are exactly two swept "
-                "fields, one on each axis"
-            )
-        scalars = [name for name, dims in variables.items() if not dims]
-        _known("variable", self.variable, scalars, "not recorded")
-        super().check(axes, methods, variables, states)
+MOST_CURVES = 6  # methods of one figure
 
 
 class Curves(Picture):
@@ -125,7 +157,7 @@ class Curves(Picture):
     variables : tuple of str
         What is drawn, a panel for each: means over replicates in the last state.
     compare : tuple of str, optional
-        Methods drawn; all of them where absent.
+        Methods drawn; all of them if absent.
     scale : {"linear", "log"}
         Of the vertical axes.
     """
@@ -146,36 +178,20 @@ class Curves(Picture):
         "methods drawn",
         "a list of up to six names of methods",
         min_length=1,
-        max_length=6,
+        max_length=MOST_CURVES,
     )
     scale: Literal["linear", "log"] = described(
         "linear", "", "scale of the vertical axes", '"linear" or "log"'
     )
 
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The variables of the panels."""
-        return self.variables
-
-    def check(
-        self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
-    ) -> None:
-        """Refuse a study that does not sweep exactly one parameter."""
-        _known("x", self.x, axes, "not swept")
-        if others := sorted(set(axes) - {self.x}):
+    def check(self, contents: Contents) -> None:
+        """Refuse more methods than line styles can tell apart, and what no figure can show."""
+        super().check(contents)
+        if (number := len(self.compare or contents.methods)) > MOST_CURVES:
             raise InputError(
-                f"figure.x = {self.x!r}: {', '.join(others)} is swept besides; allowed is exactly "
-                "one swept field"
+                f"figure.compare: there are {number} methods; allowed is a list of up to "
+                f"{MOST_CURVES}"
             )
-        scalars = [name for name, dims in variables.items() if not dims]
-        for name in self.variables:
-            _known("variables", name, scalars, "not recorded")
-        if len(self.compare or methods) > 6:
-            raise InputError(
-                f"figure.compare: the study has {len(methods)} methods; allowed is a list of up to "
-                "six"
-            )
-        super().check(axes, methods, variables, states)
 
 
 PANELS = {  # of trajectories, with the variables that each shows
@@ -187,6 +203,7 @@ PANELS = {  # of trajectories, with the variables that each shows
 }
 ALWAYS_SHOWN = ("growth", "losses")
 TRAJECTORY_STATES = 100  # log-spaced, unless the record says when
+LEAST_STATES = 3  # of a course
 
 
 class Trajectories(Picture):
@@ -201,11 +218,11 @@ class Trajectories(Picture):
     ----------
     kind : {"trajectories"}
     compare : tuple of two str, optional
-        Methods drawn; the study's first two where absent.
+        Methods drawn; the study's first two if absent.
     panels : tuple of str, optional
         Of "growth" (signal_coef, noise_coef), "losses" (train_loss, test_error),
         "deactivated_fraction", "sharpness" and "sam_gap". If absent, growth and losses, which must
-        be recorded if the data has them, and those of the others that are.
+        be recorded if the data has them, and those of the others that are recorded.
     """
 
     kind: Literal["trajectories"] = described(
@@ -223,44 +240,47 @@ class Trajectories(Picture):
         """The variables of the panels."""
         return tuple(name for panel in self.panels or PANELS for name in PANELS[panel])
 
-    def lacks(self, recorded: Sequence[str], possible: Sequence[str]) -> list[str]:
-        """What must be there and is not: of panels that are not named, growth and losses."""
-        needed = {name for panel in self.panels or ALWAYS_SHOWN for name in PANELS[panel]}
-        return [name for name in super().lacks(recorded, possible) if name in needed]
+    def lacks(self, contents: Contents) -> list[str]:
+        """Variables that must be recorded and are not.
+
+        Each panel that is named needs all its variables that can be recorded; without names, growth
+        and losses do. If it is not known what can be recorded, a named panel needs one of its
+        variables, and without names one panel does.
+        """
+        panels, recorded = self.panels or PANELS, set(contents.variables)
+        if contents.possible:
+            wanted = [name for panel in self.panels or ALWAYS_SHOWN for name in PANELS[panel]]
+            return [name for name in wanted if name in contents.possible and name not in recorded]
+        empty = [panel for panel in panels if recorded.isdisjoint(PANELS[panel])]
+        if not self.panels and len(empty) < len(panels):
+            return []
+        return [name for panel in empty for name in PANELS[panel]]
 
     def recording(self, record: Record) -> Record:
-        """States that are log-spaced, if the record does not say when."""
-        told = record.every is not None or record.log_spaced is not None
-        return record if told else record.replace(log_spaced=TRAJECTORY_STATES)
+        """Log-spaced states, unless the record says when."""
+        timed = record.every is not None or record.log_spaced is not None
+        return record if timed else record.replace(log_spaced=TRAJECTORY_STATES)
 
-    def check(
-        self, axes: Sequence[str], methods: Sequence[str], variables: Mapping[str, int], states: int
-    ) -> None:
-        """Refuse a study that sweeps anything, or records too little."""
-        if axes:
+    def check(self, contents: Contents) -> None:
+        """Refuse a study, or results, that sweep anything or record too little."""
+        super().check(contents)
+        if missing := self.lacks(contents):
             raise InputError(
-                f"figure.kind = 'trajectories': {', '.join(axes)} is swept; allowed is a study "
-                "without [space]"
+                f"record.variables: figure.kind = 'trajectories' needs {', '.join(missing)} too; "
+                "record them, or name in figure.panels the panels that are wanted: "
+                f"{', '.join(PANELS)}"
             )
-        if states < 3:
+        if contents.states < LEAST_STATES:
             raise InputError(
-                f"figure.kind = 'trajectories': {states} recorded state(s); allowed are 3 or more: "
-                "give record.log_spaced or record.every"
+                f"figure.kind = 'trajectories': {contents.states} recorded state(s); allowed are "
+                f"{LEAST_STATES} or more: give record.log_spaced or record.every"
             )
         for panel in self.panels or ():
-            if not set(PANELS[panel]) & set(variables):
+            if set(contents.variables).isdisjoint(PANELS[panel]):
                 raise InputError(
                     f"figure.panels: '{panel}' shows {' and '.join(PANELS[panel])}, which cannot "
                     "be recorded of this data and network; leave it out"
                 )
-        super().check(axes, methods, variables, states)
-
-
-PICTURES: dict[str, type[Picture]] = {
-    "phase_diagram": PhaseDiagram,
-    "curves": Curves,
-    "trajectories": Trajectories,
-}
 
 
 def made_picture(fields: Mapping[str, Any]) -> Picture:

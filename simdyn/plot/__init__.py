@@ -7,49 +7,48 @@ all the way, lines differ in style, and differences well below zero, red among b
 Means say when runs are missing behind them (`missing`).
 """
 
+import importlib
 import io
 import os
 import pathlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from simdyn.base import interrupts
 from simdyn.params import Picture
 from simdyn.plot import environment  # noqa: F401  (before all that import matplotlib)
 from simdyn.plot.artists import style
 from simdyn.plot.claim_figure import draw_laws
-from simdyn.plot.curves import curves
-from simdyn.plot.phase_diagram import phase_diagram
-from simdyn.plot.trajectories import trajectories
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-KINDS: "dict[str, Callable[[xr.Dataset, Any], Figure]]" = {
-    "phase_diagram": phase_diagram,
-    "curves": curves,
-    "trajectories": trajectories,
-}
-
-__all__ = ["KINDS", "curves", "draw", "draw_laws", "phase_diagram", "save", "trajectories"]
+__all__ = ["draw", "draw_laws", "save"]
 
 
 def draw(ds: "xr.Dataset", figure: Picture) -> "Figure":
-    """The picture a study declares.
+    """Draw a figure: each kind by the function of its name, in the module of its name.
 
     Parameters
     ----------
     ds : xarray.Dataset
-        Results of the study.
+        Results of a study; trajectories may be those of `simulate` or `train` too.
     figure : simdyn.params.Picture
-        What is drawn; its `kind` chooses the function.
+        What is drawn, such as the `figure` of a study.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the results do not have what the figure names or needs.
     """
-    return KINDS[figure.kind](ds, figure)
+    drawn: Figure = getattr(importlib.import_module(f"{__name__}.{figure.kind}"), figure.kind)(
+        ds, figure
+    )
+    return drawn
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, pathlib.Path]:

@@ -9,9 +9,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from simdyn.base.inputs import InputError, nearest
 from simdyn.params import Curves
 from simdyn.plot import artists, missing, page, words
+from simdyn.plot.source import checked
 from simdyn.theory import analysis
 
 # Told apart in greyscale: by dashes, by markers, and by what fills them.
@@ -25,34 +25,6 @@ STYLES: tuple[dict[str, Any], ...] = (
 )
 
 LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.66, 0.12, 0.24, 1.75, 0.48  # inches
-
-
-def _methods(ds: xr.Dataset, figure: Curves) -> list[str]:
-    present = [str(name) for name in ds["method"].values]
-    for name in figure.compare or ():
-        if name not in present:
-            raise InputError(f"Curves.compare: '{name}' is not a method; {nearest(name, present)}")
-    methods = list(figure.compare or present)
-    if len(methods) > len(STYLES):
-        raise InputError(
-            f"Curves: {len(methods)} methods; allowed are up to {len(STYLES)}: choose "
-            "them by Curves.compare"
-        )
-    return methods
-
-
-def _check(ds: xr.Dataset, figure: Curves) -> xr.Dataset:
-    """The dataset with the figure's axis only, in increasing order."""
-    swept = [str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")]
-    if figure.x not in swept or not np.issubdtype(ds[figure.x].dtype, np.number):
-        raise InputError(f"Curves.x = {figure.x!r}: {nearest(figure.x, swept)}")
-    for name in (name for name in swept if name != figure.x):
-        if ds.sizes[name] > 1:
-            raise InputError(
-                f"Curves has the axis {figure.x}, but {name} is swept too: choose one value of it"
-            )
-        ds = ds.isel({name: 0})
-    return ds.sortby(figure.x)
 
 
 def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) -> list[Artist]:
@@ -145,9 +117,10 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     Raises
     ------
     InputError
-        Where the figure names what the results do not have.
+        If the figure names what the results do not have.
     """
-    ds, methods = _check(ds, figure), _methods(ds, figure)
+    ds = checked(ds, figure)
+    methods = list(figure.compare or map(str, ds["method"].values))
     found = analysis.last_summary(ds, *figure.variables).sel({"method": methods})
     found = found.transpose(figure.x, "method", ...)
     of = missing.expected(found["status_count"])

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import xarray as xr
 
-from simdyn.base.inputs import InputError, nearest
 from simdyn.params import PhaseDiagram
 from simdyn.plot import missing, words
 from simdyn.plot.band import Band, fitted_band
+from simdyn.plot.source import checked
 from simdyn.theory import analysis
 
 
@@ -89,35 +89,6 @@ class Content:
         return self.differences["difference"] < -2 * self.differences["standard_error"]
 
 
-def _check(ds: xr.Dataset, figure: PhaseDiagram) -> xr.Dataset:
-    """The dataset with the figure's two axes only, in increasing order."""
-    swept = [str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")]
-    for option in ("x", "y"):
-        name = getattr(figure, option)
-        if name not in swept:
-            raise InputError(f"Figure.{option} = {name!r}: {nearest(name, swept)}")
-        if not np.issubdtype(ds[name].dtype, np.number):
-            raise InputError(f"Figure.{option} = {name!r}: allowed is a parameter with numbers")
-    if figure.x == figure.y:
-        raise InputError(f"Figure.y = {figure.y!r}: allowed is another parameter than Figure.x")
-    for name in (name for name in swept if name not in (figure.x, figure.y)):
-        if ds.sizes[name] > 1:
-            raise InputError(
-                f"Figure has the axes {figure.x} and {figure.y}, but {name} is swept too: "
-                "choose one value of it"
-            )
-        ds = ds.isel({name: 0})
-    return ds.sortby([figure.x, figure.y])
-
-
-def _methods(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, ...]:
-    present = [str(name) for name in ds["method"].values]
-    for name in figure.compare or ():
-        if name not in present:
-            raise InputError(f"Figure.compare: '{name}' is not a method; {nearest(name, present)}")
-    return figure.compare or tuple(present)
-
-
 def _differences(ds: xr.Dataset, variable: str, methods: tuple[str, ...]) -> xr.Dataset:
     first, *others = methods
     each = [analysis.paired_difference(ds, variable, first, other) for other in others]
@@ -139,8 +110,9 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     InputError
         If the figure names what the results do not have.
     """
-    ds = _check(ds, figure)
-    methods, plane = _methods(ds, figure), ("method", figure.y, figure.x)
+    ds = checked(ds, figure)
+    methods = figure.compare or tuple(map(str, ds["method"].values))
+    plane = ("method", figure.y, figure.x)
     lossy = "train_loss" in ds
     found = analysis.last_summary(ds, figure.variable, *(["train_loss"] if lossy else []))
     found = found.sel({"method": list(methods)}).transpose(*plane, ...)

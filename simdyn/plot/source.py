@@ -1,23 +1,57 @@
-"""What results tell of how they were made: the parameters behind a study, `simulate` or `train`."""
+"""What results hold for a figure, and the parameters that they were made with."""
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from simdyn.base.inputs import InputError
-from simdyn.params import MODELS, OPTIMISERS, Data, Phase, TwoLayerCNN
+from simdyn.params import MODELS, OPTIMISERS, Contents, Data, Phase, Picture, TwoLayerCNN
 from simdyn.space.points import Point, Space
 from simdyn.variables.layout import parameter_coordinate
 from simdyn.variables.selection import recordable
 
 
+def _swept(ds: xr.Dataset) -> list[str]:
+    return [str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")]
+
+
+def checked(ds: xr.Dataset, figure: Picture, possible: Sequence[str] = ()) -> xr.Dataset:
+    """Results over the figure's axes only, in increasing order.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Of a study; an axis with one value that the figure does not show is dropped.
+    figure : simdyn.params.Picture
+    possible : sequence of str
+        Variables that can be recorded of the data and network; empty if that is not known.
+
+    Raises
+    ------
+    InputError
+        If the results do not have what the figure names or needs.
+    """
+    over = [dim for dim in _swept(ds) if dim in figure.axes or ds.sizes[dim] > 1]
+    apart = {*ds["status"].dims, "step"}
+    figure.check(
+        Contents(
+            {dim: np.issubdtype(ds[dim].dtype, np.number) for dim in over},
+            list(map(str, ds["method"].values)),
+            {str(k): len({*v.dims} - apart) for k, v in ds.data_vars.items() if "step" in v.dims},
+            ds.sizes.get("step", 0),
+            possible,
+        )
+    )
+    ds = ds.isel({dim: 0 for dim in _swept(ds) if dim not in over})
+    return ds.sortby(list(figure.axes))
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """The parameters behind results at one setting, as far as these tell.
+    """The parameters behind results at one setting, as far as the results hold them.
 
     Attributes
     ----------
@@ -63,17 +97,8 @@ def point_at(space: Space, ds: xr.Dataset, **values: float) -> Point:
 
 
 def labelled(ds: xr.Dataset) -> tuple[xr.Dataset, Source]:
-    """Results of one setting with dims method and replicate, and the parameters behind them.
-
-    Raises
-    ------
-    InputError
-        If they hold more than one setting.
-    """
-    for dim in (str(dim) for dim in ds["status"].dims if dim not in ("method", "replicate")):
-        if ds.sizes[dim] > 1:
-            raise InputError(f"Trajectories: {dim} is swept: choose one value of it")
-        ds = ds.isel({dim: 0})
+    """Results with dims method and replicate, and the parameters behind them."""
+    ds = ds.isel({dim: 0 for dim in _swept(ds) if ds.sizes[dim] == 1})
     if "replicate" not in ds["status"].dims:
         ds = ds.drop_vars("replicate", errors="ignore").expand_dims(replicate=[0])
     made = next(iter(json.loads(ds.attrs.get("call", "{}")).values()), None)
@@ -103,9 +128,10 @@ def _of_study(ds: xr.Dataset) -> Source:
 
 
 def _of_call(ds: xr.Dataset, made: Mapping[str, Any]) -> tuple[Source, xr.Dataset]:
-    """Of `simulate` or `train`: one plan, under the names of its optimisers; data if it is drawn.
+    """The source of results of `simulate` or `train`, and the results labelled as a study's.
 
-    Fields of data and network become coordinates, as those of a study are.
+    The one plan is named after its optimisers. Fields of data and network, if the data is drawn,
+    become coordinates.
     """
     plan = [dict(phase) for phase in made["plan"]]
     names = [phase.pop("class") for phase in plan]
@@ -120,14 +146,14 @@ def _of_call(ds: xr.Dataset, made: Mapping[str, Any]) -> tuple[Source, xr.Datase
     data, net = None, None
     if "data" in made:
         owners = {owner.__name__: owner for owner in MODELS.values()}
-        told = dict(made["data"])
-        owner = owners[told.pop("class")]
+        drawn = dict(made["data"])
+        owner = owners[drawn.pop("class")]
         network = {key: value for key, value in made["net"].items() if key != "class"}
-        data, net = owner(**told), TwoLayerCNN(**network)
-        study |= {"data": {"model": owner.model, **told}}
+        data, net = owner(**drawn), TwoLayerCNN(**network)
+        study |= {"data": {"model": owner.model, **drawn}}
         for part in (data, net):
             for field, value in part.model_dump().items():
-                if isinstance(value, int | float | str):
+                if isinstance(value, int | float | str) and field not in ds.dims:
                     at = parameter_coordinate(field, (), np.array(value), type(part), field)
                     ds = ds.assign_coords({field: (at.dims, at.values, dict(at.attrs))})
     ds = ds.assign_attrs(study=json.dumps(study), seed=made.get("seed"))

@@ -14,11 +14,11 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from simdyn.base.inputs import InputError, nearest
+from simdyn.base.inputs import InputError
 from simdyn.params import Phase, SignalNoiseData, Trajectories
 from simdyn.params.figures import PANELS
 from simdyn.plot import artists, missing, page, words
-from simdyn.plot.source import Source, labelled
+from simdyn.plot.source import Source, checked, labelled
 from simdyn.theory import analysis
 from simdyn.theory import laws as theory
 from simdyn.theory.regime import noise_updates, regime, signal_updates, uncovered
@@ -68,42 +68,15 @@ def _course(ds: xr.Dataset, figure: Trajectories) -> Course:
                 f"Trajectories: these results have no {lack} {name!r}; allowed are "
                 "those of a study, simulate or train with their course"
             )
-    if ds.sizes["step"] < 2:
-        raise InputError(
-            "Trajectories: these results have one recorded state; allowed are 2 or "
-            "more: record with log_spaced or every"
-        )
     ds, source = labelled(ds)
-    _check_recorded(ds, figure, source)
-    present = [str(name) for name in ds["method"].values]
-    for name in figure.compare or ():
-        if name not in present:
-            hint = nearest(name, present)
-            raise InputError(f"Trajectories.compare: '{name}' is not a method; {hint}")
-    methods = figure.compare or tuple(present[:2])
+    ds = checked(ds, figure, source.possible)
+    methods = figure.compare or tuple(map(str, ds["method"].values[:2]))
     at, updates = ds["updates"], {}
     for method in methods:
         own = at.sel({"method": method}) if "method" in at.dims else at
         updates[method] = np.maximum(own.values.astype(float), 0.5)
     there = tuple(panel for panel in figure.panels or PANELS if set(PANELS[panel]) & set(ds))
     return Course(ds, methods, source, updates, there)
-
-
-def _check_recorded(ds: xr.Dataset, figure: Trajectories, source: Source) -> None:
-    """What the figure needs must be recorded; of unknown data, something of each named panel."""
-    recorded = list(map(str, ds.data_vars))
-    if source.possible:
-        lacking = figure.lacks(recorded, source.possible)
-    else:
-        chosen = figure.panels or PANELS
-        empty = [panel for panel in chosen if not set(PANELS[panel]) & set(recorded)]
-        enough = not empty if figure.panels else len(empty) < len(PANELS)
-        lacking = [] if enough else [name for panel in empty for name in PANELS[panel]]
-    if lacking:
-        raise InputError(
-            f"Trajectories: {', '.join(lacking)} not recorded; record them (Record.variables), or "
-            f"name in Trajectories.panels those that are wanted: {', '.join(PANELS)}"
-        )
 
 
 # -- panels --------------------------------------------------------------------------------------

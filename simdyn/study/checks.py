@@ -7,7 +7,7 @@ import numpy as np
 
 from simdyn.base.inputs import InputError
 from simdyn.engine.image_files import sizes
-from simdyn.params import PIECEWISE_LINEAR, ImageData, IndependentNoiseData, Picture, Trajectories
+from simdyn.params import PIECEWISE_LINEAR, Contents, ImageData, IndependentNoiseData, Picture
 from simdyn.params.record import Record
 from simdyn.space.points import Space
 from simdyn.space.spread import spread
@@ -46,18 +46,16 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
                     "varies over the space; allowed are variables without that dim"
                 )
     check_network(space, record)
-    possible = [name for name in known if not gone & set(VARIABLES[name].dims)]
-    if not set(space.activations) <= set(PIECEWISE_LINEAR):
-        possible = [name for name in possible if name != "sharpness"]
+    possible = [name for name in _possible(space) if not gone & set(VARIABLES[name].dims)]
     wanted = {*BY_SUMMARY, *(figure.shown if figure else ())}
     usual = [name for name in possible if name in wanted]
-    chosen = choose_variables(record.variables, usual, possible, "record")
-    if isinstance(figure, Trajectories) and (missing := figure.lacks(chosen, possible)):
-        raise InputError(
-            f"record.variables: figure.kind = 'trajectories' needs {', '.join(missing)} too; name "
-            "them, or no variables at all, or in figure.panels the panels that are wanted"
-        )
-    return chosen
+    return choose_variables(record.variables, usual, possible, "record")
+
+
+def _possible(space: Space) -> list[str]:
+    """Variables that the law of data and every activation have."""
+    linear = set(space.activations) <= set(PIECEWISE_LINEAR)
+    return [name for name in recordable(space.law) if linear or name != "sharpness"]
 
 
 def check_network(space: Space, record: Record) -> None:
@@ -72,21 +70,16 @@ def check_network(space: Space, record: Record) -> None:
 
 def check_figure(figure: Picture, space: Space, variables: Sequence[str], states: int) -> None:
     """The figure must show what is swept and recorded."""
-    depth = {name: len(VARIABLES[name].dims) - 1 for name in variables}
-    recorded = {name: more for name, more in depth.items() if more >= 0}
-    for option in ("x", "y"):
-        drawn = getattr(figure, option, "")
+    for option, drawn in zip("xy", figure.axes, strict=False):
         if (dim := space.dim_of.get(drawn, drawn)) != drawn:
             raise InputError(
                 f"figure.{option} = {drawn!r}: it goes along with '{dim}' in space.zip; "
                 f"allowed is '{dim}'"
             )
-        values = space.axes.get(drawn)
-        if values is not None and not np.issubdtype(values.dtype, np.number):
-            raise InputError(
-                f"figure.{option} = {drawn!r}: allowed is a swept parameter with numbers"
-            )
-    figure.check(tuple(space.dims), space.methods, recorded, states)
+    axes = {dim: np.issubdtype(space.axes[dim].dtype, np.number) for dim in space.dims}
+    depth = {name: len(VARIABLES[name].dims) - 1 for name in variables}
+    recorded = {name: more for name, more in depth.items() if more >= 0}
+    figure.check(Contents(axes, space.methods, recorded, states, _possible(space)))
 
 
 def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:

@@ -12,6 +12,7 @@ from simdyn.base.inputs import InputError, check_replicates, check_seed, nearest
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
     MODELS,
+    PICTURES,
     Data,
     DrawnData,
     ImageData,
@@ -74,10 +75,8 @@ class StudyDesign:
         if record is not None and not isinstance(record, Record):
             raise InputError(f"record = {shown(record)}: allowed is a Record(…)")
         if figure is not None and not isinstance(figure, Picture):
-            raise InputError(
-                f"figure = {shown(figure)}: allowed is a PhaseDiagram(…), Curves(…) or "
-                "Trajectories(…) of simdyn.params"
-            )
+            kinds = ", ".join(f"{kind.__name__}(…)" for kind in PICTURES.values())
+            raise InputError(f"figure = {shown(figure)}: allowed are {kinds} of simdyn.params")
         self.record = record or Record()
         self.numerics_version = NUMERICS_VERSION
         if figure is not None:

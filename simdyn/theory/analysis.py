@@ -14,6 +14,7 @@ import xarray as xr
 
 from simdyn.base.inputs import InputError, nearest
 from simdyn.kernels.codes import DONE, ZERO_GRADIENT
+from simdyn.theory.crossing import crossing
 from simdyn.variables.registry import STATUS
 
 STATUS_WORDS = {code: text.split(":")[0] for code, text in STATUS.items()}
@@ -263,9 +264,8 @@ def contour(
 ) -> xr.DataArray:
     """Where the mean of a variable falls to a level as a swept parameter grows.
 
-    The mean is taken as linear between grid values. A crossing is a step of the grid that begins
-    above the level and ends at or below it; with `rising`, one that begins below and ends at or
-    above it.
+    The mean is taken as linear between grid values; crossings are those of
+    `simdyn.theory.crossing`.
 
     Parameters
     ----------
@@ -292,17 +292,8 @@ def contour(
     if grid.size < 2:
         at, crossings = np.full(values.shape[:-1], np.nan), np.zeros(values.shape[:-1], np.int64)
     else:
-        if rising:
-            steps = (values[..., :-1] < level) & (values[..., 1:] >= level)
-            last = np.argmax(steps, axis=-1)
-        else:
-            steps = (values[..., :-1] > level) & (values[..., 1:] <= level)
-            last = steps.shape[-1] - 1 - np.argmax(steps[..., ::-1], axis=-1)
-        crossings = steps.sum(-1)
-        before = np.take_along_axis(values, last[..., None], -1)[..., 0]
-        after = np.take_along_axis(values, last[..., None] + 1, -1)[..., 0]
-        fall = np.where(crossings > 0, before - after, np.nan)
-        at = grid[last] + (before - level) / fall * (grid[last + 1] - grid[last])
+        found = crossing(values, level, rising=rising)
+        at, crossings = found.linear(grid), found.number
     over = mean.dims[:-1]
     coords = {
         name: kept
