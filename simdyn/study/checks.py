@@ -11,12 +11,14 @@ from simdyn.params import PIECEWISE_LINEAR, ImageData, IndependentNoiseData, Pic
 from simdyn.params.record import Record
 from simdyn.space.points import Space
 from simdyn.space.spread import spread
-from simdyn.variables.registry import BY_SUMMARY, VARIABLES
+from simdyn.variables.registry import VARIABLES
 from simdyn.variables.selection import (
+    by_studies,
+    check_activation,
     check_estimator,
     check_init,
-    check_sharpness,
     choose_variables,
+    offers_of,
     recordable,
 )
 
@@ -33,7 +35,8 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
     Unless the record names them: the usual ones, and those that the figure shows.
     """
     varying = space.swept_fields | space.formula_fields
-    known = recordable(space.law)
+    offers = offers_of(space.law)
+    known = recordable(offers)
     bad = {("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector")}
     if space.law is IndependentNoiseData:
         bad.add(("n_patches", "vector"))
@@ -46,11 +49,10 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
                     "varies over the space; allowed are variables without that dim"
                 )
     check_network(space, record)
-    possible = [name for name in known if not gone & set(VARIABLES[name].dims)]
     if not set(space.activations) <= set(PIECEWISE_LINEAR):
-        possible = [name for name in possible if name != "sharpness"]
-    wanted = {*BY_SUMMARY, *(figure.shown if figure else ())}
-    usual = [name for name in possible if name in wanted]
+        offers.discard("piecewise linear")
+    possible = [n for n in recordable(offers) if not gone & set(VARIABLES[n].dims)]
+    usual = [*by_studies(possible), *(n for n in possible if figure and n in figure.shown)]
     chosen = choose_variables(record.variables, usual, possible, "record")
     if isinstance(figure, Trajectories) and (missing := figure.lacks(chosen, possible)):
         raise InputError(
@@ -66,8 +68,7 @@ def check_network(space: Space, record: Record) -> None:
         check_init(str(init), space.law)
     for activation in space.activations:
         check_estimator(record, activation, space.law)
-        if "sharpness" in (record.variables or ()):
-            check_sharpness(activation)
+        check_activation(record.variables or (), activation)
 
 
 def check_figure(figure: Picture, space: Space, variables: Sequence[str], states: int) -> None:
