@@ -28,7 +28,7 @@ from simdyn.api.study import Study, load_study
 from simdyn.base.inputs import InputError, LeftUndone
 from simdyn.cli.options import guard
 from simdyn.kernels.cache import cache_folder
-from simdyn.params import SAM, SGD, Record
+from simdyn.params import SAM, SGD, Record, SignalNoiseData
 from simdyn.run import FAILED, Silent, run_study
 from simdyn.run.clusters import Jobs, job_cluster, open_client
 from simdyn.run.dask import WINDOW, DaskBlocks
@@ -36,8 +36,9 @@ from simdyn.run.isolated import MANY, Death, Found, find_deaths
 from simdyn.run.price import price
 from simdyn.store import Store
 from simdyn.study.cost import seconds
-from simdyn.variables.registry import SCALARS
+from simdyn.variables.selection import by_studies, offers_of, recordable
 
+SCALARS = by_studies(recordable(offers_of(SignalNoiseData)))
 pytestmark = pytest.mark.filterwarnings("default")  # of Dask's own
 
 

@@ -16,9 +16,11 @@ from simdyn import open_results, simulate
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.engine import replicates
-from simdyn.params import SAM, SGD, Record
+from simdyn.params import SAM, SGD, Record, SignalNoiseData
 from simdyn.run import FAILED, Silent, run_block, run_study
-from simdyn.variables.registry import SCALARS
+from simdyn.variables.selection import by_studies, offers_of, recordable
+
+SCALARS = by_studies(recordable(offers_of(SignalNoiseData)))
 
 
 def study(**changes: Any) -> Study:

@@ -14,11 +14,12 @@ import xarray as xr
 from simdyn import open_results
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
-from simdyn.params import SAM, SGD, Record
+from simdyn.params import SAM, SGD, Record, SignalNoiseData
 from simdyn.run import Silent, run_block, run_study
 from simdyn.store import Store, open_group
 from simdyn.study.blocks import Block
-from simdyn.variables.registry import SCALARS, VARIABLES
+from simdyn.variables.registry import VARIABLES
+from simdyn.variables.selection import by_studies, offers_of, recordable
 
 RECEIPTS = "simdyn.store/receipts/sha256"
 DATA = {"n_samples": 4, "noise_std": 1.0}
@@ -28,6 +29,7 @@ METHODS = {
     "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=3)],
 }
 SPACE = {"dimension": [20, 30, 40], "signal_norm": [0.0, 1.0]}
+SCALARS = by_studies(recordable(offers_of(SignalNoiseData)))
 EVERYTHING = Record(every=1, variables=(*SCALARS, "margin", "signal_coef", "noise_coef"))
 
 

@@ -23,8 +23,9 @@ from simdyn.params import SAM, SGD, PhaseDiagram, Record, SignalNoiseData, TwoLa
 from simdyn.store import study_differences
 from simdyn.study import blocks
 from simdyn.study.blocks import Blocks, block_shape
-from simdyn.variables.registry import SCALARS
+from simdyn.variables.selection import by_studies, offers_of, recordable
 
+SCALARS = by_studies(recordable(offers_of(SignalNoiseData)))
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 
 TABLES: dict[str, Any] = {

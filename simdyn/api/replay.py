@@ -106,7 +106,7 @@ def replay(
 
 def _with_defaults(study: StudyDesign, variables: Sequence[str]) -> tuple[str, ...]:
     from simdyn.variables.registry import VARIABLES
-    from simdyn.variables.selection import by_default, recordable
+    from simdyn.variables.selection import by_default, offers_of, recordable
 
-    wanted = {*by_default(recordable(study.data_law)), *variables}
+    wanted = {*by_default(recordable(offers_of(study.data_law))), *variables}
     return tuple(name for name in VARIABLES if name in wanted and name not in ("status",))

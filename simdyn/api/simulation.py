@@ -16,10 +16,11 @@ from simdyn.variables.layout import UPDATE_ATTRS, Coordinate, Layout, axis_coord
 from simdyn.variables.provenance import provenance
 from simdyn.variables.selection import (
     by_default,
+    check_activation,
     check_estimator,
     check_init,
-    check_sharpness,
     choose_variables,
+    offers_of,
     recordable,
 )
 
@@ -87,12 +88,11 @@ def simulate(
             "Record.weights = True: allowed for one explicit problem only (simdyn.train); of drawn "
             "data the coefficients carry the weights"
         )
-    possible = recordable(type(data))
+    possible = recordable(offers_of(type(data)))
     names = choose_variables(record.variables, by_default(possible), possible)
     check_estimator(record, net.activation, type(data))
     check_init(net.init, type(data))
-    if "sharpness" in names:
-        check_sharpness(net.activation)
+    check_activation(names, net.activation)
     updates = record.updates(plan, data.n_samples, "epoch")
     drawn = data if isinstance(data, DrawnData) else None
     vectors = drawn.dictionary_size if drawn and "coef" in names else 0

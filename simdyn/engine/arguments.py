@@ -17,7 +17,7 @@ from simdyn.kernels.test_error import test
 from simdyn.kernels.train import train
 from simdyn.params import DrawnData, Phase, Record, TwoLayerCNN, View
 from simdyn.params.schedule import is_constant
-from simdyn.variables.registry import ALWAYS, VARIABLES
+from simdyn.variables.registry import VARIABLES
 
 ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radial_estimate}
 
@@ -86,19 +86,17 @@ def empty_traces(
     vectors: int,
 ) -> Traces:
     """Arrays of NaN for the kernel to fill; those not among `names` have no states."""
-    inner = {
-        "margin": (samples,),
-        "signal_coef": (2 * filters,),
-        "noise_coef": (2 * filters, samples),
-        "coef": (2 * filters, vectors),
-        "active_count": (2, samples),
-    }
+    sizes = {"sign": 2, "filter": filters, "sample": samples, "vector": vectors}
     # A test error comes with its error and both kinds of label, whichever of them is kept.
-    tested = any("test_error" in name for name in names)
+    tested = any(VARIABLES[name].test for name in names)
 
     def trace(name: str) -> np.ndarray:
-        wanted = tested if "test_error" in name else name in names
-        return np.full((*outer, steps if wanted else 0, *inner.get(name, ())), np.nan)
+        variable = VARIABLES[name]
+        states = steps if (tested if variable.test else name in names) else 0
+        inner = [sizes[dim] for dim in variable.dims[1:]]
+        if "filter" in variable.dims:  # kernels have the filters of both signs along one axis
+            inner[:2] = [2 * filters]
+        return np.full((*outer, states, *inner), np.nan)
 
     return Traces(*map(trace, Traces._fields))
 
@@ -107,11 +105,11 @@ def labelled(traces: Traces, names: Sequence[str], filters: int) -> dict[str, np
     """Traces by name, with the filters of both banks split into (sign, filter)."""
     arrays = {}
     for name in names:
-        if name in ALWAYS or name == "weights":
+        if name not in Traces._fields:  # status, and what is worked out after the kernel
             continue
-        array = getattr(traces, name)
-        if "filter" in VARIABLES[name].dims:
-            at = array.ndim - (1 if name == "signal_coef" else 2)
+        array, dims = getattr(traces, name), VARIABLES[name].dims
+        if "filter" in dims:
+            at = array.ndim - len(dims[2:])
             array = array.reshape(*array.shape[:at], 2, filters, *array.shape[at + 1 :])
         arrays[name] = array
     return arrays
@@ -138,8 +136,8 @@ NO_FRESH_SAMPLES = FreshSamples(  # one signal, shared noise, and no test
 
 def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
     """The kernels behind pointers that a run with these variables needs."""
-    tested = any("test_error" in name for name in names)
-    probed = {"sam_gap", "deactivated_fraction", "sharpness"} & set(names)
+    tested = any(VARIABLES[name].test for name in names)
+    probed = any(VARIABLES[name].probe for name in names)
     estimate = ESTIMATES[record.estimator(activation)] if tested else no_estimate
     return train, test, estimate, probe if probed else no_probe
 

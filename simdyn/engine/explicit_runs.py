@@ -6,12 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from simdyn.engine.arguments import empty_traces, kernel_schedules, labelled, pointers_for
-from simdyn.engine.problems import INTERVAL, Problem
+from simdyn.engine.problems import Problem
 from simdyn.kernels import codes
 from simdyn.kernels.point import run_problem
 from simdyn.params import Phase, Record
+from simdyn.variables.registry import VARIABLES
 
 Floats = npt.NDArray[np.float64]
+INTERVAL = ("test_error_low", "test_error_high")  # worked out here, after the kernel
 
 
 def _binomial_interval(error: Floats, count: int) -> tuple[Floats, Floats]:
@@ -51,7 +53,7 @@ def run_explicit(
     elif fresh.method == codes.LINE:
         fresh = fresh._replace(method=codes.ESTIMATORS[record.estimator(activation)].code)
     estimated = fresh.method not in (codes.NO_TEST, codes.TEST_SET)
-    needed = [name for name in names if estimated or "test_error" not in name]
+    needed = [name for name in names if estimated or not VARIABLES[name].test]
     pointers = [pointer() for pointer in pointers_for(record, activation, needed)]
     status, status_step = run_problem(
         problem.arrays,
@@ -68,7 +70,7 @@ def run_explicit(
     )
     if status == codes.STOPPED:
         return None
-    arrays = labelled(traces, [name for name in names if name not in INTERVAL], banks // 2)
+    arrays = labelled(traces, names, banks // 2)
     if problem.fresh_samples.method == codes.TEST_SET and set(INTERVAL) & set(names):
         ends = _binomial_interval(traces.test_error, problem.test_set.labels.size)
         arrays |= {name: end for name, end in zip(INTERVAL, ends, strict=True) if name in names}

@@ -15,7 +15,6 @@ from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside
 from simdyn.kernels.point import run_point
 from simdyn.kernels.train import train
 from simdyn.params import SGD, Record, SignalNoiseData, TwoLayerCNN
-from simdyn.variables.registry import ALWAYS
 
 
 @functools.cache
@@ -38,7 +37,7 @@ def prepare(pointers: tuple[Pointed, ...], drawn: bool = True) -> float:
         "replicates": range(1),
         "record": Record(),
         "default": "last",
-        "names": ALWAYS,
+        "names": (),
         "stop": np.zeros(1, np.int64),
     }
     collecting = gc.isenabled()

@@ -23,9 +23,8 @@ from simdyn.kernels.linear import inner_products, lower_factor, scale_rows
 from simdyn.kernels.structures import Dictionary, FreshSamples, Table, TestSet
 from simdyn.kernels.structures import Problem as KernelProblem
 from simdyn.params import TwoLayerCNN, made
-from simdyn.variables.registry import PROBES, SCALARS
-
-INTERVAL = ("test_error_low", "test_error_high")
+from simdyn.variables.registry import Offer
+from simdyn.variables.selection import recordable
 
 
 def _array(name: str, value: Any, ndim: int, shape: tuple[int | None, ...]) -> Floats:
@@ -259,15 +258,10 @@ class Problem:
     @property
     def variables(self) -> tuple[str, ...]:
         """What can be recorded of this problem."""
-        tests: tuple[str, ...] = tuple(name for name in SCALARS if "test_error" in name)
-        if self.fresh_samples.method == codes.NO_TEST:
-            tests = ()
-        elif self.fresh_samples.method == codes.TEST_SET:
-            tests = ("test_error", "test_error_se")
-        scalars = tuple(name for name in SCALARS if "test_error" not in name or name in tests)
-        named = ("signal_coef", "noise_coef") if self.named_signal else ("coef",)
-        probes: tuple[str, ...] = PROBES if self.named_signal else ("sam_gap", "sharpness")
-        if not self.net.piecewise_linear:
-            probes = tuple(name for name in probes if name != "sharpness")
-        interval = INTERVAL if self.fresh_samples.method == codes.TEST_SET else ()
-        return (*scalars, *interval, *probes, "margin", *named, "initial_share")
+        offers: set[Offer] = {"one signal", "one noise"} if self.named_signal else {"dictionary"}
+        if self.net.piecewise_linear:
+            offers.add("piecewise linear")
+        if self.fresh_samples.method != codes.NO_TEST:
+            given = self.fresh_samples.method == codes.TEST_SET
+            offers.add("test samples" if given else "fresh samples")
+        return recordable(offers)

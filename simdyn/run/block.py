@@ -84,7 +84,7 @@ def prepare_kernels(study: StudyDesign) -> float:
     """Compile what a study needs, or load it; returns the seconds it took. Quick when repeated."""
     drawn = issubclass(study.data_law, DrawnData)
     # The error on given test samples is counted, and needs no estimate.
-    names = [name for name in study.variables if drawn or "test_error" not in name]
+    names = [name for name in study.variables if drawn or not VARIABLES[name].test]
     with _COMPILING:
         return sum(
             prepare(pointers_for(study.record, activation, names), drawn=drawn)

@@ -11,12 +11,14 @@ from simdyn.params import PIECEWISE_LINEAR, Contents, ImageData, IndependentNois
 from simdyn.params.record import Record
 from simdyn.space.points import Space
 from simdyn.space.spread import spread
-from simdyn.variables.registry import BY_SUMMARY, VARIABLES
+from simdyn.variables.registry import VARIABLES
 from simdyn.variables.selection import (
+    by_studies,
+    check_activation,
     check_estimator,
     check_init,
-    check_sharpness,
     choose_variables,
+    offers_of,
     recordable,
 )
 
@@ -33,7 +35,7 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
     Unless the record names them: the usual ones, and those that the figure shows.
     """
     varying = space.swept_fields | space.formula_fields
-    known = recordable(space.law)
+    known = recordable(offers_of(space.law))
     bad = {("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector")}
     if space.law is IndependentNoiseData:
         bad.add(("n_patches", "vector"))
@@ -47,15 +49,16 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
                 )
     check_network(space, record)
     possible = [name for name in _possible(space) if not gone & set(VARIABLES[name].dims)]
-    wanted = {*BY_SUMMARY, *(figure.shown if figure else ())}
-    usual = [name for name in possible if name in wanted]
+    usual = [*by_studies(possible), *(n for n in possible if figure and n in figure.shown)]
     return choose_variables(record.variables, usual, possible, "record")
 
 
-def _possible(space: Space) -> list[str]:
+def _possible(space: Space) -> tuple[str, ...]:
     """Variables that the law of data and every activation have."""
-    linear = set(space.activations) <= set(PIECEWISE_LINEAR)
-    return [name for name in recordable(space.law) if linear or name != "sharpness"]
+    offers = offers_of(space.law)
+    if not set(space.activations) <= set(PIECEWISE_LINEAR):
+        offers.discard("piecewise linear")
+    return recordable(offers)
 
 
 def check_network(space: Space, record: Record) -> None:
@@ -64,8 +67,7 @@ def check_network(space: Space, record: Record) -> None:
         check_init(str(init), space.law)
     for activation in space.activations:
         check_estimator(record, activation, space.law)
-        if "sharpness" in (record.variables or ()):
-            check_sharpness(activation)
+        check_activation(record.variables or (), activation)
 
 
 def check_figure(figure: Picture, space: Space, variables: Sequence[str], states: int) -> None:

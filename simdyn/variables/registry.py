@@ -1,6 +1,8 @@
-"""The registry of variables, and the way from arrays to a labelled dataset."""
+"""The registry: every variable that can be recorded, what it means, of which data and when."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Literal
 
 from simdyn.kernels import codes
 from simdyn.params import Data, DrawnData
@@ -20,9 +22,36 @@ OUTER = ("method", "replicate")
 INNER = ("step", "sign", "filter", "sample", "vector")
 
 
+Offer = Literal[
+    "fresh samples",  # test samples are drawn from the law of the data
+    "test samples",  # test samples are given
+    "one signal",  # every sample has the one signal
+    "one noise",  # every sample has one noise vector
+    "dictionary",  # distinct patch vectors that have no names as signal and noise
+    "piecewise linear",  # the network, in its weights
+    "weights",  # weights whose coordinates mean something, asked for with `Record.weights`
+]
+"""What a problem, its network and its test can offer, and some variables need."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Variable:
-    """What is known of a variable, whatever the data."""
+    """A variable: what it means, of which problems it can be recorded, and when it is.
+
+    Attributes
+    ----------
+    dims : tuple of str
+        Of `INNER`; the shape of its trace follows from them.
+    needs : tuple of str
+        What a problem must offer for it (`Offer`): every one of them.
+    test : bool
+        Is it part of the test error? Then a problem must offer test samples of either kind.
+    probe : bool
+        Does the kernel have to probe SAM's perturbation or the Hessian for it?
+    recorded : str
+        When it is recorded if no variables are named: "always", even beside variables that are;
+        "by studies", and by `simulate` and `train`; "in full", by these two only; "on request".
+    """
 
     symbol: str
     equation: str
@@ -31,6 +60,10 @@ class Variable:
     dims: tuple[str, ...] = ("step",)
     units: str = "1"
     dtype: str = "float64"
+    needs: tuple[Offer, ...] = ()
+    test: bool = False
+    probe: bool = False
+    recorded: Literal["always", "by studies", "in full", "on request"] = "in full"
 
     @property
     def attrs(self) -> dict[str, str]:
@@ -43,6 +76,12 @@ class Variable:
             "description": self.description,
         }
 
+    def possible(self, offers: Iterable[Offer]) -> bool:
+        """Can it be recorded of a problem that offers this?"""
+        offers = set(offers)
+        tested = not self.test or bool(offers & {"fresh samples", "test samples"})
+        return tested and offers >= set(self.needs)
+
 
 _FILTER = ("step", "sign", "filter")
 
@@ -52,12 +91,14 @@ VARIABLES: dict[str, Variable] = {
         "(1/n) Σ_i ℓ(y_i f(x_i))",
         "training loss",
         "Mean loss over the training samples, or their sum where the network's reduction is one.",
+        recorded="by studies",
     ),
     "train_error": Variable(
         "",
         "(1/n) Σ_i 1(y_i f(x_i) < 0)",
         "training error",
         "Fraction of training samples on the wrong side; an output of zero counts one half.",
+        recorded="by studies",
     ),
     "test_error": Variable(
         "L₀₋₁",
@@ -65,6 +106,8 @@ VARIABLES: dict[str, Variable] = {
         "test error",
         "Error on a fresh sample's observed label, whose floor is p; on explicit test data the "
         "fraction of wrong samples. An output of zero counts one half.",
+        test=True,
+        recorded="by studies",
     ),
     "test_error_se": Variable(
         "",
@@ -72,6 +115,8 @@ VARIABLES: dict[str, Variable] = {
         "standard error of the test error",
         "From the spread of the random draws behind the estimate, for lines with one draw more as "
         "far off as the farthest; binomial on explicit test data.",
+        test=True,
+        recorded="by studies",
     ),
     "test_error_ess": Variable(
         "",
@@ -79,24 +124,43 @@ VARIABLES: dict[str, Variable] = {
         "effective draws of the test error",
         "Effective sample size of the estimate; one antithetic pair of lines counts as one draw. "
         "It does not show what no draw met.",
+        needs=("fresh samples",),
+        test=True,
+        recorded="by studies",
     ),
     "test_error_low": Variable(
         "",
         "",
         "lower end of the test error's interval",
         "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+        needs=("test samples",),
+        test=True,
+        recorded="by studies",
     ),
     "test_error_high": Variable(
         "",
         "",
         "upper end of the test error's interval",
         "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+        needs=("test samples",),
+        test=True,
+        recorded="by studies",
     ),
     "clean_test_error": Variable(
-        "", "P(ŷ f(x) < 0)", "clean test error", "Error on a fresh sample's true label."
+        "",
+        "P(ŷ f(x) < 0)",
+        "clean test error",
+        "Error on a fresh sample's true label.",
+        needs=("fresh samples",),
+        test=True,
+        recorded="by studies",
     ),
     "grad_norm": Variable(
-        "‖∇L(W)‖_F", "√(Σ C∘GC)", "gradient norm", "Frobenius norm of the full-batch gradient."
+        "‖∇L(W)‖_F",
+        "√(Σ C∘GC)",
+        "gradient norm",
+        "Frobenius norm of the full-batch gradient.",
+        recorded="by studies",
     ),
     "sam_gap": Variable(
         "L(W+ε̂) − L(W)",
@@ -105,6 +169,7 @@ VARIABLES: dict[str, Variable] = {
         "By how much SAM's perturbation raises the loss, the mean over batches of consecutive "
         "samples; τ and the batch size are those of the phase which made the last update, or τ is "
         "Record.probe_radius. Normalised and shared by the batch, also where a phase's own is not.",
+        probe=True,
     ),
     "deactivated_fraction": Variable(
         "",
@@ -112,12 +177,17 @@ VARIABLES: dict[str, Variable] = {
         "deactivated fraction",
         "Of the filters of the observed label's sign that a sample's noise makes active, those "
         "that SAM's perturbation on the sample's batch switches off; 0 where none is active.",
+        needs=("one noise",),
+        probe=True,
     ),
     "sharpness": Variable(
         "λ_max(∇²L)",
         "λ_max((1/n) Σ_i ℓ''_i ∇f_i ∇f_iᵀ)",
         "sharpness",
         "Largest eigenvalue of the Hessian of the training loss, away from kinks.",
+        needs=("piecewise linear",),
+        probe=True,
+        recorded="on request",
     ),
     "active_count": Variable(
         "#{r: ⟨w_{j,r}, ξ_i⟩ > 0}",
@@ -125,6 +195,7 @@ VARIABLES: dict[str, Variable] = {
         "active filters",
         "Filters of a sign that a sample's noise makes active.",
         ("step", "sign", "sample"),
+        needs=("one noise",),
     ),
     "margin": Variable(
         "y_i f(x_i)", "", "margin", "Output times observed label.", ("step", "sample")
@@ -135,6 +206,7 @@ VARIABLES: dict[str, Variable] = {
         "signal coefficient",
         "How far a filter has learned the signal.",
         _FILTER,
+        needs=("one signal",),
     ),
     "noise_coef": Variable(
         "ρ_{j,r,i}",
@@ -142,6 +214,7 @@ VARIABLES: dict[str, Variable] = {
         "noise coefficient",
         "How far a filter has memorised a sample's noise.",
         (*_FILTER, "sample"),
+        needs=("one noise",),
     ),
     "coef": Variable(
         "",
@@ -149,13 +222,17 @@ VARIABLES: dict[str, Variable] = {
         "coefficient",
         "Weight of a distinct patch vector v_k in the movement of a filter.",
         (*_FILTER, "vector"),
+        needs=("dictionary",),
     ),
-    "weights": Variable("W", "", "weights", "The filters themselves.", (*_FILTER, "feature")),
+    "weights": Variable(
+        "W", "", "weights", "The filters themselves.", (*_FILTER, "feature"), needs=("weights",)
+    ),
     "initial_share": Variable(
         "a",
         "W = a W(0) + …",
         "share of the initial weights",
         "What weight decay has left of the initial weights: the coefficients are of W − a W(0).",
+        recorded="on request",
     ),
     "status": Variable(
         "",
@@ -164,6 +241,7 @@ VARIABLES: dict[str, Variable] = {
         "; ".join(f"{code} {text}" for code, text in STATUS.items()),
         (),
         dtype="int8",
+        recorded="always",
     ),
     "status_step": Variable(
         "",
@@ -172,6 +250,7 @@ VARIABLES: dict[str, Variable] = {
         "Update at which the status set in; 0 where done.",
         (),
         dtype="int64",
+        recorded="always",
     ),
 }
 
@@ -183,23 +262,3 @@ def equations(law: type[Data] | None) -> dict[str, str]:
     signal = "j γ_{j,r} μ/‖μ‖²" if law.one_signal else "Σ_k coef_{j,r,k} v_k"
     noise = f"(1/({law.copies})) Σ_i ρ_{{j,r,i}} ξ_i/‖ξ_i‖²"
     return {"noise_coef": f"w_{{j,r}} = w_{{j,r}}(0) + {signal} + {noise}"}
-
-
-ALWAYS = ("status", "status_step")
-SCALARS = (
-    "train_loss",
-    "train_error",
-    "test_error",
-    "test_error_se",
-    "test_error_ess",
-    "clean_test_error",
-    "grad_norm",
-)
-
-
-PROBES = ("sam_gap", "deactivated_fraction", "sharpness", "active_count")
-ON_REQUEST = ("sharpness", "initial_share")
-
-
-TESTED_ON_SAMPLES = ("test_error", "test_error_se", "test_error_low", "test_error_high")
-BY_SUMMARY = (*SCALARS, "test_error_low", "test_error_high")  # what a study records by default

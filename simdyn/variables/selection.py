@@ -1,10 +1,10 @@
 """Which variables may be recorded, by data, network and record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from simdyn.base.inputs import InputError, nearest
 from simdyn.params import PIECEWISE_LINEAR, Data, DrawnData, Record
-from simdyn.variables.registry import ALWAYS, ON_REQUEST, SCALARS, TESTED_ON_SAMPLES, VARIABLES
+from simdyn.variables.registry import VARIABLES, Offer
 
 
 def choose_variables(
@@ -22,52 +22,62 @@ def choose_variables(
     """
     names = list(default if wanted is None else wanted)
     for name in names:
-        if name not in possible and name not in ALWAYS:
+        if name not in possible and not _always(name):
             raise InputError(
                 f"{where}.variables: '{name}' is not available here; {nearest(name, possible)}"
             )
-    return tuple(name for name in VARIABLES if name in names or name in ALWAYS)
+    return tuple(name for name in VARIABLES if name in names or _always(name))
 
 
-def recordable(owner: type[Data]) -> tuple[str, ...]:
-    """What can be recorded of data with such a law.
+def _always(name: str) -> bool:
+    return name in VARIABLES and VARIABLES[name].recorded == "always"
 
-    Of images, what has one shape whatever the split. Of drawn data: a noise coefficient needs one
-    noise vector a sample, a signal coefficient one signal; where one of them is missing there is
-    `coef`, of every signal and noise vector.
+
+def offers_of(law: type[Data]) -> set[Offer]:
+    """What data with a law offer to variables, with a piecewise linear network.
+
+    Images offer what has one shape whatever the split. If drawn data have more than one signal or
+    more than one noise vector a sample, they have a dictionary of all of these.
     """
-    if not issubclass(owner, DrawnData):
-        names = {
-            *TESTED_ON_SAMPLES,
-            "train_loss",
-            "train_error",
-            "grad_norm",
-            "sam_gap",
-            "sharpness",
-            "margin",
-            "initial_share",
-        }
-        return tuple(name for name in VARIABLES if name in names)
-    noise = ("noise_coef", "deactivated_fraction", "active_count") if owner.one_noise else ()
-    signal = ("signal_coef",) if owner.one_signal else ()
-    names = {*SCALARS, "sam_gap", "sharpness", "margin", "initial_share", *noise, *signal}
-    if not (noise and signal):
-        names.add("coef")
-    return tuple(name for name in VARIABLES if name in names)
+    if not issubclass(law, DrawnData):
+        return {"test samples", "piecewise linear"}
+    offers: set[Offer] = {"fresh samples", "piecewise linear"}
+    if law.one_noise:
+        offers.add("one noise")
+    if law.one_signal:
+        offers.add("one signal")
+    if not (law.one_noise and law.one_signal):
+        offers.add("dictionary")
+    return offers
+
+
+def recordable(offers: Iterable[Offer]) -> tuple[str, ...]:
+    """Variables that can be chosen for a problem that offers this, in the registry's order."""
+    offers = set(offers)
+    return tuple(
+        name for name, at in VARIABLES.items() if at.possible(offers) and not _always(name)
+    )
 
 
 def by_default(possible: Sequence[str]) -> tuple[str, ...]:
-    """What `simulate` and `train` record unless told otherwise: all but what few look for."""
-    return tuple(name for name in possible if name not in ON_REQUEST)
+    """What `simulate` and `train` record if no variables are named."""
+    return tuple(name for name in possible if VARIABLES[name].recorded != "on request")
 
 
-def check_sharpness(activation: str) -> None:
-    """The recorded sharpness is that of a network that is piecewise linear in its weights."""
-    if activation not in PIECEWISE_LINEAR:
-        raise InputError(
-            f"record.variables: 'sharpness' is not available for activation = {activation!r}; "
-            f"allowed with it are {', '.join(PIECEWISE_LINEAR)}"
-        )
+def by_studies(possible: Sequence[str]) -> tuple[str, ...]:
+    """What studies record if no variables are named, beside what their figures show."""
+    return tuple(name for name in possible if VARIABLES[name].recorded == "by studies")
+
+
+def check_activation(names: Iterable[str], activation: str) -> None:
+    """Some variables have a meaning only if the network is piecewise linear in its weights."""
+    for name in names:
+        needs_it = name in VARIABLES and "piecewise linear" in VARIABLES[name].needs
+        if needs_it and activation not in PIECEWISE_LINEAR:
+            raise InputError(
+                f"record.variables: {name!r} is not available for activation = {activation!r}; "
+                f"allowed with it are {', '.join(PIECEWISE_LINEAR)}"
+            )
 
 
 def check_init(init: str, law: type[Data]) -> None:
