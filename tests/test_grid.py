@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from simdyn.api.study import Study
-from simdyn.base.formula import FUNCTIONS
 from simdyn.base.inputs import InputError
 from simdyn.params import Curves, ImageData, PhaseDiagram, Record
 from simdyn.space.points import Point, Space
@@ -631,12 +630,6 @@ def test_check_points__all_of_a_space_that_is_not_large() -> None:
         "label_flip = 0.5: allowed is a number from 0 to below 0.5 (at "
         "dimension = 77, signal_norm = 131.0)"
     )
-
-
-def test_functions__all_have_a_form_for_many_points() -> None:
-    from simdyn.space import columns
-
-    assert set(columns._FUNCTIONS) == set(FUNCTIONS)
 
 
 def test_images__sources_and_masks() -> None:

@@ -1,8 +1,9 @@
 """Formulas over field names: parsed against a whitelist, never run as code.
 
-A text is checked once and becomes a closure for each of its parts. There are two kinds: a number,
-which fields take, and a truth value, which is a comparison of numbers, or several joined with
-`and`, `or` and `not`. Comparisons take numbers that agree to twelve digits for equal ones.
+A text is checked once. `walk` is then the only walk over its tree: it is given what the parts of a
+formula become, here closures, which give a value at one point. There are two kinds of formula: a
+number, which fields take, and a truth value, which is a comparison of numbers, or several joined
+with `and`, `or` and `not`. Comparisons take numbers that agree to twelve digits for equal ones.
 """
 
 import ast
@@ -10,13 +11,16 @@ import functools
 import math
 import operator
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from simdyn.base import decimals
 from simdyn.base.inputs import InputError, nearest
 
+T = TypeVar("T")
 Values = Mapping[str, float]
+Relation = Callable[[Any, Any], Any]
+Closure = Callable[[Values], Any]
 
 FUNCTIONS: dict[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
@@ -35,16 +39,17 @@ ARGUMENTS = dict.fromkeys(FUNCTIONS, (1, 1)) | {"log": (1, 2), "min": (2, 100), 
 Arities = tuple[tuple[str, int], ...]  # further functions, and how many arguments each takes
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
-BINARY: dict[type, Callable[[float, float], float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Pow: math.pow,
+BINARY: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
+ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": math.pow,
+    "negate": operator.neg,
 }
-UNARY: dict[type, Callable[[float], float]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 # Numbers that only rounding keeps apart are equal, on arrays too: see `simdyn.base.decimals`.
-COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
+COMPARISONS: dict[type, Relation] = {
     ast.Lt: decimals.less,
     ast.LtE: decimals.less_or_equal,
     ast.Gt: lambda one, other: decimals.less(other, one),
@@ -91,7 +96,7 @@ def _check(node: ast.AST, text: str, known: Mapping[str, tuple[int, int]] = ARGU
         case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
             _check(left, text, known)
             _check(right, text, known)
-        case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
+        case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
             _check(operand, text, known)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in known:
             fewest, most = known[name]
@@ -151,76 +156,125 @@ def _finite(result: float) -> float:
     return float(result)
 
 
-def _number(node: ast.AST) -> Callable[[Values], float]:
-    """A closure for the value of a number's tree."""
+def _number_only(*parts: Any) -> Any:
+    raise AssertionError("the parser lets no truth value through")
+
+
+class Operations(NamedTuple, Generic[T]):
+    """What the parts of a formula become, each from what its own parts have become.
+
+    Attributes
+    ----------
+    constant : callable
+        Of a number, which may be an integer beyond the range of a double.
+    name : callable
+        Of the name of a field or a constant.
+    applied : callable
+        Of an operation and its parts: one of `ARITHMETIC` or a function, by name.
+    compared : callable
+        Of relations and the parts between which they are, one part more.
+    joined : callable
+        Of parts, and whether all of them must hold (`and`) or any (`or`).
+    negated : callable
+        Of one part.
+    """
+
+    constant: Callable[[int | float], T]
+    name: Callable[[str], T]
+    applied: Callable[..., T]
+    compared: Callable[[Sequence[Relation], Sequence[T]], T] = _number_only
+    joined: Callable[[bool, Sequence[T]], T] = _number_only
+    negated: Callable[[T], T] = _number_only
+
+
+def walk(node: ast.AST, to: Operations[T]) -> T:
+    """What a tree of `parsed` becomes."""
     match node:
         case ast.Constant(value=int() | float() as number):
-            try:
-                constant = _finite(float(number))
-            except OverflowError:  # told where it is evaluated, like any other overflow
-                return lambda values: _finite(float(number))
-            return lambda values: constant
-        case ast.Name(id=name) if name in CONSTANTS:
-            return lambda values: _finite(
-                float(values[name] if name in values else CONSTANTS[name])
-            )
+            return to.constant(number)
         case ast.Name(id=name):
-            return lambda values: _finite(float(values[name]))
+            return to.name(name)
         case ast.BinOp(left=left, op=op, right=right):
-            act, one, other = BINARY[type(op)], _number(left), _number(right)
-            return lambda values: _finite(act(one(values), other(values)))
-        case ast.UnaryOp(op=op, operand=operand):
-            turn, inner = UNARY[type(op)], _number(operand)
-            return lambda values: _finite(turn(inner(values)))
-        case ast.Call(func=ast.Name(id=name), args=[argument]):
-            call, inner = FUNCTIONS[name], _number(argument)
-            return lambda values: _finite(call(inner(values)))
+            return to.applied(BINARY[type(op)], walk(left, to), walk(right, to))
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return walk(operand, to)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return to.applied("negate", walk(operand, to))
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return to.negated(walk(operand, to))
         case ast.Call(func=ast.Name(id=name), args=arguments):
-            call, parts = FUNCTIONS[name], [_number(argument) for argument in arguments]
-            return lambda values: _finite(call(*[part(values) for part in parts]))
-        case _:
-            raise AssertionError("the parser lets nothing else through")
-
-
-def _truth(node: ast.AST) -> Callable[[Values], bool]:
-    """A closure for the value of a truth value's tree; like Python's, it stops when it knows."""
-    match node:
+            return to.applied(name, *[walk(argument, to) for argument in arguments])
         case ast.Compare(left=left, ops=ops, comparators=others):
-            first, rest = _number(left), [_number(other) for other in others]
-            links = list(zip([COMPARISONS[type(op)] for op in ops], rest, strict=True))
-
-            def chain(values: Values) -> bool:
-                before = first(values)
-                for holds_between, part in links:
-                    after = part(values)
-                    if not holds_between(before, after):
-                        return False
-                    before = after
-                return True
-
-            return chain
-        case ast.BoolOp(op=ast.And(), values=parts):
-            every = [_truth(part) for part in parts]
-            return lambda values: all(part(values) for part in every)
-        case ast.BoolOp(values=parts):
-            some = [_truth(part) for part in parts]
-            return lambda values: any(part(values) for part in some)
-        case ast.UnaryOp(operand=operand):
-            inner = _truth(operand)
-            return lambda values: not inner(values)
+            relations = [COMPARISONS[type(op)] for op in ops]
+            return to.compared(relations, [walk(part, to) for part in (left, *others)])
+        case ast.BoolOp(op=op, values=parts):
+            return to.joined(isinstance(op, ast.And), [walk(part, to) for part in parts])
         case _:
             raise AssertionError("the parser lets nothing else through")
+
+
+def _constant(number: int | float) -> Closure:
+    try:
+        constant = _finite(float(number))
+    except OverflowError:  # raised when it is evaluated, like any other overflow
+        return lambda values: _finite(float(number))
+    return lambda values: constant
+
+
+def _name(name: str) -> Closure:
+    if name in CONSTANTS:
+        return lambda values: _finite(float(values[name] if name in values else CONSTANTS[name]))
+    return lambda values: _finite(float(values[name]))
+
+
+def _applied(operation: str, *parts: Closure) -> Closure:
+    act = (ARITHMETIC | FUNCTIONS)[operation]
+    match parts:
+        case (one,):
+            return lambda values: _finite(act(one(values)))
+        case (one, other):
+            return lambda values: _finite(act(one(values), other(values)))
+    return lambda values: _finite(act(*[part(values) for part in parts]))
+
+
+def _compared(relations: Sequence[Relation], parts: Sequence[Closure]) -> Closure:
+    first, *rest = parts
+    links = list(zip(relations, rest, strict=True))
+
+    def chain(values: Values) -> bool:
+        before = first(values)
+        for holds_between, part in links:
+            after = part(values)
+            if not holds_between(before, after):
+                return False
+            before = after
+        return True
+
+    return chain
+
+
+def _joined(every: bool, parts: Sequence[Closure]) -> Closure:
+    decide = all if every else any
+    return lambda values: decide(part(values) for part in parts)
+
+
+def _negated(part: Closure) -> Closure:
+    return lambda values: not part(values)
+
+
+# Like Python's, truth values stop when they are decided.
+_AT_ONE_POINT = Operations(_constant, _name, _applied, _compared, _joined, _negated)
 
 
 class _Compiled(NamedTuple):
     names: tuple[str, ...]  # sorted
-    value: Callable[[Values], Any]
+    value: Closure
 
 
 @functools.lru_cache(maxsize=1024)
 def _compiled(text: str, truth: bool) -> _Compiled:
     tree = parsed(text, truth)
-    return _Compiled(tuple(sorted(names_in(text, truth))), (_truth if truth else _number)(tree))
+    return _Compiled(tuple(sorted(names_in(text, truth))), walk(tree, _AT_ONE_POINT))
 
 
 def evaluate(text: str, value_of: Values) -> float:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator
 
-from simdyn.base.formula import CONSTANTS, names_in, parsed
+from simdyn.base.formula import CONSTANTS, Operations, names_in, parsed, walk
 from simdyn.base.inputs import InputError, is_plain_number, nearest
 
 FUNCTIONS = (("cosine", 0), ("step", 2), ("warmup", 1))  # with their numbers of arguments
@@ -53,7 +53,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "cos": np.cos,
 }
 _TAKES_TWO = ("+", "-", "*", "/", "**", "min", "max")
-_BINARY: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 
 Step = tuple[str, float]  # one of OPERATIONS, CHANGING or "constant", and the constant
 Program = tuple[Step, ...]
@@ -125,30 +124,21 @@ def _applied(operation: str, *parts: Program) -> Program:
     return (*(step for part in parts for step in part), (operation, 0.0))
 
 
-def _program(node: ast.AST, known: Mapping[str, Program]) -> Program:
-    match node:
-        case ast.Constant(value=number):
-            return _constant(number)
-        case ast.Name(id=name):
-            return known[name]
-        case ast.BinOp(left=left, op=op, right=right):
-            return _applied(_BINARY[type(op)], _program(left, known), _program(right, known))
-        case ast.UnaryOp(op=op, operand=operand):
-            inner = _program(operand, known)
-            return _applied("negate", inner) if isinstance(op, ast.USub) else inner
-        case ast.Call(func=ast.Name(id=name), args=arguments):
-            parts = [_program(argument, known) for argument in arguments]
-            if name in _MEANING:
-                given, text = _MEANING[name]
-                inside = {**known, **dict(zip(given, parts, strict=True))}
-                return _program(ast.parse(text, mode="eval").body, inside)
-            if name == "log" and len(parts) == 2:
-                return _applied("/", *(_applied("log", part) for part in parts))
-            if name in _TAKES_TWO:
-                return functools.reduce(lambda one, other: _applied(name, one, other), parts)
-            return _applied(name, *parts)
-        case _:
-            raise AssertionError("the parser lets nothing else through")
+def _operations(known: Mapping[str, Program]) -> Operations[Program]:
+    """What makes programs, from those of the names that a formula may read."""
+
+    def applied(operation: str, *parts: Program) -> Program:
+        if operation in _MEANING:
+            parameters, text = _MEANING[operation]
+            inside = {**known, **dict(zip(parameters, parts, strict=True))}
+            return walk(ast.parse(text, mode="eval").body, _operations(inside))
+        if operation == "log" and len(parts) == 2:
+            return _applied("/", *(_applied("log", part) for part in parts))
+        if operation in _TAKES_TWO:
+            return functools.reduce(lambda one, other: _applied(operation, one, other), parts)
+        return _applied(operation, *parts)
+
+    return Operations(_constant, known.__getitem__, applied)
 
 
 def _room(program: Program) -> int:
@@ -182,7 +172,7 @@ def program_of(text: str, epochs: int, per_epoch: int) -> Program:
     }
     try:
         with np.errstate(all="ignore"):
-            program = _program(parsed(text, more=FUNCTIONS), known)
+            program = walk(parsed(text, more=FUNCTIONS), _operations(known))
     except RecursionError:
         raise InputError(f"{text!r} is nested too deeply") from None
     if _room(program) > MOST_NUMBERS:

@@ -4,15 +4,23 @@ Plain arithmetic, roots and rounding are exact to the bit in NumPy as in Python.
 exponentials and powers are those of `math`, element by element, for NumPy has others.
 """
 
-import ast
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from simdyn.base.formula import BINARY, COMPARISONS, CONSTANTS, FUNCTIONS, names_in, parsed
+from simdyn.base.formula import (
+    ARITHMETIC,
+    CONSTANTS,
+    FUNCTIONS,
+    Operations,
+    Relation,
+    names_in,
+    parsed,
+    walk,
+)
 from simdyn.base.inputs import InputError
 
 
@@ -54,9 +62,10 @@ def _first(better: np.ufunc, first: np.ndarray, *others: np.ndarray) -> np.ndarr
 
 
 # Python's integers have no −0.0, hence + 0.0; and its min and max keep the first of equals.
-_FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
-    name: _elementwise(function) for name, function in FUNCTIONS.items()
-} | {
+_ON_ARRAYS: dict[str, Callable[..., Any]] = {
+    **ARITHMETIC,
+    **{name: _elementwise(function) for name, function in FUNCTIONS.items()},
+    "**": _elementwise(math.pow),
     "sqrt": np.sqrt,
     "floor": lambda x: np.floor(x) + 0.0,
     "ceil": lambda x: np.ceil(x) + 0.0,
@@ -65,10 +74,6 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "min": functools.partial(_first, np.less),
     "max": functools.partial(_first, np.greater),
 }
-_BINARY: dict[type, Callable[..., np.ndarray]] = {
-    **BINARY,  # type: ignore[dict-item]
-    ast.Pow: _elementwise(math.pow),
-}
 
 
 def evaluate_column(text: str, value_of: Mapping[str, Column], truth: bool = False) -> Column:
@@ -76,69 +81,49 @@ def evaluate_column(text: str, value_of: Mapping[str, Column], truth: bool = Fal
 
     There is none at points where these refuse it.
     """
+
+    def name(name: str) -> Column:
+        return _finite(*(value_of[name] if name in value_of else column(CONSTANTS[name])))
+
     try:
         if any(name not in value_of for name in names_in(text, truth)):
             return NOWHERE
+        operations = Operations(_constant, name, _applied, _compared, _joined, _not)
         with np.errstate(all="ignore"):
-            return (_truth if truth else _number)(parsed(text, truth), value_of)
+            return walk(parsed(text, truth), operations)
     except RecursionError:
         raise InputError(f"{text!r} is nested too deeply") from None
 
 
-def _number(node: ast.AST, value_of: Mapping[str, Column]) -> Column:
-    ok = np.asarray(True)
-    match node:
-        case ast.Constant(value=int() | float() as number):
-            try:
-                values = np.asarray(float(number))
-            except OverflowError:
-                values = np.asarray(math.inf)
-        case ast.Name(id=name):
-            values, ok = value_of[name] if name in value_of else column(CONSTANTS[name])
-        case ast.BinOp(left=left, op=op, right=right):
-            one, other = _number(left, value_of), _number(right, value_of)
-            values, ok = _BINARY[type(op)](one.values, other.values), one.ok & other.ok
-        case ast.UnaryOp(op=op, operand=operand):
-            values, ok = _number(operand, value_of)
-            values = np.negative(values) if isinstance(op, ast.USub) else values
-        case ast.Call(func=ast.Name(id=name), args=arguments):
-            parts = [_number(argument, value_of) for argument in arguments]
-            values = _FUNCTIONS[name](*(part.values for part in parts))
-            for part in parts:
-                ok = ok & part.ok
-        case _:
-            raise AssertionError("the parser lets nothing else through")
-    return Column(values, ok & np.isfinite(values))
+def _finite(values: np.ndarray, *oks: np.ndarray) -> Column:
+    return Column(values, functools.reduce(np.logical_and, oks, np.isfinite(values)))
 
 
-def _truth(node: ast.AST, value_of: Mapping[str, Column]) -> Column:
-    """Parts after the one that decides are not looked at, so they may lack a value."""
-    match node:
-        case ast.Compare(left=left, ops=ops, comparators=others):
-            before = _number(left, value_of)
-            so_far: Column | None = None
-            for op, other in zip(ops, others, strict=True):
-                after = _number(other, value_of)
-                link = Column(
-                    COMPARISONS[type(op)](before.values, after.values), before.ok & after.ok
-                )
-                so_far = link if so_far is None else _both(so_far, link)
-                before = after
-            assert so_far is not None
-            return so_far
-        case ast.BoolOp(op=op, values=parts):
-            found = _truth(parts[0], value_of)
-            for part in parts[1:]:
-                more = _truth(part, value_of)
-                if isinstance(op, ast.And):
-                    found = _both(found, more)
-                else:  # a or b is not (not a and not b)
-                    found = _not(_both(_not(found), _not(more)))
-            return found
-        case ast.UnaryOp(operand=operand):
-            return _not(_truth(operand, value_of))
-        case _:
-            raise AssertionError("the parser lets nothing else through")
+def _constant(number: int | float) -> Column:
+    try:
+        return _finite(np.asarray(float(number)))
+    except OverflowError:
+        return NOWHERE
+
+
+def _applied(operation: str, *parts: Column) -> Column:
+    values = _ON_ARRAYS[operation](*(part.values for part in parts))
+    return _finite(values, *(part.ok for part in parts))
+
+
+# A truth value needs those of its parts up to the one that decides; the others may lack theirs.
+def _compared(relations: Sequence[Relation], parts: Sequence[Column]) -> Column:
+    links = [
+        Column(relation(one.values, other.values), one.ok & other.ok)
+        for relation, one, other in zip(relations, parts, parts[1:], strict=False)
+    ]
+    return functools.reduce(_both, links)
+
+
+def _joined(every: bool, parts: Sequence[Column]) -> Column:
+    if every:
+        return functools.reduce(_both, parts)
+    return _not(functools.reduce(_both, map(_not, parts)))  # a or b is not (not a and not b)
 
 
 def _not(one: Column) -> Column:
