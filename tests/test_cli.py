@@ -610,9 +610,9 @@ def test_export_and_replay__replace_nothing_that_they_did_not_write(here: Path) 
     call("run", "small.toml")
     point = ("dimension=20", "signal_norm=1", "method=sam")
     for to in ("small.toml", ".", "results", "results/small.zarr"):
-        assert f"--to {to}: is there already" in refused(here, "export", "small.toml", "--to", to)
+        assert f"--to {to}: exists already" in refused(here, "export", "small.toml", "--to", to)
         message = refused(here, "replay", "small.toml", *point, "--to", to)
-        assert f"--to {to}: is there already" in message
+        assert f"--to {to}: exists already" in message
     for _ in range(2):  # its own trajectory it replaces
         assert call("replay", "small.toml", *point, "--to", "course.zarr").code == 0
 

@@ -20,12 +20,12 @@ import resource, signal, sys
 limit = int(sys.argv.pop(1))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 import simdyn.run.runner
-ready = simdyn.run.runner.ready
+prepare_store = simdyn.run.runner.prepare_store
 def limited(*arguments, **named):
-    found = ready(*arguments, **named)  # the store is laid out before the disk is full
+    found = prepare_store(*arguments, **named)  # the store is laid out before the disk is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     return found
-simdyn.run.runner.ready = limited
+simdyn.run.runner.prepare_store = limited
 from simdyn.cli import main
 main()
 """
@@ -61,7 +61,7 @@ def honest(store: Path, file: Path, expected: Path) -> None:
     kept = Store(store, made)
     right = Store(expected, made)
     for block in kept.blocks:
-        values = kept.good(block)
+        values = kept.checked_values(block)
         if values is not None:
             for name, value in right.read(block).items():
                 np.testing.assert_array_equal(values[name], value)

@@ -32,7 +32,7 @@ from simdyn.params import SAM, SGD, Record, SignalNoiseData
 from simdyn.run import FAILED, Silent, run_study
 from simdyn.run.clusters import Jobs, job_cluster, open_client
 from simdyn.run.dask import WINDOW, DaskBlocks
-from simdyn.run.isolated import MANY, Death, Found, find_deaths
+from simdyn.run.isolated import MANY, Death, Diagnosis, find_deaths
 from simdyn.run.price import price
 from simdyn.store import Store
 from simdyn.study.cost import seconds
@@ -238,7 +238,7 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
             assert np.isnan(results[name].values[bad]).all()
     cause = "it ended its process (SIGSEGV, 3 times)"
     assert heard.failures == [("dimension = 30, signal_norm = 1.0", cause)]
-    assert any("looking for the points to blame" in note for note in heard.notes)
+    assert any("looking for the cause" in note for note in heard.notes)
     run_study(study(), path, threads=1, progress=(again := Heard()))
     assert again.fresh == 0  # a failed point is done
     assert ["1 point(s) failed before" in note for note in again.notes] == [True]
@@ -320,9 +320,9 @@ def test_find_deaths__points_that_die_while_others_live(
     monkeypatch.setattr("simdyn.run.isolated._computed", processes.computed)
     answer = find_deaths("", 0, control)
     assert {death.point: death.how for death in answer.deaths} == found
-    assert answer.lived is lived
+    assert answer.others_live is lived
     for death in answer.deaths:
-        assert death.own is ("KILL" not in death.how and "TERM" not in death.how)
+        assert death.by_itself is ("KILL" not in death.how and "TERM" not in death.how)
     assert processes.started <= 3 + 3 * min(len(deaths), MANY)
 
 
@@ -331,8 +331,8 @@ def test_dask__a_machine_on_which_no_point_lives_is_not_the_points_fault(
 ) -> None:
     store = Store(tmp_path / "one.zarr", study())
     blocks = DaskBlocks(client, store, Silent())
-    blocks._killed(3, looked_into=False)
-    blocks._judge(3, Found((Death(0, (-4,)),), lived=False))
+    blocks._killed(3, diagnosed=False)
+    blocks._judge(3, Diagnosis((Death(0, (-4,)),), others_live=False))
     assert "each of its points ended its process (SIGILL)" in blocks.undone[3]
     assert not blocks.running
 
@@ -670,8 +670,8 @@ def test_plan__jobs_that_are_none(tmp_path: Path, words: tuple[object, ...], mes
 def test_jobs__hours() -> None:
     assert Jobs(walltime="01:30:00").hours == 1.5
     assert Jobs(walltime="2-12:00:36").hours == 60.01
-    assert Jobs(walltime="2-12:00:36").walltime_of_hours == "60:00:36"
-    assert Jobs(walltime="1:30:00").walltime_of_hours == "01:30:00"
+    assert Jobs(walltime="2-12:00:36").walltime_in_hours == "60:00:36"
+    assert Jobs(walltime="1:30:00").walltime_in_hours == "01:30:00"
 
 
 @pytest.mark.parametrize(
@@ -719,7 +719,7 @@ def test_walltime__shorter_than_a_block_is_refused_before_anything_is_submitted(
     out, errors = process.communicate(timeout=120)
     assert (process.returncode, out) == (2, "")
     assert "simdyn: walltime = '02:00:00': a block takes up to" in errors.splitlines()[-1]
-    assert "runs here), here reckoned 2 times" in errors
+    assert "runs here), counted 2 times" in errors
     assert not submitted.exists()
     assert not (tmp_path / "results").exists()
 

@@ -70,7 +70,7 @@ def test_write_dataset__replaces_datasets_only(store: Path, tmp_path: Path) -> N
     ds = xr.Dataset({"x": ("k", [1.0, 2.0])})
     (tmp_path / "notes").mkdir()
     for path in (store, tmp_path / "notes"):
-        with pytest.raises(InputError, match="is there already; allowed is a new folder"):
+        with pytest.raises(InputError, match="exists already; allowed is a new folder"):
             write_dataset(ds, path)
     for k in range(2):
         write_dataset(ds + k, tmp_path / "own.zarr")
@@ -120,9 +120,7 @@ def test_export__of_a_damaged_store_is_one_line(
     with pytest.raises(InputError) as problem:
         export(path, tmp_path / "study.nc")
     of_a_block = f"{path}: block 0 is damaged: "
-    assert str(problem.value).startswith(
-        of_a_block if "/c/0/0" in piece else f"{path}: damaged beyond its chunks"
-    )
+    assert str(problem.value).startswith(of_a_block if "/c/0/0" in piece else f"{path}: damaged (")
     assert len(str(problem.value).splitlines()) == 1
     assert [item.name for item in tmp_path.iterdir()] == ["study.zarr"]
 

@@ -73,23 +73,23 @@ def stub(patch: pytest.MonkeyPatch) -> None:
     def module(name: str) -> Any:
         return importlib.import_module(f"simdyn.{name}")
 
-    core, growth = module("run.runner"), module("store.growth")
+    runner, upkeep = module("run.runner"), module("store.upkeep")
     identities = module("store.files").identities
 
-    def ready(path: Path, study: Any, listed: bool = True) -> Any:
+    def prepare_store(path: Path, study: Any, listed: bool = True) -> Any:
         study.layout, study.blocks, study.bytes  # noqa: B018  (what laying out a store asks for)
         for given in identities(path):
             with contextlib.suppress(ValueError):
-                old = growth.open_study(path)
-                if study.fingerprint == given["fingerprint"] or growth.growth(old, study):
+                old = upkeep.open_study(path)
+                if study.fingerprint == given["fingerprint"] or upkeep.extension(old, study):
                     raise AcceptedError
         if not path.exists():
             raise AcceptedError
-        return growth.ready(path, study)  # which refuses it
+        return upkeep.prepare_store(path, study)  # which refuses it
 
     command = get_command(app)  # made anew in every call else
     patch.setattr("typer.testing._get_command", lambda _: command)
-    patch.setattr(core, "ready", ready)
+    patch.setattr(runner, "prepare_store", prepare_store)
     patch.setattr(module("run.price"), "prepare_kernels", accept)
     patch.setattr(module("api.replay"), "simulate", accept)
     patch.setattr(module("api.simulation"), "prepare", accept)

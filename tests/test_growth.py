@@ -24,7 +24,7 @@ from simdyn.params import SAM, SGD, Record
 from simdyn.run import MASKED, Silent, run_study
 from simdyn.store import Store
 from simdyn.store.audit import audit
-from simdyn.store.growth import ready, settle
+from simdyn.store.upkeep import clean_up, prepare_store
 
 METHODS = {
     "sgd": [SGD(learning_rate=0.1, epochs=2)],
@@ -177,7 +177,7 @@ def test_run__every_level_gives_what_it_has(
 def test_run__damage_to_the_smaller_store_costs_its_block_alone(grown: Path, count: Count) -> None:
     store = Store(grown, study())
     block = store.blocks[3]
-    (grown / store.pieces(block)["margin"]).write_bytes(b"damaged")
+    (grown / store.files_of(block)["margin"]).write_bytes(b"damaged")
     larger = study(dimension=[20, 40, 60])
     run_study(larger, grown, threads=1)
     assert count.taken() == larger.runs - study().runs + block.cells * 2
@@ -353,7 +353,7 @@ def test_run__points_masked_by_the_last_bit_are_computed(
     run_study(swept(NEW, where), path, threads=1, progress=display)
     assert count.taken() == 2
     assert len(notes) == 2
-    assert "other points are masked than `where` masks now: computed again" in notes[0]
+    assert "`where` now masks other points: computed again" in notes[0]
     settled(path, swept(OLD, where))
     assert computed(path, swept(NEW, where), count) == 0
 
@@ -413,7 +413,7 @@ KILLED = """
 import os, shutil, sys
 from pathlib import Path
 import test_growth as t
-from simdyn.store.growth import grown_from, ready, settle
+from simdyn.store.upkeep import clean_up, prepare_store
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
@@ -443,7 +443,7 @@ larger = t.study(**t.GROWTHS["everything"])
 how = sys.argv[5]
 
 def change(path):
-    store = ready(path, larger)[0]
+    store = prepare_store(path, larger)[0]
     if how == "settling":
         t.run_study(larger, path, threads=1)
 
@@ -535,9 +535,9 @@ def test_ready__a_rename_that_fails_loses_nothing(
         rename(*where)
 
     with monkeypatch.context() as patch:
-        patch.setattr("simdyn.store.skeleton.os.rename", failing)
+        patch.setattr("simdyn.store.creation.os.rename", failing)
         with pytest.raises(InputError, match="cannot be written: Input/output error"):
-            ready(grown, larger)
+            prepare_store(grown, larger)
     run_study(larger, grown, threads=1)
     assert count.taken() == larger.runs - study().runs
     settled(grown, larger)
@@ -552,11 +552,11 @@ def test_write__the_smaller_study_at_work_hears_that_its_store_has_grown(
     smaller, larger = Store(grown, study()), study(dimension=[20, 40, 60])
     block = smaller.blocks[0]
     values = smaller.read(block)
-    ready(grown, larger)
-    with pytest.raises(InputError, match="holds this study no longer"):
+    prepare_store(grown, larger)
+    with pytest.raises(InputError, match="no longer holds this study"):
         smaller.write(block, values)
-    with pytest.raises(InputError, match="holds this study no longer"):
-        settle(smaller)  # which would take from the larger one what it has not taken over yet
+    with pytest.raises(InputError, match="no longer holds this study"):
+        clean_up(smaller)  # which would take from the larger one what it has not taken over yet
     run_study(larger, grown, threads=1)
     assert count.taken() == larger.runs - study().runs
     settled(grown, larger)

@@ -261,7 +261,7 @@ def test_study__of_images(tmp_path: Path, archive: Path) -> None:
     np.savez(archive, **changed)
     other = simdyn.Study(fields, NET, methods, {"noise_std": [0.0, 1.0]}, replicates=3)
     assert other.fingerprint != study.fingerprint
-    with pytest.raises(InputError, match="the images are others"):
+    with pytest.raises(InputError, match="the images differ"):
         other.run(tmp_path / "one.zarr")
 
 

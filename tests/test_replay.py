@@ -504,7 +504,7 @@ def test_replay_plot_export__name_the_block_that_is_damaged(
     monkeypatch.setattr("simdyn.cli.studies.load", lambda *_: made)
     assert call("plot", "played.toml")[0] == 0
     block = Store(path, made).blocks.holding((2, 1, 0))
-    file = path / Store(path, made).pieces(made.blocks[block])["test_error"]
+    file = path / Store(path, made).files_of(made.blocks[block])["test_error"]
     if gone:
         file.unlink()
     else:
@@ -530,7 +530,7 @@ def test_display__runs_done_again_count_once(capsys: pytest.CaptureFixture[str])
     display = Display("played")
     display.start(10, 8)
     for _ in range(4):
-        display.again(2)
+        display.recompute(2)
         display.advance(2)
     display.advance(2)
     assert "10/10 (100%)" in capsys.readouterr().err
@@ -626,7 +626,7 @@ def test_price__long_trainings_are_cut_short(monkeypatch: pytest.MonkeyPatch) ->
         return real(data, net, plans, *rest)
 
     monkeypatch.setattr(pricing, "run_replicates", run_replicates)
-    monkeypatch.setattr(pricing, "SPENT", 0.2)
+    monkeypatch.setattr(pricing, "CALIBRATION_SECONDS", 0.2)
     long = Study(
         {"n_samples": 4, "dimension": 20, "signal_norm": 1.0},
         {"n_filters": 2, "init_std": 0.01},

@@ -122,7 +122,7 @@ def test_run__other_images_under_the_same_name_are_refused(folder: Path) -> None
     path = folder / "kept.zarr"
     run_study(study(), path)
     shutil.copy("two.npz", "one.npz")
-    with pytest.raises(InputError, match="the images are others"):
+    with pytest.raises(InputError, match="the images differ"):
         run_study(study(), path)
     assert open_study(path).fingerprint != study().fingerprint  # it has its own
     assert replay(path, {"noise_std": 0.5}).attrs["replayed"] > 0

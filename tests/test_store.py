@@ -114,7 +114,7 @@ def test_write__round_trip(tmp_path: Path) -> None:
     again = Store(tmp_path / "one.zarr", study())
     for block in made.blocks:
         assert again.is_done(block)
-        assert again.has_receipt(block)
+        assert again.receipts()[block.number]
         same_values(again.read(block), {n: written[block.number][n] for n in made.variables})
 
 
@@ -279,7 +279,7 @@ def test_is_done__receipt_of_another_block(copied: Path) -> None:
     one.write_bytes(two.read_bytes())
     store = Store(copied, study())
     assert [block.number for block in study().blocks if not store.is_done(block)] == [0]
-    assert store.has_receipt(study().blocks[0])
+    assert store.receipts()[0]
 
 
 def test_is_done__values_of_another_block(copied: Path) -> None:
@@ -295,16 +295,16 @@ def test_is_done__values_without_receipt_and_receipt_without_values(tmp_path: Pa
     store = Store(tmp_path / "one.zarr", made)
     block = made.blocks[1]
     assert not store.is_done(block)
-    assert not store.has_receipt(block)
+    assert not store.receipts()[block.number]
     arrays = computed(made, block)
     store.write(block, arrays)
     shutil.rmtree(tmp_path / "one.zarr" / "simdyn.store" / "receipts" / "sha256" / "c")
     assert not store.is_done(block)
-    assert not store.has_receipt(block)
+    assert not store.receipts()[block.number]
     store.write(block, arrays)
     shutil.rmtree(tmp_path / "one.zarr" / "margin" / "c")
     assert not store.is_done(block)
-    assert store.has_receipt(block)
+    assert store.receipts()[block.number]
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_store__failure_while_allocating_leaves_nothing(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("simdyn.store.skeleton._create", full)
+    monkeypatch.setattr("simdyn.store.creation._create", full)
     message = refusal(lambda: Store(tmp_path / "one.zarr", study()))
     assert message.endswith("cannot be written: No space left on device")
     assert list(tmp_path.iterdir()) == []
@@ -444,7 +444,7 @@ def test_store__failure_while_renaming_leaves_nothing(
     def refuse(*_: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("simdyn.store.skeleton.os.rename", refuse)
+    monkeypatch.setattr("simdyn.store.creation.os.rename", refuse)
     assert "Operation not permitted" in refusal(lambda: Store(tmp_path / "one.zarr", study()))
     assert list(tmp_path.iterdir()) == []
 
@@ -471,7 +471,7 @@ def test_write__disk_full_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
     block = made.blocks[0]
     message = refusal(lambda: store.write(block, computed(made, block)))
     assert message == f"{store.path}: cannot be written: No space left on device"
-    assert not store.has_receipt(block)
+    assert not store.receipts()[block.number]
 
 
 # -- opening results -----------------------------------------------------------------------------

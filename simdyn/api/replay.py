@@ -9,8 +9,8 @@ from simdyn.api.places import find_point
 from simdyn.api.simulation import simulate
 from simdyn.base.inputs import InputError, check_replicates, nearest, shown
 from simdyn.kernels.codes import MASKED
-from simdyn.run.block import place_of
-from simdyn.store import Store, open_results, open_study, undamaged
+from simdyn.run.block import point_label
+from simdyn.store import Store, explain_damaged_blocks, open_results, open_study
 from simdyn.study.design import StudyDesign
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def replay(
         record = record.replace(variables=_with_defaults(study, variables))
     store = Store(path, study)
     own = {store.blocks.holding((*index, replicate)) for replicate in range(count)}
-    with undamaged(store, own):
+    with explain_damaged_blocks(store, own):
         stored = open_results(path).isel(dict(zip(study.space.dims, index, strict=True)))
         stored = stored.sel({"method": method}).isel(replicate=slice(count)).load()
     course = simulate(
@@ -98,7 +98,7 @@ def replay(
     held = agreement(course, stored, Path(path))
     for name, gap in held.differences.items():
         course[name].attrs["difference"] = gap
-    place = f"{place_of(study, index)}, method = {method}"
+    place = f"{point_label(study, index)}, method = {method}"
     return course.assign_attrs(
         point=place, replayed=held.compared, agreement=held.kind, verdict=str(held)
     )

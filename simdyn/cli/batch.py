@@ -24,14 +24,14 @@ LEAST_RESTARTS = 20  # that a task of an array is granted; more when its shard i
 def blocks_done(study: "StudyDesign", path: Path) -> tuple[Any, np.ndarray, float]:
     """The blocks of a study, which of them are done, and the share that a smaller store has."""
     from simdyn.store import Store, open_group, open_study
-    from simdyn.store.identity import grows, holds, with_stored_axes
+    from simdyn.store.identity import holds, is_smaller, with_stored_axes
 
     none = np.zeros(len(study.blocks), dtype=bool)
     if not path.exists():
         return study.blocks, none, 0.0
     open_group(path)
     study = with_stored_axes(path, study)
-    if not holds(path, study) and grows(path, study):
+    if not holds(path, study) and is_smaller(path, study):
         smaller = open_study(path)
         done = Store(path, smaller).receipts().mean()
         return study.blocks, none, float(done) * smaller.runs / study.runs

@@ -15,7 +15,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-SHOWN_FAILURES = 20
+MOST_FAILURES = 20  # that are shown
 
 
 class Display:
@@ -28,10 +28,10 @@ class Display:
         self.failed_now: set[str] = set()
         self.failed_earlier: set[str] = set()
         self.compile_seconds = 0.0
-        self.began = self.spoke = time.monotonic()
+        self.began = self.last_line = time.monotonic()
 
     def start(self, runs: int, done: int) -> None:
-        """So many runs in all, so many of them already there."""
+        """Called first, with the number of runs, and how many of them are done already."""
         from simdyn.kernels.cache import kernels_kept
 
         self.runs, self.done = runs, done
@@ -55,51 +55,51 @@ class Display:
                 "", total=runs, completed=done, rate="preparing kernels …"
             )
 
-    def ready(self, seconds: float) -> None:
-        """The kernels are compiled, or loaded, after so many seconds; runs begin."""
+    def kernels_ready(self, seconds: float) -> None:
+        """The kernels are compiled or loaded, which took so many seconds; runs begin."""
         self.compile_seconds = seconds
-        self.began = self.spoke = time.monotonic()
+        self.began = self.last_line = time.monotonic()
 
     def rate(self) -> str:
-        """Runs a second and time left, from this session's own pace."""
+        """Runs per second and time left, by the pace of this run."""
         pace = self.fresh / max(time.monotonic() - self.began, 1e-9)
         left = (self.runs - self.done) / pace if pace > 0 else 0.0
         return f"{pace:,.0f} runs/s, {clock(left)} left"
 
     def advance(self, runs: int) -> None:
-        """So many runs more."""
+        """So many more runs are done."""
         self.done += runs
         self.fresh += runs
         now = time.monotonic()
         if self.bar is not None:
             self.bar.update(self.task, completed=self.done, rate=self.rate())
-        elif now - self.spoke >= 5.0 or self.done == self.runs:
-            self.spoke = now
+        elif now - self.last_line >= 5.0 or self.done == self.runs:
+            self.last_line = now
             share = self.done / self.runs
             typer.echo(f"  {self.done:,}/{self.runs:,} ({share:.0%}), {self.rate()}", err=True)
 
-    def again(self, runs: int) -> None:
-        """So many runs that were there count as not done: they are computed once more."""
+    def recompute(self, runs: int) -> None:
+        """So many runs that counted as done are computed again."""
         self.done -= runs
 
-    def failed(self, place: str, cause: str) -> None:
+    def failed(self, point: str, cause: str) -> None:
         """A point failed; the study goes on."""
         self.failures += 1
-        self.failed_now.add(place)
-        if self.failures <= SHOWN_FAILURES:
-            typer.echo(f"  {place} failed: {cause}", err=True)
-        if self.failures == SHOWN_FAILURES:
+        self.failed_now.add(point)
+        if self.failures <= MOST_FAILURES:
+            typer.echo(f"  {point} failed: {cause}", err=True)
+        if self.failures == MOST_FAILURES:
             typer.echo("  further failures are not shown; `simdyn status` counts them", err=True)
 
-    def failed_before(self, places: Collection[str]) -> None:
-        """Points failed in earlier runs, and are left as they are."""
-        self.failed_earlier.update(places)
+    def failed_before(self, points: Collection[str]) -> None:
+        """Points failed in earlier runs, and are not computed again."""
+        self.failed_earlier.update(points)
 
     def note(self, text: str) -> None:
         """Something else that a user should know."""
         typer.echo(f"  {text}", err=True)
 
     def close(self) -> None:
-        """Leave the terminal clean."""
+        """Remove the bar from the terminal."""
         if self.bar is not None:
             self.bar.stop()

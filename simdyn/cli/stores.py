@@ -66,7 +66,7 @@ class Tally:
         there = self.store.receipts()
         for number in np.flatnonzero(there & ~self.seen).tolist():
             try:
-                status = self.store.read_piece(self.store.blocks[number], "status")
+                status = self.store.read_array(self.store.blocks[number], "status")
             except Exception:  # damaged: `verify` names it
                 continue
             for code, count in zip(*np.unique(status, return_counts=True), strict=True):
@@ -200,15 +200,15 @@ def verify(
         study, path = found(study_or_store, out, smoke, perhaps_damaged=True)
         audited = audit(path, study)
         if as_json:
-            pieces = [
-                {"piece": f.piece, "trouble": f.trouble, "block": f.block} for f in audited.findings
+            findings = [
+                {"piece": f.file, "trouble": f.trouble, "block": f.block} for f in audited.findings
             ]
             report = {
                 "store": str(path),
                 "blocks": audited.blocks,
                 "missing": audited.missing,
                 "damaged": audited.damaged,
-                "findings": pieces,
+                "findings": findings,
                 "leftovers": audited.leftovers,
                 "computed_by": computed_by(path),
             }
@@ -246,7 +246,7 @@ def export(
         _, path = found(study_or_store, out, smoke)
         target = to or path.with_name(f"{path.name.removesuffix('.zarr')}.nc")
         if os.path.lexists(target) and not (target.suffix == ".nc" and target.is_file()):
-            raise InputError(f"--to {target}: is there already; allowed is a new file, or NAME.nc")
+            raise InputError(f"--to {target}: exists already; allowed is a new file, or NAME.nc")
         write_netcdf(path, target)
         typer.echo(target)
 

@@ -262,7 +262,7 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
     """Draw a study's figure again from its results. Simulates nothing."""
     with guard():
         from simdyn.base.inputs import InputError
-        from simdyn.store import Store, as_stored, open_group, open_results, undamaged
+        from simdyn.store import Store, as_stored, explain_damaged_blocks, open_group, open_results
 
         study = load(study_file, smoke)
         if study.figure is None:
@@ -273,7 +273,7 @@ def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None
         check_folders([out / "figures"])
         path = store_path(study, out)
         open_group(path)
-        with undamaged(Store(path, as_stored(path, study))):
+        with explain_damaged_blocks(Store(path, as_stored(path, study))):
             figures = _draw(study, open_results(path), out)
         for made in figures:
             typer.echo(made)

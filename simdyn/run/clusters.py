@@ -1,4 +1,4 @@
-"""Dask clusters a study can run on: one that is there, one of this machine, one of batch jobs."""
+"""Dask clusters that a study can run on: an existing one, one on this machine, or batch jobs."""
 
 import contextlib
 import dataclasses
@@ -15,26 +15,26 @@ from simdyn.base.inputs import InputError, shown
 if TYPE_CHECKING:
     from distributed import Client
 
-MOST = 10_000  # cores of a job, or jobs: more are a slip of the finger
-# Compiled code lies on a disk of the node's own: shared file systems bear many small files badly.
-# It is pickled, so a folder of this name must be one's own.
+MOST = 10_000  # cores of a job, or jobs: more is taken for a typing error
+# Compiled code is kept on a disk of the node: many small files are slow on shared file systems.
+# It is pickled, so the folder must belong to the user.
 LOCAL_CACHE = """\
 export NUMBA_CACHE_DIR="${TMPDIR:-/tmp}/simdyn-${USER:-cache}"
 mkdir -p -m 700 "$NUMBA_CACHE_DIR"
 [ -O "$NUMBA_CACHE_DIR" ] || NUMBA_CACHE_DIR=$(mktemp -d)"""
-# Not shorter: "10:30" are hours to one reader, minutes to Slurm and PBS.
+# Not shorter: "10:30" could be read as hours, and Slurm and PBS read it as minutes.
 WALLTIME = re.compile(r"(\d+-)?\d{1,3}:[0-5]\d:[0-5]\d")
-# Seconds of a job in which nothing is finished: it starts, and may have to compile.
+# Seconds at the start of a job in which no block is finished: it may have to compile.
 STARTING = 30.0
-# Slurm looks at time limits every 30 s, and so signals up to that much before it is asked to.
+# Slurm checks time limits every 30 s, so its signal may come that much earlier than asked.
 EARLY = 30.0
-MARGIN = 2.0  # times the price of a block: other machines may be slower
-LEAD = 60.0  # seconds before the end at which a job is told to stop; a quarter of it when short
+MARGIN = 2.0  # factor on the price of a block: other machines may be slower
+LEAD = 60.0  # seconds before its end at which a job is told to stop; less in a short job
 MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])i?B", re.IGNORECASE)
 
 
-# What Dask's processes do for a dashboard that no one looks at takes a tenth of two cores.
-UNWATCHED = {
+# Without these, Dask's processes use a tenth of two cores for a dashboard that no one opens.
+NO_DASHBOARD = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
@@ -43,18 +43,18 @@ UNWATCHED = {
 
 @dataclasses.dataclass(frozen=True)
 class Jobs:
-    """Batch jobs, as their schedulers ask for them.
+    """The resources of batch jobs.
 
     Attributes
     ----------
     cores : int
-        Of a job; each is a worker process, or a thread of a shard.
+        Cores of a job; each runs a worker process, or a thread of a shard.
     memory : str
-        Of a job, "8GB".
+        Memory of a job, "8GB".
     walltime : str
         "hh:mm:ss", or "d-hh:mm:ss".
     queue, account : str, optional
-        Slurm's partition or PBS's queue, and whom to charge.
+        Slurm's partition or PBS's queue, and the account that is charged.
     """
 
     cores: int = 8
@@ -81,13 +81,13 @@ class Jobs:
 
     @property
     def hours(self) -> float:
-        """The walltime."""
-        hours, minutes, seconds = map(int, self.walltime_of_hours.split(":"))
+        """The walltime in hours."""
+        hours, minutes, seconds = map(int, self.walltime_in_hours.split(":"))
         return hours + minutes / 60 + seconds / 3600
 
     @property
     def seconds(self) -> float:
-        """The walltime."""
+        """The walltime in seconds."""
         return 3600.0 * self.hours
 
     @property
@@ -96,19 +96,19 @@ class Jobs:
         return int(min(LEAD, self.seconds / 4))
 
     def check_fits(self, block: float, how: str) -> None:
-        """A job must last long enough for a block.
+        """Check that a job lasts long enough for a block.
 
         Parameters
         ----------
         block : float
-            Seconds of the longest, on one core.
+            Seconds that the longest block takes on one core.
         how : str
-            They were found: "timed here".
+            How this was found, "timed on 200 runs here".
 
         Raises
         ------
         InputError
-            When a block would not be finished before the job is told to stop.
+            If a block would not be finished before the job is told to stop.
         """
         needed = STARTING + EARLY + MARGIN * block
         if self.seconds - self.lead >= needed:
@@ -118,21 +118,21 @@ class Jobs:
         clock = f"{minutes // 60:02}:{minutes % 60:02}:00"
         raise InputError(
             f"walltime = {self.walltime!r}: a block takes up to {block:.2g} s on a core ({how}), "
-            f"here reckoned {MARGIN:g} times; a job starts and compiles for {STARTING:g} s, and is "
-            f"told to stop up to {self.lead + EARLY:g} s before its end; allowed is "
+            f"counted {MARGIN:g} times; a job starts and compiles for {STARTING:g} s, and is told "
+            f"to stop up to {self.lead + EARLY:g} s before its end; allowed is "
             f"{f'{days}-' if days else ''}{clock} or more"
         )
 
     @property
-    def walltime_of_hours(self) -> str:
-        """The walltime without days, as PBS wants it."""
+    def walltime_in_hours(self) -> str:
+        """The walltime as hh:mm:ss without days, for PBS."""
         days, _, clock = self.walltime.rpartition("-")
         hours, _, rest = clock.partition(":")
         return f"{24 * int(days or 0) + int(hours):02}:{rest}"
 
     @property
     def memory_of_slurm(self) -> str:
-        """The memory as Slurm wants it: an integer and a letter."""
+        """The memory in Slurm's format: an integer and a letter."""
         found = MEMORY.fullmatch(self.memory)
         assert found is not None
         number, letter = found[1], found[2].upper()
@@ -142,7 +142,7 @@ class Jobs:
 
 
 def _needed() -> Any:
-    """Dask's distributed, or a line that says how to get it."""
+    """The module `distributed`, or an error that says how to install it."""
     try:
         import distributed
     except ImportError:
@@ -153,8 +153,8 @@ def _needed() -> Any:
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes started here do not hear Ctrl-C: it is the client's, which then ends them."""
+def _children_ignore_interrupts() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C: the client handles it, and ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -172,12 +172,12 @@ def open_client(address: str) -> Iterator["Client"]:
     Parameters
     ----------
     address : str
-        Of a scheduler, "tcp://host:8786"; or "local:N" for N worker processes of this machine.
+        A scheduler's address, "tcp://host:8786", or "local:N" for N worker processes here.
 
     Raises
     ------
     InputError
-        Where there is no scheduler, or no Dask.
+        If there is no scheduler, or Dask is not installed.
     """
     distributed = _needed()
     kind, _, number = address.partition(":")
@@ -186,7 +186,7 @@ def open_client(address: str) -> Iterator["Client"]:
             raise InputError(f"dask = {address!r}: allowed is local:N with N from 1 to 9999")
         import dask
 
-        with _deaf_to_interrupts(), dask.config.set(UNWATCHED):
+        with _children_ignore_interrupts(), dask.config.set(NO_DASHBOARD):
             cluster = distributed.LocalCluster(
                 n_workers=int(number),
                 threads_per_worker=1,
@@ -204,21 +204,21 @@ def open_client(address: str) -> Iterator["Client"]:
         )
     try:
         client = distributed.Client(address, timeout=5)
-    except Exception as problem:  # protocols of others raise what they like
+    except Exception as problem:  # other protocols may raise anything
         raise InputError(f"dask = {address!r}: no scheduler answers: {problem}") from None
     with client:
         yield client
 
 
 def _configured(system: str, name: str) -> list[str]:
-    """What the site, or the user, has dask-jobqueue add to each job."""
+    """What the configuration of dask-jobqueue adds to each job, at this site or for this user."""
     import dask
 
     return dask.config.get(f"jobqueue.{system}.{name}", None) or []
 
 
 def job_cluster(system: str, jobs: Jobs) -> Any:
-    """A cluster of batch jobs, none of them submitted yet.
+    """A cluster of batch jobs, with none of them submitted yet.
 
     Parameters
     ----------
@@ -231,14 +231,14 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
     except ImportError:
         raise InputError(f"--{system} needs dask-jobqueue: pip install '.[cluster]'") from None
     classes = {"slurm": dask_jobqueue.SLURMCluster, "pbs": dask_jobqueue.PBSCluster}
-    # A worker that leaves before its job is killed hands its blocks back; none counts as a death.
+    # A worker that ends before its job is killed returns its blocks; this counts as no death.
     lifetime = ["--lifetime", f"{jobs.seconds - jobs.lead:.0f}s"]
     extra = {"worker_extra_args": [*_configured(system, "worker-extra-args"), *lifetime]}
-    if system == "slurm":  # the client itself submits again what is lost
+    if system == "slurm":  # the client itself submits lost jobs again
         directives = _configured(system, "job-extra-directives")
         extra["job_extra_directives"] = [*directives, "--no-requeue"]
-    walltime = jobs.walltime if system == "slurm" else jobs.walltime_of_hours
-    # Any port for the dashboard: Dask's usual one may be taken, and then it warns.
+    walltime = jobs.walltime if system == "slurm" else jobs.walltime_in_hours
+    # Any port for the dashboard: Dask warns if its usual one is in use.
     return classes[system](
         cores=jobs.cores,
         processes=jobs.cores,
@@ -255,18 +255,18 @@ def job_cluster(system: str, jobs: Jobs) -> Any:
 
 @contextlib.contextmanager
 def open_jobs(system: str, jobs: Jobs, number: int) -> Iterator["Client"]:
-    """A client of a cluster of so many batch jobs; they end with it."""
+    """A client of a cluster of so many batch jobs, which end with it."""
     if not 1 <= number <= MOST:
         raise InputError(f"jobs = {shown(number)}: allowed is an integer from 1 to {MOST}")
     distributed = _needed()
     with job_cluster(system, jobs) as cluster:
-        # Not by `scale`, which submits later and raises in a thread where no one hears it.
+        # Not by `scale`, which submits later: its exceptions, in another thread, would be lost.
         for _ in range(number):
             cluster.worker_spec.update(cluster.new_worker_spec())
         try:
             cluster.sync(cluster._correct_state)
         except (OSError, RuntimeError, ValueError) as problem:
-            for job in cluster.workers.values():  # or the cluster will not close
+            for job in cluster.workers.values():  # else the cluster does not close
                 job.status = distributed.core.Status.failed
             raise InputError(
                 f"--{system}: jobs cannot be submitted here: {' '.join(str(problem).split())}"

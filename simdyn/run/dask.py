@@ -1,10 +1,11 @@
-"""Blocks on the workers of any Dask cluster: values go to the store, receipts to the client.
+"""Blocks on the workers of any Dask cluster: values go to the store, reports to the client.
 
-A worker that dies takes no value with it; Dask sends its block to another. If workers die of a
-block again and again, it is computed on a worker in processes of its own (`simdyn.run.isolated`).
-Points that end these processes by themselves, while others live, are marked as failed, and the
-rest of the block is computed. If the death comes from outside (a time limit, the memory of a node),
-the block is left undone and the run says so; the next run tries it again.
+If a worker dies, no value is lost, and Dask sends its block to another worker. If workers die of a
+block repeatedly, a worker computes it in processes of their own (`simdyn.run.isolated`), to find
+the cause. Points that end these processes by themselves, while other points are computed, are
+marked as failed, and the rest of the block is computed. If a process is killed from outside (a time
+limit, the memory of a node), the block is left undone and the run says so; the next run tries it
+again.
 """
 
 import dataclasses
@@ -20,20 +21,21 @@ import numpy as np
 
 from simdyn.base import interrupts
 from simdyn.base.inputs import InputError, LeftUndone, shown
-from simdyn.run.block import Receipt, Worker, place_of, prepare_kernels
-from simdyn.run.isolated import Found, find_deaths
+from simdyn.run.block import point_label, prepare_kernels
+from simdyn.run.isolated import Diagnosis, find_deaths
 from simdyn.run.progress import Progress
+from simdyn.run.worker import BlockReport, Worker
 from simdyn.store import Store, open_study
-from simdyn.store.growth import grown_from
 from simdyn.store.log import LogEntry
+from simdyn.store.smaller import smaller_store
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-RETRIES = 2  # of a task that raised an exception; those whose worker died Dask counts itself
-ROUNDS = 3  # in which a block may lose its workers without a point of it being found guilty
-LIFETIMES = 3.0  # of jobs that may pass without a block finished
-BREATHER = 30.0  # seconds between two looks for workers that are gone for good
+RETRIES = 2  # of a task that raised an exception; Dask itself counts tasks whose worker died
+ROUNDS = 3  # times that a block may lose its workers without a point found to be the cause
+LIFETIMES = 3.0  # of a job that may pass without a finished block
+PATIENCE = 30.0  # seconds between two checks for workers that do not come back
 WINDOW = 2  # tasks in flight for each thread of the cluster
 _LOCK = threading.Lock()
 
@@ -41,30 +43,30 @@ _LOCK = threading.Lock()
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(path: str, fingerprint: str, retry_failed: bool) -> tuple[Worker, LogEntry]:
-    """What a worker process needs of a study, from its store; made once."""
+def _worker_of(path: str, fingerprint: str, retry_failed: bool) -> tuple[Worker, LogEntry]:
+    """What a worker process needs to compute blocks of a store; made once."""
     study = open_study(path)
     if study.fingerprint != fingerprint:
-        raise InputError(f"{path}: holds another study now")
+        raise InputError(f"{path}: now holds another study")
     prepare_kernels(study)
     store = Store(path, study)
     log = store.open_log(executor="dask worker")
-    return Worker(study, store, grown_from(store.path, study), retry_failed), log
+    return Worker(study, store, smaller_store(store.path, study), retry_failed), log
 
 
 def do_block(
     path: str, fingerprint: str, retry_failed: bool, number: int, crashing: Mapping[int, str]
-) -> Receipt:
+) -> BlockReport:
     """Compute a block and keep it, in a worker process."""
     with _LOCK:
-        worker, log = _opened(path, fingerprint, retry_failed)
-    receipt = worker.do(number, np.zeros(1, np.int64), crashing)
-    assert receipt is not None  # nothing raises this stop flag
-    if receipt.computed:
+        worker, log = _worker_of(path, fingerprint, retry_failed)
+    report = worker.do(number, np.zeros(1, np.int64), crashing)
+    assert report is not None  # nothing raises this stop flag
+    if report.computed:
         with _LOCK:
-            for failure in receipt.failures:
+            for failure in report.failures:
                 log.failed(*failure)
-    return receipt
+    return report
 
 
 # -- on the client -------------------------------------------------------------------------------
@@ -72,7 +74,7 @@ def do_block(
 
 @dataclasses.dataclass
 class _Suspect:
-    """A block that workers died of."""
+    """A block whose workers died."""
 
     rounds: int = 0
     crashing: dict[int, str] = dataclasses.field(default_factory=dict)
@@ -88,24 +90,25 @@ class DaskBlocks:
         self.call = (str(store.path.resolve()), store.study.fingerprint)
         self.retry_failed = retry_failed
         self.arrived: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        self.running: dict[str, tuple[Future, int, bool]] = {}  # block, and is it looked into
+        self.running: dict[str, tuple[Future, int, bool]] = {}  # its block, and whether to diagnose
         self.suspects: dict[int, _Suspect] = {}
-        self.to_look_into: list[int] = []
+        self.to_diagnose: list[int] = []
         there = np.flatnonzero(store.receipts())
-        self.control: int | None = int(there[0]) if there.size else None  # a block that lived
+        # A block that can be computed, to tell whether any point lives if none of a block does.
+        self.control: int | None = int(there[0]) if there.size else None
         self.undone: dict[int, str] = {}
-        self.alone, self.replaced = False, time.monotonic()
-        self.lifetime, self.barren, self.looked = _lifetime(client), 0.0, time.monotonic()
+        self.no_workers, self.replaced = False, time.monotonic()
+        self.lifetime, self.fruitless, self.last_look = _lifetime(client), 0.0, time.monotonic()
 
-    def run(self, numbers: Iterator[int]) -> Iterator[Receipt]:
-        """Yield the receipt of each block as it is kept.
+    def run(self, numbers: Iterator[int]) -> Iterator[BlockReport]:
+        """Yield the report of each block when it is kept.
 
         Raises
         ------
         InputError
-            When the scheduler is gone for good; what is done is kept.
+            If the scheduler is gone; what is done is kept.
         LeftUndone
-            When blocks could not be done; all others are.
+            If blocks could not be done; all others are done.
         """
         width, due = 0, 0.0
         try:
@@ -115,8 +118,8 @@ class DaskBlocks:
                 while len(self.running) < width and (number := next(numbers, None)) is not None:
                     self._submit(number)
                 if self.control is not None or not self.running:
-                    while self.to_look_into:
-                        self._submit(self.to_look_into.pop(), look_into=True)
+                    while self.to_diagnose:
+                        self._submit(self.to_diagnose.pop(), diagnose=True)
                 if not self.running or self._too_slow():
                     break
                 try:
@@ -124,11 +127,11 @@ class DaskBlocks:
                 except queue.Empty:
                     self._check_client()
                     continue
-                if (receipt := self._handle(future)) is not None:
-                    self.barren = 0.0
-                    if len(receipt.failures) == 0:
-                        self.control = receipt.number
-                    yield receipt
+                if (report := self._handle(future)) is not None:
+                    self.fruitless = 0.0
+                    if len(report.failures) == 0:
+                        self.control = report.number
+                    yield report
         finally:
             futures = [future for future, _, _ in self.running.values()]
             if futures and self.client.status == "running":
@@ -142,34 +145,34 @@ class DaskBlocks:
             )
 
     def _too_slow(self) -> bool:
-        """Do jobs end, one after the other, before a block is finished? Then all are left."""
-        if self.lifetime is None or self.barren < LIFETIMES * self.lifetime:
+        """Do all jobs end before a block is finished? If so, leave the blocks undone."""
+        if self.lifetime is None or self.fruitless < LIFETIMES * self.lifetime:
             return False
         for _, number, _ in self.running.values():
             self.undone[number] = (
-                f"jobs worked for {self.barren:.0f} s without finishing a block, and end after "
-                f"{self.lifetime:.0f} s each, so the run stops; a longer --walltime may do"
+                f"jobs worked for {self.fruitless:.0f} s without finishing a block, and each ends "
+                f"after {self.lifetime:.0f} s, so the run stops; a longer --walltime may be enough"
             )
         return True
 
     def _width(self) -> int:
-        """Tasks to have in flight, by the workers there are now."""
+        """The number of tasks to submit ahead, for the workers there are now."""
         self._check_client()
-        now, before = time.monotonic(), self.looked
-        self.looked = now
+        now, before = time.monotonic(), self.last_look
+        self.last_look = now
         try:
             there = self.client.nthreads()
             threads = int(sum(there.values()))
-            if now - self.replaced > BREATHER:  # one that is starting comes by itself
+            if now - self.replaced > PATIENCE:  # not for a worker that is just starting
                 self.replaced = now
                 _replace_lost(self.client, len(there))
-        except Exception:  # a scheduler that does not answer now may answer later
+        except Exception:  # the scheduler may answer later
             threads = 0
         if threads:
-            self.barren += now - before
-        if threads == 0 and not self.alone:
-            self.progress.note("no worker is there; waiting for one")
-        self.alone = threads == 0
+            self.fruitless += now - before
+        if threads == 0 and not self.no_workers:
+            self.progress.note("there is no worker; waiting for one")
+        self.no_workers = threads == 0
         return max(2, WINDOW * threads)
 
     def _check_client(self) -> None:
@@ -179,9 +182,9 @@ class DaskBlocks:
                 "the Dask scheduler is gone; what is done is kept: run the same command to go on"
             )
 
-    def _submit(self, number: int, look_into: bool = False) -> None:
-        """Send a block to be computed, or to be looked into."""
-        if look_into:
+    def _submit(self, number: int, diagnose: bool = False) -> None:
+        """Submit a block: to compute it, or to find which of its points end their process."""
+        if diagnose:
             control = None if self.control == number else self.control
             future = self.client.submit(find_deaths, self.call[0], number, control, pure=False)
         else:
@@ -195,83 +198,85 @@ class DaskBlocks:
                 pure=False,
                 retries=RETRIES,
             )
-        self.running[future.key] = (future, number, look_into)
+        self.running[future.key] = (future, number, diagnose)
         future.add_done_callback(self.arrived.put)
 
-    def _handle(self, future: "Future") -> Receipt | None:
-        """What follows from a task that has ended."""
+    def _handle(self, future: "Future") -> BlockReport | None:
+        """Act on a task that has ended; returns the report of a block that is kept."""
         if future.key not in self.running:
             return None
-        _, number, looked_into = self.running.pop(future.key)
+        _, number, diagnosed = self.running.pop(future.key)
         if future.status == "finished":
-            result = self._result(future, number, looked_into)
-            if isinstance(result, Found):
+            result = self._result(future, number, diagnosed)
+            if isinstance(result, Diagnosis):
                 self._judge(number, result)
                 return None
             return result
-        if future.status != "error":  # the scheduler lost it, or was itself lost
-            self._again(number, looked_into)
+        if future.status != "error":  # the scheduler lost the task, or was lost itself
+            self._resubmit(number, diagnosed)
             return None
         problem = future.exception()
         if type(problem).__name__ == "KilledWorker":
-            self._killed(number, looked_into)
+            self._killed(number, diagnosed)
         elif isinstance(problem, InputError):
             raise problem
         else:
             self.undone[number] = f"{type(problem).__name__}: {problem}"
         return None
 
-    def _result(self, future: "Future", number: int, looked_into: bool) -> Receipt | Found | None:
+    def _result(
+        self, future: "Future", number: int, diagnosed: bool
+    ) -> BlockReport | Diagnosis | None:
         try:
-            result: Receipt | Found = future.result(timeout=30)
-        except Exception:  # kept it is; who has its receipt may be gone
-            self._again(number, looked_into)
+            result: BlockReport | Diagnosis = future.result(timeout=30)
+        except Exception:  # the block is kept, but the worker that has its report may be gone
+            self._resubmit(number, diagnosed)
             return None
         return result
 
-    def _again(self, number: int, look_into: bool) -> None:
+    def _resubmit(self, number: int, diagnose: bool) -> None:
         while self.client.status == "connecting":
             time.sleep(0.1)
         self._check_client()
-        self._submit(number, look_into)
+        self._submit(number, diagnose)
 
-    def _killed(self, number: int, looked_into: bool) -> None:
-        """Workers died of a block, or of looking into it: look into it, but not again and again."""
+    def _killed(self, number: int, diagnosed: bool) -> None:
+        """Workers died of a block, or of its diagnosis: diagnose it, but not too often."""
         suspect = self.suspects.setdefault(number, _Suspect())
-        suspect.rounds += 2 if looked_into else 1
+        suspect.rounds += 2 if diagnosed else 1
         if suspect.rounds > ROUNDS:
             self.undone[number] = (
-                "its workers were killed again and again, and none of its points was seen to end a "
-                "process: a time limit, the memory of a node, or someone who ended them"
+                "its workers were killed repeatedly, and none of its points was found to end a "
+                "process: the cause may be a time limit, the memory of a node, or a person"
             )
             return
-        self.progress.note(f"block {number}: its workers died; looking for the points to blame")
-        self.to_look_into.append(number)
+        self.progress.note(f"block {number}: its workers died; looking for the cause")
+        self.to_diagnose.append(number)
 
-    def _judge(self, number: int, found: Found) -> None:
-        """Mark points that end their process by themselves, and have the block computed."""
+    def _judge(self, number: int, found: Diagnosis) -> None:
+        """Mark the points that end their process by themselves, and submit the block again."""
         points = [index for index, _ in self.store.blocks[number].indices()]
         for death in found.deaths:
-            place = place_of(self.store.study, points[death.point])
+            point = point_label(self.store.study, points[death.point])
             how = death.how if len(death.ended) == 1 else f"{death.how}, {len(death.ended)} times"
-            if not death.own:
+            if not death.by_itself:
                 self.undone[number] = (
-                    f"{place}: its process was killed from outside ({how}), perhaps for want of "
-                    "memory"
+                    f"{point}: its process was killed from outside ({how}), perhaps because memory "
+                    "ran out"
                 )
                 return
             self.suspects[number].crashing[death.point] = f"it ended its process ({how})"
-        if found.deaths and not found.lived:
+        if found.deaths and not found.others_live:
             self.undone[number] = (
                 f"each of its points ended its process ({found.deaths[0].how}), and no other point "
-                "is known to live: the machine may be to blame"
+                "was computed: the machine may be the cause"
             )
             return
         self._submit(number)
 
 
 def _lifetime(client: "Client") -> float | None:
-    """Seconds for which the workers of a cluster of jobs live; None when they have no end."""
+    """Seconds after which the workers of a cluster of jobs end; None if they do not end."""
     script = getattr(getattr(client, "cluster", None), "job_script", None)
     found = re.search(r" --lifetime (\S+)", script()) if script else None
     if found is None:
@@ -282,9 +287,9 @@ def _lifetime(client: "Client") -> float | None:
 
 
 def _replace_lost(client: "Client", there: int) -> None:
-    """Start workers or jobs anew that are gone for good: killed, or at the end of their walltime.
+    """Start new workers or jobs for those that were killed or have reached their walltime.
 
-    Only where the client made its cluster; one that is somebody else's is theirs to keep up.
+    Only if the client made its cluster: any other cluster is maintained by those who made it.
     """
     cluster = getattr(client, "cluster", None)
     wanted = getattr(cluster, "worker_spec", None)
@@ -299,21 +304,21 @@ def _replace_lost(client: "Client", there: int) -> None:
 
 
 def check_client(client: Any) -> None:
-    """Only a client that is running, and is not asynchronous, can be given work.
+    """Check that a client is running and not asynchronous.
 
     Raises
     ------
     InputError
-        For anything else.
+        If it is not.
     """
     running = getattr(client, "status", None) == "running" and hasattr(client, "nthreads")
     if not running or getattr(client, "asynchronous", False):
         raise InputError(
-            f"client = {shown(client)}: allowed is a distributed.Client that is running, and not "
+            f"client = {shown(client)}: allowed is a distributed.Client that is running and not "
             "asynchronous"
         )
 
 
 def describe(client: "Client") -> dict[str, Any]:
-    """What the log says of a cluster."""
+    """What the log records about a cluster."""
     return {"executor": "dask", "scheduler": str(client.scheduler.address)}

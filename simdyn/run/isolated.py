@@ -1,9 +1,9 @@
-"""Points of a block computed in a process of its own, to learn which of them end their process.
+"""Points of a block computed in a process of its own, to find those that end their process.
 
-The process says which point it begins; when it ends early, the way it ended tells who did it. A
-fault of the program (SIGSEGV and the like) or an exit is the point's own doing. SIGKILL, SIGTERM
-and the like come from outside: from the system when memory runs out, from a batch system at a time
-limit, from a person.
+The process prints the number of each point that it begins. If it ends early, the way it ended shows
+the cause. A fault of the program (SIGSEGV and the like) or an exit comes from the point itself.
+SIGKILL, SIGTERM and the like come from outside: from the system when memory runs out, from a batch
+system at a time limit, from a person.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ import numpy as np
 
 from simdyn.run.block import prepare_kernels, run_block
 from simdyn.store import Store, open_study
-from simdyn.store.growth import grown_from
+from simdyn.store.smaller import smaller_store
 
-TRIES = 3  # deaths of a point, each in a fresh process, before it is blamed
-MANY = 8  # points that end their process before one lives: then it is not the points
-OWN = {
+TRIES = 3  # times that a point must end a fresh process before it is taken as the cause
+MANY = 8  # points that end their process before one is computed: then they are not the cause
+FAULTS = {
     signal.SIGSEGV,
     signal.SIGBUS,
     signal.SIGILL,
@@ -41,16 +41,16 @@ class Death:
     point : int
         Its number in the block.
     ended : tuple of int
-        How, each time: the exit code, or minus the number of the signal.
+        Each time, the exit code, or minus the number of the signal.
     """
 
     point: int
     ended: tuple[int, ...]
 
     @property
-    def own(self) -> bool:
-        """Did the point end it, each time?"""
-        return all(code >= 0 or -code in OWN for code in self.ended)
+    def by_itself(self) -> bool:
+        """Did the point itself end the process, each time?"""
+        return all(code >= 0 or -code in FAULTS for code in self.ended)
 
     @property
     def how(self) -> str:
@@ -62,23 +62,23 @@ class Death:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """What was learnt of a block.
+class Diagnosis:
+    """Which points of a block end their process.
 
     Attributes
     ----------
     deaths : tuple of Death
-        Points that did not live once; when nothing lives they are tried only once.
-    lived : bool
-        Was some other point computed under the same conditions, without harm?
+        Points that ended their process each time; tried only once if no point is computed.
+    others_live : bool
+        Was any other point computed to its end under the same conditions?
     """
 
     deaths: tuple[Death, ...]
-    lived: bool
+    others_live: bool
 
 
-def find_deaths(path: str, number: int, control: int | None = None) -> Found:
-    """Compute a block in processes of its own, and keep nothing.
+def find_deaths(path: str, number: int, control: int | None = None) -> Diagnosis:
+    """Compute a block in processes of its own, without keeping its values.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ def find_deaths(path: str, number: int, control: int | None = None) -> Found:
     number : int
         The block.
     control : int, optional
-        A block that is done: computed in the same way when no point of the first one lives.
+        A block that is done: computed in the same way if no point of the first one lives.
 
     Raises
     ------
     RuntimeError
-        When such a process does not come to its first point.
+        If such a process ends before its first point.
     """
     dead: dict[int, list[int]] = {}
     lived, first = False, 0
@@ -113,7 +113,7 @@ def find_deaths(path: str, number: int, control: int | None = None) -> Found:
             if code is None:
                 break
             codes.append(code)
-    return Found(
+    return Diagnosis(
         tuple(
             Death(point, tuple(codes))
             for point, codes in dead.items()
@@ -126,7 +126,7 @@ def find_deaths(path: str, number: int, control: int | None = None) -> Found:
 def _computed(
     path: str, number: int, first: int, stop: int = sys.maxsize
 ) -> tuple[list[int], int | None]:
-    """Points that a process began, of those in a range, and how it ended before its time."""
+    """The points of a range that a process began, and how it ended if it ended early."""
     command = [sys.executable, "-m", "simdyn.run.isolated", path, *map(str, (number, first, stop))]
     for _ in range(TRIES):
         with subprocess.Popen(
@@ -137,22 +137,22 @@ def _computed(
             text=True,
         ) as process:
             assert process.stdout is not None
-            said = process.stdout.read().split()
-        if said and said[-1] == "done":
-            return [int(point) for point in said[:-1]], None
-        if said:
-            return [int(point) for point in said], process.returncode
-    raise RuntimeError(f"a process of its own does not start: it ends with {process.returncode}")
+            words = process.stdout.read().split()
+        if words and words[-1] == "done":
+            return [int(point) for point in words[:-1]], None
+        if words:
+            return [int(point) for point in words], process.returncode
+    raise RuntimeError(f"a new process ends with {process.returncode} before its first point")
 
 
 def _end_with_parent() -> None:
     """End this process when the one that started it is gone."""
-    os.read(0, 1)  # not by sys.stdin, whose lock would be held as Python ends
+    os.read(0, 1)  # not through sys.stdin, whose lock would be held while Python ends
     os._exit(1)
 
 
 def main() -> None:
-    """Compute points of a block, those in a range, and say which is begun."""
+    """Compute the points of a block in a range, and print the number of each before it begins."""
     path, (number, first, stop) = sys.argv[1], map(int, sys.argv[2:])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     study = open_study(path)
@@ -163,7 +163,7 @@ def main() -> None:
         store.blocks[number],
         np.zeros(1, np.int64),
         lambda *_: None,
-        grown_from(store.path, study),
+        smaller=smaller_store(store.path, study),
         begun=lambda point: print(point, flush=True),
         only=range(first, stop),
     )

@@ -1,4 +1,4 @@
-"""What a study costs on this machine: nominal prices, set right by a short calibration."""
+"""What a study costs on this machine: nominal prices, corrected by a short calibration."""
 
 import dataclasses
 import itertools
@@ -15,9 +15,9 @@ from simdyn.study.blocks import Block, Blocks
 from simdyn.study.cost import seconds
 from simdyn.study.design import StudyDesign
 
-SPENT = 2.0  # seconds of a calibration, or a little more
-LONGEST = 0.25  # nominal seconds of one point of it: longer trainings are cut short
-SAMPLED = 200  # blocks whose nominal prices stand for those of all
+CALIBRATION_SECONDS = 2.0  # or a little more
+LONGEST = 0.25  # nominal seconds of one point in a calibration: longer trainings are cut short
+SAMPLED = 200  # blocks whose nominal prices are taken for those of all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Price:
     Attributes
     ----------
     seconds, left : float
-        Of all of it, and of what is not done.
+        For the whole study, and for what is not done.
     longest : float
-        Of the longest block that is not done, among those looked at.
+        For the longest block that is not done, among those sampled.
     measured : int
-        Runs that were timed; 0 where the price is nominal.
+        Runs that were timed; 0 if the price is nominal.
     compile_seconds : float
-        Of the kernels, before the first run.
+        For compiling the kernels, before the first run.
     """
 
     seconds: float
@@ -43,20 +43,20 @@ class Price:
     compile_seconds: float = 0.0
 
 
-def price(study: StudyDesign, blocks: Blocks, there: np.ndarray, calibrated: bool = True) -> Price:
+def price(study: StudyDesign, blocks: Blocks, done: np.ndarray, calibrated: bool = True) -> Price:
     """Price a study, and what is left of it.
 
     Parameters
     ----------
     blocks : Blocks
-        As its store cuts it.
-    there : ndarray of bool
-        Which of them are done.
+        The blocks of its store.
+    done : ndarray of bool
+        Which of the blocks are done.
     calibrated : bool
-        Time some runs, for two seconds or so; else the price is the nominal one.
+        Time some runs, for about two seconds; else the price is the nominal one.
     """
-    left, longest = _nominal(study, blocks, np.flatnonzero(~there))
-    kept, _ = _nominal(study, blocks, np.flatnonzero(there))
+    left, longest = _nominal(study, blocks, np.flatnonzero(~done))
+    kept, _ = _nominal(study, blocks, np.flatnonzero(done))
     if not calibrated:
         return Price(left + kept, left, longest)
     compile_seconds = prepare_kernels(study)
@@ -65,7 +65,7 @@ def price(study: StudyDesign, blocks: Blocks, there: np.ndarray, calibrated: boo
 
 
 def _even(numbers: np.ndarray, most: int) -> np.ndarray:
-    """Some of the numbers, evenly spaced; all where they are few."""
+    """At most so many of the numbers, evenly spaced."""
     if numbers.size <= most:
         return numbers
     return numbers[np.linspace(0, numbers.size - 1, most).round().astype(np.int64)]
@@ -74,14 +74,14 @@ def _even(numbers: np.ndarray, most: int) -> np.ndarray:
 def _a_point(study: StudyDesign, block: Block, last: bool = False) -> tuple[Point, float] | None:
     """A point of a block and the nominal seconds of one of its replicates; None if all masked.
 
-    It is the first that is not masked; or the last one of all, when it is not.
+    The first point that is not masked; with `last`, the last point, unless it is masked.
     """
     end = tuple(part.stop - 1 for part in block.region[:-1])
     for index, _ in [(end, end)] if last else block.indices():
         if study.space.wanted(index):
             try:
                 point = study.space.point(index)
-            except InputError:  # it fails when its turn comes; here it costs nothing
+            except InputError:  # the point will fail, which costs nothing
                 return None
             return point, seconds(point, study.record, study.states)
     return None
@@ -92,22 +92,24 @@ def _nominal(study: StudyDesign, blocks: Blocks, numbers: np.ndarray) -> tuple[f
     sample = _even(numbers, SAMPLED)
     prices = [_price_of(study, blocks[number]) for number in sample.tolist()]
     total = float(np.sum(prices)) * numbers.size / max(sample.size, 1)
-    # Costs grow along axes: the longest block lies at a corner of the grid, as a rule.
+    # Costs grow along axes, so the longest block is usually at a corner of the grid.
     ends = itertools.product(*({0, count - 1} for count in blocks.counts))
     corners = [int(np.ravel_multi_index(end, blocks.counts)) for end in itertools.islice(ends, 256)]
-    there = set(numbers[np.isin(numbers, corners)].tolist()) | set(sample.tolist())
-    longest = (_price_of(study, blocks[k], last) for k in sorted(there) for last in (False, True))
+    looked_at = set(numbers[np.isin(numbers, corners)].tolist()) | set(sample.tolist())
+    longest = (
+        _price_of(study, blocks[k], last) for k in sorted(looked_at) for last in (False, True)
+    )
     return total, max(longest, default=0.0)
 
 
 def _price_of(study: StudyDesign, block: Block, last: bool = False) -> float:
-    """Nominal core-seconds of a block, as if all of it cost what one of its points does."""
+    """Nominal core-seconds of a block, if all its points cost what one of them does."""
     found = _a_point(study, block, last)
     return found[1] * block.cells if found else 0.0
 
 
 def _cut_short(point: Point, nominal: float) -> Point:
-    """The point with fewer epochs, where it would take too long."""
+    """The point with fewer epochs, if it would take too long."""
     share = min(1.0, LONGEST / nominal)
     plans = tuple(
         tuple(
@@ -120,7 +122,7 @@ def _cut_short(point: Point, nominal: float) -> Point:
 
 
 def _samples(study: StudyDesign, blocks: Blocks) -> Iterator[tuple[Point, float]]:
-    """Points from all over the study, the whole range again and again in finer steps."""
+    """Points from the whole study, in passes over it with finer and finer steps."""
     seen: set[int] = set()
     size = 2
     while size <= 1024:
@@ -132,16 +134,16 @@ def _samples(study: StudyDesign, blocks: Blocks) -> Iterator[tuple[Point, float]
 
 
 def _calibrate(study: StudyDesign, blocks: Blocks) -> tuple[float, int]:
-    """Seconds of this machine for a nominal one, and the runs that were timed."""
+    """Seconds on this machine for each nominal second, and the number of runs that were timed."""
     began, nominal, spent, runs = time.perf_counter(), 0.0, 0.0, 0
     stop = np.zeros(1, np.int64)
     for point, price_of_one in _samples(study, blocks):
         try:
             short = _cut_short(point, price_of_one)
             of_one = seconds(short, study.record, study.states)
-        except InputError:  # a learning-rate schedule need not suit a shorter phase
+        except InputError:  # a learning-rate schedule may not be allowed in a shorter phase
             continue
-        if of_one > 4 * LONGEST:  # even an epoch is too long to try
+        if of_one > 4 * LONGEST:  # even one epoch takes too long
             continue
         replicates = range(min(study.replicates, max(1, int(0.1 / of_one))))
         start = time.perf_counter()
@@ -159,6 +161,6 @@ def _calibrate(study: StudyDesign, blocks: Blocks) -> tuple[float, int]:
         now = time.perf_counter()
         nominal, spent = nominal + of_one * len(replicates), spent + now - start
         runs += len(replicates) * len(short.plans)
-        if now - began > SPENT:
+        if now - began > CALIBRATION_SECONDS:
             break
     return (spent / nominal if nominal else 1.0), runs

@@ -1,54 +1,38 @@
-"""What hears of a run as it goes."""
+"""What is called as a study runs."""
 
 from collections.abc import Collection
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """What hears of a run as it goes."""
+    """What is called as a study runs."""
 
     def start(self, runs: int, done: int) -> None:
-        """So many runs in all, so many of them already there."""
+        """Called first, with the number of runs, and how many of them are done already."""
 
-    def ready(self, seconds: float) -> None:
-        """The kernels are compiled, or loaded, after so many seconds; runs begin."""
+    def kernels_ready(self, seconds: float) -> None:
+        """The kernels are compiled or loaded, which took so many seconds; runs begin."""
 
     def advance(self, runs: int) -> None:
-        """So many runs more."""
+        """So many more runs are done."""
 
-    def again(self, runs: int) -> None:
-        """So many runs that were there count as not done: they are computed once more."""
+    def recompute(self, runs: int) -> None:
+        """So many runs that counted as done are computed again."""
 
-    def failed(self, place: str, cause: str) -> None:
+    def failed(self, point: str, cause: str) -> None:
         """A point failed; the study goes on."""
 
-    def failed_before(self, places: Collection[str]) -> None:
-        """Points failed in earlier runs, and are left as they are."""
+    def failed_before(self, points: Collection[str]) -> None:
+        """Points failed in earlier runs, and are not computed again."""
 
     def note(self, text: str) -> None:
-        """Something else that a user should know: what was repaired, who is at work."""
+        """Something else that a user should know, such as what was repaired."""
 
 
 class Silent:
     """No progress shown."""
 
-    def start(self, runs: int, done: int) -> None:
-        """Say nothing."""
+    def start(self, *_: Any, **__: Any) -> None:
+        """Do nothing."""
 
-    def ready(self, seconds: float) -> None:
-        """Say nothing."""
-
-    def advance(self, runs: int) -> None:
-        """Say nothing."""
-
-    def again(self, runs: int) -> None:
-        """Say nothing."""
-
-    def failed(self, place: str, cause: str) -> None:
-        """Say nothing."""
-
-    def failed_before(self, places: Collection[str]) -> None:
-        """Say nothing."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
+    kernels_ready = advance = recompute = failed = failed_before = note = start

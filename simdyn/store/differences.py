@@ -1,4 +1,4 @@
-"""What differs between two studies, and whether one only grows the other."""
+"""What differs between two studies, and whether one only extends the other."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ ORDERED = ("methods.", "space.")
 
 
 def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
-    """What differs between two studies given as the JSON of their physics, one text a field."""
+    """What differs between two studies, one text a field; each is the JSON of its physics."""
 
     def leaves(value: Any, path: str) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -24,7 +24,7 @@ def study_differences(stored: str, wanted: str, most: int = 3) -> Sequence[str]:
         return {path[:-1]: value}
 
     old, new = leaves(json.loads(stored), ""), leaves(json.loads(wanted), "")
-    found = ["the images are others"] if old.pop("contents", 0) != new.pop("contents", 0) else []
+    found = ["the images differ"] if old.pop("contents", 0) != new.pop("contents", 0) else []
     found += [
         f"{name} is {_short(old.get(name))} there, {_short(new.get(name))} here"
         for name in sorted(old.keys() | new.keys())
@@ -39,47 +39,48 @@ def _short(value: Any, most: int = 60) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Growth:
+class Extension:
     """Where the points, methods and replicates of a smaller study lie in a larger one.
 
     Attributes
     ----------
-    places : tuple of ndarray
-        For each grid dim of the larger study, the index there in the smaller one; −1 where new.
+    old_indices : tuple of ndarray
+        For each grid dim of the larger study, the index of each of its values in the smaller one;
+        −1 for a new value.
     methods : tuple of int
         For each method of the smaller study, its index in the larger one.
     replicates : int
         Replicates of the smaller study.
     """
 
-    places: tuple[np.ndarray, ...]
+    old_indices: tuple[np.ndarray, ...]
     methods: tuple[int, ...]
     replicates: int
 
     def old_index(self, index: Sequence[int]) -> tuple[int, ...] | None:
-        """The index of a point in the smaller study; None where it has none."""
-        old = tuple(int(place[i]) for place, i in zip(self.places, index, strict=True))
+        """The index of a point in the smaller study; None if the point is new."""
+        old = tuple(int(known[i]) for known, i in zip(self.old_indices, index, strict=True))
         return None if min(old, default=0) < 0 else old
 
 
-def adopting(study: StudyDesign, stored: StudyDesign) -> StudyDesign:
-    """A study with the values of axes that a stored one has, if rounding alone keeps them apart.
+def with_axes_of(study: StudyDesign, stored: StudyDesign) -> StudyDesign:
+    """A study with the axis values of a stored one, wherever the two differ by rounding only.
 
-    What was simulated at 0.30000000000000004 stays so where the study now says 0.3: its label is
+    What was simulated at 0.30000000000000004 stays so if the study now says 0.3: its label is
     the number it was computed with, fingerprint and receipts fit, and replay is bit for bit.
-    Values are taken over label by label, so of axes that go together all at once or none.
+    Values are taken over label by label: for axes that vary together, all of them or none.
     """
     ours, theirs = study.space, stored.space
     if tuple(ours.dims.items()) != tuple(theirs.dims.items()):
         return study
     taken: dict[str, np.ndarray] = {}
     for dim, names in ours.dims.items():
-        place = same_places(ours.axes[dim], theirs.axes[dim])
-        known = place >= 0
+        match = same_places(ours.axes[dim], theirs.axes[dim])
+        known = match >= 0
         for name in names[1:]:
-            known &= _same(ours.axes[name], theirs.axes[name][place])
+            known &= _same(ours.axes[name], theirs.axes[name][match])
         for name in names:
-            values = np.where(known, theirs.axes[name][place], ours.axes[name])
+            values = np.where(known, theirs.axes[name][match], ours.axes[name])
             if not np.array_equal(values, ours.axes[name]):
                 taken[name] = values
     return study.with_values(taken) if taken else study
@@ -91,8 +92,8 @@ def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(one == other) if texts else same(one, other)
 
 
-def growth(old: StudyDesign, new: StudyDesign) -> Growth | None:
-    """How `new` grows `old`: longer axes, more methods or replicates, and nothing else.
+def extension(old: StudyDesign, new: StudyDesign) -> Extension | None:
+    """How `new` extends `old`: longer axes, more methods or replicates, and nothing else.
 
     Replicate k is one set of unit draws whatever the grid, so what is done stays as it is.
     """
@@ -108,14 +109,14 @@ def growth(old: StudyDesign, new: StudyDesign) -> Growth | None:
         return None
     if not old.contents.items() <= new.contents.items():
         return None
-    places = []
+    indices = []
     for name in old.space.dims:
-        place = _places(_labels(old, name), _labels(new, name))
-        if place is None:
+        known = _old_indices(_labels(old, name), _labels(new, name))
+        if known is None:
             return None
-        places.append(place)
+        indices.append(known)
     order = list(new.space.methods)
-    return Growth(tuple(places), tuple(map(order.index, old.space.methods)), old.replicates)
+    return Extension(tuple(indices), tuple(map(order.index, old.space.methods)), old.replicates)
 
 
 def _methods(study: StudyDesign) -> Mapping[str, str]:
@@ -124,13 +125,13 @@ def _methods(study: StudyDesign) -> Mapping[str, str]:
 
 
 def _labels(study: StudyDesign, dim: str) -> list[Any]:
-    """What stands at each place of a dim: the values of all axes that go along it."""
+    """For each index of a dim: the values of all axes that vary along it."""
     columns = [study.space.axes[name].tolist() for name in study.space.dims[dim]]
     return list(zip(*columns, strict=True))
 
 
-def _places(old: Sequence[Any], new: Sequence[Any]) -> np.ndarray | None:
-    """For each new label its place among the old ones, or −1; None where an old one is gone."""
+def _old_indices(old: Sequence[Any], new: Sequence[Any]) -> np.ndarray | None:
+    """For each new label its index among the old ones, or −1; None if an old one is gone."""
     known = {label: k for k, label in enumerate(old)}
     found = np.array([known.get(label, -1) for label in new], dtype=np.int64)
     return found if (found >= 0).sum() == len(old) else None

@@ -11,19 +11,19 @@ from simdyn.base.inputs import InputError
 
 KIND = "simdyn results"
 META = "zarr.json"
-PARTIAL = ".partial"  # how names of files end that are not yet in their place
-# What a store says of itself, beside what a dataset carries; kept twice, at its root and with the
-# receipts, so that damage to one of them leaves the other.
-OWN_ATTRS = ("kind", "block_shape", "texts")
+PARTIAL = ".partial"  # the names of half-written files end so
+# What a store says about itself, beside what a dataset carries. It is kept twice, at the root and
+# with the receipts, so that damage to one copy leaves the other.
+STORE_ATTRS = ("kind", "block_shape", "texts")
 
 
-class Own(NamedTuple):
-    """Names of what a store keeps beside its variables and coordinates."""
+class StoreNames(NamedTuple):
+    """Names of the groups that a store keeps beside its variables and coordinates."""
 
     receipts: str
     log: str
     sources: str  # the images of its study
-    before: str  # a smaller store that it grows from
+    before: str  # a smaller study's store, whose values it still takes
 
     @property
     def sha256(self) -> str:
@@ -31,21 +31,21 @@ class Own(NamedTuple):
         return f"{self.receipts}/sha256"
 
 
-# An axis may have any identifier as its name, or METHOD.PHASE.field: no group of these names.
+# The name of an axis is an identifier or METHOD.PHASE.field, so no axis has these names.
 FOLDER = "simdyn.store"
-APART = Own(*(f"{FOLDER}/{name}" for name in Own._fields))
-AT_ROOT = Own(*Own._fields)  # in stores written before `FOLDER` existed
+IN_FOLDER = StoreNames(*(f"{FOLDER}/{name}" for name in StoreNames._fields))
+AT_ROOT = StoreNames(*StoreNames._fields)  # in stores written before `FOLDER` existed
 
 
-def own_names(path: Path) -> Own:
-    """Where a store keeps its own groups."""
-    apart = (path / FOLDER).is_dir() or "texts" in attributes(path)
-    return APART if apart else AT_ROOT
+def store_names(path: Path) -> StoreNames:
+    """The names of a store's own groups."""
+    in_folder = (path / FOLDER).is_dir() or "texts" in attributes(path)
+    return IN_FOLDER if in_folder else AT_ROOT
 
 
 @contextlib.contextmanager
-def plainly(path: Path, action: str) -> Iterator[None]:
-    """Turn a file system error into one line."""
+def explain_file_errors(path: Path, action: str) -> Iterator[None]:
+    """Turn an error of the file system into a one-line `InputError`."""
     try:
         yield
     except OSError as problem:
@@ -53,8 +53,11 @@ def plainly(path: Path, action: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def intact(path: Path, but: type[Exception] = InputError) -> Iterator[None]:
-    """Turn whatever a store with missing or broken parts raises, `but` some, into one line."""
+def explain_damage(path: Path, but: type[Exception] = InputError) -> Iterator[None]:
+    """Turn what a store with missing or broken parts raises into a one-line `InputError`.
+
+    Errors of the class `but` are raised as they are.
+    """
     try:
         yield
     except (InputError, but):
@@ -64,17 +67,17 @@ def intact(path: Path, but: type[Exception] = InputError) -> Iterator[None]:
     except Exception as problem:
         name = type(problem).__name__
         raise InputError(
-            f"{path}: damaged beyond its chunks ({name}: {problem}); `simdyn run STUDY` repairs it"
+            f"{path}: damaged ({name}: {problem}); `simdyn run STUDY` repairs it"
         ) from None
 
 
-def long(values: Any) -> bool:
-    """Is an axis told by its size and checksum only?"""
+def is_abridged(values: Any) -> bool:
+    """Does a store's text give only the size and checksum of an axis?"""
     return isinstance(values, dict)
 
 
 def attributes(folder: Path) -> dict[str, Any]:
-    """Attributes of a Zarr group, read without Zarr; nothing where they cannot be read."""
+    """Attributes of a Zarr group, read without Zarr; empty if they cannot be read."""
     try:
         found = json.loads((folder / META).read_bytes())["attributes"]
         return dict(found)
@@ -83,8 +86,8 @@ def attributes(folder: Path) -> dict[str, Any]:
 
 
 def identities(path: Path) -> list[dict[str, Any]]:
-    """What a store says it holds, at each of the places where it says so."""
-    found = [attributes(path), attributes(path / own_names(path).receipts)]
+    """What a store says about itself, in each of its two copies that can be read."""
+    found = [attributes(path), attributes(path / store_names(path).receipts)]
     return [
         given
         for given in found
@@ -95,11 +98,12 @@ def identities(path: Path) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[bool]:
-    """One process at a time makes, grows, repairs or settles stores in a folder.
+def lock_folder(folder: Path) -> Iterator[bool]:
+    """Let only one process at a time make, extend, repair or clean up stores in a folder.
 
-    The lock is the operating system's and goes with its process. Where a file system has none,
-    nothing is locked, and False is given: makers then meet in `os.rename`, and one of them wins.
+    Yields whether the folder is locked. The lock belongs to the operating system and ends with the
+    process. On a file system without locks, two processes may make a store at the same time:
+    `os.rename` then lets one of them win.
     """
     try:
         import fcntl
@@ -118,16 +122,16 @@ def alone(folder: Path) -> Iterator[bool]:
 
 
 def stored_files(
-    path: Path, own: Own, is_file: Callable[[str], bool] = lambda _: False, below: str = ""
+    path: Path, names: StoreNames, is_file: Callable[[str], bool] = lambda _: False, below: str = ""
 ) -> Iterator[str]:
-    """Every file of a store, as 'train_loss/c/0/0/0/0'; not those of what it has grown from.
+    """Every file of a store, as 'train_loss/c/0/0/0/0', without those of a smaller store in it.
 
-    A folder that stands where `is_file` says a file belongs is given as one.
+    A folder whose name `is_file` takes for a file's is listed as a file.
     """
     with os.scandir(path / below) as entries:
         for entry in entries:
             name = f"{below}{entry.name}"
             if not entry.is_dir(follow_symlinks=False) or is_file(name):
                 yield name
-            elif name != own.before:
-                yield from stored_files(path, own, is_file, f"{name}/")
+            elif name != names.before:
+                yield from stored_files(path, names, is_file, f"{name}/")

@@ -1,4 +1,4 @@
-"""Which study a store holds: told from what stands in it."""
+"""Which study a store holds."""
 
 import contextlib
 import json
@@ -10,14 +10,21 @@ import numpy as np
 import zarr
 
 from simdyn.base.inputs import InputError
-from simdyn.store.differences import adopting, growth, study_differences
-from simdyn.store.files import KIND, META, identities, intact, long, plainly
+from simdyn.store.differences import extension, study_differences, with_axes_of
+from simdyn.store.files import (
+    KIND,
+    META,
+    explain_damage,
+    explain_file_errors,
+    identities,
+    is_abridged,
+)
 from simdyn.store.sources import kept_sources
 from simdyn.study.design import StudyDesign
 
 
 def holds(path: Path, study: StudyDesign) -> bool:
-    """Does a store say, at one of the places where it says so, that it is this study's?"""
+    """Does a store belong to this study, by one of the two copies of its attributes?"""
     text = study.layout.attrs["study"]
     return any(
         given["fingerprint"] == study.fingerprint or given["study"] == text
@@ -25,18 +32,20 @@ def holds(path: Path, study: StudyDesign) -> bool:
     )
 
 
-def text_of(path: Path, study: StudyDesign) -> str:
-    """The study as its store tells it, which may leave out fields that simdyn gained later."""
+def study_text(path: Path, study: StudyDesign) -> str:
+    """A study as JSON, as its store has it: without fields that simdyn gained later."""
     text = str(study.layout.attrs["study"])
     for given in identities(path):
         with contextlib.suppress(Exception):  # what a damaged text raises depends on the damage
-            if text != given["study"] and _told(path, given).fingerprint == study.fingerprint:
+            if text == given["study"]:
+                continue
+            if _stored_study(path, given).fingerprint == study.fingerprint:
                 return str(given["study"])
     return text
 
 
 def with_stored_axes(path: Path, study: StudyDesign) -> StudyDesign:
-    """A study with the axis values of the store that stands there, if only rounding differs.
+    """A study with the axis values of an existing store, if the two differ by rounding only.
 
     Raises
     ------
@@ -47,15 +56,15 @@ def with_stored_axes(path: Path, study: StudyDesign) -> StudyDesign:
         return study
     try:
         stored = open_study(path, strictly=False)
-    except Exception:  # what is wrong with the store is told when it is opened
+    except Exception:  # the error appears when the store is opened
         return study
-    return adopting(study, stored)
+    return with_axes_of(study, stored)
 
 
 def as_stored(path: Path, study: StudyDesign) -> StudyDesign:
-    """The study as its store tells it, if rounding of axes and the numbers' version alone differ.
+    """The study of a store, if it differs by rounding of axes and NUMERICS_VERSION only.
 
-    The results of another version can be looked at, and not gone on with.
+    The results of another NUMERICS_VERSION can be read, but not continued.
     """
     study = with_stored_axes(path, study)
     for given in identities(path):
@@ -67,34 +76,35 @@ def as_stored(path: Path, study: StudyDesign) -> StudyDesign:
 
 
 def refuse(path: Path, study: StudyDesign) -> NoReturn:
-    """The store is another study's, or its numbers another version's: say what differs."""
+    """Raise an error: the store holds another study or other numbers. It says what differs."""
     stored = [given["study"] for given in identities(path)]
     old = as_stored(path, study).numerics_version
     if old != study.numerics_version:
         raise InputError(
             f"{path}: its numbers are those of NUMERICS_VERSION {old}, and this simdyn computes "
-            f"those of {study.numerics_version}; the two are not mixed. Move it away, or give "
-            "another --out; status, verify, plot, replay and export still read it"
+            f"those of {study.numerics_version}; the two are not mixed. Move the store away, or "
+            "give another --out; status, verify, plot, replay and export still read it"
         )
-    with contextlib.suppress(Exception):  # in this version's words, with fields it gained
+    with contextlib.suppress(Exception):  # in this version's words, with the fields it has gained
         stored = [str(open_study(path, strictly=False).layout.attrs["study"])]
-    with intact(path):
+    with explain_damage(path):
         differs = "; ".join(study_differences(stored[0], study.layout.attrs["study"]))
-    differs = differs or "its fingerprint is another"
-    if grows(path, study):
+    differs = differs or "its fingerprint differs"
+    if is_smaller(path, study):
         raise InputError(
-            f"{path}: of a smaller study: {differs}. `simdyn run` grows it and keeps what is done"
+            f"{path}: belongs to a smaller study: {differs}. `simdyn run` extends it and keeps "
+            "what is done"
         )
     raise InputError(
         f"{path}: belongs to another study: {differs}. Move it away, or give another --out"
     )
 
 
-def grows(path: Path, study: StudyDesign) -> bool:
-    """Would a run of the study grow the store that stands there?"""
+def is_smaller(path: Path, study: StudyDesign) -> bool:
+    """Does a store belong to a smaller study, so that a run of this one extends it?"""
     try:
-        return growth(open_study(path, strictly=False), study) is not None
-    except Exception:  # whatever is wrong with the smaller study is told when it is opened
+        return extension(open_study(path, strictly=False), study) is not None
+    except Exception:  # the error appears when the smaller study is opened
         return False
 
 
@@ -104,19 +114,19 @@ def open_group(path: str | Path, mode: Any = "r") -> zarr.Group:
     Raises
     ------
     InputError
-        Where there is no store of simdyn.
+        If there is no store of simdyn.
     """
     path = Path(path)
-    with plainly(path, "read"):
+    with explain_file_errors(path, "read"):
         if not path.exists():
             raise InputError(f"{path}: no such results; `simdyn run STUDY` makes them")
-        (path / META).exists()  # a path that cannot be looked at says so here
+        (path / META).exists()  # raises an error if the path cannot be read
     if not identities(path):
         raise InputError(f"{path}: exists and is not a store of simdyn; give another --out")
-    with intact(path):
+    with explain_damage(path):
         group = zarr.open_group(path, mode=mode)
         if group.attrs.get("kind") != KIND:
-            raise ValueError("its root does not say what it is")
+            raise ValueError("its root does not have the attribute kind")
     return group
 
 
@@ -126,42 +136,40 @@ def open_study(path: str | Path, strictly: bool = True) -> StudyDesign:
     Parameters
     ----------
     strictly : bool
-        Refuse one whose fingerprint is not what this version makes of it.
+        Refuse a store whose fingerprint is not the one that this version computes.
 
     Raises
     ------
     InputError
-        Where there is no store, or its numbers are another version's.
+        If there is no store, or its numbers are those of another NUMERICS_VERSION.
     """
     path = Path(path)
-    said = identities(path)
-    if not said:
-        open_group(path)  # says why
-    told, troubles = [], []
-    for given in said:  # one of the places may be damaged
+    copies = identities(path)
+    if not copies:
+        open_group(path)  # raises an error that says why
+    studies, problems = [], []
+    for given in copies:  # one of them may be damaged
         try:
-            told.append(_told(path, given))
+            studies.append(_stored_study(path, given))
         except Exception as problem:  # what a damaged text raises depends on where it is damaged
-            troubles.append(problem)
+            problems.append(problem)
             continue
-        if told[-1].fingerprint == given["fingerprint"]:
-            return told[-1]
-    if told and not strictly:
-        return told[0]
-    if told:
-        refuse(path, told[0])
-    with intact(path):
-        raise troubles[0]
+        if studies[-1].fingerprint == given["fingerprint"]:
+            return studies[-1]
+    if studies and not strictly:
+        return studies[0]
+    if studies:
+        refuse(path, studies[0])
+    with explain_damage(path):
+        raise problems[0]
 
 
-def _told(path: Path, given: Mapping[str, Any]) -> StudyDesign:
-    """The study that a store says it holds."""
+def _stored_study(path: Path, given: Mapping[str, Any]) -> StudyDesign:
+    """The study that one copy of a store's attributes describes."""
     physics = json.loads(given["study"])
-    axes = {
-        # Of a long axis only size and checksum are told; its values are those of its coordinate.
-        name: np.asarray(zarr.open_array(path, path=name, mode="r")) if long(values) else values
-        for name, values in physics["space"].items()
-        if name not in ("zip", "where")
-    }
+    axes = {name: v for name, v in physics["space"].items() if name not in ("zip", "where")}
+    for name, values in axes.items():
+        if is_abridged(values):  # the coordinate has the values
+            axes[name] = np.asarray(zarr.open_array(path, path=name, mode="r"))
     title = str(given.get("title", "study"))
     return StudyDesign.from_physics(physics, axes, title, kept_sources(path))

@@ -1,7 +1,7 @@
-"""The log of a store: who computed, on what, when, and which points failed why.
+"""The log of a store: what computed its values, when, and which points failed and why.
 
-No value depends on it, and no decision. An entry is a Zarr group with attributes only, its own
-checksum among them, so that damage to the log is seen like any other.
+No value and no decision depends on it. An entry is a Zarr group with attributes only. One of them
+is its checksum, so that damage to the log is found like any other.
 """
 
 import datetime
@@ -18,14 +18,14 @@ import numpy as np
 import zarr
 
 from simdyn.base import version
-from simdyn.store.files import META, own_names, plainly
+from simdyn.store.files import META, explain_file_errors, store_names
 from simdyn.variables.provenance import as_json
 
-MOST_FAILURES = 1000  # of which an entry tells place and cause
+MOST_FAILURES = 1000  # that an entry lists
 
 
 def machine() -> dict[str, str]:
-    """What may decide the last bits of a value: the type of CPU compiled for, and versions."""
+    """What the last bits of a value may depend on: the type of CPU compiled for, and versions."""
     import llvmlite
     import numba
 
@@ -61,7 +61,7 @@ def checksum(attrs: dict[str, Any]) -> str:
 
 
 class LogEntry:
-    """What one process notes of its work on a store."""
+    """One process's notes about its work on a store."""
 
     def __init__(self, path: Path, **about: Any) -> None:
         now = datetime.datetime.now(datetime.UTC)
@@ -70,9 +70,9 @@ class LogEntry:
         name = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         started = {"entry": name, "started": now.isoformat()}
         self.attrs: dict[str, Any] = {**started, **about, **versions()}
-        with plainly(path, "written"):
-            log = zarr.open_group(path, mode="r+", path=own_names(path).log)
-            # Whole from its first moment on: others may look at any time.
+        with explain_file_errors(path, "written"):
+            log = zarr.open_group(path, mode="r+", path=store_names(path).log)
+            # Complete from the start: other processes may read it at any time.
             self._group = log.create_group(name, attributes=self._signed())
 
     def _signed(self) -> dict[str, Any]:
@@ -80,36 +80,36 @@ class LogEntry:
         return {**attrs, "sha256": checksum(attrs)}
 
     def _write(self) -> None:
-        with plainly(self.path, "written"):
+        with explain_file_errors(self.path, "written"):
             self._group.attrs.put(self._signed())
 
-    def failed(self, place: str, cause: str) -> None:
+    def failed(self, point: str, cause: str) -> None:
         """Note a point that failed, and why."""
         if len(self.failures) < MOST_FAILURES:
-            self.failures.append([place, cause])
+            self.failures.append([point, cause])
             self._write()
 
     def close(self, blocks: int, core_seconds: float) -> None:
-        """Note what was done."""
+        """Note what was done, at the end."""
         now = datetime.datetime.now(datetime.UTC).isoformat()
         self.attrs |= {"ended": now, "blocks": blocks, "core_seconds": core_seconds}
         self._write()
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    """All entries that can be read, the oldest first."""
-    log = path / own_names(path).log
+    """All entries that can be read, oldest first."""
+    log = path / store_names(path).log
     folders = sorted(log.iterdir()) if log.is_dir() else []
     return [attrs for attrs in map(entry, folders) if attrs]
 
 
 def entry(folder: Path) -> dict[str, Any]:
-    """An entry of the log; nothing where it does not fit its checksum, its name, or Zarr."""
+    """An entry of the log; empty if it does not fit its checksum, its name, or Zarr."""
     try:
-        said = json.loads((folder / META).read_bytes())
-        attrs = dict(said.pop("attributes"))
-        said.pop("consolidated_metadata", None)
-        plain = said == {"zarr_format": 3, "node_type": "group"}
+        metadata = json.loads((folder / META).read_bytes())
+        attrs = dict(metadata.pop("attributes"))
+        metadata.pop("consolidated_metadata", None)
+        plain = metadata == {"zarr_format": 3, "node_type": "group"}
         whole = plain and attrs.get("sha256") == checksum(attrs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
@@ -117,18 +117,18 @@ def entry(folder: Path) -> dict[str, Any]:
 
 
 def failures(path: Path) -> dict[str, str]:
-    """Cause of every failure that was noted, by its place; the latest where there are several."""
-    return {place: cause for attrs in entries(path) for place, cause in attrs["failures"]}
+    """The latest cause of failure that was noted for each point."""
+    return {point: cause for attrs in entries(path) for point, cause in attrs["failures"]}
 
 
 def computed_by(path: Path) -> list[dict[str, str]]:
-    """Types of CPU and versions that computed a store, each once, as `machine` gives them.
+    """Each combination of CPU type and versions that computed values of a store; see `machine`.
 
-    A version that an older entry does not tell is "".
+    A version that an older entry does not have is "".
     """
     found: list[dict[str, str]] = []
     for attrs in entries(path):
-        if "scheduler" in attrs:  # of a client, whose workers have entries of their own
+        if "scheduler" in attrs:  # a client of Dask: its workers have entries of their own
             continue
         by = {
             key: str(attrs.get(key, "")) for key in ("cpu", "simdyn", "numba", "llvmlite", "numpy")

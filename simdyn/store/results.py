@@ -15,26 +15,34 @@ import xarray as xr
 from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
 from simdyn.params import MODELS, TwoLayerCNN
-from simdyn.store.files import META, OWN_ATTRS, attributes, identities, intact, long, plainly
+from simdyn.store.creation import with_plain_texts
+from simdyn.store.files import (
+    META,
+    STORE_ATTRS,
+    attributes,
+    explain_damage,
+    explain_file_errors,
+    identities,
+    is_abridged,
+)
 from simdyn.store.identity import open_group, open_study
-from simdyn.store.skeleton import with_plain_texts
-from simdyn.store.store import Store, undamaged
+from simdyn.store.store import Store, explain_damaged_blocks
 from simdyn.variables.registry import INNER, OUTER, VARIABLES
 
 
 def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
-    """Write a small dataset whole: beside its place first, then moved into it.
+    """Write a small dataset to a new folder, then rename this to `path`.
 
     Parameters
     ----------
     ds : xarray.Dataset
     path : path
-        A dataset that stands there is replaced. `open_results` opens it.
+        A dataset that is there already is replaced. `open_results` opens it.
 
     Raises
     ------
     InputError
-        Where something else stands there.
+        If something else is there.
     """
     path = Path(path)
     check_replaceable(path)
@@ -52,42 +60,47 @@ def write_dataset(ds: xr.Dataset, path: str | Path) -> None:
 
 
 def check_replaceable(path: Path, field: str = "") -> None:
-    """What a dataset replaces must be a dataset, and no results of a study.
+    """Check that a path is free, or has a dataset that is not the results of a study.
 
     Parameters
     ----------
     path : path
     field : str
-        What a message begins with.
+        What the message begins with.
 
     Raises
     ------
     InputError
-        Where something else stands there.
+        If something else is there.
     """
     if os.path.lexists(path) and (identities(path) or not (path / META).is_file()):
         raise InputError(
-            f"{field}{path}: is there already; allowed is a new folder, or a trajectory that "
+            f"{field}{path}: exists already; allowed is a new folder, or a trajectory that "
             "simdyn wrote"
         )
 
 
 def open_results(path: str | Path) -> xr.Dataset:
-    """Results of a study as a plain, lazy dataset; values are read when they are used.
+    """Open the results of a study as a lazy dataset: values are read when they are used.
 
-    Labels are the values that were simulated: `sel` finds them to the last bit, and with
-    ``method="nearest"`` those near a number.
+    Labels are the exact values that were simulated. `sel` finds a label by its exact value, or
+    with ``method="nearest"`` the one nearest to a number.
 
     Parameters
     ----------
     path : path
-        A store that `simdyn run` or `Study.run` wrote, whole or unfinished; what is missing has
-        status 0. Or the course that ``simdyn replay --to`` kept.
+        A store that ``simdyn run`` or `Study.run` wrote, or a trajectory that
+        ``simdyn replay --to`` wrote. If a study is not finished, the missing runs have status 0.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims: swept parameters, method, replicate, step, …; or those of `simulate`.
 
     Raises
     ------
     InputError
-        Where there is no store.
+        If there is no store, or it is damaged.
 
     Examples
     --------
@@ -102,30 +115,30 @@ def open_results(path: str | Path) -> xr.Dataset:
     ('method', 'replicate', 'step')
     """
     if "call" in attributes(Path(path)):
-        return _open_course(Path(path))
+        return _open_trajectory(Path(path))
     group, path = open_group(path), Path(path)
-    with intact(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damage to what is no array; `verify` names it
+    with explain_damage(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about damage to files of no array; `verify` names it
         results = xr.open_zarr(path, chunks=None, consolidated=False)
-        # xarray opens what is there and does not miss what is not.
+        # xarray opens what is there, and says nothing of what is missing.
         physics = json.loads(str(group.attrs["study"]))
         recorded = physics["record"]["variables"]
-        beside = str(group.attrs.get("coordinates", "")).split()
-        lost = {*recorded, *results.dims, *beside} - set(results.variables)
+        others = str(group.attrs.get("coordinates", "")).split()
+        lost = {*recorded, *results.dims, *others} - set(results.variables)
         if lost:
             raise LookupError(f"no {min(map(str, lost))}")
         results = _ordered(results)
         labels = {**physics["space"], "method": list(physics["methods"])}
         for name in labels.keys() & results.coords.keys():
-            if long(labels[name]):
+            if is_abridged(labels[name]):
                 continue
             if results[name].values.tolist() != labels[name]:  # a missing chunk reads as zeros
                 raise ValueError(f"{name} has other values")
         return results
 
 
-def _open_course(path: Path) -> xr.Dataset:
-    """What `write_dataset` wrote: results of one call, which they tell."""
+def _open_trajectory(path: Path) -> xr.Dataset:
+    """What `write_dataset` wrote: results of one call, which their attributes name."""
     try:
         return _ordered(xr.open_zarr(path, chunks=None, consolidated=False))
     except Exception as problem:  # what damaged files raise depends on where they are damaged
@@ -134,14 +147,14 @@ def _open_course(path: Path) -> xr.Dataset:
 
 
 def _ordered(results: xr.Dataset) -> xr.Dataset:
-    """A dataset as Zarr gives it, put right: a folder is listed in no order, texts are objects."""
-    for name in OWN_ATTRS:
+    """A dataset from Zarr with its variables in order, and texts as texts instead of objects."""
+    for name in STORE_ATTRS:
         results.attrs.pop(name, None)
     laws = [name for owner in MODELS.values() for name in owner.model_fields]
     known = [*OUTER, *INNER, "updates", "update", *laws, *TwoLayerCNN.model_fields]
     names = [*map(str, results["status"].dims), *known, *sorted(map(str, results.coords))]
     coords: dict[Hashable, xr.Variable] = {}
-    if "update" in results.coords:  # its name in stores of before, which stays another name of it
+    if "update" in results.coords:  # the name in early stores; it stays, as a second name
         results = results.assign_coords(updates=results.coords["update"].variable)
     for name in dict.fromkeys(names):
         if name in results.coords:
@@ -161,12 +174,12 @@ def export(path: str | Path, target: str | Path) -> None:
     path : path
         A store.
     target : path
-        Replaced where it exists, once the new file is whole.
+        Replaced if it exists, when the new file is complete.
 
     Raises
     ------
     InputError
-        Where there is no store, no h5netcdf, or no place to write.
+        If there is no store, no h5netcdf, or the target cannot be written.
     """
     path, target = Path(path), Path(target)
     try:
@@ -177,19 +190,19 @@ def export(path: str | Path, target: str | Path) -> None:
             "export needs h5netcdf and h5py: pip install 'simdyn[netcdf]' brings both"
         ) from None
     results = open_results(path)
-    study = open_study(path, strictly=False)  # numbers of another version are exported, too
+    study = open_study(path, strictly=False)  # any NUMERICS_VERSION can be exported
     ours = open_group(path).attrs.get("fingerprint") == study.fingerprint
-    whole = undamaged(Store(path, study)) if ours else contextlib.nullcontext()
+    whole = explain_damaged_blocks(Store(path, study)) if ours else contextlib.nullcontext()
     fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     squeeze = {
         name: {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
         for name, array in results.data_vars.items()
         if array.ndim
     }
-    with plainly(target, "written"):
+    with explain_file_errors(target, "written"):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with intact(path, but=OSError), whole:
+            with explain_damage(path, but=OSError), whole:
                 results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
             os.replace(fresh, target)
         finally:

@@ -1,11 +1,12 @@
-"""Results on disk.
+"""A store: the results of a study on disk, written and read block by block.
 
-A store is a Zarr v3 group: one array for each variable, chunked so that a block of the study is one
-chunk of each; the coordinates; and a group of its own, apart from any name that these may have,
-with its receipts, its log, and the images of its study. A block writes its chunks (each
-checksummed, each to a temporary file that is then renamed) and last its receipt: a SHA-256 over
-fingerprint, block number and decoded arrays. A block without a good receipt is not done. Any number
-of processes may write to one store: a block's bytes are the same whoever computes it.
+A store is a Zarr v3 group. It holds one array for each variable, chunked so that a block of the
+study is one chunk of each array; the coordinates; and a group of its own, whose name no variable
+or coordinate can have, with its receipts, its log, and the images of its study. To keep a block,
+its chunks are written (each checksummed, each to a temporary file that is then renamed), and last
+its receipt: a SHA-256 over fingerprint, block number and decoded arrays. A block without a receipt
+that fits is not done. Any number of processes may write to one store: the bytes of a block are
+the same, whichever process computes it.
 """
 
 import contextlib
@@ -19,10 +20,10 @@ import numpy as np
 import zarr
 
 from simdyn.base.inputs import InputError
-from simdyn.store.files import PARTIAL, intact, own_names, plainly
+from simdyn.store.creation import allocate
+from simdyn.store.files import PARTIAL, explain_damage, explain_file_errors, store_names
 from simdyn.store.identity import holds, open_group, refuse
 from simdyn.store.log import LogEntry
-from simdyn.store.skeleton import allocate
 from simdyn.study.blocks import Block, Blocks
 from simdyn.study.design import StudyDesign
 from simdyn.variables.registry import VARIABLES
@@ -34,56 +35,53 @@ class Store:
     Parameters
     ----------
     path : path
-        Made where it does not exist; must hold the same study otherwise.
+        Made if it does not exist; else it must hold the same study.
     study : StudyDesign
     group : zarr.Group, optional
-        The store's, where it is open already; it is then taken as it is.
+        The store's group, if it is open already.
 
     Raises
     ------
     InputError
-        Where the folder cannot be written, is not a store, or belongs to another study.
+        If the folder cannot be written, is not a store, or belongs to another study.
     """
 
     def __init__(
         self, path: str | Path, study: StudyDesign, group: zarr.Group | None = None
     ) -> None:
         self.path, self.study = Path(path), study
-        with plainly(self.path, "written"):
+        with explain_file_errors(self.path, "written"):
             if group is None and not self.path.exists():
                 allocate(self.path, study)
-        # The setting is read as arrays are opened, and not kept with them.
+        # Zarr reads this setting when it opens an array, and does not store it.
         with zarr.config.set({"array.write_empty_chunks": True}):
             group = group or open_group(self.path, "r+")
             if group.attrs.get("fingerprint") != study.fingerprint:
                 refuse(self.path, study)
-            with intact(self.path):
+            with explain_damage(self.path):
                 self._arrays: dict[str, Any] = {n: group[n] for n in study.variables}
-                self.own = own_names(self.path)
-                self._receipts: Any = group[self.own.sha256]
-        # The blocks are the store's: a later version may cut the same study otherwise.
+                self.names = store_names(self.path)
+                self._receipts: Any = group[self.names.sha256]
+        # As the store was cut into blocks: other versions may cut the same study in another way.
         *grid, _, replicates = self._arrays["status"].chunks[: len(study.layout.outer)]
         self.blocks = Blocks(study.lengths, (*grid, replicates))
 
     # -- a block ---------------------------------------------------------------------------------
 
-    def _place(self, block: Block, name: str) -> tuple[slice, ...]:
-        """Where a block's values of a variable lie."""
+    def _region(self, block: Block, name: str) -> tuple[slice, ...]:
+        """The part of a variable's array that a block fills."""
         *grid, replicates = block.region
         inner = len(self.study.layout.dims(name)) - len(grid) - 2
         return (*grid, slice(None), replicates, *(slice(None),) * inner)
 
-    def pieces(self, block: Block) -> dict[str, str]:
-        """Names of a block's files: of its chunk of each variable, then of its receipt."""
+    def files_of(self, block: Block) -> dict[str, str]:
+        """Names of a block's files: its chunk of each variable, by name, then its receipt."""
         *grid, replicates = self.blocks.place(block.number)
         chunks = {}
         for name in self.study.variables:
             inner = len(self.study.layout.dims(name)) - len(grid) - 2
             chunks[name] = f"{name}/c/" + "/".join(map(str, (*grid, 0, replicates, *(0,) * inner)))
-        return {**chunks, self.own.sha256: self._receipt_file(block)}
-
-    def _receipt_file(self, block: Block) -> str:
-        return f"{self.own.sha256}/c/{block.number}/0"
+        return {**chunks, self.names.sha256: f"{self.names.sha256}/c/{block.number}/0"}
 
     def receipt(self, block: Block, arrays: Mapping[str, np.ndarray]) -> bytes:
         """SHA-256 over fingerprint, block number and values."""
@@ -100,49 +98,49 @@ class Store:
         Raises
         ------
         InputError
-            Where it cannot be written, or the store has become that of a larger study meanwhile.
+            If it cannot be written, or the store now belongs to a larger study.
         """
         self.check_still_its_own()
-        with plainly(self.path, "written"):
+        with explain_file_errors(self.path, "written"):
             try:
                 self._write(block, arrays)
-            except FileNotFoundError:  # another run swept a file away before it was in its place
+            except FileNotFoundError:  # another run removed a half-written file
                 self._write(block, arrays)
 
     def _write(self, block: Block, arrays: Mapping[str, np.ndarray]) -> None:
         for name in self.study.variables:
-            self._arrays[name][self._place(block, name)] = arrays[name]
+            self._arrays[name][self._region(block, name)] = arrays[name]
         self._receipts[block.number] = np.frombuffer(self.receipt(block, arrays), np.uint8)
 
     def check_still_its_own(self) -> None:
-        """Another run may have grown the store since it was opened: its blocks lie elsewhere then.
+        """Check that no other run has extended the store since it was opened.
 
         Raises
         ------
         InputError
-            Where the store is no longer this study's.
+            If the store is no longer this study's.
         """
         if not holds(self.path, self.study):
             raise InputError(
-                f"{self.path}: holds this study no longer; where a larger one has taken it over, "
+                f"{self.path}: no longer holds this study; if a larger study has taken it over, "
                 "with all that was done, run that one to go on"
             )
 
     def read(self, block: Block) -> dict[str, np.ndarray]:
         """The values of a block as they are on disk."""
-        return {name: self.read_piece(block, name) for name in self.study.variables}
+        return {name: self.read_array(block, name) for name in self.study.variables}
 
-    def read_piece(self, block: Block, name: str) -> np.ndarray:
+    def read_array(self, block: Block, name: str) -> np.ndarray:
         """A block's values of one variable, or its receipt."""
-        if name == self.own.sha256:
+        if name == self.names.sha256:
             return np.asarray(self._receipts[block.number])
-        return np.asarray(self._arrays[name][self._place(block, name)])
+        return np.asarray(self._arrays[name][self._region(block, name)])
 
-    def good(self, block: Block) -> dict[str, np.ndarray] | None:
-        """The values of a block whose receipt fits them; None where there are none."""
+    def checked_values(self, block: Block) -> dict[str, np.ndarray] | None:
+        """The values of a block; None if its receipt does not fit them, or a file is missing."""
         try:
-            # A chunk that is missing reads as fill values, which may well be the right ones.
-            if not all((self.path / file).is_file() for file in self.pieces(block).values()):
+            # A missing chunk reads as fill values, and these may happen to be right.
+            if not all((self.path / file).is_file() for file in self.files_of(block).values()):
                 return None
             kept = np.asarray(self._receipts[block.number]).tobytes()
             if any(kept):
@@ -154,31 +152,27 @@ class Store:
 
     def is_done(self, block: Block) -> bool:
         """Does the block's receipt fit its values? Damaged chunks count as not done."""
-        return self.good(block) is not None
+        return self.checked_values(block) is not None
 
     # -- all of them -----------------------------------------------------------------------------
 
     def receipts(self) -> np.ndarray:
-        """Which blocks have left a receipt, good or not, as booleans: from a listing, quickly."""
+        """Which blocks have a receipt, whether it fits or not, as booleans; a quick listing."""
         there = np.zeros(len(self.blocks), dtype=bool)
-        folder = self.path / self.own.sha256 / "c"
+        folder = self.path / self.names.sha256 / "c"
         none = contextlib.suppress(FileNotFoundError, NotADirectoryError)
-        with plainly(self.path, "read"), none, os.scandir(folder) as found:
+        with explain_file_errors(self.path, "read"), none, os.scandir(folder) as found:
             for entry in found:
                 if entry.name.isdecimal() and int(entry.name) < there.size:
                     there[int(entry.name)] = os.path.exists(f"{entry.path}/0")
         return there
 
-    def has_receipt(self, block: Block) -> bool:
-        """Has the block left a receipt, good or not?"""
-        return (self.path / self._receipt_file(block)).exists()
-
     def open_log(self, **about: Any) -> LogEntry:
-        """Note who computes from now on: versions, CPU, time. No value depends on it."""
+        """Begin an entry of the log: versions, CPU, time. No value depends on it."""
         return LogEntry(self.path, **about)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written, once every block is there."""
+        """Remove half-written files of killed processes; only when every block is done."""
         for folder, _, names in os.walk(self.path):
             for name in names:
                 if name.endswith(PARTIAL):
@@ -187,24 +181,24 @@ class Store:
 
 
 @contextlib.contextmanager
-def undamaged(store: Store, numbers: Collection[int] | None = None) -> Iterator[None]:
-    """Where values are read: name the block that is damaged, where there is one.
+def explain_damaged_blocks(store: Store, numbers: Collection[int] | None = None) -> Iterator[None]:
+    """While values are read: if a block is damaged, raise an error that names it.
 
     Parameters
     ----------
     numbers : collection of int, optional
-        Blocks that are read; all where absent.
+        Blocks that are read; all of them if absent.
 
     Raises
     ------
     InputError
-        Before anything is read, where a block that is done lacks a file, for what is missing reads
-        as NaN; where reading fails, for a block that does not fit its receipt.
+        Before anything is read, if a block with a receipt lacks a file, which would read as NaN.
+        If reading fails, for the first block that does not fit its receipt.
     """
     done = np.flatnonzero(store.receipts()).tolist()
     blocks = [store.blocks[k] for k in done if numbers is None or k in numbers]
     for block in blocks:
-        for file in store.pieces(block).values():
+        for file in store.files_of(block).values():
             if not os.path.exists(store.path / file):
                 raise _damaged(store, block, f"{file} is missing")
     try:
