@@ -18,8 +18,9 @@ from simdyn import SGD, InputError, Record, SignalNoiseData, TwoLayerCNN, claims
 from simdyn.claims import CLAIMS, Bench, Claim
 from simdyn.claims.claim import EXACT, LEADING, RECALLED
 from simdyn.claims.errors import LEVEL, critical
-from simdyn.claims.neurons import hitting
-from simdyn.claims.repeated import counted_error, planar_error, rank, uniform
+from simdyn.claims.fresh_samples import counted_error, planar_error
+from simdyn.claims.repeated import rank, uniform
+from simdyn.claims.times import hitting
 from simdyn.claims.verdict import (
     FAILS,
     HOLDS,

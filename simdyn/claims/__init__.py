@@ -2,9 +2,9 @@
 
 A claim is one entry: a function that runs small studies and returns quantities, under the
 decorator `claim` that states what is claimed. Any module of this folder may hold claims, and all of
-them are loaded here: `exact` holds what is true to rounding, `repeated` what is true in law,
-`neurons` what neurons do, `errors` what happens to the test error, `radius` how to choose SAM's
-radius.
+them are loaded here: `exact` holds what is true to rounding, `repeated` and `fresh_samples` what is true in law,
+`gradients`, `neurons` and `times` what neurons do, `errors` what happens to the test error,
+`radius` how to choose SAM's radius.
 """
 
 import importlib
@@ -26,6 +26,7 @@ __all__ = [
     "failed",
 ]
 
-FIRST = ("exact", "repeated", "neurons", "errors", "radius")  # of the table; then others by name
+FIRST = ("exact", "repeated", "fresh_samples", "gradients", "neurons", "times", "errors", "radius")
+# The table has the claims of these modules first, then those of others by name
 for _name in (*FIRST, *(module.name for module in pkgutil.iter_modules(__path__))):
     importlib.import_module(f"{__name__}.{_name}")

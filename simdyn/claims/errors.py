@@ -1,12 +1,13 @@
 """Claims about losses and test errors: benign and harmful, critical lines, label noise."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
-from simdyn.claims.verdict import Law, Quantity, slope, with_ladder
+from simdyn.claims.verdict import Quantity, line_exponent, with_ladder
 from simdyn.params import SAM, SGD, Phase
 from simdyn.theory import laws as theory
 from simdyn.theory.crossing import crossing
@@ -14,6 +15,7 @@ from simdyn.theory.crossing import crossing
 LEVEL = 0.1  # the test error that is taken as the border between benign and harmful
 FITTED = 0.05  # training loss below which a network counts as trained
 EXPONENT = "0.02: off by 10 % over two decades"
+Curves = tuple[np.ndarray, float]  # test errors (R, K), and the largest mean training loss
 GRID = np.geomspace(0.75, 1.6, 9)  # signal norms in units of (P−1)σ_p(d/n)^{1/4}
 
 
@@ -87,70 +89,50 @@ def critical(grid: np.ndarray, errors: np.ndarray) -> np.ndarray:
 def _curves(
     bench: Bench,
     count: int,
-    plan: Callable[..., Sequence[Phase]],
-    grid: np.ndarray,
-    unit: float,
+    plan: Sequence[Phase],
+    norms: np.ndarray,
+    *,
     n: int,
     d: int,
     m: int,
     patches: int,
     init_std: float,
-) -> tuple[np.ndarray, float]:
-    """Test errors (R, K) over signal norms grid·unit, and the largest mean training loss there."""
+) -> Curves:
+    """Test errors (R, K) over signal norms (K,), and the largest mean training loss there."""
     ds = bench.run(
         {"n_samples": n, "dimension": d, "n_patches": patches},
         {"n_filters": m, "init_std": init_std},
-        {"one": plan()},
+        {"one": plan},
         count,
-        {"signal_norm": (grid * unit).tolist()},
+        {"signal_norm": norms.tolist()},
         variables=("test_error", "train_loss"),
     )
     loss = float(ds.train_loss.mean("replicate").max())
-    return np.asarray(ds.test_error.values.reshape(len(grid), count).T), loss
+    return np.asarray(ds.test_error.values.reshape(norms.size, count).T), loss
 
 
-def line_exponent(
+def _exponent(
     name: str,
     x: Sequence[float],
-    curves: Sequence[tuple[np.ndarray, float]],
-    units: Sequence[float],
+    pairs: Sequence[tuple[Curves, float]],
     grid: np.ndarray,
+    *,
     exponent: float,
-    tolerance: float,
-    x_name: str,
-    method: str,
+    labels: tuple[str, str],
+    tolerance: float = 0.02,
 ) -> Quantity:
-    """The exponent of a critical line: contours of mean curves, resampled along replicates."""
-    values = np.stack([errors for errors, _ in curves], axis=1)  # (R, ladder, K)
-    power = slope(np.array(x, float))
-
-    def line(sample: np.ndarray) -> np.ndarray:
-        return np.asarray(critical(grid, sample) * np.array(units))
-
-    rng = np.random.default_rng(0)
-    again = [line(values[rng.integers(len(values), size=len(values))]) for _ in range(200)]
-    measured = line(values)
-    shape = np.array(x, float) ** exponent
-    constant = np.exp(np.mean(np.log(measured / shape)))
-    law = Law(
-        x_name,
-        f"{method}'s critical ‖μ‖",
-        np.array(x, float),
-        measured,
-        np.std(again, axis=0),
-        constant * shape,
-        "height fitted",
-    )
-    return Quantity(
+    """The exponent of a critical line, from curves over the grid in a unit for each x."""
+    units = np.array([unit for _, unit in pairs])
+    return line_exponent(
         name,
-        values,
-        exponent - tolerance,
-        exponent + tolerance,
-        EXPONENT if tolerance == 0.02 else f"{tolerance:g}",
-        exponent,
-        lambda sample: power(line(sample)[None]),
-        outside=untrained(max(loss for _, loss in curves)),
-        law=law,
+        x,
+        np.stack([errors for (errors, _), _ in pairs], axis=1),  # (R, ladder, K)
+        lambda sample: np.asarray(critical(grid, sample) * units),
+        exponent=exponent,
+        band=(exponent - tolerance, exponent + tolerance),
+        reason=EXPONENT if tolerance == 0.02 else f"{tolerance:g}",
+        labels=(labels[0], f"{labels[1]}'s critical ‖μ‖"),
+        outside=untrained(max(loss for (_, loss), _ in pairs)),
     )
 
 
@@ -165,7 +147,7 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
     """Exponents in d, n, P − 1, m and B of the contour at test error 0.1."""
     count = bench.replicates(16, 150)
 
-    def curve(**change: float) -> tuple[tuple[np.ndarray, float], float]:
+    def curve(**change: float) -> tuple[Curves, float]:
         setting: dict[str, Any] = {
             "n": 20,
             "d": 10**6,
@@ -189,14 +171,13 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
         return _curves(
             bench,
             int(setting["replicates"]),
-            lambda: [phase],
-            GRID,
-            unit,
-            n,
-            d,
-            m,
-            copies + 1,
-            0.1 * np.sqrt(n) / (copies * d),
+            [phase],
+            GRID * unit,
+            n=n,
+            d=d,
+            m=m,
+            patches=copies + 1,
+            init_std=0.1 * np.sqrt(n) / (copies * d),
         ), unit
 
     ladders: dict[str, tuple[float, tuple[int, ...]]] = {
@@ -208,34 +189,23 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
     for name, (exponent, ladder) in ladders.items():
         enough = 500 if name == "m" else count
         pairs = [curve(**{name: value, "replicates": enough}) for value in ladder]
-        yield line_exponent(
-            f"exponent in {name}",
-            ladder,
-            [c for c, _ in pairs],
-            [u for _, u in pairs],
-            GRID,
-            exponent,
-            0.02,
-            name,
-            "SGD",
+        yield _exponent(
+            f"exponent in {name}", ladder, pairs, GRID, exponent=exponent, labels=(name, "SGD")
         )
     # Two laws with a small parameter of their own: 1/n, and the progress of an epoch (that is, η).
     if not bench.quick:
         rungs = (20, 40, 80, 160)
         pairs = [curve(n=n, replicates=600) for n in rungs]
         steps = [
-            line_exponent(
+            _exponent(
                 f"exponent in n, {low} to {high}",
                 (low, high),
-                [a[0], b[0]],
-                [a[1], b[1]],
+                two,
                 GRID,
-                -0.25,
-                0.02,
-                "n",
-                "SGD",
+                exponent=-0.25,
+                labels=("n", "SGD"),
             )
-            for low, high, a, b in zip(rungs, rungs[1:], pairs, pairs[1:], strict=False)
+            for (low, high), two in zip(pairwise(rungs), pairwise(pairs), strict=True)
         ]
         yield with_ladder(steps, "n → ∞")
     steps = []
@@ -243,16 +213,13 @@ def sgd_line(bench: Bench) -> Iterator[Quantity]:
     for progress in (0.0625,) if bench.quick else (1.0, 0.25, 0.0625):
         pairs = [curve(B=batch, progress=progress, replicates=more) for batch in (2, 5, 20)]
         steps.append(
-            line_exponent(
+            _exponent(
                 f"exponent in B, η(P−1)²σ_p²d/(Bm) = {progress:g}",
                 (2, 5, 20),
-                [c for c, _ in pairs],
-                [u for _, u in pairs],
+                pairs,
                 GRID,
-                0.0,
-                0.02,
-                "B",
-                "SGD",
+                exponent=0.0,
+                labels=("B", "SGD"),
             )
         )
     yield with_ladder(steps, "η → 0")
@@ -269,7 +236,7 @@ def sam_line(bench: Bench) -> Iterator[Quantity]:
     count, n, m = bench.replicates(10, 60), 20, 10
     ladder = (10_000, 40_000) if bench.quick else (10_000, 100_000, 1_000_000)
     grids = {"SAM": np.geomspace(0.8, 8.0, 12), "SGD": np.geomspace(3.0, 40.0, 12)}
-    found: dict[str, list[tuple[np.ndarray, float]]] = {"SAM": [], "SGD": []}
+    found: dict[str, list[Curves]] = {"SAM": [], "SGD": []}
     for d in ladder:
         rate, init_std = 200 / d, 0.1 / np.sqrt(d)
         stage = round(4.9 * m * d / 200)
@@ -282,19 +249,17 @@ def sam_line(bench: Bench) -> Iterator[Quantity]:
         for name, plan in (("SAM", sam), ("SGD", sgd)):
             found[name].append(
                 _curves(
-                    bench, count, lambda plan=plan: plan, grids[name], 1.0, n, d, m, 2, init_std
+                    bench, count, plan, grids[name], n=n, d=d, m=m, patches=2, init_std=init_std
                 )
             )
-    yield line_exponent(
+    yield _exponent(
         "exponent in d",
         ladder,
-        found["SAM"],
-        [1.0] * len(ladder),
+        [(curves, 1.0) for curves in found["SAM"]],
         grids["SAM"],
-        0.0,
-        0.05,
-        "d",
-        "SAM",
+        exponent=0.0,
+        labels=("d", "SAM"),
+        tolerance=0.05,
     )
     last = np.stack([found["SAM"][-1][0], found["SGD"][-1][0]], axis=1)
     yield Quantity(

@@ -37,6 +37,7 @@ def drawn(
     seed: int,
     n: int = 8,
     d: int = 120,
+    *,
     n_patches: int = 3,
     m: int = 4,
     norm: float = 2.0,

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 from simdyn.claims.claim import RECALLED, Bench, claim
-from simdyn.claims.verdict import Law, Quantity, slope
+from simdyn.claims.verdict import Quantity, line_exponent
 from simdyn.theory import laws as theory
 from simdyn.theory.crossing import crossing
 
 GRID = np.geomspace(0.005, 2.0, 14)  # radii in units of m√B/((P−1)σ_p√d)
+CONSTANT_OPEN = (
+    "for information: Θ leaves open how the constant depends on ‖μ‖, which follows SGD's line here"
+)
 THEOREM = 10  # index in GRID of the radius taken for the theorem's, about a half
 
 
@@ -105,36 +108,18 @@ def best_radius(bench: Bench) -> Iterator[Quantity]:
             yield _regret(f"{name} = {ladder[-1]}", pairs[-1][0])
         if len(ladder) == 1:
             continue
-        values = np.stack([found for found, _ in pairs], axis=1)  # (R, ladder, 1 + K)
-        units, x = np.array([unit for _, unit in pairs]), np.array(ladder, float)
-        power = slope(x)
-
-        def line(sample: np.ndarray, units: np.ndarray = units) -> np.ndarray:
-            return np.array([u * _onset(sample[:, k]) for k, u in enumerate(units)])
-
-        rng = np.random.default_rng(0)
-        again = [line(values[rng.integers(count, size=count)]) for _ in range(200)]
-        measured, shape = line(values), x ** (0.5 * (low + high))
-        constant = np.exp(np.mean(np.log(measured / shape)))
-        yield Quantity(
+        units = [unit for _, unit in pairs]
+        yield line_exponent(
             f"exponent in {name} of the least τ that takes half of SGD's error",
-            values,
-            low - 0.05,
-            high + 0.05,
-            f"0.05: off by 12 % over a decade{between}",
-            high,
-            lambda sample, line=line, power=power: power(line(sample)[None]),  # type: ignore[misc]
-            outside="for information: Θ leaves open how the constant depends on ‖μ‖, which follows "
-            "SGD's line here"
-            if name == "d"
-            else "",
-            law=Law(
-                name,
-                "least useful τ",
-                x,
-                measured,
-                np.std(again, axis=0),
-                constant * shape,
-                "height fitted",
+            ladder,
+            np.stack([found for found, _ in pairs], axis=1),  # (R, ladder, 1 + K)
+            lambda sample, units=units: np.array(  # type: ignore[misc]
+                [unit * _onset(sample[:, k]) for k, unit in enumerate(units)]
             ),
+            exponent=0.5 * (low + high),
+            band=(low - 0.05, high + 0.05),
+            reason=f"0.05: off by 12 % over a decade{between}",
+            labels=(name, "least useful τ"),
+            predicted=high,
+            outside=CONSTANT_OPEN if name == "d" else "",
         )

@@ -19,7 +19,6 @@ from simdyn.engine.problems import Problem
 from simdyn.params import SAM, SGD, Record, SignalNoiseData, TwoLayerCNN
 
 LEVEL = 1e-3  # a p-value of uniformity below this turns a claim down
-Estimator = Literal["line", "counted", "radial"]
 
 PEERS = 99  # draws that one is ranked among
 
@@ -102,13 +101,13 @@ def sampler(bench: Bench) -> Iterator[Quantity]:
                 seed,
                 setting["n_samples"],
                 setting["dimension"],
-                setting["n_patches"],
-                m,
-                setting["signal_norm"],
-                init_std,
-                setting["noise_std"],
-                setting["label_flip"],
-                noise == "orthogonal",
+                n_patches=setting["n_patches"],
+                m=m,
+                norm=setting["signal_norm"],
+                init_std=init_std,
+                noise_std=setting["noise_std"],
+                flip=setting["label_flip"],
+                orthogonal=noise == "orthogonal",
             )
             problem = Problem.from_patches(x, y, w, signal=signal, true_labels=truth)
             one = train(problem, plan, record=RECORD)
@@ -118,41 +117,31 @@ def sampler(bench: Bench) -> Iterator[Quantity]:
         yield uniform(f"{noise} noise, d = {low} … {high}", found)
 
 
-@claim(
-    "exchange",
-    "samples, filters and the two signs may be exchanged, and the scale of everything changed",
-    mark=EXACT,
-    regime="always; in law",
-)
-def exchange(bench: Bench) -> Iterator[Quantity]:
-    """A coefficient of one replicate, ranked among its mirror images in others."""
-
-    def pair(kind: str, ds: Any) -> tuple[np.ndarray, np.ndarray]:
+def _exchanged(kind: str, number: int) -> list[float]:
+    """P-values of two coefficients that may change places."""
+    rng = np.random.default_rng([2, len(kind)])
+    found = []
+    for seed in range(number):
+        data = SignalNoiseData(**_setting(rng, (1, 10**6)))
+        net = TwoLayerCNN(n_filters=3, init_std=float(rng.uniform(0.01, 0.5)))
+        radius = float(rng.uniform(0.0, 0.3))
+        plan = [SAM(radius=radius, learning_rate=0.05, epochs=4, batch_size=1)]
+        ds = simulate(data, net, plan, seed=seed, replicates=PEERS + 1, record=RECORD, threads=1)
         gamma, rho = ds.signal_coef.values[:, -1], ds.noise_coef.values[:, -1]
-        if kind == "samples":
-            return rho[:, 0, 0, 0], rho[:, 0, 0, -1]
-        if kind == "filters":
-            return gamma[:, 0, 0], gamma[:, 0, -1]
-        return gamma[:, 0, 0], gamma[:, 1, 0]
+        one, other = {
+            "samples": (rho[:, 0, 0, 0], rho[:, 0, 0, -1]),
+            "filters": (gamma[:, 0, 0], gamma[:, 0, -1]),
+            "signs": (gamma[:, 0, 0], gamma[:, 1, 0]),
+        }[kind]
+        found.append(rank(float(one[0]), other[1:], rng))
+    return found
 
-    for kind in ("samples", "filters", "signs"):
-        rng = np.random.default_rng([2, len(kind)])
-        found = []
-        for seed in range(bench.replicates(150, 1000)):
-            data = SignalNoiseData(**_setting(rng, (1, 10**6)))
-            net = TwoLayerCNN(n_filters=3, init_std=float(rng.uniform(0.01, 0.5)))
-            plan = [
-                SAM(radius=float(rng.uniform(0.0, 0.3)), learning_rate=0.05, epochs=4, batch_size=1)
-            ]
-            ds = simulate(
-                data, net, plan, seed=seed, replicates=PEERS + 1, record=RECORD, threads=1
-            )
-            ours, theirs = pair(kind, ds)
-            found.append(rank(float(ours[0]), theirs[1:], rng))
-        yield uniform(f"{kind} exchanged", found)
+
+def _scaled(number: int) -> list[float]:
+    """P-values of a coefficient under a change of scale that leaves its law as it is."""
     rng = np.random.default_rng([2, 0])
     found = []
-    for seed in range(bench.replicates(150, 1000)):
+    for seed in range(number):
         # W by c, data by a: overlaps go by a·c, so does τ over ‖ε̂‖, and η by c/a.
         setting, scale = _setting(rng, (1, 10**6)), float(np.exp(rng.uniform(-1.0, 1.0)))
         rate, init_std, radius = 0.05, float(rng.uniform(0.01, 0.5)), float(rng.uniform(0.0, 0.3))
@@ -178,7 +167,21 @@ def exchange(bench: Bench) -> Iterator[Quantity]:
         ]
         ours, theirs = (ds.noise_coef.values[:, -1, 0, 0, 0] for ds in results)
         found.append(rank(float(ours[0]), theirs, rng))
-    yield uniform("patches scaled by a, weights and τ by 1/a, η by 1/a²", found)
+    return found
+
+
+@claim(
+    "exchange",
+    "samples, filters and the two signs may be exchanged, and the scale of everything changed",
+    mark=EXACT,
+    regime="always; in law",
+)
+def exchange(bench: Bench) -> Iterator[Quantity]:
+    """A coefficient of one replicate, ranked among its mirror images in others."""
+    for kind in ("samples", "filters", "signs"):
+        yield uniform(f"{kind} exchanged", _exchanged(kind, bench.replicates(150, 1000)))
+    p_values = _scaled(bench.replicates(150, 1000))
+    yield uniform("patches scaled by a, weights and τ by 1/a, η by 1/a²", p_values)
 
 
 @claim(
@@ -227,163 +230,3 @@ def batches(bench: Bench) -> Iterator[Quantity]:
     which = np.arange(count)
     places = place[which, which % epochs, which % n] + rng.random(count)
     yield uniform("place of a sample in its epoch", list(places / n))
-
-
-def planar_error(
-    signal: np.ndarray,
-    weights: np.ndarray,
-    copies: int,
-    noise_std: float,
-    flip: float,
-    nodes: int = 40_000,
-) -> float:
-    """Exact error on observed labels in two dimensions, by quadrature over the noise's direction.
-
-    To 2/nodes of one where signals activate no filter, as the integrand then jumps; else to
-    1/nodes².
-
-    Along a direction the network's output is s + R g, R the length of a standard normal vector.
-    """
-    angle = 2.0 * np.pi * (np.arange(nodes) + 0.5) / nodes
-    ray = noise_std * np.array([np.cos(angle), np.sin(angle)])
-    banks = np.array([1.0, -1.0])[:, None] / weights.shape[1]
-    swing = copies * (banks * np.maximum(weights @ ray, 0.0).transpose(2, 0, 1)).sum((1, 2))
-    wrong = []
-    for label in (1.0, -1.0):
-        level = label * float((banks * np.maximum(weights @ (label * signal), 0.0)).sum())
-        with np.errstate(divide="ignore", invalid="ignore"):
-            beyond = np.exp(-0.5 * (level / swing) ** 2)
-        turned = label * swing < 0.0
-        at_rest = 0.5 if level == 0.0 else float(level < 0.0)
-        fails = np.where(
-            turned, beyond if level > 0.0 else 1.0, 1.0 - beyond if level < 0.0 else 0.0
-        )
-        wrong.append(np.where(swing == 0.0, at_rest, fails).mean())
-    return float((1.0 - flip) * np.mean(wrong) + flip * (1.0 - np.mean(wrong)))
-
-
-def counted_error(
-    signal: np.ndarray,
-    weights: np.ndarray,
-    copies: int,
-    flip: float,
-    rng: np.random.Generator,
-    count: int = 10_000,
-) -> tuple[float, float]:
-    """Error and its standard error on fresh samples with observed labels, in weight space."""
-    truth = rng.choice([1.0, -1.0], count)
-    observed = np.where(rng.random(count) < flip, -truth, truth)
-    banks = np.array([1.0, -1.0])[:, None, None]
-    noises = rng.standard_normal((count, signal.size))
-    shown = np.maximum((weights @ signal)[..., None] * truth, 0.0)
-    outputs = (banks * (shown + copies * np.maximum(weights @ noises.T, 0.0))).sum((0, 1))
-    error = float(np.mean(np.where(outputs == 0.0, 0.5, observed * outputs < 0.0)))
-    return error, float(np.sqrt(error * (1.0 - error) / count))
-
-
-DRAWS: dict[Estimator, int] = {"line": 1000, "counted": 4000, "radial": 4000}
-
-
-@claim(
-    "estimators",
-    "estimates of the test error on observed labels, by lines, rays and counting, are right within"
-    " their standard errors, and these are as large as they should be",
-    mark=EXACT,
-    regime="errors that counting can see",
-)
-def estimators(bench: Bench) -> Iterator[Quantity]:
-    """Scores (estimate − truth)/SE against counting in weight space, and against exact errors."""
-    from scipy.stats import norm
-
-    def score(
-        name: Estimator, problem: Problem, own: int, truth: float, error: float
-    ) -> tuple[float, float]:
-        """Of a network as it is, with the standard error; `error` is that of the truth."""
-        record = Record(
-            variables=("test_error", "test_error_se"), test_estimator=name, test_draws=DRAWS[name]
-        )
-        last = train(problem, SGD(learning_rate=0.1, epochs=0), seed=own, record=record)
-        own_error = float(last.test_error_se[-1])
-        return float(last.test_error[-1] - truth) / max(
-            np.hypot(own_error, error), 1e-99
-        ), own_error
-
-    cases: tuple[tuple[str, tuple[int, int], tuple[float, float]], ...] = (
-        ("counting in weight space", (20, 200), (0.0, 3.0)),
-        ("the exact error", (2, 2), (0.0, 6.0)),
-    )
-    for against, dimensions, norms in cases:
-        rng = np.random.default_rng([3, dimensions[0]])
-        found: dict[Estimator, list[float]] = {name: [] for name in DRAWS}
-        seed = 10_000
-        while len(found["line"]) < bench.replicates(100, 600):
-            seed += 1
-            d, m = int(rng.integers(dimensions[0], dimensions[1] + 1)), int(rng.integers(2, 8))
-            patches, flip = int(rng.integers(2, 4)), float(rng.uniform(0.0, 0.4))
-            signal, _, true, y, w, x = drawn(
-                seed, 10, d, patches, m, float(rng.uniform(*norms)), 0.05, 1.0, flip
-            )
-            flip = float((y != true).mean())  # the law of fresh samples has the share at hand
-            if d > 2:
-                plan = SGD(learning_rate=0.1, epochs=int(rng.integers(0, 60)))
-                problem = Problem.from_patches(x, y, w, signal=signal, true_labels=true)
-                kept = Record(every=10**6, weights=True, variables=("train_loss",))
-                w = np.ascontiguousarray(train(problem, plan, record=kept).weights.values[-1])
-                truth, error = counted_error(signal, w, patches - 1, flip, rng)
-            else:
-                truth, error = planar_error(signal, w, patches - 1, 1.0, flip), 0.0
-            if flip > 0.4 or not 0.02 < (truth - flip) / (1.0 - 2.0 * flip) < 0.98:
-                continue
-            problem = Problem.from_patches(x, y, w, signal=signal, true_labels=true, noise_std=1.0)
-            for k, name in enumerate(found):
-                one, known = score(name, problem, 3 * seed + k, truth, error)
-                if known > 1e-4:  # else it may be of the order of the quadrature's own error
-                    found[name].append(2.0 * float(norm.sf(abs(one))))
-        for name, p_values in found.items():
-            yield uniform(f"{name} − {against}", p_values)
-    # Failures compete where they are rare: there cells of directions meet, which must not overlap.
-    rng, seed = np.random.default_rng([3, 0]), 50_000
-    far: list[bool] = []
-    while len(far) < bench.replicates(200, 600):
-        seed += 1
-        signal, _, true, y, w, x = drawn(
-            seed, 4, 2, 2, int(rng.integers(2, 8)), float(rng.uniform(0.0, 10.0)), 0.05, 1.0, 0.0
-        )
-        if 1e-4 < planar_error(signal, w, 1, 1.0, 0.0, 500) < 0.02:
-            truth = planar_error(signal, w, 1, 1.0, 0.0)
-            problem = Problem.from_patches(x, y, w, signal=signal, true_labels=true, noise_std=1.0)
-            far.append(abs(score("line", problem, seed, truth, 2e-4 * truth)[0]) > 4.0)
-    yield Quantity(
-        "share of line estimates more than 4 standard errors from exact errors of 10⁻⁴ … 0.02",
-        np.array(far, dtype=float),
-        0.0,
-        0.02,
-        "a few whose lines met no rare failure",
-        0.0,
-        exact=True,
-    )
-    for name in ("line", "radial"):
-        for length in (0.0, 2.0):
-            ours, counted_ds = (
-                bench.run(
-                    {"n_samples": 20, "dimension": 1000, "signal_norm": length},
-                    {"n_filters": 10, "init_std": 1e-3},
-                    {"sgd": SGD(learning_rate=0.1, epochs=60)},
-                    bench.replicates(40, 200),
-                    test_estimator=estimator,
-                    test_draws=count,
-                )
-                for estimator, count in (
-                    (name, 128 if name == "line" else 4000),
-                    ("counted", 20_000),
-                )
-            )
-            difference = (ours.clean_test_error - counted_ds.clean_test_error).values.reshape(-1)
-            yield Quantity(
-                f"{name} − counted at ‖μ‖ = {length:g}",
-                difference,
-                -0.005,
-                0.005,
-                "what would show in a figure",
-                0.0,
-            )

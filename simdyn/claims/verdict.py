@@ -257,3 +257,54 @@ def with_ladder(steps: Sequence[Quantity], limit: str) -> Quantity:
     """The last of several quantities on the way to a limit, with what all of them gave."""
     ladder = ", ".join(f"{step.statistic(step.values):+.3g}" for step in steps)
     return dataclasses.replace(steps[-1], small=f"{limit}: {ladder}")
+
+
+def line_exponent(
+    name: str,
+    x: Sequence[float],
+    values: np.ndarray,
+    line: Callable[[np.ndarray], np.ndarray],
+    *,
+    exponent: float,
+    band: tuple[float, float],
+    reason: str,
+    labels: tuple[str, str],
+    predicted: float | None = None,
+    outside: str = "",
+) -> Quantity:
+    """The exponent of a line that is read off mean curves, resampled along replicates.
+
+    Parameters
+    ----------
+    name : str
+    x : sequence of K float
+    values : (R, …) array
+        Curves of all replicates.
+    line : callable
+        (R, …) array → (K,) array: the line's height at each x.
+    exponent : float
+        That of the power drawn beside the measured line, with its height fitted.
+    band : pair of float
+        Exponents with which the claim is true.
+    reason : str
+    labels : pair of str
+        What x and the line are called in the figure.
+    predicted : float, optional
+        The claim's own exponent, if it is another.
+    outside : str
+    """
+    at, power, rng = np.array(x, float), slope(np.array(x, float)), np.random.default_rng(0)
+    again = [line(values[rng.integers(len(values), size=len(values))]) for _ in range(200)]
+    measured, shape = line(values), at**exponent
+    constant = np.exp(np.mean(np.log(measured / shape)))
+    error = np.std(again, axis=0)
+    return Quantity(
+        name,
+        values,
+        *band,
+        reason,
+        exponent if predicted is None else predicted,
+        lambda sample: power(line(sample)[None]),
+        outside=outside,
+        law=Law(*labels, at, measured, error, constant * shape, "height fitted"),
+    )
