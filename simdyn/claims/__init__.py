@@ -2,9 +2,9 @@
 
 A claim is one entry: a function that runs small studies and returns quantities, under the
 decorator `claim` that states what is claimed. Any module of this folder may hold claims, and all of
-them are loaded here: `exact` holds what is true to rounding, `repeated` and `fresh_samples` what is true in law,
-`gradients`, `neurons` and `times` what neurons do, `errors` what happens to the test error,
-`radius` how to choose SAM's radius.
+them are loaded here: `exact` holds what is true to rounding, `repeated` and `fresh_samples` what is
+true in law, `gradients`, `neurons` and `times` what neurons do, `errors` what happens to the test
+error, `radius` how to choose SAM's radius.
 """
 
 import importlib

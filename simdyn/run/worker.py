@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from simdyn.base.inputs import InputError
-from simdyn.run.block import FAILED, MASKED, NONE, point_label, prepare_kernels, run_block
+from simdyn.kernels.codes import FAILED, MASKED
+from simdyn.run.block import NONE, point_label, prepare_kernels, run_block
 from simdyn.store.smaller import SmallerStore
 from simdyn.study.blocks import Block, Blocks
 from simdyn.study.design import StudyDesign
