@@ -36,13 +36,13 @@ variables = ["train_loss", "test_error", "margin", "signal_coef", "noise_coef"]
 # Each block that is begun is noted, so that work done twice can be counted.
 COUNTING = """
 import os
-import simdyn.run.block as block
-real = block.real = getattr(block, "real", block.run_block)  # a preload may be loaded again
+import simdyn.run.worker as worker
+real = worker.real = getattr(worker, "real", worker.run_block)  # a preload may be loaded again
 def run_block(study, piece, *rest, **named):
     with open(os.environ["SIMDYN_BEGUN"], "a") as begun:
         begun.write(f"{piece.number}\\n")
     return real(study, piece, *rest, **named)
-block.run_block = run_block
+worker.run_block = run_block
 """
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -166,6 +167,16 @@ def test_kernels__no_prange_no_parallel_no_reassociation() -> None:
                 assert ast.unparse(node.value) == "False", path
             if isinstance(node, ast.keyword) and node.arg == "fastmath":
                 assert ast.unparse(node.value) in ("False", "{'contract'}"), path
+
+
+def test_tests__import_no_other_test() -> None:
+    """What several share is in helper modules, also for code that runs in other processes."""
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    names = {path.stem for path in tests if path.stem.startswith("test_")}
+    assert len(names) > 40
+    imported = re.compile(r"^\s*(?:from|import)\s+(?:tests\.)?(test_\w+)", re.M)
+    for path in tests:
+        assert not names & set(imported.findall(path.read_text(encoding="utf-8"))), path
 
 
 # -- the public face -----------------------------------------------------------------------------

@@ -1,31 +1,18 @@
 """Trajectories in Gram space against plain weight-space training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import naive
-import numba
 import numpy as np
 import pytest
+from weight_space import EVERY_STEP, compiled, partitions, permutation, phases_of, relative
 
 import simdyn
 from simdyn.engine.arguments import kernel_setting
-from simdyn.kernels import random
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
 from simdyn.params import Phase
-
-compiled = numba.njit(error_model="numpy", fastmath={"contract"})
-
-EVERY_STEP = simdyn.Record(every=1, unit="step", weights=True)
-
-
-@compiled
-def _permutation(seed, epoch, n):
-    order = np.empty(n, np.int64)
-    stream = Stream(np.uint64(seed), np.uint64(0))
-    random.fill_permutation(stream, random.PARTITION, epoch, order)
-    return order
 
 
 @compiled
@@ -33,28 +20,6 @@ def _picture(setting, seed, replicate):
     problem = draw_problem(setting, Stream(np.uint64(seed), np.uint64(replicate)))
     gram, rows = problem.dictionary.gram, problem.dictionary.rows
     return gram.size, rows, problem.weights, problem.labels, problem.true_labels
-
-
-def partitions(seed: int, n: int) -> Callable[[int], np.ndarray]:
-    """The partitions simdyn draws, as `naive.train` takes them."""
-    return lambda epoch: _permutation(seed, epoch, n)
-
-
-def phases_of(plan: Sequence[Phase]) -> list[naive.Phase]:
-    return [
-        naive.Phase(
-            radius=phase.perturbation,
-            learning_rate=phase.learning_rate,
-            epochs=phase.epochs,
-            batch_size=phase.batch_size,
-        )
-        for phase in plan
-    ]
-
-
-def relative(ours: np.ndarray, plain: np.ndarray) -> float:
-    """Largest deviation relative to the largest entry."""
-    return float(np.abs(ours - plain).max() / np.abs(plain).max())
 
 
 def signal_noise(
@@ -157,7 +122,7 @@ def test_train__last_batch(last_batch: str, radius: float) -> None:
     ds = simdyn.train(simdyn.Problem.from_patches(x, y, w), plan, seed=8, record=EVERY_STEP)
     now, path = w, []
     for epoch in range(20):
-        order = _permutation(8, epoch, 11)
+        order = permutation(8, epoch, 11)
         batches = [order[:4], order[4:8]] + [order[8:]] * (last_batch == "keep")
         for batch in batches:
             now = naive.sam_step(now, x[batch], y[batch], radius, 0.2)
@@ -172,7 +137,7 @@ def test_train__a_batch_of_everything_but_a_remainder() -> None:
     ds = simdyn.train(simdyn.Problem.from_patches(x, y, w), plan, seed=1, record=EVERY_STEP)
     now, path = w, []
     for epoch in range(10):
-        batch = _permutation(1, epoch, 7)[:5]
+        batch = permutation(1, epoch, 7)[:5]
         now = naive.sgd_step(now, x[batch], y[batch], 0.2)
         path.append(now)
     assert_same_path(ds, x, y, w, path)
@@ -355,7 +320,7 @@ def test_train__a_zero_gradient_of_one_batch_is_not_a_frozen_state() -> None:
     """Only the sample of the last batch is without gradient; the others still move the weights."""
     x, y, w = big_margins(1.0)
     w[1, 0, 1] = 0.0  # sample 1 activates nothing
-    last = next(seed for seed in range(50) if _permutation(seed, 9, 2)[1] == 1)
+    last = next(seed for seed in range(50) if permutation(seed, 9, 2)[1] == 1)
     plan = simdyn.SGD(learning_rate=0.1, epochs=10, batch_size=1)
     ds = simdyn.train(simdyn.Problem.from_patches(x, y, w), plan, seed=last, record=EVERY_STEP)
     assert (ds.weights[-1] != ds.weights[-3]).any()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import xarray as xr
-from test_growth import equal, study
+from growing import equal, study
 
 from simdyn import open_results
 from simdyn.base.inputs import InputError

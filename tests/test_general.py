@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import naive
-import numba
 import numpy as np
 import pytest
-from test_dynamics import EVERY_STEP, partitions, relative
+from weight_space import EVERY_STEP, compiled, partitions, relative
 
 import simdyn
 from simdyn import InputError
@@ -15,8 +14,6 @@ from simdyn.kernels import activations as network
 from simdyn.kernels import random
 from simdyn.kernels.random import Stream
 from simdyn.params import Phase
-
-compiled = numba.njit(error_model="numpy", fastmath={"contract"})
 
 ACTIVATIONS = (
     ("relu", 0.0),

@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import xarray as xr
+from growing import AXES, GROWTHS, METHODS, equal, settled, study
 from typer.testing import CliRunner
 
 from simdyn import load_study, open_results
@@ -20,36 +19,11 @@ from simdyn.api.study import Study
 from simdyn.base.formula import COMPARISONS, _compiled
 from simdyn.base.inputs import InputError
 from simdyn.cli import app
-from simdyn.params import SAM, SGD, Record
+from simdyn.params import Record
 from simdyn.run import MASKED, Silent, run_study
 from simdyn.store import Store
 from simdyn.store.audit import audit
 from simdyn.store.upkeep import clean_up, prepare_store
-
-METHODS = {
-    "sgd": [SGD(learning_rate=0.1, epochs=2)],
-    "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=2)],
-    "late": [SGD(learning_rate=0.1, epochs=1), SAM(radius=0.1, learning_rate=0.1, epochs=1)],
-}
-AXES = {"noise": ["isotropic", "orthogonal"], "dimension": [20, 40]}
-
-
-def study(
-    methods: tuple[str, ...] = ("sgd", "sam"),
-    replicates: int = 2,
-    seed: int = 3,
-    data: dict[str, Any] | None = None,
-    **axes: list[Any],
-) -> Study:
-    return Study(
-        {"n_samples": 4, "signal_norm": 1.0, **(data or {})},
-        {"n_filters": 2, "init_std": 0.01},
-        {name: METHODS[name] for name in methods},
-        {**AXES, **axes},
-        replicates=replicates,
-        seed=seed,
-        record=Record(variables=("train_loss", "margin")),
-    )
 
 
 class Count:
@@ -92,26 +66,6 @@ def grown(small: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(small, tmp_path / "study.zarr"))
 
 
-def equal(one: xr.Dataset, other: xr.Dataset) -> None:
-    """Labels, attributes and values, bit for bit."""
-    assert one.attrs == other.attrs
-    assert list(one.variables) == list(other.variables)
-    for name in other.variables:
-        assert one[name].dims == other[name].dims, name
-        assert one[name].dtype == other[name].dtype, name
-        assert one[name].attrs == other[name].attrs, name
-        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
-
-
-def settled(path: Path, larger: Study) -> None:
-    """All values are those of a fresh run, and nothing is left of the growing."""
-    equal(open_results(path), larger.run(threads=1))
-    assert not (path / "simdyn.store" / "before").exists()
-    found = audit(path, larger)
-    assert (found.findings, found.missing, found.leftovers) == ((), (), 0)
-    assert [item.name for item in path.parent.iterdir()] == [path.name]
-
-
 def broken_off(larger: Study, path: Path, count: Count, after: int) -> int:
     """A run that ends early; returns the trajectories that it computed and kept."""
     count.most = after
@@ -119,23 +73,6 @@ def broken_off(larger: Study, path: Path, count: Count, after: int) -> int:
         run_study(larger, path, threads=1)
     count.most = sys.maxsize
     return count.taken()  # each block is one point and replicate, so none is half done
-
-
-GROWTHS: dict[str, dict[str, Any]] = {
-    "at the end": {"dimension": [20, 40, 60]},
-    "at the start": {"dimension": [10, 20, 40]},
-    "in the middle": {"dimension": [20, 25, 30, 40]},
-    "two axes": {"dimension": [10, 20, 30, 40], "noise": ["orthogonal", "isotropic"]},
-    "replicates": {"replicates": 5},
-    "a method after": {"methods": ("sgd", "sam", "late")},
-    "a method before": {"methods": ("late", "sgd", "sam")},
-    "a method between": {"methods": ("sgd", "late", "sam")},
-    "everything": {
-        "dimension": [10, 20, 30, 40],
-        "replicates": 3,
-        "methods": ("late", "sgd", "sam"),
-    },
-}
 
 
 @pytest.mark.parametrize("how", GROWTHS)
@@ -412,7 +349,8 @@ def test_cli__a_store_of_before_under_the_study_file_of_now(
 KILLED = """
 import os, shutil, sys
 from pathlib import Path
-import test_growth as t
+import growing as t
+from simdyn.run import run_study
 from simdyn.store.upkeep import clean_up, prepare_store
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
@@ -445,7 +383,7 @@ how = sys.argv[5]
 def change(path):
     store = prepare_store(path, larger)[0]
     if how == "settling":
-        t.run_study(larger, path, threads=1)
+        run_study(larger, path, threads=1)
 
 def killed(k):
     die_at(k, str(root))
@@ -460,7 +398,7 @@ def again():
         return run_replicates(data, net, plans, seed, part, *rest)
     import simdyn.run.block
     simdyn.run.block.run_replicates = counting
-    t.run_study(larger, path, threads=1)
+    run_study(larger, path, threads=1)
     simdyn.run.block.run_replicates = run_replicates
     new = larger.runs - t.study().runs
     assert sum(found) == new if how == "growing" else sum(found) <= new, (sum(found), new)
@@ -565,11 +503,12 @@ def test_write__the_smaller_study_at_work_hears_that_its_store_has_grown(
 READY = """
 import sys
 from pathlib import Path
-import test_growth as t
+import growing as t
+from simdyn.run import run_study
 larger = t.study(**t.GROWTHS["everything"])
 print("up", flush=True)
 sys.stdin.readline()
-t.run_study(larger, Path(sys.argv[1]), threads=1)
+run_study(larger, Path(sys.argv[1]), threads=1)
 """
 
 

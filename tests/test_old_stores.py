@@ -92,7 +92,7 @@ def test_old_store__damaged_metadata_is_found(old: Path, damaged: str) -> None:
     text = (old / damaged).read_text(encoding="utf-8")
     (old / damaged).write_text(text.replace("zarr_format", "zarr_farmat"), encoding="utf-8")
     (finding,) = audit(old, open_study(old)).findings
-    assert (finding.piece, finding.trouble) == (damaged, "is damaged")
+    assert (finding.file, finding.trouble) == (damaged, "is damaged")
 
 
 def test_old_store__commands_read_it_and_run_does_not_mix_it(
@@ -177,7 +177,7 @@ def test_store__documentation_in_other_words_is_no_damage(tmp_path: Path) -> Non
     text = meta.read_text(encoding="utf-8")
     meta.write_text(text.replace("training loss", "loss in training"), encoding="utf-8")
     (finding,) = audit(path, study).findings
-    assert finding.piece == "train_loss/zarr.json"
+    assert finding.file == "train_loss/zarr.json"
     for place in (path / "zarr.json", path / "simdyn.store" / "receipts" / "zarr.json"):
         text = place.read_text(encoding="utf-8")
         start = text.index('"texts": "') + len('"texts": "')

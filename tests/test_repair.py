@@ -111,17 +111,17 @@ class Heard(Silent):
 
 def run_again(place: Place) -> tuple[list[int], list[str]]:
     """Run a study; returns the blocks that were computed, and what was noted."""
-    from simdyn.run import block
+    from simdyn.run import worker
 
     computed: list[int] = []
-    run_block = block.run_block
+    run_block = worker.run_block
 
     def counted(study: Study, which: Any, *rest: Any, **options: Any) -> Any:
         computed.append(which.number)
         return run_block(study, which, *rest, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simdyn.run.block.run_block", counted)
+        patch.setattr("simdyn.run.worker.run_block", counted)
         run_study(place.study, place.store, threads=1, progress=(heard := Heard()))
     return sorted(computed), heard.notes
 
@@ -142,13 +142,13 @@ def hold(place: Place, command: bool = False) -> str:
     if not place.whole.known(place.store):
         return _refused(place, now)
     found = audit.audit(place.store, place.study)
-    assert {f.piece for f in found.findings if f.block is None} == expected.pieces
+    assert {f.file for f in found.findings if f.block is None} == expected.pieces
     assert {f.block for f in found.findings} - {None} == expected.damaged == set(found.damaged)
     assert set(found.missing) == expected.lost
     assert found.leftovers == expected.leftovers
     for finding in found.findings:  # pieces of blocks are theirs
-        if finding.block is not None and finding.piece:
-            assert place.whole.block(finding.piece) == finding.block
+        if finding.block is not None and finding.file:
+            assert place.whole.block(finding.file) == finding.block
     if command:
         code, lines, complaint = verify(place)
         assert code == (0 if expected.harmless else 1)
@@ -282,7 +282,7 @@ def test_run__nothing_foreign_is_lost_when_names_meet(here: Place) -> None:
 def hold_notes(place: Place) -> list[str]:
     found = audit.audit(place.store, place.study).findings
     assert run_again(place)[0] == []
-    return [finding.piece for finding in found]
+    return [finding.file for finding in found]
 
 
 # -- thousands of them ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 import pytest
 import xarray as xr
+from played import METHODS, study
 from typer.testing import CliRunner
 
 from simdyn import open_results
@@ -23,27 +24,12 @@ from simdyn.api.replay import replay
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.cli import app
-from simdyn.params import SAM, SGD, ImageData, PhaseDiagram, Record
+from simdyn.params import SGD, ImageData, PhaseDiagram, Record
 from simdyn.run import MASKED, run_study
 from simdyn.run.price import price
 from simdyn.store import Store, open_study
 from simdyn.store.log import computed_by, machine
 from simdyn.study.blocks import Blocks
-
-NET = {"n_filters": 2, "init_std": "0.01/sqrt(dimension)"}
-METHODS = {
-    "sgd": [SGD(learning_rate=0.1, epochs=6)],
-    "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=4), SGD(learning_rate=0.1, epochs=2)],
-}
-
-
-def study(**changes: Any) -> Study:
-    options: dict[str, Any] = {"replicates": 3, "seed": 5, **changes}
-    space = options.pop("space", {"dimension": [20, 30, 40], "signal_norm": [0.0, 1.0]})
-    data = options.pop("data", {"n_samples": 4, "noise_std": 1.0})
-    methods = options.pop("methods", METHODS)
-    return Study(data, options.pop("net", NET), methods, space, name="played", **options)
-
 
 STUDIES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -241,9 +227,11 @@ def test_agreement__is_relative_to_the_run_and_state(tmp_path: Path) -> None:
 
 GENERIC = """
 import sys
-import test_replay as t
-t.run_study(t.study(record=t.Record(log_spaced=3), space={"dimension": [20, 3000]},
-                    data={"n_samples": 4, "signal_norm": 1.0}), sys.argv[1])
+from played import study
+from simdyn.params import Record
+from simdyn.run import run_study
+run_study(study(record=Record(log_spaced=3), space={"dimension": [20, 3000]},
+                data={"n_samples": 4, "signal_norm": 1.0}), sys.argv[1])
 """
 
 

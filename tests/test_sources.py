@@ -104,7 +104,7 @@ def test_run__repairs_images_from_their_archive(folder: Path, piece: str, cut: i
     whole = file.read_bytes()
     file.unlink() if cut is None else file.write_bytes(whole[:cut] + whole[cut + 1 :])
     (finding,) = audit(path, made).findings
-    assert finding.piece == f"simdyn.store/sources/0/{piece}"
+    assert finding.file == f"simdyn.store/sources/0/{piece}"
     assert open_study(path).fingerprint == made.fingerprint  # from the archive
     gone(folder)
     with pytest.raises(InputError) as problem:

@@ -128,8 +128,9 @@ def _exchanged(kind: str, number: int) -> list[float]:
         plan = [SAM(radius=radius, learning_rate=0.05, epochs=4, batch_size=1)]
         ds = simulate(data, net, plan, seed=seed, replicates=PEERS + 1, record=RECORD, threads=1)
         gamma, rho = ds.signal_coef.values[:, -1], ds.noise_coef.values[:, -1]
+        summed = rho[:, 0].sum(1)  # over filters: of one filter half are 0, which hides a scale
         one, other = {
-            "samples": (rho[:, 0, 0, 0], rho[:, 0, 0, -1]),
+            "samples": (summed[:, 0], summed[:, -1]),
             "filters": (gamma[:, 0, 0], gamma[:, 0, -1]),
             "signs": (gamma[:, 0, 0], gamma[:, 1, 0]),
         }[kind]
