@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simdyn.base.inputs import InputError
+from simdyn.base.replacement import PARTIAL as PARTIAL
 
 KIND = "simdyn results"
 META = "zarr.json"
-PARTIAL = ".partial"  # how names of files end that are not yet in their place
 # What a store says of itself, beside what a dataset carries; kept twice, at its root and with the
 # receipts, so that damage to one of them leaves the other.
 OWN_ATTRS = ("kind", "block_shape", "texts")

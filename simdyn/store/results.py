@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import uuid
 import warnings
 from collections.abc import Hashable
 from pathlib import Path
@@ -14,6 +13,7 @@ import xarray as xr
 
 from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
+from simdyn.base.replacement import replacing
 from simdyn.params import MODELS, TwoLayerCNN
 from simdyn.store.files import META, OWN_ATTRS, attributes, identities, intact, long, plainly
 from simdyn.store.identity import open_group, open_study
@@ -168,7 +168,6 @@ def export(path: str | Path, target: str | Path) -> None:
     study = open_study(path, strictly=False)  # numbers of another version are exported, too
     ours = open_group(path).attrs.get("fingerprint") == study.fingerprint
     whole = undamaged(Store(path, study)) if ours else contextlib.nullcontext()
-    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     squeeze = {
         name: {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
         for name, array in results.data_vars.items()
@@ -176,10 +175,5 @@ def export(path: str | Path, target: str | Path) -> None:
     }
     with plainly(target, "written"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with intact(path, but=OSError), whole:
-                results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
-            os.replace(fresh, target)
-        finally:
-            with contextlib.suppress(OSError):
-                fresh.unlink(missing_ok=True)
+        with replacing(target) as draft, intact(path, but=OSError), whole:
+            results.to_netcdf(draft, engine="h5netcdf", encoding=squeeze)

@@ -18,6 +18,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from simdyn.base.replacement import replacing
 from simdyn.store.files import APART, AT_ROOT, KIND, META, PARTIAL, Own
 from simdyn.store.sources import keep_sources
 from simdyn.study.blocks import Blocks
@@ -234,14 +235,10 @@ def _buffer(content: bytes) -> Buffer:
 
 
 def in_place(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then move it there."""
+    """Write a file of a store whose folder may be missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as draft:
         draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def allocate(path: Path, study: StudyDesign, before: Path | None = None) -> None:
