@@ -75,7 +75,7 @@ class Store:
 
     def pieces(self, block: Block) -> dict[str, str]:
         """Names of a block's files: of its chunk of each variable, then of its receipt."""
-        *grid, replicates = self.blocks.place(block.number)
+        *grid, replicates = self.blocks.position(block.number)
         chunks = {}
         for name in self.study.variables:
             inner = len(self.study.layout.dims(name)) - len(grid) - 2
