@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import math
 import tracemalloc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,63 @@ def refusal(axes: Mapping[str, Any], **options: Any) -> str:
     return message
 
 
+# -- sources of points ---------------------------------------------------------------------------
+
+
+class Diagonal:
+    """For each value of the first axis it finds one of the second, between two ends, when asked."""
+
+    def __init__(self, axes: Mapping[str, np.ndarray], groups: object) -> None:
+        (self.first, self.values), (self.second, self.ends) = axes.items()
+        self.dims: Mapping[str, tuple[str, ...]] = {self.first: (self.first, self.second)}
+        self.dim_of: Mapping[str, str] = dict.fromkeys((self.first, self.second), self.first)
+        self.shape: tuple[int, ...] = (self.values.size,)
+        self.size = self.values.size
+        self.physics = {"diagonal": [self.values.tolist(), self.ends.tolist()]}
+        self.searched: list[int] = []
+
+    def swept_along(self, indices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.first not in indices:
+            return {}
+        k = indices[self.first]
+        self.searched += k.ravel().tolist()
+        low, high = self.ends
+        return {self.first: self.values[k], self.second: low + (high - low) * k / (self.size - 1)}
+
+    def swept(self, index: Sequence[int]) -> dict[str, Any]:
+        found = self.swept_along({self.first: np.array(index[0])})
+        return {name: value.item() for name, value in found.items()}
+
+    @property
+    def axes(self) -> Mapping[str, np.ndarray]:
+        return self.swept_along({self.first: np.arange(self.size)})
+
+    def indices(self) -> Iterator[tuple[int, ...]]:
+        return np.ndindex(*self.shape)
+
+    def with_values(self, axes: Mapping[str, np.ndarray]) -> "Diagonal":
+        raise NotImplementedError
+
+
+def test_source__a_search_finds_points_when_they_are_asked_for() -> None:
+    axes = {"dimension": [100, 200, 300], "signal_norm": [1.0, 5.0], "where": "signal_norm > 2"}
+    data = {**DATA, "noise_std": "signal_norm/2"}
+    made = Space(data, NET, METHODS, axes, Diagonal)
+    assert isinstance(made.source, Diagonal)
+    assert not made.source.searched
+    assert made.first == (1,)
+    assert [made.wanted(index) for index in made.indices()] == [False, True, True]
+    met = [made.point(index).data for index in made.indices()]
+    values = [(at.dimension, at.signal_norm, at.noise_std) for at in met]
+    assert values == [(100, 1.0, 0.5), (200, 3.0, 1.5), (300, 5.0, 2.5)]
+    noise = (made.data, "noise_std")
+    assert made.varying_dims([noise]) == ("dimension",)
+    (column,) = made.fields([noise], ["dimension"])
+    assert column.values.tolist() == [0.5, 1.5, 2.5]
+    assert made.location((2,)) == " (at dimension = 300, signal_norm = 5.0)"
+    assert made.physics == {"diagonal": [[100, 200, 300], [1.0, 5.0]], "where": "signal_norm > 2"}
+
+
 # -- zip -----------------------------------------------------------------------------------------
 
 
@@ -70,7 +127,7 @@ def test_zip__axes_go_together_along_one_dim(given: Any) -> None:
         for p in map(made.point, made.indices())
     ]
     assert met == [(n, d, float(s)) for n, d in ((4, 40), (6, 60), (8, 60)) for s in (1, 2)]
-    assert made.place((2, 1)) == " (at n_samples = 8, dimension = 60, signal_norm = 2.0)"
+    assert made.location((2, 1)) == " (at n_samples = 8, dimension = 60, signal_norm = 2.0)"
 
 
 @pytest.mark.parametrize(
@@ -301,7 +358,10 @@ def test_masked_points__need_not_be_allowed() -> None:
     kept = "n_samples == 5*floor(n_samples/5) and signal_norm >= 0"
     made = study({**axes, "where": kept}, methods=batch)
     assert made.space.first == (1, 1)
-    assert (made.first_point.data.n_samples, made.first_point.data.signal_norm) == (5, 1.0)
+    assert (made.space.first_point.data.n_samples, made.space.first_point.data.signal_norm) == (
+        5,
+        1.0,
+    )
     met = [index for index in made.space.indices() if made.space.wanted(index)]
     assert met == [(1, 1), (1, 2), (3, 1), (3, 2)]
     assert "signal_norm = -1.0: allowed is" in refusal(
@@ -640,5 +700,5 @@ def test_images__sources_and_masks() -> None:
         METHODS,
         {"noise_std": [0.0, 1.0, 2.0], "where": "noise_std > 0.5"},
     )
-    assert isinstance(made.first_point.data, ImageData)
-    assert made.first_point.data.noise_std == 1.0
+    assert isinstance(made.space.first_point.data, ImageData)
+    assert made.space.first_point.data.noise_std == 1.0

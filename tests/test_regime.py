@@ -13,7 +13,7 @@ from simdyn.cli import app
 from simdyn.params import SAM, SGD, SignalNoiseData, TwoLayerCNN, XORData
 from simdyn.study import regime_check
 from simdyn.study.regime_check import outside
-from simdyn.theory import laws as theory
+from simdyn.theory import laws
 from simdyn.theory import regime as regimes
 from simdyn.theory.regime import regime
 
@@ -37,8 +37,8 @@ def test_regime__inside_with_the_numbers_of_theory() -> None:
     found = place()
     assert found.reasons == []
     assert found.updates == 10_000
-    assert found.noise_updates == pytest.approx(theory.noise_time(10_000, 20, 0.002, 2, 1.0, 10))
-    share = theory.signal_time(20, 20, 0.002, 4.0, 10) / 10_000
+    assert found.noise_updates == pytest.approx(laws.noise_time(10_000, 20, 0.002, 2, 1.0, 10))
+    share = laws.signal_time(20, 20, 0.002, 4.0, 10) / 10_000
     assert found.signal_share == pytest.approx(share)
     assert found.output == pytest.approx(1e-3 * np.hypot(100.0, 4.0) / np.sqrt(10))
     assert found.conditions["d ≥ n²"] == pytest.approx(np.log10(10_000 / 400))
@@ -134,7 +134,7 @@ def test_regime__of_xor_data_asks_for_the_noise() -> None:
 def test_noise_time_power__is_when_the_largest_overlap_is_one() -> None:
     n, d, m, q, std = 20, 4000, 10, 3.0, 0.2 / np.sqrt(4000)
     rate = 4 / d
-    predicted = theory.noise_time_power(d, n, n, rate, 2, 1.0, m, std, q)
+    predicted = laws.noise_time_power(d, n, n, rate, 2, 1.0, m, init_std=std, power=q)
     ds = simdyn.simulate(
         SignalNoiseData(n_samples=n, dimension=d, signal_norm=0.0),
         TwoLayerCNN(n_filters=m, init_std=std, activation="relu_power", activation_shape=q),
@@ -184,7 +184,7 @@ def test_outside__counts_points_and_tells_the_range() -> None:
     assert outside(small()) == ""
     rates = [0.01, 0.5, 1.0]
     line = outside(small(space={"dimension": [200, 400, 800], "learning_rate": rates}))
-    updates = theory.noise_time(np.array([[200], [400], [800]]), 10, np.array(rates), 2, 1.0, 4)
+    updates = laws.noise_time(np.array([[200], [400], [800]]), 10, np.array(rates), 2, 1.0, 4)
     out = updates[updates < 1.0]
     assert line == (
         f"outside the theory's regime at {out.size} of 9 points: noise is fitted in "

@@ -257,7 +257,7 @@ def test_study__constants_of_a_schedule_stay_numbers() -> None:
     assert point.plans[1][0].learning_rate == 0.2 / math.sqrt(4)
     assert point.plans[0][0].learning_rate == "0.2 * warmup(0.0 * epochs) * cosine()"
     fields = study("radius/sqrt(dimension)*step(2, 0.5)")
-    assert fields.first_point.plans[0][0].learning_rate == "0.1 / sqrt(40.0) * step(2, 0.5)"
+    assert fields.space.first_point.plans[0][0].learning_rate == "0.1 / sqrt(40.0) * step(2, 0.5)"
 
 
 def test_study__fingerprint_knows_the_text_and_leaves_out_restart_at_its_default() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from simdyn.base.inputs import InputError
 from simdyn.params import SAM, SGD, SignalNoiseData, TwoLayerCNN
-from simdyn.space.axes import axis_values, whole
+from simdyn.space.axes import as_integer, axis_values
 from simdyn.space.points import Point, Space
 
 DATA: dict[str, Any] = {"n_samples": 12, "dimension": 500, "signal_norm": 2.0}
@@ -554,8 +554,8 @@ def test_section__constants_come_to_one_form() -> None:
 
 @pytest.mark.parametrize(("value", "kept"), [(3.0, 3), (3.5, 3.5), (7, 7), (math.inf, math.inf)])
 def test_whole__integers_where_a_float_stands_for_one(value: float, kept: float) -> None:
-    assert whole(value) == kept
-    assert type(whole(value)) is type(kept)
+    assert as_integer(value) == kept
+    assert type(as_integer(value)) is type(kept)
 
 
 def test_point__does_not_depend_on_the_points_before_it() -> None:

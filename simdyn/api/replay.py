@@ -71,7 +71,9 @@ def replay(
     if method not in methods:
         raise InputError(f"method = {shown(method)}: {nearest(str(method), methods)}")
     if not study.space.wanted(index):
-        raise InputError(f"status {MASKED}: the study masks this point{study.space.place(index)}")
+        raise InputError(
+            f"status {MASKED}: the study masks this point{study.space.location(index)}"
+        )
     count = study.replicates if replicates is None else check_replicates(replicates)
     if count > study.replicates:
         raise InputError(f"replicates = {count}: allowed is up to the study's {study.replicates}")
@@ -108,5 +110,5 @@ def _with_defaults(study: StudyDesign, variables: Sequence[str]) -> tuple[str, .
     from simdyn.variables.registry import VARIABLES
     from simdyn.variables.selection import by_default, offers_of, recordable
 
-    wanted = {*by_default(recordable(offers_of(study.data_law))), *variables}
+    wanted = {*by_default(recordable(offers_of(study.space.law))), *variables}
     return tuple(name for name in VARIABLES if name in wanted and name not in ("status",))

@@ -96,9 +96,8 @@ def simulate(
     updates = record.updates(plan, data.n_samples, "epoch")
     drawn = data if isinstance(data, DrawnData) else None
     vectors = drawn.dictionary_size if drawn and "coef" in names else 0
-    coords = axis_coordinates(
-        None, replicates, updates.size, net.n_filters, data.n_samples, vectors
-    )
+    lengths = {"replicate": replicates, "step": updates.size, "sign": 2, "filter": net.n_filters}
+    coords = axis_coordinates({**lengths, "sample": data.n_samples, "vector": vectors})
     coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     call = {
         "simulate": {

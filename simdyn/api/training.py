@@ -70,10 +70,8 @@ def train(
     ((_, traces),) = side_by_side(work, [0], threads=1)
     assert traces is not None
     arrays = {name: traces[name] for name in names}
-    coords = axis_coordinates(
-        None, 1, updates.size, banks // 2, n, 0 if problem.named_signal else q
-    )
-    del coords["replicate"]
+    lengths = {"step": updates.size, "sign": 2, "filter": banks // 2, "sample": n}
+    coords = axis_coordinates({**lengths, "vector": 0 if problem.named_signal else q})
     coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     if record.weights:
         with np.errstate(invalid="ignore", over="ignore"):  # status tells of overflow

@@ -67,7 +67,7 @@ def parsed(text: str, truth: bool = False, more: Arities = ()) -> ast.expr:
     Raises
     ------
     InputError
-        Where the text is not such a formula.
+        If the text is not such a formula.
     """
     if len(text) > _MAX_LENGTH:
         raise InputError(f"formula of {len(text)} characters: allowed are at most {_MAX_LENGTH}")
@@ -142,7 +142,7 @@ def names_in(text: str, truth: bool = False, more: Arities = ()) -> set[str]:
     Raises
     ------
     InputError
-        Where the text is not a formula.
+        If the text is not a formula.
     """
     tree = parsed(text, truth, more)
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -283,7 +283,7 @@ def evaluate(text: str, value_of: Values) -> float:
     Raises
     ------
     InputError
-        Where the text is not a formula, names something unknown, or has no finite value.
+        If the text is not a formula, names something unknown, or has no finite value.
     """
     return float(_value(text, value_of, truth=False))
 
@@ -294,7 +294,7 @@ def holds(text: str, value_of: Values) -> bool:
     Raises
     ------
     InputError
-        Where the text is not such a formula, names something unknown, or a number it compares has
+        If the text is not such a formula, names something unknown, or a number it compares has
         no finite value.
     """
     return bool(_value(text, value_of, truth=True))

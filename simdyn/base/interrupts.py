@@ -64,7 +64,7 @@ def check() -> None:
     Raises
     ------
     KeyboardInterrupt
-        Where a signal has come that was held.
+        If a signal has come that was held.
     """
     if _asked.is_set():
         raise KeyboardInterrupt

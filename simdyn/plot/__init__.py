@@ -14,6 +14,7 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from simdyn.base import interrupts
+from simdyn.base.replacement import replacing
 from simdyn.params import Picture
 from simdyn.plot import environment  # noqa: F401  (before all that import matplotlib)
 from simdyn.plot.artists import style
@@ -86,11 +87,6 @@ def _write(figure: "Figure", stem: pathlib.Path, form: str, **options: object) -
     with style():
         figure.savefig(content, format=form, **options)  # type: ignore[arg-type]
     target = stem.with_name(f"{stem.name}.{form}")
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with interrupts.held():
-        try:
-            unfinished.write_bytes(content.getvalue())
-            os.replace(unfinished, target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with interrupts.held(), replacing(target) as draft:
+        draft.write_bytes(content.getvalue())
     return target

@@ -15,7 +15,7 @@ from simdyn.plot import words
 from simdyn.plot.source import point_at, space_of
 from simdyn.theory import analysis
 from simdyn.theory import laws as theory
-from simdyn.theory.regime import regime, told
+from simdyn.theory.regime import describe, regime
 
 # The critical lines for which there is a theory: as mathtext, and the slope in d.
 LAWS = {
@@ -170,7 +170,7 @@ def _in_regime(
         for kind, value in found.items():
             outside.setdefault(kind, []).append(value)
         inside.append(not found)
-    why = "; ".join(told(kind, values) for kind, values in outside.items())
+    why = "; ".join(describe(kind, values) for kind, values in outside.items())
     columns = there[_longest_run(np.array(inside))]
     if columns.size < 2:
         return none(why or "one point of a contour has no slope")

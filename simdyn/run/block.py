@@ -22,13 +22,13 @@ NONE: Mapping[int, str] = MappingProxyType({})
 
 def prepare_kernels(study: StudyDesign) -> float:
     """Compile or load the kernels of a study; returns the seconds it took. Quick when repeated."""
-    drawn = issubclass(study.data_law, DrawnData)
+    drawn = issubclass(study.space.law, DrawnData)
     # The error on given test samples is counted, and needs no estimate.
     names = [name for name in study.variables if drawn or not VARIABLES[name].test]
     with _COMPILING:
         return sum(
             prepare(pointers_for(study.record, activation, names), drawn=drawn)
-            for activation in study.activations
+            for activation in study.space.activations
         )
 
 
@@ -47,7 +47,7 @@ def empty_block(study: StudyDesign, block: Block) -> dict[str, np.ndarray]:
 
 def point_label(study: StudyDesign, index: tuple[int, ...]) -> str:
     """A point as text, 'dimension = 1000, signal_norm = 2.0'."""
-    return study.space.place(index).strip(" ()").removeprefix("at ") or "the only point"
+    return study.space.location(index).strip(" ()").removeprefix("at ") or "the only point"
 
 
 def run_block(

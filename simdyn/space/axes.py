@@ -11,8 +11,8 @@ from simdyn.base.inputs import InputError, is_plain_number, shown
 from simdyn.params import MAX_DIMENSION, Parameters
 
 
-def whole(value: float) -> float | int:
-    """An integer where a float stands for one."""
+def as_integer(value: float) -> float | int:
+    """A float with an integral value as an integer, any other as it is."""
     return int(value) if math.isfinite(value) and value == int(value) else value
 
 
@@ -29,8 +29,8 @@ MAX_AXIS = 10_000_000
 AT_ONCE = 2**16  # values of an axis that are looked at together
 
 
-def _generated(where: str, given: Mapping[str, Any], whole: bool) -> np.ndarray:
-    """Values of an axis given by its ends: integers if `whole`, else decimals as one writes them.
+def _generated(where: str, given: Mapping[str, Any], integer: bool) -> np.ndarray:
+    """Values of an axis given by its ends: integers if `integer`, else decimals as one writes them.
 
     The ends are what was given. A value between them that lies within rounding of a decimal of
     twelve digits is that decimal, as in 0.1, 0.2, 0.3; others are as NumPy computes them.
@@ -62,11 +62,11 @@ def _generated(where: str, given: Mapping[str, Any], whole: bool) -> np.ndarray:
     scale = max(abs(first), abs(last)) or 1.0
     for part in _pieces(values):
         decimals = as_written(part, part if log else scale, ERROR * decades)
-        if whole:
+        if integer:
             integers = np.round(decimals)
             decimals = np.where(decimals == integers, integers, np.round(part))
         part[:] = decimals
-    if not whole:
+    if not integer:
         values[-1], values[0] = last, first
     return values
 

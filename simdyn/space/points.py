@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from simdyn.params import Data, Parameters, Phase, Real, TwoLayerCNN, described
 from simdyn.params.schedule import NAMES, read_by
 from simdyn.space.axes import axis_values
 from simdyn.space.columns import Column, column, evaluate_column
-from simdyn.space.product_grid import ProductGrid
+from simdyn.space.product_grid import PointSource, ProductGrid
 from simdyn.space.scope import Columns, Frame, LocatedError, Scope
 from simdyn.space.sections import Section, data_section, phase_sections
 from simdyn.space.zips import groups_of
@@ -63,17 +63,24 @@ class Space:
         As for `Study`.
     axes : mapping
         Values of each axis, `zip` and `where`.
+    source : callable
+        Makes the source of points from the values of the axes, and from those that go together.
 
     Attributes
     ----------
     source : PointSource
-        Which values the swept names have at each place of the grid.
+        Which values the swept names have at each point of the grid.
     where : str or None
     methods : tuple of str
     """
 
     def __init__(
-        self, data: Any, net: Any, methods: Mapping[str, Sequence[Any]], axes: Mapping[str, Any]
+        self,
+        data: Any,
+        net: Any,
+        methods: Mapping[str, Sequence[Any]],
+        axes: Mapping[str, Any],
+        source: Callable[..., PointSource] = ProductGrid,
     ) -> None:
         axes = dict(axes)
         together, self.where = axes.pop("zip", None), axes.pop("where", None)
@@ -90,10 +97,10 @@ class Space:
         groups = groups_of(together, tuple(axes))
         repeating = {name for group in groups for name in group[1:]}
         values = {
-            name: axis_values(name, given, *self.kind(name), distinct=name not in repeating)
+            name: axis_values(name, given, *self.field_of(name), distinct=name not in repeating)
             for name, given in axes.items()
         }
-        self.source = ProductGrid(values, groups)
+        self.source = source(values, groups)
         self._check_names()
         self._frames()
 
@@ -111,11 +118,8 @@ class Space:
         self._last: dict[str, tuple[list[Any], Parameters]] = {}
         if self.where is None:
             return
-        readable = [
-            name
-            for name, values in self.axes.items()
-            if name.isidentifier() and np.issubdtype(values.dtype, np.number)
-        ]
+        kinds = {name: self.field_of(name) for name in self.owners if name.isidentifier()}
+        readable = [name for name, (owner, field) in kinds.items() if owner.is_number(field)]
         self._mask = Frame([], {}, readable, self._shared)
         known = sorted({*self._numeric_names(self.data), *readable})
         try:
@@ -245,7 +249,7 @@ class Space:
                 raise InputError(f"space.{name}: has no effect, '{other}' sets all it names")
         return set_by
 
-    def kind(self, name: str) -> tuple[type[Parameters], str]:
+    def field_of(self, name: str) -> tuple[type[Parameters], str]:
         """The class and field that say what an axis may hold and what it means."""
         if not self.owners[name]:
             return Named, "value"
@@ -284,10 +288,11 @@ class Space:
         fields = set().union(*(s.numbers for s in sections))
         return fields | {name for name, owners in self.owners.items() if not owners}
 
-    def place(self, index: Sequence[int]) -> str:
-        """Where a point lies, as the end of a message; nothing where nothing is swept."""
-        told = ", ".join(f"{name} = {value}" for name, value in self.source.swept(index).items())
-        return f" (at {told})" if told else ""
+    def location(self, index: Sequence[int]) -> str:
+        """The swept values of a point, as the end of a message; empty if nothing is swept."""
+        swept = self.source.swept(index).items()
+        values = ", ".join(f"{name} = {value}" for name, value in swept)
+        return f" (at {values})" if values else ""
 
     def point(self, index: Sequence[int]) -> Point:
         """The parameters of one point, masked or not.
@@ -295,7 +300,7 @@ class Space:
         Raises
         ------
         InputError
-            Where they are not allowed; the message says at which point.
+            If they are not allowed; the message says at which point.
         """
         swept = self.source.swept(index)
         try:
@@ -310,14 +315,14 @@ class Space:
                 for phase in plan:
                     phase.updates_per_epoch(data.n_samples)
         except InputError as problem:
-            raise InputError(f"{problem}{self.place(index)}") from None
+            raise InputError(f"{problem}{self.location(index)}") from None
         return Point(data, net, plans)
 
     def _made(self, section: Section, shared: Scope) -> Any:
         """The parameters of one section; those made last where nothing in it has changed."""
-        fixed, axes, formulas, behind = self._parts[section.where]
+        fixed, axes, formulas, depends_on = self._parts[section.where]
         swept = shared.swept
-        key = [swept[axis] for axis in behind]
+        key = [swept[axis] for axis in depends_on]
         last, made = self._last.get(section.where, (None, None))
         if last == key:
             return made
@@ -336,7 +341,7 @@ class Space:
         Raises
         ------
         InputError
-            Where the formula has no value; the message says at which point.
+            If the formula has no value; the message says at which point.
         """
         if self.where is None:
             return True
@@ -344,9 +349,9 @@ class Space:
         try:
             return holds(self.where, Scope(self._mask, swept, Scope(self._shared, swept)))
         except LocatedError as problem:
-            raise InputError(f"space.where: {problem}{self.place(index)}") from None
+            raise InputError(f"space.where: {problem}{self.location(index)}") from None
         except InputError as problem:
-            raise InputError(f"space.where = {problem}{self.place(index)}") from None
+            raise InputError(f"space.where = {problem}{self.location(index)}") from None
 
     @property
     def first_point(self) -> Point:
@@ -360,7 +365,7 @@ class Space:
         Raises
         ------
         InputError
-            Where there is none.
+            If there is none.
         """
         if self.where is None or not self.dims:
             if not self.wanted((0,) * len(self.dims)):
@@ -372,9 +377,9 @@ class Space:
             swept = self.source.swept_along(at)
             names = Columns(self._mask, swept, Columns(self._shared, swept))
             true, ok = evaluate_column(self.where, names, truth=True)
-            for place in np.flatnonzero(np.broadcast_to(true | ~ok, flat.shape)):
-                index = tuple(int(along[place]) for along in at.values())
-                if self.wanted(index):  # where there is no value this says why
+            for k in np.flatnonzero(np.broadcast_to(true | ~ok, flat.shape)):
+                index = tuple(int(along[k]) for along in at.values())
+                if self.wanted(index):  # raises if the formula has no value
                     return index
         raise self._nowhere()
 
@@ -390,9 +395,9 @@ class Space:
         """Has the field a value, held or swept?"""
         return name in self._frame[section.where].home
 
-    def dims_behind(self, fields: Iterable[tuple[Section, str]]) -> tuple[str, ...]:
+    def varying_dims(self, fields: Iterable[tuple[Section, str]]) -> tuple[str, ...]:
         """The dims along which any of these fields may vary."""
-        axes = set().union(*(self._frame[s.where].behind(name) for s, name in fields))
+        axes = set().union(*(self._frame[s.where].depends_on(name) for s, name in fields))
         dims = {self.dim_of[axis] for axis in axes}
         return tuple(dim for dim in self.dims if dim in dims)
 
@@ -405,10 +410,9 @@ class Space:
         no value where a formula has none; whether a value is allowed is not asked. None for a field
         that is absent.
         """
-        swept: dict[str, np.ndarray] = {}
-        for k, dim in enumerate(dims):
-            shape = [-1 if k == j else 1 for j in range(len(dims))]
-            swept |= {name: self.axes[name].reshape(shape) for name in self.dims[dim]}
+        lengths = dict(zip(self.dims, self.shape, strict=True))
+        indices = np.ogrid[tuple(slice(lengths[dim]) for dim in dims)]
+        swept = self.source.swept_along(dict(zip(dims, indices, strict=True)))
         shared = Columns(self._shared, swept)
         found: list[Column | None] = []
         for section, name in fields:

@@ -1,4 +1,4 @@
-"""Where the points of a study come from: today the product of its axes."""
+"""Sources of the points of a study; today there is one, the product of its axes."""
 
 import functools
 import hashlib
@@ -10,38 +10,55 @@ import numpy as np
 
 from simdyn.space.zips import dims_of
 
-TOLD_WHOLE = 10_000  # values of an axis that the fingerprint holds one by one
+LONGEST_LISTED = 10_000  # values of an axis, of which a fingerprint holds each
 
 
 class PointSource(Protocol):
-    """What a study needs of whatever decides at which values of the swept names it runs.
+    """What decides at which values of the swept names a study runs.
 
-    A source lays its points out on a grid of dims. The product of the axes knows all its values
-    beforehand; a search would find those of some dims as it goes.
+    A source arranges its points on a grid of dims, and each swept name varies along one of them.
+    The product of the axes knows all values beforehand; a search finds some when it is asked.
+
+    Attributes
+    ----------
+    dims : dict of str to tuple of str
+        Dims of the grid, each with the axes along it, its own first.
+    dim_of : dict of str to str
+        The dim along which each axis goes.
+    shape : tuple of int
+        Number of points along each dim.
     """
 
-    axes: Mapping[str, np.ndarray]
     dims: Mapping[str, tuple[str, ...]]
     dim_of: Mapping[str, str]
+    shape: tuple[int, ...]
 
-    shape: tuple[int, ...]  # places along each dim
+    @property
+    def axes(self) -> Mapping[str, np.ndarray]:
+        """Values of each swept name along its dim. A search has to find them all for this."""
 
     @property
     def size(self) -> int:
-        """Number of places, masked ones among them."""
+        """Number of points, masked ones among them."""
 
     @property
     def physics(self) -> dict[str, Any]:
         """What decides the points, as plain data: part of the study's fingerprint."""
 
     def indices(self) -> Iterator[tuple[int, ...]]:
-        """Index of every place, the last dim fastest."""
+        """Index of every point, the last dim fastest."""
 
     def swept(self, index: Sequence[int]) -> dict[str, Any]:
-        """The value of every swept name at a place."""
+        """The value of every swept name at a point."""
 
     def swept_along(self, indices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The values of every swept name at many places, given by their indices along each dim."""
+        """The values at many points, from their indices along some dims, of the names along these.
+
+        The indices broadcast together.
+        """
+
+    def with_values(self, axes: Mapping[str, np.ndarray]) -> Self:
+        """The same source with other values of some axes, as many."""
 
 
 class ProductGrid:
@@ -74,8 +91,10 @@ class ProductGrid:
         self, axes: Mapping[str, np.ndarray], groups: tuple[tuple[str, ...], ...] = ()
     ) -> None:
         self.axes, self.groups = axes, groups
-        self.dims = dims_of(groups, {name: values.size for name, values in axes.items()})
-        self.dim_of = {name: dim for dim, names in self.dims.items() for name in names}
+        sizes = {name: values.size for name, values in axes.items()}
+        self.dims: Mapping[str, tuple[str, ...]] = dims_of(groups, sizes)
+        dim_of = {name: dim for dim, names in self.dims.items() for name in names}
+        self.dim_of: Mapping[str, str] = dim_of
         self.shape = tuple(axes[dim].size for dim in self.dims)
 
     @property
@@ -102,8 +121,12 @@ class ProductGrid:
         return {name: values[at[self.dim_of[name]]].item() for name, values in self.axes.items()}
 
     def swept_along(self, indices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The swept values at many points, given by their indices along each dim."""
-        return {name: self.axes[name][indices[dim]] for name, dim in self.dim_of.items()}
+        """The swept values at many points, from their indices along some dims."""
+        return {
+            name: self.axes[name][indices[dim]]
+            for name, dim in self.dim_of.items()
+            if dim in indices
+        }
 
     def with_values(self, axes: Mapping[str, np.ndarray]) -> Self:
         """The same grid with other values of some axes, as many."""
@@ -111,7 +134,7 @@ class ProductGrid:
 
 
 def _plain(values: np.ndarray) -> Any:
-    if values.size <= TOLD_WHOLE:
+    if values.size <= LONGEST_LISTED:
         return values.tolist()
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     return {"size": values.size, "sha256": hashlib.sha256(little.view(np.uint8).data).hexdigest()}

@@ -26,7 +26,7 @@ class Parts(NamedTuple):
     fixed: Fields  # constants
     swept: dict[str, str]  # field: axis
     formulas: list[str]  # fields that a formula gives
-    behind: list[str]  # all axes that any field depends on
+    depends_on: list[str]  # all axes that any field depends on
 
 
 class Frame:
@@ -74,29 +74,29 @@ class Frame:
     def of(self, section: Section) -> Parts:
         """What makes the parameters of one section."""
         here = [name for name, home in self.home.items() if home is section]
-        behind = set().union(*map(self.behind, here))
+        depends_on = set().union(*map(self.depends_on, here))
         return Parts(
             {name: self.fixed[name] for name in here if name in self.fixed},
             {name: self.swept[name] for name in here if name in self.swept},
             [name for name in here if name in self.formulas],
-            sorted(behind),
+            sorted(depends_on),
         )
 
-    def behind(self, name: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    def depends_on(self, name: str, seen: frozenset[str] = frozenset()) -> set[str]:
         """The axes that a name's value depends on, through formulas too."""
         if name in self.named:
             return {name}
         if name in seen:  # a formula that needs its own value has none
             return set()
         if name not in self.home:
-            return self.parent.behind(name) if self.parent is not None else set()
+            return self.parent.depends_on(name) if self.parent is not None else set()
         if name in self.swept:
             return {self.swept[name]}
         seen |= {name}
         if name in self.formulas:
             read = read_by(self.formulas[name])
-            return set().union(*(self.behind(other, seen) for other in read))
-        return self.behind("n_samples", seen) if self.fixed[name] is None else set()
+            return set().union(*(self.depends_on(other, seen) for other in read))
+        return self.depends_on("n_samples", seen) if self.fixed[name] is None else set()
 
 
 class Lookup(Mapping[str, T]):
@@ -192,7 +192,7 @@ class Scope(Lookup[float]):
             raise
         except InputError as problem:
             raise LocatedError(f"{self._where(name)} = {problem}") from None
-        if name not in self.frame.home[name].wholes:
+        if name not in self.frame.home[name].integers:
             return result
         if abs(result - round(result)) > ROUNDING * max(1.0, abs(result)):
             raise InputError(
@@ -219,7 +219,7 @@ class Columns(Lookup[Column]):
         if name in self.frame.schedules:
             return NOWHERE
         values, ok = evaluate_column(self.frame.formulas[name], self)
-        if name not in self.frame.home[name].wholes:
+        if name not in self.frame.home[name].integers:
             return Column(values, ok)
         with np.errstate(invalid="ignore"):
             near = np.rint(values) + 0.0

@@ -13,7 +13,7 @@ from simdyn.base.formula import names_in
 from simdyn.base.inputs import InputError, is_plain_number, nearest, shown
 from simdyn.params import Data, Parameters, Phase, SignalNoiseData, check_model, check_optimiser
 from simdyn.params.schedule import changes, read_by
-from simdyn.space.axes import as_float, whole
+from simdyn.space.axes import as_float, as_integer
 
 Fields = dict[str, Any]
 
@@ -25,7 +25,7 @@ def numbers_of(owner: type[Parameters]) -> frozenset[str]:
 
 
 @functools.cache
-def wholes_of(owner: type[Parameters]) -> frozenset[str]:
+def integers_of(owner: type[Parameters]) -> frozenset[str]:
     """Fields that hold integers."""
     return frozenset(filter(owner.is_whole, owner.model_fields))
 
@@ -77,7 +77,7 @@ class Section:
                 raise InputError(
                     f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}"
                 )
-            return whole(value) if owner.is_whole(name) else number + 0.0
+            return as_integer(value) if owner.is_whole(name) else number + 0.0
         if not isinstance(value, str | bool | int | float) and not (
             value is None and owner.is_optional(name)
         ):
@@ -90,9 +90,9 @@ class Section:
         return numbers_of(self.owner)
 
     @property
-    def wholes(self) -> frozenset[str]:
+    def integers(self) -> frozenset[str]:
         """Fields that hold integers."""
-        return wholes_of(self.owner)
+        return integers_of(self.owner)
 
     @property
     def formulas(self) -> dict[str, str]:

@@ -51,7 +51,7 @@ def dims_of(
     Raises
     ------
     InputError
-        Where axes that go together differ in length.
+        If axes that go together differ in length.
     """
     for first, *others in groups:
         for other in others:

@@ -13,15 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from simdyn.base.replacement import PARTIAL
 from simdyn.store.creation import documentation_digest
-from simdyn.store.files import (
-    META,
-    PARTIAL,
-    explain_file_errors,
-    identities,
-    store_names,
-    stored_files,
-)
+from simdyn.store.files import META, explain_file_errors, identities, store_names, stored_files
 from simdyn.store.identity import study_text
 from simdyn.store.log import entry
 from simdyn.store.skeleton import Skeleton, in_place

@@ -13,7 +13,8 @@ import xarray as xr
 import zarr
 from zarr.storage import MemoryStore
 
-from simdyn.store.files import AT_ROOT, IN_FOLDER, KIND, PARTIAL, StoreNames
+from simdyn.base.replacement import PARTIAL
+from simdyn.store.files import AT_ROOT, IN_FOLDER, KIND, StoreNames
 from simdyn.store.sources import CODECS, keep_sources
 from simdyn.study.blocks import Blocks
 from simdyn.study.design import StudyDesign

@@ -11,7 +11,6 @@ from simdyn.base.inputs import InputError
 
 KIND = "simdyn results"
 META = "zarr.json"
-PARTIAL = ".partial"  # the names of half-written files end so
 # What a store says about itself, beside what a dataset carries. It is kept twice, at the root and
 # with the receipts, so that damage to one copy leaves the other.
 STORE_ATTRS = ("kind", "block_shape", "texts")

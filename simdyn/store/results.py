@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import uuid
 import warnings
 from collections.abc import Hashable
 from pathlib import Path
@@ -14,6 +13,7 @@ import xarray as xr
 
 from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
+from simdyn.base.replacement import replacing
 from simdyn.params import MODELS, TwoLayerCNN
 from simdyn.store.creation import with_plain_texts
 from simdyn.store.files import (
@@ -193,7 +193,6 @@ def export(path: str | Path, target: str | Path) -> None:
     study = open_study(path, strictly=False)  # any NUMERICS_VERSION can be exported
     ours = open_group(path).attrs.get("fingerprint") == study.fingerprint
     whole = explain_damaged_blocks(Store(path, study)) if ours else contextlib.nullcontext()
-    fresh = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     squeeze = {
         name: {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True}
         for name, array in results.data_vars.items()
@@ -201,10 +200,5 @@ def export(path: str | Path, target: str | Path) -> None:
     }
     with explain_file_errors(target, "written"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with explain_damage(path, but=OSError), whole:
-                results.to_netcdf(fresh, engine="h5netcdf", encoding=squeeze)
-            os.replace(fresh, target)
-        finally:
-            with contextlib.suppress(OSError):
-                fresh.unlink(missing_ok=True)
+        with replacing(target) as draft, explain_damage(path, but=OSError), whole:
+            results.to_netcdf(draft, engine="h5netcdf", encoding=squeeze)

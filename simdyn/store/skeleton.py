@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import zarr
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from simdyn.base.replacement import replacing
 from simdyn.store.creation import DOCUMENTATION, lay_out
 from simdyn.store.files import IN_FOLDER, META, StoreNames
 from simdyn.study.design import StudyDesign
@@ -137,11 +137,7 @@ def _buffer(content: bytes) -> Buffer:
 
 
 def in_place(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then move it there."""
+    """Write a file of a store whose folder may be missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as draft:
         draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -20,8 +20,9 @@ import numpy as np
 import zarr
 
 from simdyn.base.inputs import InputError
+from simdyn.base.replacement import PARTIAL
 from simdyn.store.creation import allocate
-from simdyn.store.files import PARTIAL, explain_damage, explain_file_errors, store_names
+from simdyn.store.files import explain_damage, explain_file_errors, store_names
 from simdyn.store.identity import holds, open_group, refuse
 from simdyn.store.log import LogEntry
 from simdyn.study.blocks import Block, Blocks
@@ -76,7 +77,7 @@ class Store:
 
     def files_of(self, block: Block) -> dict[str, str]:
         """Names of a block's files: its chunk of each variable, by name, then its receipt."""
-        *grid, replicates = self.blocks.place(block.number)
+        *grid, replicates = self.blocks.position(block.number)
         chunks = {}
         for name in self.study.variables:
             inner = len(self.study.layout.dims(name)) - len(grid) - 2

@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 from simdyn.base.inputs import InputError
+from simdyn.base.replacement import PARTIAL
 from simdyn.store.audit import repair
 from simdyn.store.creation import allocate
 from simdyn.store.differences import extension
-from simdyn.store.files import META, PARTIAL, explain_file_errors, lock_folder, store_names
+from simdyn.store.files import META, explain_file_errors, lock_folder, store_names
 from simdyn.store.identity import holds, open_study, refuse, with_stored_axes
 from simdyn.store.store import Store
 from simdyn.study.design import StudyDesign

@@ -95,11 +95,11 @@ class Blocks(Sequence[Block]):
         number %= len(self)
         region = tuple(
             slice(i * k, min((i + 1) * k, n))
-            for i, k, n in zip(self.place(number), self.shape, self.lengths, strict=True)
+            for i, k, n in zip(self.position(number), self.shape, self.lengths, strict=True)
         )
         return Block(number, region)
 
-    def place(self, number: int) -> tuple[int, ...]:
+    def position(self, number: int) -> tuple[int, ...]:
         """Index of a block among the blocks, as chunks of its values are named."""
         return tuple(int(i) for i in np.unravel_index(number, self.counts))
 
@@ -111,5 +111,5 @@ class Blocks(Sequence[Block]):
 
     def holding(self, cell: Sequence[int]) -> int:
         """Number of the block that holds a cell (index in the grid, replicate)."""
-        place = tuple(i // k for i, k in zip(cell, self.shape, strict=True))
-        return int(np.ravel_multi_index(place, self.counts))
+        position = tuple(i // k for i, k in zip(cell, self.shape, strict=True))
+        return int(np.ravel_multi_index(position, self.counts))

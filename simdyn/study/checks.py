@@ -23,10 +23,8 @@ from simdyn.variables.selection import (
 )
 
 CHECKED_POINTS = 50_000  # every point up to this number is checked before anything runs
-SPREAD_POINTS, EDGE_POINTS = (
-    2000,
-    500,
-)  # of those checked in a larger space: over it, along each dim
+SPREAD_POINTS = 2000  # of a larger space: spread over it,
+EDGE_POINTS = 500  # and along each dim
 
 
 def recorded_variables(space: Space, record: Record, figure: Picture | None) -> tuple[str, ...]:
@@ -47,7 +45,7 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
                     f"record.variables: '{name}' has a value for each {dim}, and {field} "
                     "varies over the space; allowed are variables without that dim"
                 )
-    check_network(space, record)
+    _check_each_network(space, record)
     possible = [name for name in _possible(space) if not gone & set(VARIABLES[name].dims)]
     usual = [*by_studies(possible), *(n for n in possible if figure and n in figure.shown)]
     return choose_variables(record.variables, usual, possible, "record")
@@ -61,7 +59,7 @@ def _possible(space: Space) -> tuple[str, ...]:
     return recordable(offers)
 
 
-def check_network(space: Space, record: Record) -> None:
+def _check_each_network(space: Space, record: Record) -> None:
     """Weights must be drawable, and what is recorded have a meaning for every activation."""
     for init in space.axes.get("init", [space.net.fields["init"]]):
         check_init(str(init), space.law)
@@ -101,8 +99,8 @@ def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:
             for values in map(space.axes.__getitem__, space.dims[dim]):
                 if np.issubdtype(values.dtype, np.number):
                     ends |= {int(values.argmin()), int(values.argmax())}
-            for place in sorted({*(at for (at,) in spread((size,), EDGE_POINTS)), *ends}):
-                yield (*corner[:k], place, *corner[k + 1 :])
+            for at in sorted({*(at for (at,) in spread((size,), EDGE_POINTS)), *ends}):
+                yield (*corner[:k], at, *corner[k + 1 :])
 
 
 def check_points(space: Space, record: Record) -> int:
@@ -114,7 +112,7 @@ def check_points(space: Space, record: Record) -> int:
             continue
         point = space.point(index)
         if isinstance(point.data, ImageData):
-            _check_images(point.data, space.place(index))
+            _check_images(point.data, space.location(index))
         for method, plan in zip(space.methods, point.plans, strict=True):
             size = record.updates(plan, point.data.n_samples, "last").size
             counts.setdefault(size, f"{size} for {method} at point {index}")
@@ -126,9 +124,9 @@ def check_points(space: Space, record: Record) -> int:
     return next(iter(counts))
 
 
-def _check_images(data: ImageData, place: str) -> None:
-    """What is wrong with a file is told before anything runs."""
+def _check_images(data: ImageData, location: str) -> None:
+    """Check the file of images, so that an error comes before anything runs."""
     try:
         sizes(data)
     except InputError as problem:
-        raise InputError(f"{problem}{place}") from None
+        raise InputError(f"{problem}{location}") from None

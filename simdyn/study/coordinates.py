@@ -43,30 +43,25 @@ def layout_of(space: Space, results: Results, attrs: Mapping[str, Any]) -> Layou
     left out: its formula stands in the attribute `study`.
     """
     coords = {
-        name: parameter_coordinate(name, (space.dim_of[name],), values, *space.kind(name))
+        name: parameter_coordinate(name, (space.dim_of[name],), values, *space.field_of(name))
         for name, values in space.axes.items()
     }
     used = {dim for name in results.variables for dim in VARIABLES[name].dims}
     first = space.first_point
-    coords |= axis_coordinates(
-        space.methods,
-        results.replicates,
-        results.states,
-        first.net.n_filters if "filter" in used else 0,
-        first.data.n_samples if "sample" in used else 0,
-        _vectors(first.data) if "vector" in used else 0,
-        signed="sign" in used,
-    )
+    lengths = {
+        "sign": 2,
+        "filter": first.net.n_filters,
+        "sample": first.data.n_samples,
+        "vector": first.data.dictionary_size if isinstance(first.data, DrawnData) else 0,
+    }
+    lengths = {dim: length for dim, length in lengths.items() if dim in used}
+    lengths |= {"replicate": results.replicates, "step": results.states}
+    coords |= axis_coordinates(lengths, space.methods)
     coords |= _updates(space, results)
     for section in (space.data, space.net):
         coords |= _held(space, section)
     dims = (*space.dims, "method", "replicate")
     return Layout(dims, coords, results.variables, attrs, space.law)
-
-
-def _vectors(data: Data) -> int:
-    assert isinstance(data, DrawnData)  # of others `coef` is not recordable
-    return data.dictionary_size
 
 
 def _held(space: Space, section: Section) -> dict[str, Coordinate]:
@@ -76,23 +71,23 @@ def _held(space: Space, section: Section) -> dict[str, Coordinate]:
         field = (section, name)
         if name in space.axes or not space.has(*field):
             continue
-        dims = space.dims_behind([field])
+        dims = space.varying_dims([field])
         shape = tuple(space.axes[dim].size for dim in dims)
         if math.prod(shape) > MAX_VALUES:
             continue
         (column,) = space.fields([field], dims)
         if column is not None:
-            values = _plain(column, name in section.wholes, name in section.numbers, shape)
+            values = _plain(column, name in section.integers, name in section.numbers, shape)
             found[name] = parameter_coordinate(name, dims, values, section.owner, name)
     return found
 
 
-def _plain(column: Column, whole: bool, number: bool, shape: Sequence[int]) -> np.ndarray:
+def _plain(column: Column, integer: bool, number: bool, shape: Sequence[int]) -> np.ndarray:
     """Values as coordinates hold them: integers or doubles, 0 or NaN where there is no value."""
     if not number:
         return np.array(np.broadcast_to(column.values, shape))
     values, ok = np.broadcast_to(column.values, shape), np.broadcast_to(column.ok, shape)
-    if not whole:
+    if not integer:
         return np.where(ok, values, math.nan)
     fits = ok & (abs(values) < 2.0**63)
     return np.where(fits, values, 0).astype(np.int64)
@@ -109,7 +104,7 @@ def _updates(space: Space, results: Results) -> dict[str, Coordinate]:
         for section in plan
         for name in ("epochs", "batch_size", "last_batch")
     ]
-    dims = space.dims_behind(deciding)
+    dims = space.varying_dims(deciding)
     shape = tuple(space.axes[dim].size for dim in dims)
     if math.prod(shape) * len(space.methods) * results.states > MAX_VALUES:
         return {}

@@ -22,7 +22,7 @@ from simdyn.params import (
     made,
     made_picture,
 )
-from simdyn.space.points import Point, Space
+from simdyn.space.points import Space
 from simdyn.study import blocks
 from simdyn.study.blocks import Blocks
 from simdyn.study.checks import check_figure, check_points, recorded_variables
@@ -190,16 +190,6 @@ class StudyDesign:
 
     # -- what it is ------------------------------------------------------------------------------
 
-    @property
-    def data_law(self) -> type[Data]:
-        """The class of the study's data."""
-        return self.space.law
-
-    @property
-    def activations(self) -> list[str]:
-        """Every activation of the study."""
-        return self.space.activations
-
     @functools.cached_property
     def physics(self) -> dict[str, Any]:
         """Everything that decides the values and where they lie, as plain data."""
@@ -259,11 +249,6 @@ class StudyDesign:
         }
         results = Results(self.record, self.variables, self.replicates, self.states)
         return layout_of(self.space, results, attrs)
-
-    @property
-    def first_point(self) -> Point:
-        """The parameters at the first point that is wanted."""
-        return self.space.first_point
 
     # -- blocks and their price ------------------------------------------------------------------
 

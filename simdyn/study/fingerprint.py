@@ -21,15 +21,15 @@ def plans_of(space: Space, fields: Fields) -> dict[str, list[dict[str, Any]]]:
 
 def record_of(record: Record, space: Space, fields: Fields) -> dict[str, Any]:
     """The record, with the estimator and its draws if all activations have the same."""
-    told = record.model_dump(exclude_defaults=fields == "essential")
+    plain = record.model_dump(exclude_defaults=fields == "essential")
     pairs = {(record.estimator(a), record.draws(a)) for a in space.activations}
     if len(pairs) == 1:
-        ((told["test_estimator"], told["test_draws"]),) = pairs
-    return told
+        ((plain["test_estimator"], plain["test_draws"]),) = pairs
+    return plain
 
 
 def physics_of(
-    space: Space, record: Mapping[str, Any], contents: Iterable[str], fields: Fields, **whole: int
+    space: Space, record: Mapping[str, Any], contents: Iterable[str], fields: Fields, **numbers: int
 ) -> dict[str, Any]:
     """Everything that decides the values and where they lie, as plain data.
 
@@ -43,7 +43,7 @@ def physics_of(
     contents : iterable of str
         SHA-256 of each source of images.
     fields : {"fields", "essential"}
-    **whole : int
+    **numbers : int
         Seed, replicates and numerics_version.
     """
     return {
@@ -52,10 +52,10 @@ def physics_of(
         "network": getattr(space.net, fields),
         "methods": plans_of(space, fields),
         "space": space.physics,
-        "replicates": whole["replicates"],
-        "seed": whole["seed"],
+        "replicates": numbers["replicates"],
+        "seed": numbers["seed"],
         "record": dict(sorted(record.items())),
-        "numerics_version": whole["numerics_version"],
+        "numerics_version": numbers["numerics_version"],
     }
 
 

@@ -34,7 +34,7 @@ def classes_of(space: Space) -> list[int]:
 def _values(space: Space, *names: str) -> list[list[Any]]:
     """Values of fields of the data, over the dims along which any of them varies."""
     fields = [(space.data, name) for name in names]
-    dims = space.dims_behind(fields)
+    dims = space.varying_dims(fields)
     shape = tuple(space.axes[dim].size for dim in dims)
     columns = space.fields(fields, dims)
     return [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from simdyn.base.inputs import InputError
 from simdyn.space.spread import spread
 from simdyn.study.design import StudyDesign
-from simdyn.theory.regime import REASONS, regime, told
+from simdyn.theory.regime import REASONS, describe, regime
 
 LOOKED_AT, CORNERS = 100, 128  # points of a study that stand for all: spread, and corners
 
@@ -45,7 +45,7 @@ def outside(study: StudyDesign) -> str:
     count = len(set().union(*places.values()))
     several = looked_at > 1
     reasons = [
-        told(kind, numbers[kind]) + (f" at {len(places[kind])}" if several else "")
+        describe(kind, numbers[kind]) + (f" at {len(places[kind])}" if several else "")
         for kind in REASONS
         if kind in numbers
     ]

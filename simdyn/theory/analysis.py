@@ -111,7 +111,7 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        Where there is no `replicate` or no `status`.
+        If there is no `replicate` or no `status`.
 
     Notes
     -----

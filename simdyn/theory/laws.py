@@ -273,6 +273,7 @@ def noise_time_power(
     n_patches: Any,
     noise_std: Any,
     n_filters: Any,
+    *,
     init_std: Any,
     power: Any,
 ) -> Any:

@@ -2,8 +2,8 @@
 
 What decides is what can be measured, for the paper's own constants are recalled and not at hand:
 
-- noise is fitted in one update or more (`theory.noise_time`), as the laws follow many small steps;
-- training is long enough for the signal (`theory.signal_time`), or for the noise;
+- noise is fitted in one update or more (`laws.noise_time`), as the laws follow many small steps;
+- training is long enough for the signal (`laws.signal_time`), or for the noise;
 - initial outputs are small: (P−1)σ_0σ_p√(d/m) and σ_0‖μ‖/√m at most 0.3;
 - of Conditions 3.1 (recalled), with constants of one, those on the dimension that keep the model's
   symmetry of scale: d ≥ n² and d ≥ n‖μ‖²/(Pσ_p)². Those on σ_0 contradict each other as recalled,
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from simdyn.params import Data, Phase, SignalNoiseData, TwoLayerCNN, XORData
-from simdyn.theory import laws as theory
+from simdyn.theory import laws
 
 FEWEST_UPDATES = 1.0  # in which noise may be fitted
 LARGEST_OUTPUT = 0.3  # of the network at the start
@@ -46,7 +46,7 @@ class Regime:
     uncovered : str
         Why no law is derived for it; empty if one is. All else is empty or NaN then.
     conditions : dict of str to float
-        `theory.conditions`: signed log-ratios of Conditions 3.1, negative if violated.
+        `laws.conditions`: signed log-ratios of Conditions 3.1, negative if violated.
     updates : int
         Updates of the whole training.
     noise_updates : float
@@ -70,10 +70,10 @@ class Regime:
     @property
     def reasons(self) -> list[str]:
         """Why the setting is outside, in words with numbers; nothing if it is inside."""
-        return [told(kind, [value]) for kind, value in self.numbers.items()]
+        return [describe(kind, [value]) for kind, value in self.numbers.items()]
 
 
-def told(kind: str, values: Sequence[float]) -> str:
+def describe(kind: str, values: Sequence[float]) -> str:
     """A kind of reason with its number, or the range of several."""
     low, high = (_number(end) for end in (min(values), max(values)))
     return REASONS[kind].format(low if low == high else f"{low}…{high}")
@@ -129,10 +129,10 @@ def noise_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
     }
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if net.activation == "relu":
-            epochs = theory.noise_time(**law)
+            epochs = laws.noise_time(**law)
         else:
             law |= {"n_samples": data.n_samples, "init_std": net.init_std, "power": net.shape}
-            epochs = theory.noise_time_power(**law)
+            epochs = laws.noise_time_power(**law)
     return float(epochs) * phase.updates_per_epoch(data.n_samples)
 
 
@@ -143,7 +143,7 @@ def signal_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
     if uncovered(data, net, phase) or data.signal_norm == 0.0:
         return math.nan
     with np.errstate(over="ignore"):
-        epochs = theory.signal_time(
+        epochs = laws.signal_time(
             data.n_samples,
             phase.batch_size or data.n_samples,
             phase.learning_rate,
@@ -185,7 +185,7 @@ def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
     with np.errstate(over="ignore"):
         overlap = net.init_std * np.hypot(copies * std * np.sqrt(d), data.signal_norm)
         output = float(overlap**degree / np.sqrt(m))
-    conditions = theory.conditions(
+    conditions = laws.conditions(
         dimension=d,
         n_samples=n,
         signal_norm=data.signal_norm,

@@ -82,7 +82,7 @@ class Layout:
         Raises
         ------
         InputError
-            Where they do not fit into memory.
+            If they do not fit into memory.
         """
         try:
             return {name: self.empty(name) for name in self.variables}
@@ -111,41 +111,30 @@ def parameter_coordinate(
     return Coordinate(dims, values, {**attrs, "units": "1"})
 
 
-def axis_coordinates(
-    methods: Sequence[str] | None,
-    replicates: int,
-    steps: int,
-    filters: int,
-    samples: int,
-    vectors: int = 0,
-    signed: bool = False,
-) -> dict[str, Coordinate]:
-    """Coordinates of the dims every result has; absent are those of length zero.
+DIM_NAMES = {
+    "method": "method",
+    "replicate": "replicate: one set of unit draws",
+    "step": "recorded state",
+    "sign": "sign j of the filter bank",
+    "filter": "filter r of its bank",
+    "sample": "training sample i",
+    "vector": "distinct patch vector k",
+}
 
-    The signs are there where filters are, or where `signed` says so.
-    """
-    values = {
-        "method": None if methods is None else np.array(methods),
-        "replicate": np.arange(replicates),
-        "step": np.arange(steps),
-        "sign": np.array([1, -1]) if filters or signed else None,
-        "filter": np.arange(filters) if filters else None,
-        "sample": np.arange(samples) if samples else None,
-        "vector": np.arange(vectors) if vectors else None,
-    }
-    names = {
-        "method": "method",
-        "replicate": "replicate: one set of unit draws",
-        "step": "recorded state",
-        "sign": "sign j of the filter bank",
-        "filter": "filter r of its bank",
-        "sample": "training sample i",
-        "vector": "distinct patch vector k",
-    }
+
+def axis_coordinates(
+    lengths: Mapping[str, int], methods: Sequence[str] = ()
+) -> dict[str, Coordinate]:
+    """Coordinates of the methods, and of each other dim of `DIM_NAMES` that has a length > 0."""
+    values = {dim: np.arange(length) for dim, length in lengths.items() if length}
+    if methods:
+        values["method"] = np.array(methods)
+    if "sign" in values:
+        values["sign"] = np.array([1, -1])
     return {
-        name: Coordinate((name,), array, {"long_name": names[name]})
-        for name, array in values.items()
-        if array is not None
+        dim: Coordinate((dim,), values[dim], {"long_name": long_name})
+        for dim, long_name in DIM_NAMES.items()
+        if dim in values
     }
 
 
