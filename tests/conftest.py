@@ -2,11 +2,20 @@
 
 from pathlib import Path
 
+import numba
 import pytest
 import xarray as xr
 from chaos import write_study
+from uncompiled import replace_intrinsics
 
 from simdyn.api.study import load_study
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Without the compiler, kernels run as plain Python."""
+    if numba.config.DISABLE_JIT:
+        replace_intrinsics()
+        config.addinivalue_line("filterwarnings", "ignore:.* encountered in:RuntimeWarning")
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ class InputError(ValueError):
     --------
     >>> simdyn.SGD(learning_rate=-1.0, epochs=5)
     Traceback (most recent call last):
-    simdyn.base.inputs.InputError: SGD.learning_rate = -1.0: allowed is ...
+    simdyn.base.inputs.InputError: SGD.learning_rate = -1.0: allowed is a finite number > 0, ...
     """
 
     LONGEST = 2000  # characters of a message

@@ -15,7 +15,6 @@ import os
 import pickle
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,8 @@ import numpy as np
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+
+from simdyn.base.replacement import replacing
 
 ENTRY = ".nbc"
 _CHECKSUM = hashlib.sha256().digest_size
@@ -180,16 +181,9 @@ class KernelCache(_Cache):  # type: ignore[misc]
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file beside its place, then move it there; processes may do so at once."""
+    """Write a file as a whole; processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+    with replacing(path) as draft:
+        draft.write_bytes(data)
         with contextlib.suppress(OSError):
-            os.rmdir(path)  # an empty folder in its place
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
-        raise
+            path.rmdir()  # an empty folder in its place

@@ -1,0 +1,63 @@
+"""Kernels as plain Python: what only the compiler can run, written out in NumPy.
+
+With NUMBA_DISABLE_JIT=1 in the environment, `replace_intrinsics()` makes every kernel run
+uncompiled: slow, but at once after an edit. `conftest.py` calls it then. Integers of the random
+generator overflow on purpose, of which NumPy warns.
+"""
+
+import importlib
+import pkgutil
+
+import numpy as np
+
+import simdyn.kernels
+from simdyn.engine import preparation
+from simdyn.kernels import compiled
+
+
+def rectified_difference(array: np.ndarray, row: int, sign: float, filters: int) -> float:
+    above = np.maximum(sign * array[row], 0.0)
+    return float(above[:filters].sum() - above[filters : 2 * filters].sum())
+
+
+def flat_dot(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a * b).sum())
+
+
+def largest_entry(array: np.ndarray) -> float:
+    return float(np.abs(array).max())
+
+
+def add_scaled(target: np.ndarray, source: np.ndarray, factor: float) -> None:
+    target += factor * source
+
+
+def add_where_active(
+    target: np.ndarray, array: np.ndarray, row: int, sign: float, pull: float, bank: np.ndarray
+) -> None:
+    target[row] += np.where(sign * array[row] > 0.0, pull * bank, 0.0)
+
+
+def to_logistic_slopes(margins: np.ndarray, count: int) -> None:
+    decay = np.exp(-np.abs(margins[:count]))
+    margins[:count] = -np.where(margins[:count] >= 0.0, decay, 1.0) / (1.0 + decay)
+
+
+def product(matrix: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+    height, terms = matrix.shape
+    out[:height] = matrix @ columns[:terms]
+
+
+def _atomic_load(flag: np.ndarray) -> bool:
+    return bool(flag[0] != 0)
+
+
+def replace_intrinsics() -> None:
+    """Put these functions in the place of all intrinsics, and kernels in that of pointers."""
+    compiled.Pointed.__call__ = lambda self: self.function  # type: ignore[method-assign]
+    preparation.kernels_kept = lambda: True  # nothing is to be compiled
+    for found in pkgutil.iter_modules(simdyn.kernels.__path__):
+        module = importlib.import_module(f"simdyn.kernels.{found.name}")
+        for name, value in vars(module).items():
+            if type(value).__name__ == "_Intrinsic":
+                setattr(module, name, globals()[name])
