@@ -15,6 +15,7 @@ import os
 import pickle
 import platform
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
