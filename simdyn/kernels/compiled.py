@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import typing
 from numba.core.ccallback import CFunc
-from numba.extending import intrinsic
+from numba.extending import intrinsic, typeof_impl
 
 from simdyn.kernels.apart import apart
 from simdyn.kernels.cache import KernelCache, can_keep
@@ -156,13 +156,14 @@ def kind_of(annotation: Any) -> types.Type:
     return numba.from_dtype(np.dtype(annotation))
 
 
+@typeof_impl.register(Pointed)
+def _kind_of_pointed(value: Pointed, context: Any) -> types.Type:
+    return value.kind
+
+
 def compile_for(function: Any, *arguments: Any) -> None:
     """Compile a kernel for arguments like these; a `Pointed` stands for its compiled function."""
-    function.compile(
-        tuple(
-            value.kind if isinstance(value, Pointed) else numba.typeof(value) for value in arguments
-        )
-    )
+    function.compile(tuple(map(numba.typeof, arguments)))
 
 
 @intrinsic

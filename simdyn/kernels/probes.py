@@ -21,7 +21,7 @@ from simdyn.kernels.activations import activation_slope, curvature_root, loss
 from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import Workspace, add_slopes, apply_gram, gradient, perturb, touch
 from simdyn.kernels.linear import dot, fill, normalise
-from simdyn.kernels.structures import Indices, Matrix, Problem, Vector
+from simdyn.kernels.structures import Indices, Matrix, Problem
 
 
 @inlined
@@ -182,18 +182,17 @@ def probe(
     drawn: bool,
     sharp: bool,
     stop: Indices,
-    found: Vector,
 ) -> None:
-    """Found ← (SAM gap, deactivated fraction, sharpness) of the state `overlaps`.
+    """SAM gap, deactivated fraction and sharpness of the state `overlaps`, into work.found.
 
-    `work.margins` must be those of the state; they are written over. Where not `drawn` or not
+    `work.margins` must be those of the state; they are written over. If not `drawn` or not
     `sharp`, the fraction or the sharpness is left as it is.
     """
     if sharp:
-        found[2] = sharpness(problem, overlaps, stop, work)
-    found[0], off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
+        work.found[2] = sharpness(problem, overlaps, stop, work)
+    work.found[0], off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
     if drawn:
-        found[1] = off
+        work.found[1] = off
 
 
 @borrowing_pointed
@@ -206,6 +205,5 @@ def no_probe(
     drawn: bool,
     sharp: bool,
     stop: Indices,
-    found: Vector,
 ) -> None:
-    """Stands where nothing is probed, so that no probe is compiled."""
+    """Used if nothing is probed, so that no probe is compiled."""

@@ -13,7 +13,8 @@ from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padde
 from simdyn.kernels.linear import fill, lower_factor, same
 from simdyn.kernels.random import Stream
 from simdyn.kernels.simd import product
-from simdyn.kernels.structures import FreshSamples, Indices, Matrix, Problem, TestSet
+from simdyn.kernels.state import State
+from simdyn.kernels.structures import FreshSamples, Indices, Problem, TestSet
 
 ALL_ZERO = -5000  # for an exponent
 
@@ -47,10 +48,11 @@ def standing(weights, overlaps, known):
 
 
 @inlined
-def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop):
+def clean_error(problem, stream, fresh, estimate, state, stop):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
     model, views, units = problem.model, fresh.views, problem.dictionary.units
-    lines, weights = fresh.method == codes.LINE, weights_now(problem, moved, initial)
+    overlaps, weights = state.overlaps, weights_now(problem, state.moved, state.shares[0])
+    lines = fresh.method == codes.LINE
     draws = (fresh.draws + 1) // 2 if lines else fresh.draws
     half, filters = weights.shape[0] // 2, standing(weights, overlaps, views.shown.shape[2])
     banks = filters.size
@@ -245,24 +247,20 @@ def error_on(model, test_set, moved, initial):
 def test(
     problem: Problem,
     stream: Stream,
-    test_set: TestSet,
     fresh: FreshSamples,
-    estimate: Annotated[Any, risk.line_estimate],
-    overlaps: Matrix,
-    moved: Matrix,
-    initial: float,
+    test_set: TestSet,
+    estimate: Annotated[Any, risk.no_estimate],
+    state: State,
     work: Workspace,
     stop: Indices,
 ) -> None:
     """Test error, its standard error and effective sample size, into work.found.
 
-    On fresh samples it is that on true labels. `initial` is the share of W(0) in W.
+    On fresh samples it is that on true labels.
     """
     if fresh.method == codes.TEST_SET:
-        error, deviation = error_on(problem.model, test_set, moved, initial)
+        error, deviation = error_on(problem.model, test_set, state.moved, state.shares[0])
         work.found[0], work.found[1], work.found[2] = error, deviation, 0.0
     else:
-        clean, deviation, effective = clean_error(
-            problem, stream, fresh, estimate, overlaps, moved, initial, stop
-        )
+        clean, deviation, effective = clean_error(problem, stream, fresh, estimate, state, stop)
         work.found[0], work.found[1], work.found[2] = clean, deviation, effective
