@@ -1,5 +1,6 @@
 """Figures: what is drawn is the data, and the same bytes each time."""
 
+import importlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import simdyn
 from simdyn import plot
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
-from simdyn.params import SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
+from simdyn.params import PICTURES, SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
 from simdyn.plot import artists
 from simdyn.theory import analysis
 from simdyn.theory import laws as theory
@@ -954,6 +955,12 @@ def test_curves__more_methods_than_it_can_tell_apart(schedules):
 def test_curves__names_what_is_missing(schedules, options, said):
     with pytest.raises(InputError, match=re.escape(said)):
         plot.draw(schedules, Curves(**options))
+
+
+def test_draw__every_kind_of_figure_has_its_function():
+    assert list(PICTURES) == ["phase_diagram", "curves", "trajectories"]
+    for kind in PICTURES:
+        assert callable(getattr(importlib.import_module(f"simdyn.plot.{kind}"), kind))
 
 
 # -- trajectories ----------------------------------------------------------------------------------
