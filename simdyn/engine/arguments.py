@@ -64,6 +64,8 @@ def kernel_schedule(
             "rate_stop": len(steps),
             "batch_size": phase.batch_size or n_samples,
             "keep_last": phase.last_batch == "keep",
+            "stride_tolerance": 0.0 if phase.stepping == "exact" else phase.stride_tolerance,
+            "flows": phase.stepping == "flow",
         }
         for name in array.dtype.names or ():
             row[name] = own[name] if name in own else getattr(phase, name)

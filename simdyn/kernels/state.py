@@ -12,6 +12,11 @@ from simdyn.kernels.structures import Indices, Matrix, Vector
 
 # Entries of State.at. A run is one method on one replicate.
 RUN, METHOD, RECORDED, UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = range(10)
+STRIDES, COVERED, REJECTED = range(10, 13)  # strides, the updates in them, strides taken back
+
+# Entries of State.pace: the stride to come, the last one, updates in the phase after it and before
+# it, and how much coarser strides are than the tolerance asks for.
+LENGTH, LAST, PASSED, BEFORE, COARSER = range(5)
 
 
 class State(NamedTuple):
@@ -25,17 +30,36 @@ class State(NamedTuple):
     order: Indices  # the partition of the current epoch, (n,)
     stack: Vector  # room for the program of a learning rate
     at: Indices  # counters
+    pace: Vector  # of strides; this and what follows is empty if no phase has any
+    kept_overlaps: Matrix  # A and S before the last stride
+    kept_moved: Matrix
+    pulls: Vector  # at the last stride, one for each patch
+
+
+@borrowing
+def has_strides(schedule, method):
+    """Does a phase of a method go in strides?"""
+    phases, first = schedule.phases, schedule.first_phase
+    last = first[method + 1] if method + 1 < first.size else phases.size
+    for k in range(first[method], last):
+        if phases[k].stride_tolerance > 0.0:
+            return True
+    return False
 
 
 @inlined
 def new_state(problem, schedule, method, run):
     """The state before the first update."""
-    at = np.zeros(10, np.int64)
+    at = np.zeros(13, np.int64)
     at[RUN], at[METHOD], at[PHASE], at[FROZEN_AT] = run, method, schedule.first_phase[method], -1
     q, banks = problem.overlaps.shape
     overlaps = padded_copy(problem.overlaps, pad(q), pad(banks))
     shares = np.zeros(2)
     shares[0] = 1.0
+    strided = 1 if has_strides(schedule, method) else 0
+    pace = np.zeros(5 * strided)
+    if strided > 0:
+        pace[LENGTH], pace[COARSER] = 1.0, 1.0
     return State(
         overlaps,
         np.zeros(overlaps.shape),
@@ -45,6 +69,10 @@ def new_state(problem, schedule, method, run):
         np.arange(problem.labels.size),
         np.zeros(rates.MOST_NUMBERS),
         at,
+        pace,
+        np.zeros((strided * overlaps.shape[0], overlaps.shape[1])),
+        np.zeros((strided * overlaps.shape[0], overlaps.shape[1])),
+        np.zeros(strided * problem.table.row.size),
     )
 
 

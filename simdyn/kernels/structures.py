@@ -112,6 +112,8 @@ PHASE_FIELDS = np.dtype(
                 ("weight_decay", np.float64),  # λ
                 ("restart", np.bool_),  # the velocity starts at zero
                 ("label_noise", np.float64),  # probability that an update flips a label
+                ("stride_tolerance", np.float64),  # 0: update by update
+                ("flows", np.bool_),  # gradient flow, else the map of single updates
             ],
             align=True,
         ),

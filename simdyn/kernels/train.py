@@ -28,6 +28,7 @@ from simdyn.kernels.state import (
     FROZEN,
     FROZEN_AT,
     METHOD,
+    PASSED,
     PHASE,
     PHASE_EPOCH,
     RECORDED,
@@ -36,6 +37,7 @@ from simdyn.kernels.state import (
     State,
     stop_moving,
 )
+from simdyn.kernels.strides import begin_strides, stride
 from simdyn.kernels.structures import Indices, Problem, Schedule
 
 
@@ -156,6 +158,15 @@ def changing_rate(schedule, phase, at, batches, stack):
     )
 
 
+@borrowing
+def note_movement(moves, at):
+    """Remember since which update every gradient was exactly zero."""
+    if moves:
+        at[FROZEN_AT], at[FROZEN] = -1, 0
+    elif at[FROZEN_AT] < 0:
+        at[FROZEN_AT] = at[UPDATE]
+
+
 @inlined
 def advance(problem, schedule, stream, until, stop, state, work):
     """Train until the update number `until`; returns DONE, NON_FINITE or STOPPED."""
@@ -172,6 +183,20 @@ def advance(problem, schedule, stream, until, stop, state, work):
             phase = schedule.phases[at[PHASE]]
             if phase.restart or not 0.0 < phase.momentum == momentum:
                 stop_moving(state)
+            if state.pace.size > 0:
+                begin_strides(state)
+        if phase.stride_tolerance > 0.0:
+            end = at[PHASE_EPOCH] + min(until - at[UPDATE], phase.epochs - at[PHASE_EPOCH])
+            moves, finite = stride(problem, phase, end, state, work)
+            if not finite:
+                return codes.NON_FINITE
+            note_movement(moves, at)
+            made = int(state.pace[PASSED]) - at[PHASE_EPOCH]
+            at[UPDATE] += made
+            at[EPOCH] += made
+            at[PHASE_EPOCH] += made
+            at[FROZEN] |= 0 <= at[FROZEN_AT] < at[UPDATE]
+            continue
         size = phase.batch_size
         batches = batches_per_epoch(n, size, phase.keep_last)
         samples, patches = work.every_sample, work.every_patch
@@ -193,10 +218,7 @@ def advance(problem, schedule, stream, until, stop, state, work):
                 work.labels[i] = problem.labels[i]
         if not finite:
             return codes.NON_FINITE
-        if moves:
-            at[FROZEN_AT], at[FROZEN] = -1, 0
-        elif at[FROZEN_AT] < 0:
-            at[FROZEN_AT] = at[UPDATE]
+        note_movement(moves, at)
         at[UPDATE] += 1
         at[BATCH] += 1
         if at[BATCH] == batches:
