@@ -189,7 +189,7 @@ FAULTS = {
         {"fits": "training loss reaches ε"},
     ),
     "SGD's line like √d": Fault(
-        "theory/laws.py",
+        "theory/critical_norms.py",
         "constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.25",
         "constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.5",
         {"benign-harmful": "critical line"},

@@ -14,13 +14,13 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from simdyn import theory
 from simdyn.base.inputs import InputError
 from simdyn.params import Phase, SignalNoiseData, Trajectories
 from simdyn.params.figures import PANELS
 from simdyn.plot import artists, missing, page, words
 from simdyn.plot.source import Source, checked, labelled
 from simdyn.theory import analysis
-from simdyn.theory import laws as theory
 from simdyn.theory.regime import noise_updates, regime, signal_updates, uncovered
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
