@@ -109,7 +109,7 @@ def simulate(
             "record": record,
         }
     }
-    attrs = provenance(call) | record.told(plan, data.n_samples, updates)
+    attrs = provenance(call) | record.thinning(plan, data.n_samples, updates)
     layout = Layout(("replicate",), coords, names, attrs, type(data))
     arrays = layout.arrays()
     threads = check_threads(threads)

@@ -80,5 +80,5 @@ def train(
         features = np.arange(problem.weights.shape[2])
         coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
     call = {"train": {"plan": list(plan), "seed": seed, "record": record}}
-    attrs = provenance(call) | record.told(plan, n, updates)
+    attrs = provenance(call) | record.thinning(plan, n, updates)
     return Layout((), coords, tuple(arrays), attrs).dataset(arrays)
