@@ -117,7 +117,7 @@ def draw_course(
 def draw_growth(ax: Axes, course: Course, index: int) -> None:
     """Largest coefficients of one method, and the times at which they should be of order one."""
     method = course.methods[index]
-    grown = analysis.growth(course.ds)
+    grown = analysis.largest_coefficients(course.ds)
     if not missing.finished(missing.counts(course.ds, [method])).any():
         missing.hatch_panel(ax, index)
     ax.set(title=f"{words.spoken(method)}: growth", yscale="log")
@@ -254,7 +254,7 @@ def _legend(course: Course) -> list[Artist]:
     ]
     there: set[str] = set(map(str, course.ds)) if "losses" in course.panels else set()
     if "growth" in course.panels:
-        there |= set(map(str, analysis.growth(course.ds)))
+        there |= set(map(str, analysis.largest_coefficients(course.ds)))
     for name, (marker, symbol) in MARKERS.items():
         if name in there:
             entries.append(artists.entry(symbol, marker=marker, **SMALL))
