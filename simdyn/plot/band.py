@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simdyn import theory
 from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import captions
 from simdyn.plot.source import point_at, space_of
 from simdyn.theory import analysis
-from simdyn.theory import laws as theory
 from simdyn.theory.regime import describe, regime
 
 # The critical lines for which there is a theory: as mathtext, and the slope in d.

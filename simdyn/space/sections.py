@@ -27,7 +27,7 @@ def numbers_of(owner: type[Parameters]) -> frozenset[str]:
 @functools.cache
 def integers_of(owner: type[Parameters]) -> frozenset[str]:
     """Fields that hold integers."""
-    return frozenset(filter(owner.is_whole, owner.model_fields))
+    return frozenset(filter(owner.is_integer, owner.model_fields))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Section:
                 raise InputError(
                     f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}"
                 )
-            return as_integer(value) if owner.is_whole(name) else number + 0.0
+            return as_integer(value) if owner.is_integer(name) else number + 0.0
         if not isinstance(value, str | bool | int | float) and not (
             value is None and owner.is_optional(name)
         ):

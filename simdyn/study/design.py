@@ -133,13 +133,13 @@ class StudyDesign:
     ) -> Self:
         """The study that has these physics, from the values of its axes; it has no figure.
 
-        Images come from `sources` where they are there, as `ImageData.bringing` takes them.
+        Images come from `sources` if given, as `ImageData.with_readers` takes them.
         """
         data = dict(physics["data"])
         rules = {key: value for key, value in physics["space"].items() if key not in axes}
         record = {key: value for key, value in physics["record"].items() if value is not None}
         if not issubclass(MODELS[data["model"]], DrawnData):
-            data["model"] = ImageData.bringing(sources or {})
+            data["model"] = ImageData.with_readers(sources or {})
             for key in ("test_estimator", "test_draws"):  # told there, and not to be asked for
                 record.pop(key, None)
         study = cls(
