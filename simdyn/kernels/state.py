@@ -41,10 +41,10 @@ def has_strides(schedule, method):
     """Does a phase of a method go in strides?"""
     phases, first = schedule.phases, schedule.first_phase
     last = first[method + 1] if method + 1 < first.size else phases.size
+    largest = 0.0
     for k in range(first[method], last):
-        if phases[k].stride_tolerance > 0.0:
-            return True
-    return False
+        largest = max(largest, phases[k].stride_tolerance)
+    return largest > 0.0
 
 
 @inlined

@@ -29,16 +29,7 @@ from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.gradient import apply_gram, gradient, perturb
 from simdyn.kernels.linear import copy
 from simdyn.kernels.simd import add_scaled
-from simdyn.kernels.state import (
-    BEFORE,
-    COARSER,
-    COVERED,
-    LAST,
-    LENGTH,
-    PASSED,
-    REJECTED,
-    STRIDES,
-)
+from simdyn.kernels.state import BEFORE, COARSER, COVERED, LAST, LENGTH, PASSED, REJECTED, STRIDES
 
 REACH = 1.0  # a stride's share of the updates before it, over √tolerance
 PERTURBED = 10.0  # and its movement as a share of the perturbation, over √tolerance
@@ -80,7 +71,7 @@ def take_back(state):
 
 @borrowing
 def next_length(phase, share, change, reach, state):
-    """How long the next stride is to be, in updates.
+    """How long the next stride is to be, in updates; it need not be whole.
 
     Parameters
     ----------
@@ -92,7 +83,7 @@ def next_length(phase, share, change, reach, state):
     length = min(pace[LENGTH] * growth, REACH * share * (pace[PASSED] + 1.0))
     if reach > 0.0:
         length = min(length, PERTURBED * share * reach / phase.learning_rate)
-    return length if phase.flows else max(1.0, math.floor(length))
+    return length if phase.flows else max(1.0, length)
 
 
 @inlined
@@ -130,7 +121,7 @@ def stride(problem, phase, end, state, work):
             reach = radius / (scale * norm) if radius > 0.0 and phase.perturbs_by_norm else radius
             room = end - pace[PASSED]
             pace[LENGTH] = next_length(phase, share, change, reach, state)
-            length = min(pace[LENGTH], room)
+            length = min(pace[LENGTH] if phase.flows else math.floor(pace[LENGTH]), room)
             ahead = 0.5 * length if phase.flows else 0.5 * (length - 1.0)
             if radius > 0.0:
                 perturb(state.overlaps, reach * scale * norm, norm, work)

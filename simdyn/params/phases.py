@@ -37,6 +37,10 @@ class Phase(Parameters):
         0.0, "", "label noise of an update", "a number from 0 to 0.5", ge=0, le=0.5
     )
     restart: StrictBool = described(False, "", "velocity starts at zero", "true or false")
+    stepping: Literal["exact", "strides", "flow"] = described("exact", "", "way to advance")
+    stride_tolerance: Real = described(
+        1e-3, "", "tolerance of strides", "a number from 1e-8 to 0.1", ge=1e-8, le=0.1
+    )
 
     @property
     def perturbation(self) -> float:
@@ -81,11 +85,32 @@ class Phase(Parameters):
                 f"{name}.group_size = {self.perturbed_together}: allowed is an integer from 1 to "
                 f"{source} = {batch}"
             )
+        if self.stepping != "exact":
+            self._check_strides(batch < n_samples)
         updates = -(-n_samples // batch) if self.last_batch == "keep" else n_samples // batch
         rate = self.learning_rate
         if isinstance(rate, str) and (wrong := bad_rate(rate, self.epochs, updates)):
             raise InputError(f"{name}.learning_rate = {rate!r} {wrong}")
         return updates
+
+    def _check_strides(self, small_batches: bool) -> None:
+        """Strides know full-batch SGD and SAM of a constant learning rate."""
+        unknown = {
+            "batch_size": small_batches,
+            "group_size": self.perturbed_together > 0,
+            "momentum": self.momentum > 0,
+            "weight_decay": self.weight_decay > 0,
+            "label_noise": self.label_noise > 0,
+            "learning_rate": isinstance(self.learning_rate, str),
+        }
+        for field, given in unknown.items():
+            if given:
+                where = f"{type(self).__name__}.{field} = {shown(getattr(self, field))}"
+                raise InputError(
+                    f'{where} with stepping = "{self.stepping}": allowed are the full batch, one '
+                    "perturbation, a constant learning rate, no momentum, decay or label noise; or "
+                    'stepping = "exact"'
+                )
 
     def rate_program(self, n_samples: int) -> Program:
         """The learning rate as a program, see `simdyn.params.schedule`."""
@@ -121,6 +146,14 @@ class SGD(Phase):
         True: the phase starts with v = 0, whatever β is.
     weight_decay : float ≥ 0
         λ.
+    stepping : {"exact", "strides", "flow"}
+        "exact": update by update. "strides": many updates at once where training is slow, see
+        `simdyn.kernels.strides`; for the full batch, a constant learning rate and no momentum,
+        decay or label noise. "flow": the gradient flow dW/dt = −∇L(W) (for SAM −∇L(W + ε̂)), the
+        limit of small η; an epoch is a time η.
+    stride_tolerance : float, 1e-8 … 0.1
+        Of strides: about the relative error of margins under SGD. Under SAM it is larger; the
+        variable ``stride_error`` estimates it.
     label_noise : float, 0 … ½
         Probability that a label is flipped in an update, drawn anew each time (label-noise SGD).
 
@@ -148,7 +181,8 @@ class SAM(Phase):
         perturbed by their own gradient, and the gradients there averaged. 1 is per-sample SAM; the
         full batch if absent. At most the size of a batch; the rest of a batch, or a smaller last
         batch, is a group of its own.
-    learning_rate, epochs, batch_size, last_batch, momentum, restart, weight_decay, label_noise
+    learning_rate, epochs, batch_size, last_batch, momentum, restart, weight_decay, label_noise,
+    stepping, stride_tolerance
         As for `SGD`. The perturbation is that of the loss alone, without the decay.
 
     Examples
