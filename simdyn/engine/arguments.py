@@ -1,4 +1,4 @@
-"""The one bridge: parameters → what kernels take → arrays by name."""
+"""From parameters to the arguments of kernels, and from what they fill to arrays by name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,8 @@ import numpy as np
 from simdyn.kernels import codes, rates
 from simdyn.kernels.activations import Model
 from simdyn.kernels.compiled import Pointed
-from simdyn.kernels.estimates import counted_estimate, line_estimate, no_estimate, radial_estimate
+from simdyn.kernels.estimates import counted_estimate, no_estimate, radial_estimate
+from simdyn.kernels.line_estimate import line_estimate
 from simdyn.kernels.observe import Recording, Tools, Traces
 from simdyn.kernels.probes import no_probe, probe
 from simdyn.kernels.sampling import Setting
@@ -50,7 +51,7 @@ def kernel_schedule(
 ) -> Schedule:
     """The phases of all methods, and the updates after which each method is recorded.
 
-    A learning rate that changes is NaN, and its program stands beside the phases.
+    A learning rate that changes is NaN, and has a program beside the phases.
     """
     phases = [phase for plan in plans for phase in plan]
     array = np.zeros(len(phases), PHASE_FIELDS)
@@ -156,7 +157,7 @@ NO_FRESH_SAMPLES = FreshSamples(  # one signal, shared noise, and no test
 
 
 def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
-    """The kernels behind pointers that a run with these variables needs: `train` and its tools."""
+    """The kernels, called through pointers, that a run with these variables needs: train, tools."""
     tested = any(VARIABLES[name].test for name in names)
     probed = any(VARIABLES[name].probe for name in names)
     estimate = ESTIMATES[record.estimator(activation)] if tested else no_estimate

@@ -47,7 +47,7 @@ def run_explicit(
     Returns
     -------
     dict of str to ndarray, or None
-        Variables with dims (step, …); None where the stop flag was raised.
+        Variables with dims (step, …); None if the stop flag was raised.
     """
     record, names, activation = wanted.record, wanted.names, problem.net.activation
     n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape

@@ -20,12 +20,12 @@ def run_replicates(
     wanted: Wanted,
     stop: np.ndarray,
 ) -> dict[str, np.ndarray] | None:
-    """Run every method on every replicate of one point, whatever its data.
+    """Run every method on every replicate of one point, of data of any kind.
 
     Returns
     -------
     dict of str to ndarray, or None
-        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+        Variables with dims (method, replicate, step, …); None if the stop flag was raised.
     """
     if isinstance(data, DrawnData):
         return run_drawn(data, net, plans, seed, replicates, wanted, stop)
@@ -56,7 +56,7 @@ def run_drawn(
     Returns
     -------
     dict of str to ndarray, or None
-        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+        Variables with dims (method, replicate, step, …); None if the stop flag was raised.
     """
     pointers = [pointer() for pointer in pointers_for(wanted.record, net.activation, wanted.names)]
     arguments = point_arguments(data, net, plans, seed, replicates, wanted, stop, pointers)

@@ -153,7 +153,7 @@ def write_test_error(problem, stream, tools, stop, state, work, recording):
 def observe(problem, phase, stream, tools, stop, state, work, recording):
     """Record a state; `phase` is that of the last update, whose perturbation is probed.
 
-    Returns DONE, STOPPED, or NON_FINITE: where what is recorded is beyond a double, nothing is.
+    Returns DONE, STOPPED, or NON_FINITE: if a number is beyond a double, nothing is recorded.
     """
     traces, fresh = recording.traces, recording.fresh
     overlaps, moved, found = state.overlaps, state.moved, work.found

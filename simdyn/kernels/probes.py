@@ -1,4 +1,4 @@
-"""What a user of SAM looks for in a state: its gap, the neurons it switches off, curvature.
+"""The SAM gap of a state, the neurons that SAM's perturbation switches off, and the sharpness.
 
 With ε̂ = τ ∇L_I/‖∇L_I‖_F on each batch I,
 
@@ -48,7 +48,7 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
         if moves:
             perturb(overlaps, radius, norm, work)
             gradient(work.perturbed, problem, samples, patches, work)
-            change = 0.0  # not a number where an output at W + ε̂ is none
+            change = 0.0  # NaN if an output at W + ε̂ is
             for i in samples:
                 change += loss(problem.model.loss, work.margins[i]) - before[i]
             gap += change / (1 if problem.model.summed > 0 else samples.size)
@@ -105,7 +105,7 @@ def largest_eigenvalue(diagonal, beside):
         middle = 0.5 * (low + high)
         if not low < middle < high:
             break
-        # An eigenvalue lies above `middle` where a pivot of T − middle is positive.
+        # An eigenvalue is above `middle` if a pivot of T − middle is positive.
         pivot, above = diagonal[0] - middle, False
         for k in range(1, diagonal.size + 1):
             if pivot > 0.0:

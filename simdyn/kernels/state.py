@@ -14,9 +14,8 @@ from simdyn.kernels.structures import Indices, Matrix, Vector
 RUN, METHOD, RECORDED, UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = range(10)
 STRIDES, COVERED, REJECTED = range(10, 13)  # strides, the updates in them, strides taken back
 
-# Entries of State.pace: the stride to come, the last one, updates in the phase after it and before
-# it, and how much coarser strides are than the tolerance asks for.
-LENGTH, LAST, PASSED, BEFORE, COARSER = range(5)
+# Entries of State.pace: the stride to come, the last one, updates in the phase after and before it.
+LENGTH, LAST, PASSED, BEFORE = range(4)
 
 
 class State(NamedTuple):
@@ -57,9 +56,9 @@ def new_state(problem, schedule, method, run):
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
-    pace = np.zeros(5 * strided)
+    pace = np.zeros(4 * strided)
     if strided > 0:
-        pace[LENGTH], pace[COARSER] = 1.0, 1.0
+        pace[LENGTH] = 1.0
     return State(
         overlaps,
         np.zeros(overlaps.shape),

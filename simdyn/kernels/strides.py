@@ -29,7 +29,7 @@ from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.gradient import apply_gram, gradient, perturb
 from simdyn.kernels.linear import copy
 from simdyn.kernels.simd import add_scaled
-from simdyn.kernels.state import BEFORE, COARSER, COVERED, LAST, LENGTH, PASSED, REJECTED, STRIDES
+from simdyn.kernels.state import BEFORE, COVERED, LAST, LENGTH, PASSED, REJECTED, STRIDES
 
 REACH = 1.0  # a stride's share of the updates before it, over √tolerance
 PERTURBED = 10.0  # and its movement as a share of the perturbation, over √tolerance
@@ -103,7 +103,7 @@ def stride(problem, phase, end, state, work):
         False if an output overflowed.
     """
     pace, at, radius, rate = state.pace, state.at, phase.perturbation, phase.learning_rate
-    share = pace[COARSER] * math.sqrt(phase.stride_tolerance)
+    share = math.sqrt(phase.stride_tolerance)
     shortest = SHORTEST * share if phase.flows else 1.0
     overlaps, length, passes, k = state.overlaps, 0.0, 2, 0
     scale, finite = 0.0, True

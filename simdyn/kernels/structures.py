@@ -37,15 +37,15 @@ class Table(NamedTuple):
 
 
 class Dictionary(NamedTuple):
-    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, where that is larger, by V itself.
+    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, if that is larger, by V itself.
 
     Very long and very short vectors are held in units of their own, powers of two, so that their
     products neither over- nor underflow: row k is the vector divided by unit k. Overlaps and
     coefficients are those of the rows.
     """
 
-    gram: Matrix  # (q, q), or (0, 0) where the factored form V (Vᵀ C) is used
-    rows: Matrix  # V in any orthonormal coordinates, (q, D); (q, 0) where nothing needs them
+    gram: Matrix  # (q, q), or (0, 0) if the factored form V (Vᵀ C) is used
+    rows: Matrix  # V in any orthonormal coordinates, (q, D); (q, 0) if nothing needs them
     units: Vector  # (q,), one but for such vectors
 
 
@@ -86,7 +86,7 @@ class FreshSamples(NamedTuple):
     noise_std: float
     noise_vectors: int  # independent noise vectors of a sample
     noise_copies: float  # patches that show each of them
-    added: int  # 1 where signals and noise are added up in one patch, else 0
+    added: int  # 1 if signals and noise are added up in one patch, else 0
     bare: int  # coordinates, the first ones, along which the noise has no component
     label_flip: float
     views: Views

@@ -32,19 +32,19 @@ def weights_now(problem, moved, initial):
 
 
 @part
-def standing(weights, overlaps, known):
-    """The filters of each bank but those that the same filter of the other bank cancels.
+def uncancelled(weights, overlaps, known):
+    """The filters of each bank, except those that the same filter of the other bank cancels.
 
     These have the same weights (2m, D) and the same overlaps with the `known` signals.
     """
     half = weights.shape[0] // 2
-    stands = np.zeros(2 * half, np.bool_)
+    left = np.zeros(2 * half, np.bool_)
     for f in range(half):
         equal = same(weights[f], weights[half + f])
         for k in range(known):
             equal &= overlaps[k, f] == overlaps[k, half + f]
-        stands[f] = stands[half + f] = not equal
-    return np.nonzero(stands)[0]
+        left[f] = left[half + f] = not equal
+    return np.nonzero(left)[0]
 
 
 @inlined
@@ -54,7 +54,7 @@ def clean_error(problem, stream, fresh, estimate, state, stop):
     overlaps, weights = state.overlaps, weights_now(problem, state.moved, state.shares[0])
     lines = fresh.method == codes.LINE
     draws = (fresh.draws + 1) // 2 if lines else fresh.draws
-    half, filters = weights.shape[0] // 2, standing(weights, overlaps, views.shown.shape[2])
+    half, filters = weights.shape[0] // 2, uncancelled(weights, overlaps, views.shown.shape[2])
     banks = filters.size
     if banks == 0:  # f = 0 everywhere
         return 0.5, 0.0, float(draws)
@@ -114,7 +114,7 @@ def halves_equal(row, banks):
 
 @borrowing
 def largest_exponent(array, columns):
-    """The least e with all entries of the first columns below 2^e; very low where all are zero."""
+    """The least e with all entries of the first columns below 2^e; very low if all are zero."""
     largest = 0.0
     for k in range(array.shape[0]):
         for c in range(columns):

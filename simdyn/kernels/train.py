@@ -7,7 +7,7 @@ SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weight
 Momentum and weight decay stay in the span too: the velocity v ← β v + ∇L + λ W has coefficients,
 overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. A
 phase goes on with the velocity of the last one if β is the same, and η may change in every update.
-With groups, each group of a batch is perturbed by itself and the gradients are averaged
+With groups, each group of a batch is perturbed on its own and the gradients are averaged
 (m-sharpness).
 Cost per step O(m q²), whatever d is.
 """
@@ -50,9 +50,9 @@ def descent(problem, samples, patches, radius, by_norm, overlaps, work):
     scale : float
         The gradient is this times C.
     moves : bool
-        False where the gradient at W is exactly zero, or that at W + ε̂ below a double's range.
+        False if the gradient at W is exactly zero, or that at W + ε̂ below a double's range.
     finite : bool
-        False where an output overflowed.
+        False if an output overflowed.
     """
     passes = 2 if radius > 0.0 else 1
     at, scale, norm = overlaps, 0.0, 0.0
@@ -77,9 +77,9 @@ def step(problem, samples, patches, phase, rate, state, work):
     Returns
     -------
     moves : bool
-        False where nothing changes: the gradient is exactly zero, and nothing else pulls.
+        False if nothing changes: the gradient is exactly zero, and there is no velocity or decay.
     finite : bool
-        False where an output overflowed; the state is then left as it was.
+        False if an output overflowed; the state is then left as it was.
     """
     size = samples.size
     whole = not 0 < phase.perturbed_together < size
@@ -145,7 +145,7 @@ def flip_labels(problem, samples, probability, stream, update, work):
 
 @borrowing
 def changing_rate(schedule, phase, at, batches, stack):
-    """The learning rate of the update at hand, if it changes during the phase."""
+    """The learning rate of the next update, if it changes during the phase."""
     epoch = at[PHASE_EPOCH]
     return rates.value_at(
         schedule.rate_code,
@@ -222,7 +222,7 @@ def advance(problem, schedule, stream, until, stop, state, work):
         at[UPDATE] += 1
         at[BATCH] += 1
         if at[BATCH] == batches:
-            # Frozen means a whole epoch without a gradient: one batch may have none by itself.
+            # Frozen means a whole epoch without a gradient: a single batch may have none.
             at[FROZEN] |= 0 <= at[FROZEN_AT] <= at[UPDATE] - batches
             at[BATCH] = 0
             at[EPOCH] += 1
