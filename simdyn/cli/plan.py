@@ -1,4 +1,4 @@
-"""The command `plan`: what a study would do, and batch scripts for it."""
+"""The command `plan`: the size and cost of a study, and batch scripts for it."""
 
 import dataclasses
 import json
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from simdyn.api.study import Study
     from simdyn.run.price import Price
 
-Nominal = Annotated[
-    bool, typer.Option("--nominal", help="Price by nominal figures; time no runs here.")
-]
+Nominal = Annotated[bool, typer.Option("--nominal", help="Use nominal prices; time no runs here.")]
 Sbatch = Annotated[
     bool, typer.Option("--sbatch", help="Print a Slurm batch script of shards instead.")
 ]
@@ -57,7 +55,7 @@ def plan(
     account: Account = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a study would do: points, runs, blocks, core-hours, bytes, what is done and left.
+    """Show what a study would do: points, runs, blocks, core-hours, bytes, what is done and left.
 
     Times some of its runs for about two seconds to price it on this machine, and writes nothing.
     With --sbatch, prints a batch script in which each task of an array computes a shard, and queues
