@@ -257,7 +257,7 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
         # As at a time limit: whoever computes the point is gone, and who looks into it, too.
         (
             BAD + "os.kill(os.getppid() if alone else os.getpid(), 9); time.sleep(9)",
-            "its workers were killed again and again",
+            "its workers were killed repeatedly",
         ),
     ],
 )

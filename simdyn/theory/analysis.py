@@ -332,12 +332,12 @@ class ConstantFit:
 
 
 def fit_critical_constant(contour: xr.DataArray, scale: xr.DataArray | float) -> ConstantFit:
-    """The constant that brings a law of known shape closest to a measured contour.
+    """The constant that fits a law of known shape to a measured contour.
 
     Parameters
     ----------
     contour : xarray.DataArray
-        Measured line; what is not finite and positive is not used.
+        Measured line; values that are not finite and positive are not used.
     scale : xarray.DataArray or float
         The law with constant 1, such as `simdyn.theory.critical_signal_norm`.
 
