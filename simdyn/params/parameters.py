@@ -115,18 +115,18 @@ class Parameters(BaseModel):
         # A misspelt name leaves its field missing too: the message is about the spelling.
         error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
         name = str(error["loc"][0]) if error["loc"] else ""
-        where = f"{cls.__name__}.{name}"
+        field = f"{cls.__name__}.{name}"
         if error["type"] == "extra_forbidden":
-            return f"{where}: no such field; {nearest(name, cls.model_fields)}"
+            return f"{field}: no such field; {nearest(name, cls.model_fields)}"
         if name in cls.model_fields and name not in fields:
-            return f"{where} is missing; allowed is {cls.allowed(name)}"
+            return f"{field} is missing; allowed is {cls.allowed(name)}"
         if name and isinstance(reason := error.get("ctx", {}).get("error"), InputError):
-            return f"{where} = {reason}"
+            return f"{field} = {reason}"
         if not name:
             message = str(error["msg"]).removeprefix("Value error, ")
             names_field = message.split(" ")[0] in cls.model_fields
             return f"{cls.__name__}{'.' if names_field else ': '}{message}"
-        return f"{where} = {shown(fields[name])}: allowed is {cls.allowed(name)}"
+        return f"{field} = {shown(fields[name])}: allowed is {cls.allowed(name)}"
 
     @classmethod
     def allowed(cls, name: str) -> str:
@@ -180,12 +180,12 @@ class Data(Parameters):
     )
 
 
-def made(where: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
+def made(name: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
     """A parameter object from a table, with the table's name in messages."""
     try:
-        return owner(**{str(name): value for name, value in fields.items()})
+        return owner(**{str(field): value for field, value in fields.items()})
     except InputError as problem:
-        raise InputError(str(problem).replace(owner.__name__, where, 1)) from None
+        raise InputError(str(problem).replace(owner.__name__, name, 1)) from None
 
 
 def check_kind(name: str, value: Any, kind: type[Parameters]) -> None:

@@ -54,7 +54,7 @@ class Phase(Parameters):
 
     @property
     def perturbed_together(self) -> int:
-        """Samples that share a perturbation; 0 for the whole batch."""
+        """Samples that share a perturbation; 0 for the full batch."""
         return 0
 
     def updates_per_epoch(self, n_samples: int) -> int:
@@ -208,7 +208,7 @@ class SAM(Phase):
 
     @property
     def perturbed_together(self) -> int:
-        """Samples that share a perturbation; 0 for the whole batch."""
+        """Samples that share a perturbation; 0 for the full batch."""
         return self.group_size or 0
 
 

@@ -88,12 +88,12 @@ class _Setting:
     def numbers(self, dimension: float, signal_norm: float) -> dict[str, float] | str:
         """Why this point is outside the regime, by kind; or what no law is derived for."""
         point = point_at(self.space, self.ds, dimension=dimension, signal_norm=signal_norm)
-        place = regime(
+        found = regime(
             point.data.replace(signal_norm=signal_norm), point.net, point.plans[self.method]
         )
-        if place.uncovered:
-            return place.uncovered
-        return {kind: value for kind, value in place.numbers.items() if kind not in BESIDE}
+        if found.uncovered:
+            return found.uncovered
+        return {kind: value for kind, value in found.numbers.items() if kind not in BESIDE}
 
 
 def fitted_band(

@@ -17,7 +17,7 @@ def as_integer(value: float) -> float | int:
 
 
 def as_float(value: float) -> float:
-    """A number in double precision; infinite where it does not fit."""
+    """A number in double precision; infinite if it does not fit."""
     try:
         return float(value)
     except OverflowError:
@@ -87,7 +87,7 @@ def _bad_value(where: str, value: Any, owner: type[Parameters], field: str) -> I
 
 
 def _array(items: Any) -> np.ndarray | None:
-    """Finite numbers as float64; None where there is anything else among them."""
+    """Finite numbers as float64; None if there is anything else among them."""
     if isinstance(items, np.ndarray):
         if items.dtype.kind not in "iuf" or items.dtype.itemsize > 8:
             return None

@@ -40,7 +40,7 @@ class Section:
 
     @classmethod
     def make(cls, where: str, owner: type[Parameters], fields: Any) -> "Section":
-        """Check names, and bring constants to one form: int where integers are due, else float."""
+        """Check names, and bring constants to one form: int for integer fields, else float."""
         if isinstance(fields, Parameters):
             if not isinstance(fields, owner):
                 raise InputError(f"{where} = {shown(fields)}: allowed is {owner.__name__}(…)")
@@ -125,7 +125,7 @@ class Section:
 
 
 def data_section(data: Any) -> Section:
-    """The law of the data; a table names its model, or has its class; the paper's where neither."""
+    """The law of the data; a table names its model, or has its class; by default the paper's."""
     if isinstance(data, Data):
         return Section.make("data", type(data), data)
     fields = dict(data) if isinstance(data, Mapping) else data

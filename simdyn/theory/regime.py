@@ -48,7 +48,7 @@ class Regime:
     conditions : dict of str to float
         Of `conditions`: signed log-ratios of Conditions 3.1, negative if violated.
     updates : int
-        Updates of the whole training.
+        Updates of the training in all.
     noise_updates : float
         Updates until the noise is fitted; NaN without noise.
     signal_share : float
