@@ -111,7 +111,7 @@ def _record(study: StudyDesign, every: int | None) -> Record:
     """The study's record over all epochs, with what `simulate` records by default."""
     variables = study.record.variables
     if variables is not None:
-        usual = by_default(recordable(offers_of(study.space.law)))
+        usual = by_default(recordable(offers_of(study.space.law, study.space.has_strides)))
         variables = tuple(name for name in VARIABLES if name in {*usual, *variables} - {"status"})
     return study.record.replace(every=every, unit="epoch", log_spaced=None, variables=variables)
 

@@ -9,7 +9,7 @@ from simdyn.base.threads import side_by_side
 from simdyn.engine.arguments import Wanted
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.problems import Problem
-from simdyn.params import Plan, Record, as_plan
+from simdyn.params import Plan, Record, as_plan, has_strides
 from simdyn.params.parameters import check_kind
 from simdyn.variables.layout import UPDATE_ATTRS, Coordinate, Layout, axis_coordinates
 from simdyn.variables.provenance import provenance
@@ -60,7 +60,8 @@ def train(
     plan, record, seed = as_plan(plan), record or Record(), check_seed(seed)
     check_kind("record", record, Record)
     n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
-    names = choose_variables(record.variables, by_default(problem.variables), problem.variables)
+    possible = problem.recordable(has_strides(plan))
+    names = choose_variables(record.variables, by_default(possible), possible)
     updates = record.updates(plan, n, "epoch")
     traced = tuple(dict.fromkeys((*names, "coef", "initial_share"))) if record.weights else names
 

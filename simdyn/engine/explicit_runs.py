@@ -13,6 +13,7 @@ from simdyn.engine.arguments import (
     recorded,
 )
 from simdyn.engine.problems import Problem
+from simdyn.engine.stride_errors import with_stride_error
 from simdyn.kernels import codes
 from simdyn.kernels.observe import Tools
 from simdyn.kernels.point import run_problem
@@ -49,6 +50,22 @@ def run_explicit(
     dict of str to ndarray, or None
         Variables with dims (step, …); None if the stop flag was raised.
     """
+
+    def run(plans: Sequence[Sequence[Phase]], wanted: Wanted) -> dict[str, np.ndarray] | None:
+        return _run(problem, plans[0], seed, replicate, wanted, updates, stop)
+
+    return with_stride_error(run, [plan], wanted)
+
+
+def _run(
+    problem: Problem,
+    plan: Sequence[Phase],
+    seed: int,
+    replicate: int,
+    wanted: Wanted,
+    updates: np.ndarray,
+    stop: np.ndarray,
+) -> dict[str, np.ndarray] | None:
     record, names, activation = wanted.record, wanted.names, problem.net.activation
     n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
     fresh = problem.fresh_samples._replace(draws=record.draws(activation))

@@ -230,13 +230,14 @@ class Problem:
             turned[half:][equal] = turned[:half][equal]  # not to rounding only
         return Dictionary(gram, rows, units), inner_products(vectors, filters), turned
 
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """What can be recorded of this problem."""
+    def recordable(self, strides: bool) -> tuple[str, ...]:
+        """What can be recorded of this problem, trained in strides or not."""
         offers: set[Offer] = {"one signal", "one noise"} if self.named_signal else {"dictionary"}
         if self.net.piecewise_linear:
             offers.add("piecewise linear")
         if self.fresh_samples.method != codes.NO_TEST:
             given = self.fresh_samples.method == codes.TEST_SET
             offers.add("test samples" if given else "fresh samples")
+        if strides:
+            offers.add("strides")
         return recordable(offers)

@@ -7,6 +7,7 @@ import numpy as np
 from simdyn.engine.arguments import Wanted, point_arguments, pointers_for, recorded
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.image_problems import make_problem
+from simdyn.engine.stride_errors import with_stride_error
 from simdyn.kernels.point import run_point
 from simdyn.params import Data, DrawnData, ImageData, Phase, TwoLayerCNN
 
@@ -28,7 +29,11 @@ def run_replicates(
         Variables with dims (method, replicate, step, …); None if the stop flag was raised.
     """
     if isinstance(data, DrawnData):
-        return run_drawn(data, net, plans, seed, replicates, wanted, stop)
+        return with_stride_error(
+            lambda plans, wanted: run_drawn(data, net, plans, seed, replicates, wanted, stop),
+            plans,
+            wanted,
+        )
     assert isinstance(data, ImageData)
     updates = [wanted.record.updates(plan, data.n_samples, wanted.default) for plan in plans]
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in plans]

@@ -10,7 +10,7 @@ from simdyn.kernels.activations import half_error, loss
 from simdyn.kernels.compiled import borrowing, inlined, stopped
 from simdyn.kernels.gradient import apply_gram, gradient
 from simdyn.kernels.linear import all_finite, dot
-from simdyn.kernels.state import RECORDED, RUN
+from simdyn.kernels.state import COVERED, RECORDED, REJECTED, RUN, STRIDES, UPDATE
 from simdyn.kernels.structures import Cube, FourAxes, FreshSamples, Indices, Matrix, TestSet
 
 
@@ -33,6 +33,9 @@ class Traces(NamedTuple):
     sharpness: Matrix
     active_count: FourAxes  # (runs, T, 2, n)
     initial_share: Matrix
+    exact_updates: Matrix
+    strides: Matrix
+    rejected_strides: Matrix
 
 
 class Recording(NamedTuple):
@@ -185,6 +188,9 @@ def observe(problem, phase, stream, tools, stop, state, work, recording):
     write(traces.deactivated_fraction, run, index, found[1])
     write(traces.sharpness, run, index, found[2])
     write(traces.initial_share, run, index, state.shares[0])
+    write(traces.exact_updates, run, index, float(state.at[UPDATE] - state.at[COVERED]))
+    write(traces.strides, run, index, float(state.at[STRIDES]))
+    write(traces.rejected_strides, run, index, float(state.at[REJECTED]))
     write_samples(problem, overlaps, work.margins, run, index, traces)
     write_coefficients(problem, fresh, moved, run, index, traces)
     if fresh.method != codes.NO_TEST:

@@ -14,8 +14,9 @@ from simdyn.kernels.structures import Indices, Matrix, Vector
 RUN, METHOD, RECORDED, UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = range(10)
 STRIDES, COVERED, REJECTED = range(10, 13)  # strides, the updates in them, strides taken back
 
-# Entries of State.pace: the stride to come, the last one, updates in the phase after and before it.
-LENGTH, LAST, PASSED, BEFORE = range(4)
+# Entries of State.pace: the stride to come, the last one, updates in the phase after and before it,
+# and those after which training is as far as it was from zero at the start.
+LENGTH, LAST, PASSED, BEFORE, START = range(5)
 
 
 class State(NamedTuple):
@@ -56,7 +57,7 @@ def new_state(problem, schedule, method, run):
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
-    pace = np.zeros(4 * strided)
+    pace = np.zeros(5 * strided)
     if strided > 0:
         pace[LENGTH] = 1.0
     return State(

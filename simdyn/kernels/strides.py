@@ -28,8 +28,8 @@ import math
 from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.gradient import apply_gram, gradient, perturb
 from simdyn.kernels.linear import copy
-from simdyn.kernels.simd import add_scaled
-from simdyn.kernels.state import BEFORE, COVERED, LAST, LENGTH, PASSED, REJECTED, STRIDES
+from simdyn.kernels.simd import add_scaled, flat_dot
+from simdyn.kernels.state import BEFORE, COVERED, LAST, LENGTH, PASSED, REJECTED, START, STRIDES
 
 REACH = 1.0  # a stride's share of the updates before it, over √tolerance
 PERTURBED = 10.0  # and its movement as a share of the perturbation, over √tolerance
@@ -42,7 +42,18 @@ SHORTEST = 0.01  # stride of gradient flow that is taken back, over √tolerance
 def begin_strides(state):
     """A phase begins."""
     pace = state.pace
-    pace[LENGTH], pace[LAST], pace[PASSED] = 1.0, 0.0, 0.0
+    pace[LENGTH], pace[LAST], pace[PASSED], pace[START] = 1.0, 0.0, 0.0, 0.0
+
+
+@borrowing
+def start_of_flow(rate, state, work):
+    """Updates that would move the overlaps by as much as they are from zero, at most one.
+
+    Until then activations set in and end one after another.
+    """
+    size = math.sqrt(flat_dot(state.overlaps, state.overlaps))
+    speed = rate * math.sqrt(flat_dot(work.products, work.products))
+    return min(1.0, max(1e-9, size / speed)) if speed > 0.0 else 1.0
 
 
 @borrowing
@@ -58,14 +69,14 @@ def change_of_pulls(state, work):
 
 
 @borrowing
-def take_back(state):
+def take_back(phase, state):
     """Undo the last stride, so that the next is half as long."""
     pace, at = state.pace, state.at
     copy(state.kept_overlaps, state.overlaps)
     copy(state.kept_moved, state.moved)
     at[REJECTED] += 1
     at[STRIDES] -= 1
-    at[COVERED] -= int(pace[LAST])
+    at[COVERED] -= 0 if phase.flows else int(pace[LAST])
     pace[LENGTH], pace[LAST], pace[PASSED] = 0.5 * pace[LAST], 0.0, pace[BEFORE]
 
 
@@ -80,7 +91,7 @@ def next_length(phase, share, change, reach, state):
     """
     pace = state.pace
     growth = GROWTH if change == 0.0 else min(GROWTH, max(0.5, CHANGE * share / change))
-    length = min(pace[LENGTH] * growth, REACH * share * (pace[PASSED] + 1.0))
+    length = min(pace[LENGTH] * growth, REACH * share * (pace[PASSED] + pace[START]))
     if reach > 0.0:
         length = min(length, PERTURBED * share * reach / phase.learning_rate)
     return length if phase.flows else max(1.0, length)
@@ -113,12 +124,15 @@ def stride(problem, phase, end, state, work):
         if k == 0:
             change = change_of_pulls(state, work) if finite else math.inf
             if pace[LAST] > shortest and change > 2.0 * CHANGE * share:
-                take_back(state)
+                take_back(phase, state)
                 return True, True
             if norm == 0.0 or not math.isfinite(norm):
                 pace[PASSED] = float(end)
                 return False, math.isfinite(norm)
             reach = radius / (scale * norm) if radius > 0.0 and phase.perturbs_by_norm else radius
+            if pace[START] == 0.0:
+                start = start_of_flow(rate * scale, state, work)
+                pace[START] = start if phase.flows else 1.0
             room = end - pace[PASSED]
             pace[LENGTH] = next_length(phase, share, change, reach, state)
             length = min(pace[LENGTH] if phase.flows else math.floor(pace[LENGTH]), room)
@@ -142,5 +156,5 @@ def stride(problem, phase, end, state, work):
     pace[PASSED] = float(end) if length >= end - pace[PASSED] else pace[PASSED] + length
     if length > 1.0 or phase.flows:
         at[STRIDES] += 1
-        at[COVERED] += int(length)
+        at[COVERED] += 0 if phase.flows else int(length)
     return scale > 0.0, True

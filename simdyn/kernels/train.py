@@ -24,6 +24,7 @@ from simdyn.kernels.observe import Recording, Tools, observe
 from simdyn.kernels.simd import add_scaled
 from simdyn.kernels.state import (
     BATCH,
+    COVERED,
     EPOCH,
     FROZEN,
     FROZEN_AT,
@@ -192,6 +193,7 @@ def advance(problem, schedule, stream, until, stop, state, work):
                 return codes.NON_FINITE
             note_movement(moves, at)
             made = int(state.pace[PASSED]) - at[PHASE_EPOCH]
+            at[COVERED] += made if phase.flows else 0
             at[UPDATE] += made
             at[EPOCH] += made
             at[PHASE_EPOCH] += made

@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import StrictBool
 
@@ -92,6 +92,10 @@ class Phase(Parameters):
         if isinstance(rate, str) and (wrong := bad_rate(rate, self.epochs, updates)):
             raise InputError(f"{name}.learning_rate = {rate!r} {wrong}")
         return updates
+
+    def with_longer_strides(self) -> Self:
+        """The same phase with strides twice as long, which go as √stride_tolerance."""
+        return self.model_copy(update={"stride_tolerance": 4.0 * self.stride_tolerance})
 
     def _check_strides(self, small_batches: bool) -> None:
         """Strides know full-batch SGD and SAM of a constant learning rate."""
@@ -237,6 +241,11 @@ def check_optimiser(field: str, name: object) -> type[Phase]:
 
 
 Plan = typing.Sequence[Phase] | Phase
+
+
+def has_strides(plan: Iterable[Phase]) -> bool:
+    """Does a phase of a plan go in strides, or along the flow?"""
+    return any(phase.stepping != "exact" for phase in plan)
 
 
 def as_plan(plan: Plan) -> tuple[Phase, ...]:

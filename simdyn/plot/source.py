@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.params import MODELS, OPTIMISERS, Contents, Data, Phase, Picture, TwoLayerCNN
+from simdyn.params import (
+    MODELS,
+    OPTIMISERS,
+    Contents,
+    Data,
+    Phase,
+    Picture,
+    TwoLayerCNN,
+    has_strides,
+)
 from simdyn.space.points import Point, Space
 from simdyn.variables.layout import parameter_coordinate
 from simdyn.variables.selection import offers_of, recordable
@@ -122,7 +131,7 @@ def _of_study(ds: xr.Dataset) -> Source:
         point.data,
         point.net,
         dict(zip(space.methods, point.plans, strict=True)),
-        recordable(offers_of(type(point.data))),
+        recordable(offers_of(type(point.data), space.has_strides)),
         radius,
     )
 
@@ -157,5 +166,5 @@ def _of_call(ds: xr.Dataset, made: Mapping[str, Any]) -> tuple[Source, xr.Datase
                     at = parameter_coordinate(field, (), np.array(value), type(part), field)
                     ds = ds.assign_coords({field: (at.dims, at.values, dict(at.attrs))})
     ds = ds.assign_attrs(study=json.dumps(study), seed=made.get("seed"))
-    possible = recordable(offers_of(type(data))) if data is not None else ()
+    possible = recordable(offers_of(type(data), has_strides(phases))) if data is not None else ()
     return Source(data, net, {name: phases}, possible, radius), ds

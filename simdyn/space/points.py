@@ -185,6 +185,14 @@ class Space:
         return list(map(str, self.axes.get("activation", [self.net.fields["activation"]])))
 
     @property
+    def has_strides(self) -> bool:
+        """Does a phase go in strides at any point?"""
+        phases = [section for plan in self.phases.values() for section in plan]
+        held = {str(section.fields["stepping"]) for section in phases}
+        swept = [n for n, owners in self.owners.items() if any(f == "stepping" for _, f in owners)]
+        return held.union(*(map(str, self.axes[name]) for name in swept)) != {"exact"}
+
+    @property
     def sections(self) -> list[Section]:
         """Data, network, and every phase of every method."""
         return [self.data, self.net, *(s for plan in self.phases.values() for s in plan)]

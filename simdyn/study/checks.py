@@ -33,7 +33,7 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
     Unless the record names them: the usual ones, and those that the figure shows.
     """
     varying = space.swept_fields | space.formula_fields
-    known = recordable(offers_of(space.law))
+    known = recordable(offers_of(space.law, space.has_strides))
     bad = {("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector")}
     if space.law is IndependentNoiseData:
         bad.add(("n_patches", "vector"))
@@ -53,7 +53,7 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
 
 def _possible(space: Space) -> tuple[str, ...]:
     """Variables that the law of data and every activation have."""
-    offers = offers_of(space.law)
+    offers = offers_of(space.law, space.has_strides)
     if not set(space.activations) <= set(PIECEWISE_LINEAR):
         offers.discard("piecewise linear")
     return recordable(offers)

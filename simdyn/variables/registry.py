@@ -29,6 +29,7 @@ Offer = Literal[
     "one noise",  # every sample has one noise vector
     "dictionary",  # distinct patch vectors that have no names as signal and noise
     "piecewise linear",  # the network, in its weights
+    "strides",  # a phase that goes in strides
     "weights",  # weights whose coordinates mean something, asked for with `Record.weights`
 ]
 """What a problem, its network and its test can offer, and some variables need."""
@@ -233,6 +234,39 @@ VARIABLES: dict[str, Variable] = {
         "share of the initial weights",
         "What weight decay has left of the initial weights: the coefficients are of W − a W(0).",
         recorded="on request",
+    ),
+    "exact_updates": Variable(
+        "",
+        "",
+        "updates made one by one",
+        "Updates that no stride covers; of gradient flow none is.",
+        needs=("strides",),
+        recorded="by studies",
+    ),
+    "strides": Variable(
+        "",
+        "",
+        "strides",
+        "Strides of more than one update, and steps of gradient flow.",
+        needs=("strides",),
+        recorded="by studies",
+    ),
+    "rejected_strides": Variable(
+        "",
+        "",
+        "strides taken back",
+        "Strides that changed a pull too much and were taken back.",
+        needs=("strides",),
+        recorded="by studies",
+    ),
+    "stride_error": Variable(
+        "",
+        "max_i |y_i f(x_i) − y_i f̃(x_i)| / max_i |y_i f(x_i)|",
+        "estimated error of strides",
+        "Largest difference of a margin from a run f̃ with strides twice as long, over the largest "
+        "margin.",
+        needs=("strides",),
+        recorded="by studies",
     ),
     "status": Variable(
         "",

@@ -33,15 +33,17 @@ def _always(name: str) -> bool:
     return name in VARIABLES and VARIABLES[name].recorded == "always"
 
 
-def offers_of(law: type[Data]) -> set[Offer]:
+def offers_of(law: type[Data], strides: bool = False) -> set[Offer]:
     """What data with a law offer to variables, with a piecewise linear network.
 
     Images offer what has one shape whatever the split. If drawn data have more than one signal or
-    more than one noise vector a sample, they have a dictionary of all of these.
+    more than one noise vector a sample, they have a dictionary of all of these. `strides` says
+    whether a phase goes in strides.
     """
+    offers: set[Offer] = {"strides"} if strides else set()
     if not issubclass(law, DrawnData):
-        return {"test samples", "piecewise linear"}
-    offers: set[Offer] = {"fresh samples", "piecewise linear"}
+        return offers | {"test samples", "piecewise linear"}
+    offers |= {"fresh samples", "piecewise linear"}
     if law.one_noise:
         offers.add("one noise")
     if law.one_signal:
