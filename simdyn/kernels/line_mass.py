@@ -87,7 +87,7 @@ def failing_mass(offset, slopes, base, direction, start, kinks, order):
                 open_at, failing = root, True
         if index < count:
             f = order[index]
-            if direction[f] > 0.0:
+            if direction[f] > 0.0:  # a sign as a factor would round differently
                 active += 1
                 level += slopes[f] * base[f]
                 rise += slopes[f] * direction[f]

@@ -66,11 +66,8 @@ def squared_norm(dictionary, k):
 
 
 @borrowing
-def coefficients_finite(problem, fresh, moved, traces):
-    """Are the coefficients that are recorded finite? `moved` is."""
-    named = traces.signal_coef.size + traces.noise_coef.size > 0
-    if not named and traces.coef.size == 0:
-        return True
+def coefficients_finite(problem, fresh, moved, named):
+    """Are the coefficients finite, if `moved` is? `named`: those of signal and noise, else coef."""
     for k in range(problem.overlaps.shape[0]):
         copies, unit = fresh.noise_copies if k > 0 else 1.0, problem.dictionary.units[k]
         square = copies * squared_norm(problem.dictionary, k)
@@ -81,7 +78,7 @@ def coefficients_finite(problem, fresh, moved, traces):
     return True
 
 
-@borrowing
+@inlined
 def training_scores(model, margins):
     """Loss and error of the training samples."""
     total_loss, total_error = 0.0, 0.0
@@ -91,14 +88,14 @@ def training_scores(model, margins):
     return total_loss / (1 if model.summed > 0 else margins.size), total_error / margins.size
 
 
-@borrowing
+@inlined
 def write(trace, run, index, value):
     """Record a number, if it is wanted."""
     if trace.size > 0:
         trace[run, index] = value
 
 
-@borrowing
+@inlined
 def write_coefficients(problem, fresh, moved, run, index, traces):
     """How far the filters moved along the dictionary: signal_coef, noise_coef and coef."""
     dictionary, first = problem.dictionary, problem.n_signals  # row of the first noise
@@ -120,7 +117,7 @@ def write_coefficients(problem, fresh, moved, run, index, traces):
                 traces.noise_coef[run, index, f, i] = square * moved[first + i, f] * unit
 
 
-@borrowing
+@inlined
 def write_samples(problem, overlaps, margins, run, index, traces):
     """What each sample has: its margin, and the filters of either sign that its noise activates."""
     banks = problem.overlaps.shape[1]
@@ -179,7 +176,9 @@ def observe(problem, phase, stream, tools, stop, state, work, recording):
         return codes.NON_FINITE
     if probed and not (math.isfinite(found[0]) and (math.isfinite(found[2]) or not sharp)):
         return codes.NON_FINITE
-    if not coefficients_finite(problem, fresh, moved, traces):
+    named = traces.signal_coef.size + traces.noise_coef.size > 0
+    kept = named or traces.coef.size > 0
+    if kept and not coefficients_finite(problem, fresh, moved, named):
         return codes.NON_FINITE
     write(traces.train_loss, run, index, train_loss)
     write(traces.train_error, run, index, train_error)
