@@ -12,9 +12,10 @@ from simdyn.kernels.codes import MASKED
 from simdyn.params import Record
 from simdyn.run.block import point_label
 from simdyn.store import Store, explain_damaged_blocks, open_results, open_study
+from simdyn.study.checks import possible_variables
 from simdyn.study.design import StudyDesign
 from simdyn.variables.registry import VARIABLES
-from simdyn.variables.selection import by_default, offers_of, recordable
+from simdyn.variables.selection import by_default
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -111,7 +112,7 @@ def _record(study: StudyDesign, every: int | None) -> Record:
     """The study's record over all epochs, with what `simulate` records by default."""
     variables = study.record.variables
     if variables is not None:
-        usual = by_default(recordable(offers_of(study.space.law, study.space.has_strides)))
+        usual = by_default(possible_variables(study.space))
         variables = tuple(name for name in VARIABLES if name in {*usual, *variables} - {"status"})
     return study.record.replace(every=every, unit="epoch", log_spaced=None, variables=variables)
 

@@ -11,26 +11,19 @@ from simdyn.engine.arguments import Wanted, pointers_for
 from simdyn.engine.image_files import sizes
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
-from simdyn.params import (
-    Data,
-    DrawnData,
-    ImageData,
-    Plan,
-    Record,
-    TwoLayerCNN,
-    as_plan,
-    has_strides,
-)
+from simdyn.params import Data, DrawnData, ImageData, Phase, Plan, Record, TwoLayerCNN, as_plan
 from simdyn.params.parameters import check_kind
 from simdyn.variables.layout import UPDATE_ATTRS, Coordinate, Layout, axis_coordinates
 from simdyn.variables.provenance import provenance
 from simdyn.variables.selection import (
     by_default,
     check_activation,
+    check_conditions,
     check_estimator,
     check_init,
     choose_variables,
     offers_of,
+    offers_of_plan,
     recordable,
 )
 
@@ -93,7 +86,7 @@ def simulate(
     plan, record = as_plan(plan), record or Record()
     check_kind("record", record, Record)
     seed, replicates = check_seed(seed), check_replicates(replicates)
-    names = _recorded(data, net, record, has_strides(plan))
+    names = _recorded(data, net, record, plan)
     updates = record.updates(plan, data.n_samples, "epoch")
     call = {"data": data, "net": net, "plan": list(plan), "seed": seed, "replicates": replicates}
     attrs = provenance({"simulate": {**call, "record": record}})
@@ -127,15 +120,18 @@ def simulate(
     return layout.dataset(arrays)
 
 
-def _recorded(data: Data, net: TwoLayerCNN, record: Record, strides: bool) -> tuple[str, ...]:
+def _recorded(
+    data: Data, net: TwoLayerCNN, record: Record, plan: Sequence[Phase]
+) -> tuple[str, ...]:
     """Names of the variables to record, if data and network have them."""
     if record.weights:
         raise InputError(
             "Record.weights = True: allowed for one explicit problem only (simdyn.train); for "
             "drawn data the coefficients determine the weights"
         )
-    possible = recordable(offers_of(type(data), strides))
+    possible = recordable(offers_of(type(data), offers_of_plan(plan)))
     names = choose_variables(record.variables, by_default(possible), possible)
+    check_conditions(plan, possible)
     check_estimator(record, net.activation, type(data))
     check_init(net.init, type(data))
     check_activation(names, net.activation)

@@ -9,11 +9,16 @@ from simdyn.base.threads import side_by_side
 from simdyn.engine.arguments import Wanted
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.problems import Problem
-from simdyn.params import Plan, Record, as_plan, has_strides
+from simdyn.params import Plan, Record, as_plan
 from simdyn.params.parameters import check_kind
 from simdyn.variables.layout import UPDATE_ATTRS, Coordinate, Layout, axis_coordinates
 from simdyn.variables.provenance import provenance
-from simdyn.variables.selection import by_default, choose_variables
+from simdyn.variables.selection import (
+    by_default,
+    check_conditions,
+    choose_variables,
+    offers_of_plan,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,7 +65,8 @@ def train(
     plan, record, seed = as_plan(plan), record or Record(), check_seed(seed)
     check_kind("record", record, Record)
     n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
-    possible = problem.recordable(has_strides(plan))
+    possible = problem.recordable(offers_of_plan(plan))
+    check_conditions(plan, possible)
     names = choose_variables(record.variables, by_default(possible), possible)
     updates = record.updates(plan, n, "epoch")
     traced = tuple(dict.fromkeys((*names, "coef", "initial_share"))) if record.weights else names

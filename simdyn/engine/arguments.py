@@ -57,7 +57,7 @@ def kernel_schedule(
     array = np.zeros(len(phases), PHASE_FIELDS)
     steps: list[tuple[str, float]] = []
     for row, phase in zip(array, phases, strict=True):
-        program, start = phase.rate_program(n_samples), len(steps)
+        program, start, goal = phase.rate_program(n_samples), len(steps), phase.goal
         steps += [] if is_constant(program) else program
         own = {
             "learning_rate": program[0][1] if is_constant(program) else np.nan,
@@ -67,6 +67,9 @@ def kernel_schedule(
             "keep_last": phase.last_batch == "keep",
             "stride_tolerance": 0.0 if phase.stepping == "exact" else phase.stride_tolerance,
             "flows": phase.stepping == "flow",
+            "goal": codes.GOALS[goal.quantity] if goal else 0,
+            "goal_below": goal.below if goal else False,
+            "goal_bound": goal.bound if goal else 0.0,
         }
         for name in array.dtype.names or ():
             row[name] = own[name] if name in own else getattr(phase, name)

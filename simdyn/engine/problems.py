@@ -1,6 +1,7 @@
 """Problems of explicit patches: any data given as d-vectors, in coordinates of their span."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -230,14 +231,12 @@ class Problem:
             turned[half:][equal] = turned[:half][equal]  # not to rounding only
         return Dictionary(gram, rows, units), inner_products(vectors, filters), turned
 
-    def recordable(self, strides: bool) -> tuple[str, ...]:
-        """What can be recorded of this problem, trained in strides or not."""
+    def recordable(self, phases: Iterable[Offer] = ()) -> tuple[str, ...]:
+        """What can be recorded of this problem, trained in phases that offer this."""
         offers: set[Offer] = {"one signal", "one noise"} if self.named_signal else {"dictionary"}
         if self.net.piecewise_linear:
             offers.add("piecewise linear")
         if self.fresh_samples.method != codes.NO_TEST:
             given = self.fresh_samples.method == codes.TEST_SET
             offers.add("test samples" if given else "fresh samples")
-        if strides:
-            offers.add("strides")
-        return recordable(offers)
+        return recordable(offers.union(phases))

@@ -8,11 +8,23 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 # Status of a run. A stopped run is never stored.
-MISSING, DONE, ZERO_GRADIENT, NON_FINITE, FAILED, MASKED = range(6)
+MISSING, DONE, ZERO_GRADIENT, NON_FINITE, FAILED, MASKED, UNREACHED = range(7)
 STOPPED = -1
 
 # How the test error is found.
 NO_TEST, LINE, COUNTED, RADIAL, TEST_SET = range(5)
+
+
+# What a condition that ends a phase may read.
+TRAIN_LOSS, TRAIN_ERROR, GRAD_NORM, MARGIN, LARGEST_SIGNAL, LARGEST_NOISE = range(1, 7)
+GOALS = {
+    "train_loss": TRAIN_LOSS,
+    "train_error": TRAIN_ERROR,
+    "grad_norm": GRAD_NORM,
+    "margin": MARGIN,  # the smallest
+    "signal_coef": LARGEST_SIGNAL,
+    "noise_coef": LARGEST_NOISE,
+}
 
 
 class Estimator(NamedTuple):

@@ -26,6 +26,14 @@ def dot(a, b):
 
 
 @borrowing
+def squared_norm(dictionary, k):
+    """‖v_k‖² of row k of a `Dictionary`."""
+    if dictionary.gram.size > 0:
+        return dictionary.gram[k, k]
+    return dot(dictionary.rows[k], dictionary.rows[k])
+
+
+@borrowing
 def fill(out, value):
     """Out ← value for an array of two axes."""
     for k in range(out.shape[0]):

@@ -9,8 +9,8 @@ from simdyn.kernels import test_error as testing
 from simdyn.kernels.activations import half_error, loss
 from simdyn.kernels.compiled import borrowing, inlined, stopped
 from simdyn.kernels.gradient import apply_gram, gradient
-from simdyn.kernels.linear import all_finite, dot
-from simdyn.kernels.state import COVERED, RECORDED, REJECTED, RUN, STRIDES, UPDATE
+from simdyn.kernels.linear import all_finite, squared_norm
+from simdyn.kernels.state import COVERED, REACHED, RECORDED, REJECTED, RUN, STRIDES, UPDATE
 from simdyn.kernels.structures import Cube, FourAxes, FreshSamples, Indices, Matrix, TestSet
 
 
@@ -36,6 +36,8 @@ class Traces(NamedTuple):
     exact_updates: Matrix
     strides: Matrix
     rejected_strides: Matrix
+    updates_made: Matrix
+    goal_update: Matrix
 
 
 class Recording(NamedTuple):
@@ -55,14 +57,6 @@ class Tools(NamedTuple):
     test: Annotated[Any, testing.test]
     estimate: Annotated[Any, risk.no_estimate]
     probe: Annotated[Any, probes.no_probe]
-
-
-@borrowing
-def squared_norm(dictionary, k):
-    """Of row k."""
-    if dictionary.gram.size > 0:
-        return dictionary.gram[k, k]
-    return dot(dictionary.rows[k], dictionary.rows[k])
 
 
 @borrowing
@@ -190,6 +184,9 @@ def observe(problem, phase, stream, tools, stop, state, work, recording):
     write(traces.exact_updates, run, index, float(state.at[UPDATE] - state.at[COVERED]))
     write(traces.strides, run, index, float(state.at[STRIDES]))
     write(traces.rejected_strides, run, index, float(state.at[REJECTED]))
+    write(traces.updates_made, run, index, float(state.at[UPDATE]))
+    if state.at[REACHED] >= 0:
+        write(traces.goal_update, run, index, float(state.at[REACHED]))
     write_samples(problem, overlaps, work.margins, run, index, traces)
     write_coefficients(problem, fresh, moved, run, index, traces)
     if fresh.method != codes.NO_TEST:

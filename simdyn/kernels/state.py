@@ -13,10 +13,13 @@ from simdyn.kernels.structures import Indices, Matrix, Vector
 # Entries of State.at. A run is one method on one replicate.
 RUN, METHOD, RECORDED, UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = range(10)
 STRIDES, COVERED, REJECTED = range(10, 13)  # strides, the updates in them, strides taken back
+# The update at which the condition of a phase was last met, or −1, and phases in which it was not.
+REACHED, MISSED = range(13, 15)
 
 # Entries of State.pace: the stride to come, the last one, updates in the phase after and before it,
-# and those after which training is as far as it was from zero at the start.
-LENGTH, LAST, PASSED, BEFORE, START = range(5)
+# those after which training is as far as it was from zero at the start, and those by which a
+# condition is met.
+LENGTH, LAST, PASSED, BEFORE, START, CEILING = range(6)
 
 
 class State(NamedTuple):
@@ -37,12 +40,17 @@ class State(NamedTuple):
 
 
 @borrowing
+def last_phase(schedule, method):
+    """The number of the last phase of a method."""
+    first = schedule.first_phase
+    return (first[method + 1] if method + 1 < first.size else schedule.phases.size) - 1
+
+
+@borrowing
 def has_strides(schedule, method):
     """Does a phase of a method go in strides?"""
-    phases, first = schedule.phases, schedule.first_phase
-    last = first[method + 1] if method + 1 < first.size else phases.size
-    largest = 0.0
-    for k in range(first[method], last):
+    phases, largest = schedule.phases, 0.0
+    for k in range(schedule.first_phase[method], last_phase(schedule, method) + 1):
         largest = max(largest, phases[k].stride_tolerance)
     return largest > 0.0
 
@@ -50,14 +58,15 @@ def has_strides(schedule, method):
 @inlined
 def new_state(problem, schedule, method, run):
     """The state before the first update."""
-    at = np.zeros(13, np.int64)
+    at = np.zeros(15, np.int64)
     at[RUN], at[METHOD], at[PHASE], at[FROZEN_AT] = run, method, schedule.first_phase[method], -1
+    at[REACHED] = -1
     q, banks = problem.overlaps.shape
     overlaps = padded_copy(problem.overlaps, pad(q), pad(banks))
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
-    pace = np.zeros(5 * strided)
+    pace = np.zeros(6 * strided)
     if strided > 0:
         pace[LENGTH] = 1.0
     return State(

@@ -18,9 +18,10 @@ overlap stays bounded. What does is how far SAM sees: an overlap in (0, δ), whi
 puts to zero, rests there, and a stride longer than δ jumps over the rest. So SAM's strides move by
 a share of the perturbation at most.
 
-A stride is at most `REACH` · √tolerance of the updates since the phase began, and of SAM's
-perturbation; and no pull may change by more than `CHANGE` times that share during it, relative to
-the largest, or it is taken back and halved.
+A stride is at most a share `REACH` · tolerance of the updates since the phase began. A stride of
+SAM moves the overlaps by at most `PERTURBED` times that share of the perturbation. No pull may
+change by more than `CHANGE` times that share in a stride, relative to the largest pull, or the
+stride is taken back and the next is half as long.
 """
 
 import math
@@ -29,13 +30,26 @@ from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.gradient import apply_gram, gradient, perturb
 from simdyn.kernels.linear import copy
 from simdyn.kernels.simd import add_scaled, flat_dot
-from simdyn.kernels.state import BEFORE, COVERED, LAST, LENGTH, PASSED, REJECTED, START, STRIDES
+from simdyn.kernels.state import (
+    BEFORE,
+    CEILING,
+    COVERED,
+    EPOCH,
+    LAST,
+    LENGTH,
+    PASSED,
+    PHASE_EPOCH,
+    REJECTED,
+    START,
+    STRIDES,
+    UPDATE,
+)
 
-REACH = 1.0  # a stride's share of the updates before it, over √tolerance
-PERTURBED = 10.0  # and its movement as a share of the perturbation, over √tolerance
-CHANGE = 2.0  # relative change of a pull during a stride, over √tolerance
-GROWTH = 1.5  # of a stride over the last
-SHORTEST = 0.01  # stride of gradient flow that is taken back, over √tolerance
+REACH = 3.0
+PERTURBED = 10.0
+CHANGE = 2.0
+GROWTH = 1.5  # of a stride over the last, at most
+SHORTEST = 0.01  # stride of gradient flow that may be taken back, over the share
 
 
 @borrowing
@@ -43,6 +57,7 @@ def begin_strides(state):
     """A phase begins."""
     pace = state.pace
     pace[LENGTH], pace[LAST], pace[PASSED], pace[START] = 1.0, 0.0, 0.0, 0.0
+    pace[CEILING] = math.inf
 
 
 @borrowing
@@ -69,6 +84,17 @@ def change_of_pulls(state, work):
 
 
 @borrowing
+def closes_in(phase, state):
+    """A condition is met: is this the update at which it is? Else the stride is taken back."""
+    pace = state.pace
+    if pace[LAST] <= 1.0:
+        return True
+    pace[CEILING] = pace[PASSED]
+    take_back(phase, state)
+    return False
+
+
+@borrowing
 def take_back(phase, state):
     """Undo the last stride, so that the next is half as long."""
     pace, at = state.pace, state.at
@@ -78,6 +104,17 @@ def take_back(phase, state):
     at[STRIDES] -= 1
     at[COVERED] -= 0 if phase.flows else int(pace[LAST])
     pace[LENGTH], pace[LAST], pace[PASSED] = 0.5 * pace[LAST], 0.0, pace[BEFORE]
+
+
+@borrowing
+def count_strides(phase, state):
+    """Bring the counters to where the last stride has led, or been taken back to."""
+    at = state.at
+    made = int(state.pace[PASSED]) - at[PHASE_EPOCH]
+    at[COVERED] += made if phase.flows else 0
+    at[UPDATE] += made
+    at[EPOCH] += made
+    at[PHASE_EPOCH] += made
 
 
 @borrowing
@@ -91,7 +128,7 @@ def next_length(phase, share, change, reach, state):
     """
     pace = state.pace
     growth = GROWTH if change == 0.0 else min(GROWTH, max(0.5, CHANGE * share / change))
-    length = min(pace[LENGTH] * growth, REACH * share * (pace[PASSED] + pace[START]))
+    length = min(pace[LENGTH] * growth, share * (pace[PASSED] + pace[START]))
     if reach > 0.0:
         length = min(length, PERTURBED * share * reach / phase.learning_rate)
     return length if phase.flows else max(1.0, length)
@@ -114,7 +151,7 @@ def stride(problem, phase, end, state, work):
         False if an output overflowed.
     """
     pace, at, radius, rate = state.pace, state.at, phase.perturbation, phase.learning_rate
-    share = math.sqrt(phase.stride_tolerance)
+    share = REACH * phase.stride_tolerance
     shortest = SHORTEST * share if phase.flows else 1.0
     overlaps, length, passes, k = state.overlaps, 0.0, 2, 0
     scale, finite = 0.0, True
@@ -134,6 +171,10 @@ def stride(problem, phase, end, state, work):
                 start = start_of_flow(rate * scale, state, work)
                 pace[START] = start if phase.flows else 1.0
             room = end - pace[PASSED]
+            if pace[PASSED] >= pace[CEILING]:
+                pace[CEILING] = math.inf
+            elif pace[CEILING] < math.inf:
+                room = min(room, max(1.0, math.floor(0.5 * (pace[CEILING] - pace[PASSED]))))
             pace[LENGTH] = next_length(phase, share, change, reach, state)
             length = min(pace[LENGTH] if phase.flows else math.floor(pace[LENGTH]), room)
             ahead = 0.5 * length if phase.flows else 0.5 * (length - 1.0)

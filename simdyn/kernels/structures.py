@@ -114,6 +114,9 @@ PHASE_FIELDS = np.dtype(
                 ("label_noise", np.float64),  # probability that an update flips a label
                 ("stride_tolerance", np.float64),  # 0: update by update
                 ("flows", np.bool_),  # gradient flow, else the map of single updates
+                ("goal", np.int64),  # what may end the phase, of `codes.GOALS`; 0: nothing
+                ("goal_below", np.bool_),  # it ends below the bound, else above
+                ("goal_bound", np.float64),
             ],
             align=True,
         ),

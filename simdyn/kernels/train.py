@@ -18,27 +18,29 @@ import numpy as np
 
 from simdyn.kernels import codes, random, rates
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
+from simdyn.kernels.goals import goal_met
 from simdyn.kernels.gradient import Workspace, apply_gram, gradient, perturb, touch
 from simdyn.kernels.linear import all_finite, copy, fill
 from simdyn.kernels.observe import Recording, Tools, observe
 from simdyn.kernels.simd import add_scaled
 from simdyn.kernels.state import (
     BATCH,
-    COVERED,
     EPOCH,
     FROZEN,
     FROZEN_AT,
     METHOD,
-    PASSED,
+    MISSED,
     PHASE,
     PHASE_EPOCH,
+    REACHED,
     RECORDED,
     RUN,
     UPDATE,
     State,
+    last_phase,
     stop_moving,
 )
-from simdyn.kernels.strides import begin_strides, stride
+from simdyn.kernels.strides import begin_strides, closes_in, count_strides, stride
 from simdyn.kernels.structures import Indices, Problem, Schedule
 
 
@@ -168,19 +170,40 @@ def note_movement(moves, at):
         at[FROZEN_AT] = at[UPDATE]
 
 
+@borrowing
+def seek(problem, phase, copies, state, work):
+    """End a phase if its condition is met; note if its epochs are over without."""
+    at = state.at
+    if goal_met(problem, phase, copies, state, work):
+        if phase.stride_tolerance == 0.0 or closes_in(phase, state):
+            at[REACHED], at[PHASE_EPOCH] = at[UPDATE], phase.epochs
+            at[EPOCH] += 1 if at[BATCH] > 0 else 0
+            at[BATCH] = 0
+        else:
+            count_strides(phase, state)
+    elif at[PHASE_EPOCH] >= phase.epochs:
+        at[MISSED] += 1
+
+
 @inlined
-def advance(problem, schedule, stream, until, stop, state, work):
-    """Train until the update number `until`; returns DONE, NON_FINITE or STOPPED."""
+def advance(problem, schedule, stream, until, copies, stop, state, work):
+    """Train until the update number `until`; returns DONE, NON_FINITE or STOPPED.
+
+    If conditions end all phases before, it returns DONE there. `copies` is for `goals.reading`.
+    """
     at, n = state.at, problem.labels.size
     while at[UPDATE] < until:
         if stopped(stop):
             return codes.STOPPED
         phase = schedule.phases[at[PHASE]]
         if at[PHASE_EPOCH] >= phase.epochs:
-            momentum, at[PHASE_EPOCH] = phase.momentum, 0
-            at[PHASE] += 1
-            while schedule.phases[at[PHASE]].epochs == 0:
-                at[PHASE] += 1
+            last = last_phase(schedule, at[METHOD])
+            coming = at[PHASE] + 1
+            while coming <= last and schedule.phases[coming].epochs == 0:
+                coming += 1
+            if coming > last:
+                return codes.DONE
+            momentum, at[PHASE], at[PHASE_EPOCH] = phase.momentum, coming, 0
             phase = schedule.phases[at[PHASE]]
             if phase.restart or not 0.0 < phase.momentum == momentum:
                 stop_moving(state)
@@ -192,12 +215,10 @@ def advance(problem, schedule, stream, until, stop, state, work):
             if not finite:
                 return codes.NON_FINITE
             note_movement(moves, at)
-            made = int(state.pace[PASSED]) - at[PHASE_EPOCH]
-            at[COVERED] += made if phase.flows else 0
-            at[UPDATE] += made
-            at[EPOCH] += made
-            at[PHASE_EPOCH] += made
+            count_strides(phase, state)
             at[FROZEN] |= 0 <= at[FROZEN_AT] < at[UPDATE]
+            if phase.goal > 0:
+                seek(problem, phase, copies, state, work)
             continue
         size = phase.batch_size
         batches = batches_per_epoch(n, size, phase.keep_last)
@@ -229,6 +250,8 @@ def advance(problem, schedule, stream, until, stop, state, work):
             at[BATCH] = 0
             at[EPOCH] += 1
             at[PHASE_EPOCH] += 1
+        if phase.goal > 0:
+            seek(problem, phase, copies, state, work)
     return codes.DONE
 
 
@@ -257,11 +280,12 @@ def train(
         is left as it was) or STOPPED.
     """
     at, dictionary, code = state.at, problem.dictionary, codes.DONE
+    copies = recording.fresh.noise_copies
     if not (all_finite(dictionary.gram) and all_finite(dictionary.rows)):
         code = codes.NON_FINITE
     while code == codes.DONE and at[RECORDED] < schedule.record_at.shape[1]:
         until = schedule.record_at[at[METHOD], at[RECORDED]]
-        code = advance(problem, schedule, stream, until, stop, state, work)
+        code = advance(problem, schedule, stream, until, copies, stop, state, work)
         if code == codes.DONE:
             # The phase that made the last update: `advance` turns to the next one when it begins.
             phase = schedule.phases[at[PHASE]]
@@ -270,4 +294,6 @@ def train(
     update = 0 if code == codes.DONE else at[UPDATE]
     if code == codes.DONE and at[FROZEN] > 0:
         code, update = codes.ZERO_GRADIENT, at[FROZEN_AT]
+    if code in (codes.DONE, codes.ZERO_GRADIENT) and at[MISSED] > 0:
+        code, update = codes.UNREACHED, at[UPDATE]
     recording.status[at[RUN]], recording.status_step[at[RUN]] = code, update

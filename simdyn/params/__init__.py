@@ -23,16 +23,7 @@ from simdyn.params.figures import (
 from simdyn.params.images import ImageData
 from simdyn.params.network import PIECEWISE_LINEAR, TwoLayerCNN
 from simdyn.params.parameters import MAX_DIMENSION, Data, Parameters, Real, described, made
-from simdyn.params.phases import (
-    OPTIMISERS,
-    SAM,
-    SGD,
-    Phase,
-    Plan,
-    as_plan,
-    check_optimiser,
-    has_strides,
-)
+from simdyn.params.phases import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
 from simdyn.params.record import Record
 
 __all__ = [
@@ -67,7 +58,6 @@ __all__ = [
     "check_model",
     "check_optimiser",
     "described",
-    "has_strides",
     "made",
     "made_picture",
 ]

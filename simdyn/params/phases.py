@@ -4,9 +4,10 @@ import typing
 from collections.abc import Iterable
 from typing import ClassVar, Literal, Self
 
-from pydantic import StrictBool
+from pydantic import StrictBool, field_validator
 
 from simdyn.base.inputs import InputError, nearest, shown
+from simdyn.params.goals import GOAL_EXAMPLE, Goal, goal_of
 from simdyn.params.parameters import (
     MAX_DIMENSION,
     Integer,
@@ -37,6 +38,9 @@ class Phase(Parameters):
         0.0, "", "label noise of an update", "a number from 0 to 0.5", ge=0, le=0.5
     )
     restart: StrictBool = described(False, "", "velocity starts at zero", "true or false")
+    until: str | None = described(
+        None, "", "condition that ends the phase", f"a text like {GOAL_EXAMPLE!r}, or none"
+    )
     stepping: Literal["exact", "strides", "flow"] = described("exact", "", "way to advance")
     stride_tolerance: Real = described(
         1e-3, "", "tolerance of strides", "a number from 1e-8 to 0.1", ge=1e-8, le=0.1
@@ -93,9 +97,21 @@ class Phase(Parameters):
             raise InputError(f"{name}.learning_rate = {rate!r} {wrong}")
         return updates
 
+    @field_validator("until")
+    @classmethod
+    def _check_until(cls, text: str | None) -> str | None:
+        if text is not None:
+            goal_of(text)
+        return text
+
+    @property
+    def goal(self) -> Goal | None:
+        """The condition that ends the phase."""
+        return None if self.until is None else goal_of(self.until)
+
     def with_longer_strides(self) -> Self:
-        """The same phase with strides twice as long, which go as √stride_tolerance."""
-        return self.model_copy(update={"stride_tolerance": 4.0 * self.stride_tolerance})
+        """The same phase with strides twice as long."""
+        return self.model_copy(update={"stride_tolerance": 2.0 * self.stride_tolerance})
 
     def _check_strides(self, small_batches: bool) -> None:
         """Strides know full-batch SGD and SAM of a constant learning rate."""
@@ -150,6 +166,12 @@ class SGD(Phase):
         True: the phase starts with v = 0, whatever β is.
     weight_decay : float ≥ 0
         λ.
+    until : str, optional
+        A condition that ends the phase as soon as it holds after an update, such as
+        "train_loss < 0.01"; `epochs` is then the most it may take, and a run that does not get
+        there has status 6. It may read train_loss, train_error, grad_norm, and margin (the
+        smallest), signal_coef and noise_coef (the largest). The next phase starts there; after the
+        last one the weights rest.
     stepping : {"exact", "strides", "flow"}
         "exact": update by update. "strides": many updates at once where training is slow, see
         `simdyn.kernels.strides`; for the full batch, a constant learning rate and no momentum,
@@ -241,11 +263,6 @@ def check_optimiser(field: str, name: object) -> type[Phase]:
 
 
 Plan = typing.Sequence[Phase] | Phase
-
-
-def has_strides(plan: Iterable[Phase]) -> bool:
-    """Does a phase of a plan go in strides, or along the flow?"""
-    return any(phase.stepping != "exact" for phase in plan)
 
 
 def as_plan(plan: Plan) -> tuple[Phase, ...]:

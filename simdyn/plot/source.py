@@ -8,19 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.params import (
-    MODELS,
-    OPTIMISERS,
-    Contents,
-    Data,
-    Phase,
-    Picture,
-    TwoLayerCNN,
-    has_strides,
-)
+from simdyn.params import MODELS, OPTIMISERS, Contents, Data, Phase, Picture, TwoLayerCNN
 from simdyn.space.points import Point, Space
+from simdyn.study.checks import possible_variables
 from simdyn.variables.layout import parameter_coordinate
-from simdyn.variables.selection import offers_of, recordable
+from simdyn.variables.selection import offers_of, offers_of_plan, recordable
 
 
 def _swept(ds: xr.Dataset) -> list[str]:
@@ -131,7 +123,7 @@ def _of_study(ds: xr.Dataset) -> Source:
         point.data,
         point.net,
         dict(zip(space.methods, point.plans, strict=True)),
-        recordable(offers_of(type(point.data), space.has_strides)),
+        possible_variables(space),
         radius,
     )
 
@@ -166,5 +158,6 @@ def _of_call(ds: xr.Dataset, made: Mapping[str, Any]) -> tuple[Source, xr.Datase
                     at = parameter_coordinate(field, (), np.array(value), type(part), field)
                     ds = ds.assign_coords({field: (at.dims, at.values, dict(at.attrs))})
     ds = ds.assign_attrs(study=json.dumps(study), seed=made.get("seed"))
-    possible = recordable(offers_of(type(data), has_strides(phases))) if data is not None else ()
+    offers = offers_of(type(data), offers_of_plan(phases)) if data is not None else set()
+    possible = recordable(offers) if offers else ()
     return Source(data, net, {name: phases}, possible, radius), ds

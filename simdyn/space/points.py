@@ -184,13 +184,12 @@ class Space:
         """Every activation of the space."""
         return list(map(str, self.axes.get("activation", [self.net.fields["activation"]])))
 
-    @property
-    def has_strides(self) -> bool:
-        """Does a phase go in strides at any point?"""
+    def phase_values(self, field: str) -> set[Any]:
+        """Every value that a field of the phases has in the space; of text fields."""
         phases = [section for plan in self.phases.values() for section in plan]
-        held = {str(section.fields["stepping"]) for section in phases}
-        swept = [n for n, owners in self.owners.items() if any(f == "stepping" for _, f in owners)]
-        return held.union(*(map(str, self.axes[name]) for name in swept)) != {"exact"}
+        held = {section.fields[field] for section in phases}
+        swept = [n for n, owners in self.owners.items() if any(f == field for _, f in owners)]
+        return held.union(*(self.axes[name].tolist() for name in swept))
 
     @property
     def sections(self) -> list[Section]:

@@ -11,7 +11,7 @@ from simdyn.params import PIECEWISE_LINEAR, Contents, ImageData, IndependentNois
 from simdyn.params.record import Record
 from simdyn.space.points import Space
 from simdyn.space.spread import spread
-from simdyn.variables.registry import VARIABLES
+from simdyn.variables.registry import VARIABLES, Offer
 from simdyn.variables.selection import (
     by_studies,
     check_activation,
@@ -19,6 +19,7 @@ from simdyn.variables.selection import (
     check_init,
     choose_variables,
     offers_of,
+    offers_of_phases,
     recordable,
 )
 
@@ -33,7 +34,7 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
     Unless the record names them: the usual ones, and those that the figure shows.
     """
     varying = space.swept_fields | space.formula_fields
-    known = recordable(offers_of(space.law, space.has_strides))
+    known = recordable(offers_of(space.law, _of_phases(space)))
     bad = {("n_samples", "sample"), ("n_filters", "filter"), ("n_samples", "vector")}
     if space.law is IndependentNoiseData:
         bad.add(("n_patches", "vector"))
@@ -46,14 +47,18 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
                     "varies over the space; allowed are variables without that dim"
                 )
     _check_each_network(space, record)
-    possible = [name for name in _possible(space) if not gone & set(VARIABLES[name].dims)]
+    possible = [name for name in possible_variables(space) if not gone & set(VARIABLES[name].dims)]
     usual = [*by_studies(possible), *(n for n in possible if figure and n in figure.shown)]
     return choose_variables(record.variables, usual, possible, "record")
 
 
-def _possible(space: Space) -> tuple[str, ...]:
+def _of_phases(space: Space) -> set[Offer]:
+    return offers_of_phases(space.phase_values("stepping"), space.phase_values("until"))
+
+
+def possible_variables(space: Space) -> tuple[str, ...]:
     """Variables that the law of data and every activation have."""
-    offers = offers_of(space.law, space.has_strides)
+    offers = offers_of(space.law, _of_phases(space))
     if not set(space.activations) <= set(PIECEWISE_LINEAR):
         offers.discard("piecewise linear")
     return recordable(offers)
@@ -79,7 +84,7 @@ def check_figure(figure: Picture, space: Space, variables: Sequence[str], states
     axes = {dim: np.issubdtype(space.axes[dim].dtype, np.number) for dim in space.dims}
     depth = {name: len(VARIABLES[name].dims) - 1 for name in variables}
     recorded = {name: more for name, more in depth.items() if more >= 0}
-    figure.check(Contents(axes, space.methods, recorded, states, _possible(space)))
+    figure.check(Contents(axes, space.methods, recorded, states, possible_variables(space)))
 
 
 def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:

@@ -13,12 +13,12 @@ import numpy as np
 import xarray as xr
 
 from simdyn.base.inputs import InputError, nearest
-from simdyn.kernels.codes import DONE, ZERO_GRADIENT
+from simdyn.kernels.codes import DONE, UNREACHED, ZERO_GRADIENT
 from simdyn.theory.crossing import crossing
 from simdyn.variables.registry import STATUS
 
 STATUS_WORDS = {code: text.split(":")[0] for code, text in STATUS.items()}
-VALID = (DONE, ZERO_GRADIENT)  # statuses whose last state may be used
+VALID = (DONE, ZERO_GRADIENT, UNREACHED)  # statuses whose last state may be used
 
 
 def _last_state(ds: xr.Dataset, variable: str) -> xr.DataArray:

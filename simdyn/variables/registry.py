@@ -16,6 +16,8 @@ STATUS = {
     "on all is NaN",
     codes.FAILED: "failed",
     codes.MASKED: "masked",
+    codes.UNREACHED: "not reached: a phase was over before its condition was met; the state is "
+    "valid",
 }
 
 OUTER = ("method", "replicate")
@@ -30,6 +32,7 @@ Offer = Literal[
     "dictionary",  # distinct patch vectors that have no names as signal and noise
     "piecewise linear",  # the network, in its weights
     "strides",  # a phase that goes in strides
+    "conditions",  # a phase that ends by a condition
     "weights",  # weights whose coordinates mean something, asked for with `Record.weights`
 ]
 """What a problem, its network and its test can offer, and some variables need."""
@@ -234,6 +237,22 @@ VARIABLES: dict[str, Variable] = {
         "share of the initial weights",
         "What weight decay has left of the initial weights: the coefficients are of W − a W(0).",
         recorded="on request",
+    ),
+    "updates_made": Variable(
+        "",
+        "",
+        "updates made",
+        "Updates before this state: fewer than planned if a condition `until` has ended phases.",
+        needs=("conditions",),
+        recorded="by studies",
+    ),
+    "goal_update": Variable(
+        "",
+        "",
+        "update at which a condition was met",
+        "Update after which the condition `until` of a phase held, of the last phase it ended.",
+        needs=("conditions",),
+        recorded="by studies",
     ),
     "exact_updates": Variable(
         "",

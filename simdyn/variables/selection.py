@@ -1,9 +1,10 @@
 """Which variables may be recorded, by data, network and record."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from simdyn.base.inputs import InputError, nearest
-from simdyn.params import PIECEWISE_LINEAR, Data, DrawnData, Record
+from simdyn.base.inputs import InputError, nearest, shown
+from simdyn.params import PIECEWISE_LINEAR, Data, DrawnData, Phase, Record
 from simdyn.variables.registry import VARIABLES, Offer
 
 
@@ -33,14 +34,14 @@ def _always(name: str) -> bool:
     return name in VARIABLES and VARIABLES[name].recorded == "always"
 
 
-def offers_of(law: type[Data], strides: bool = False) -> set[Offer]:
+def offers_of(law: type[Data], phases: Iterable[Offer] = ()) -> set[Offer]:
     """What data with a law offer to variables, with a piecewise linear network.
 
     Images offer what has one shape whatever the split. If drawn data have more than one signal or
-    more than one noise vector a sample, they have a dictionary of all of these. `strides` says
-    whether a phase goes in strides.
+    more than one noise vector a sample, they have a dictionary of all of these. `phases` is
+    what `offers_of_phases` says.
     """
-    offers: set[Offer] = {"strides"} if strides else set()
+    offers: set[Offer] = set(phases)
     if not issubclass(law, DrawnData):
         return offers | {"test samples", "piecewise linear"}
     offers |= {"fresh samples", "piecewise linear"}
@@ -51,6 +52,37 @@ def offers_of(law: type[Data], strides: bool = False) -> set[Offer]:
     if not (law.one_noise and law.one_signal):
         offers.add("dictionary")
     return offers
+
+
+def offers_of_phases(stepping: Iterable[Any], until: Iterable[Any]) -> set[Offer]:
+    """What phases offer, from all values that their fields of these names have."""
+    offers: set[Offer] = set()
+    if set(stepping) - {"exact"}:
+        offers.add("strides")
+    if set(until) - {None}:
+        offers.add("conditions")
+    return offers
+
+
+def offers_of_plan(plan: Sequence[Phase]) -> set[Offer]:
+    """What the phases of a plan offer."""
+    return offers_of_phases((p.stepping for p in plan), (p.until for p in plan))
+
+
+def check_conditions(plan: Iterable[Phase], possible: Sequence[str]) -> None:
+    """A condition that ends a phase must read what the problem has.
+
+    Raises
+    ------
+    InputError
+        If it reads a variable that is not among the possible ones.
+    """
+    for phase in plan:
+        if phase.goal is not None and phase.goal.quantity not in possible:
+            raise InputError(
+                f"{type(phase).__name__}.until = {shown(phase.until)}: "
+                f"'{phase.goal.quantity}' is not available here"
+            )
 
 
 def recordable(offers: Iterable[Offer]) -> tuple[str, ...]:
