@@ -349,8 +349,9 @@ def test_cli_run__interrupted_while_it_compiles_leaves_no_process(
 
 @pytest.mark.campaign
 def test_cli__any_number_of_interrupts(bench: Bench) -> None:
-    """SIMDYN_INTERRUPTS of them (500 where not given), at random times of random commands."""
-    count, rng = int(os.environ.get("SIMDYN_INTERRUPTS", "500")), random.Random(14)
+    """SIMDYN_INTERRUPTS of them, at random times of random commands; SIMDYN_SEED says which."""
+    count = int(os.environ.get("SIMDYN_INTERRUPTS", "500"))
+    rng = random.Random(int(os.environ.get("SIMDYN_SEED", "14")))
     names, weights = zip(*((name, c.weight) for name, c in COMMANDS.items()), strict=True)
     met: Counter[str] = Counter()
     while met.total() < count:
