@@ -8,8 +8,8 @@ from typing import Any
 
 import lazy_loader
 
-# The public names and where each lives are in `__init__.pyi`; a name is loaded when it is first
-# used, so that `import simdyn` stays quick.
+# `__init__.pyi` lists the public names and their modules; a name is loaded when it is first used,
+# so that `import simdyn` stays quick.
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 

@@ -14,7 +14,7 @@ from scipy.stats import binom
 from scipy.stats import t as student
 from typer.testing import CliRunner
 
-from simdyn import SGD, InputError, Record, SignalNoiseData, TwoLayerCNN, claims, simulate
+from simdyn import SGD, InputError, Record, SignalNoiseData, TwoLayerCNN, claims, simulate, theory
 from simdyn.claims import CLAIMS, Bench, Claim
 from simdyn.claims.claim import EXACT, LEADING, RECALLED
 from simdyn.claims.errors import LEVEL, critical
@@ -38,7 +38,6 @@ from simdyn.claims.verdict import (
 )
 from simdyn.cli import app
 from simdyn.store import write_dataset
-from simdyn.theory import laws as theory
 
 RNG = np.random.default_rng(5)
 SAMPLE = RNG.normal(1.0, 0.1, 50)  # a mean known to about 0.014

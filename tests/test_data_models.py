@@ -293,7 +293,7 @@ def test_simulate__test_error_of_the_final_weights(
 ) -> None:
     case, points = law(9, noise, n=6), 100_000
     if law is cluster and estimator == "radial":
-        with pytest.raises(InputError, match="allowed where signal and noise are in patches"):
+        with pytest.raises(InputError, match="allowed if signal and noise are in patches"):
             trained(case, estimator, 1000)
         return
     ds, weights = trained(case, estimator, 20_000, activation=activation)

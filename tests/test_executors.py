@@ -598,7 +598,7 @@ block.run_replicates = run_replicates
 
 
 def test_run__points_that_failed_have_an_exit_code_of_their_own(tmp_path: Path) -> None:
-    file, said = write_study(tmp_path, 10), "simdyn: done, but for 4 point(s) that failed: "
+    file, said = write_study(tmp_path, 10), "simdyn: done, except for 4 point(s) that failed: "
     for words, before, code in (
         (("worker", file, "--shard", "1/1"), FAILING, 3),
         (("run", file, "--json"), "", 3),  # as they are

@@ -31,8 +31,7 @@ PER_FILTER = """    copy(overlaps, work.perturbed)
 """
 MARGIN = "        margins[i] = labels[i] * output("
 MOVE = "            add_scaled(state.moved, work.coefficients, -rate)\n"
-COPIES = """2**31", ge=2, le=2**31
-    )
+COPIES = """, "P", "patches of a sample", 2, 2**31)
 
     @property
     def noise_copies(self) -> int:
@@ -189,7 +188,7 @@ FAULTS = {
         {"fits": "training loss reaches ε"},
     ),
     "SGD's line like √d": Fault(
-        "theory/laws.py",
+        "theory/critical_norms.py",
         "constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.25",
         "constant * (n_patches - 1) * noise_std * (dimension / n_samples) ** 0.5",
         {"benign-harmful": "critical line"},

@@ -174,13 +174,7 @@ LIMITS: list[tuple[type[Parameters], str, list[Any], list[Any], str]] = [
     (SGD, "label_noise", [0, 0.5], [0.51, -0.1, NAN], "a number from 0 to 0.5"),
     (SGD, "restart", [True, False], ["yes", None, 1], "true or false"),
     (SAM, "normalised", [True, False], ["yes", None], "true or false"),
-    (
-        SAM,
-        "group_size",
-        [None, 1, 2**31],
-        [0, -1, 2**31 + 1, 1.5],
-        "an integer from 1 to 2**31, or none",
-    ),
+    (SAM, "group_size", [None, 1, 2**31], [0, -1, 2**31 + 1, 1.5], "an integer from 1 to 2**31"),
     (SAM, "radius", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     (Record, "every", [None, 1, 2**53], [0, -1, 1.5, 2**53 + 1], "an integer from 1 to 2**53"),
     (Record, "unit", ["epoch", "step"], ["epochs", "", 3], '"epoch" or "step"'),
@@ -291,7 +285,7 @@ def test_parameters__refuses_what_is_no_number(owner: type[Parameters]) -> None:
                 assert message.startswith(f"{owner.__name__}.{field} = {value!r}: allowed is ")
 
 
-def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
+def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
     whole = {
         "group_size",
         "n_samples",
@@ -333,7 +327,7 @@ def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
     }
     for owner in VALID:
         for field in owner.model_fields:
-            assert owner.is_whole(field) == (field in whole), field
+            assert owner.is_integer(field) == (field in whole), field
             assert owner.is_number(field) == (field in whole | real), field
 
 
@@ -545,18 +539,18 @@ def test_record_updates__beyond_a_thousand_the_default_is_log_spaced(unit: Any) 
     record = Record(unit=unit)
     whole = record.updates(plan(1000), 20, "epoch")
     assert whole.tolist() == list(range(0, 1000 * per_epoch + 1, per_epoch))
-    assert record.told(plan(1000), 20, whole) == {}
+    assert record.thinning(plan(1000), 20, whole) == {}
     for units in (1001, 10**5, 10**12):
         updates = record.updates(plan(units), 20, "epoch")
         expected = Record(log_spaced=1000).updates(plan(units), 20, "epoch")
         np.testing.assert_array_equal(updates, expected)
         assert updates.size <= 1000
         assert updates[[0, -1]].tolist() == [0, units * per_epoch]
-        said = record.told(plan(units), 20, updates)["recorded"]
+        said = record.thinning(plan(units), 20, updates)["recorded"]
         assert said.startswith(f"{updates.size} states of {units:,} {unit}s, log-spaced")
         assert "\n" not in said
     assert Record(every=1, unit=unit).updates(plan(5000), 20, "epoch").size == 5001
-    assert Record(every=1, unit=unit).told(plan(5000), 20, updates) == {}
+    assert Record(every=1, unit=unit).thinning(plan(5000), 20, updates) == {}
     assert record.updates(plan(5000), 20, "last").size == 1
 
 

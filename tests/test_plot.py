@@ -17,13 +17,12 @@ from matplotlib.collections import QuadMesh
 from matplotlib.patches import PathPatch
 
 import simdyn
-from simdyn import plot
+from simdyn import plot, theory
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.params import PICTURES, SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
 from simdyn.plot import artists
 from simdyn.theory import analysis
-from simdyn.theory import laws as theory
 
 FINGERPRINT = "5eed" * 16
 # Many small updates: the noise takes 10 updates or more at d = 21000.

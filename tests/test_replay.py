@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from simdyn import open_results
 from simdyn.api.agreement import agreement
-from simdyn.api.places import find_point
+from simdyn.api.point_search import find_point
 from simdyn.api.replay import replay
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
@@ -192,7 +192,7 @@ def test_replay__a_store_whose_log_is_lost_is_rounding_apart(
             shutil.rmtree(entry)
     course = replay(path, POINT, "sgd")
     assert course.attrs["agreement"] == "rounding"
-    assert "its log does not tell what computed the store" in course.attrs["verdict"]
+    assert "its log does not say what computed the store" in course.attrs["verdict"]
 
 
 def test_agreement__is_relative_to_the_run_and_state(tmp_path: Path) -> None:

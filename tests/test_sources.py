@@ -110,7 +110,7 @@ def test_run__repairs_images_from_their_archive(folder: Path, piece: str, cut: i
     with pytest.raises(InputError) as problem:
         open_study(path)
     assert "source = 'one.npz': No such file" in str(problem.value)
-    assert ("has kept of it is damaged" in str(problem.value)) == (piece != "zarr.json")
+    assert ("the copy in the store is damaged" in str(problem.value)) == (piece != "zarr.json")
     assert len(str(problem.value).splitlines()) == 1
     back(folder)
     run_study(study(), path)
@@ -148,7 +148,7 @@ def test_run__a_store_of_before_gets_its_images(folder: Path) -> None:
     assert audit(path, open_study(path)).findings == ()
 
 
-def test_bringing__is_the_same_law() -> None:
-    law = ImageData.bringing({})
+def test_with_readers__is_the_same_law() -> None:
+    law = ImageData.with_readers({})
     assert (law.__name__, law.model, issubclass(law, ImageData)) == ("ImageData", "images", True)
-    assert ImageData.brought == {}
+    assert ImageData.readers == {}

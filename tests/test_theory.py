@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 from scipy.integrate import quad
 
-from simdyn.theory.laws import (
+from simdyn import SignalNoiseData, TwoLayerCNN
+from simdyn.theory import (
     best_radius,
-    conditions,
     critical_signal_norm,
     critical_signal_norm_power,
     critical_signal_norm_xor,
@@ -16,9 +16,9 @@ from simdyn.theory.laws import (
     initial_gradient_norm,
     noise_time,
     signal_limit,
-    signal_strength,
     signal_time,
 )
+from simdyn.theory.regime import conditions
 
 
 def test_critical_signal_norm__value():
@@ -59,29 +59,14 @@ def test_critical_signal_norm__keeps_labels():
 
 
 def test_conditions__signed_log_ratios():
-    setting = {
-        "dimension": 1e4,
-        "n_samples": 20.0,
-        "signal_norm": 4.0,
-        "n_patches": 2.0,
-        "noise_std": 1.0,
-        "label_flip": 0.1,
-        "n_filters": 10.0,
-        "init_std": 1e-3,
-        "batch_size": 20.0,
-    }
-    found = conditions(**setting)
+    data = SignalNoiseData(n_samples=20, dimension=10**4, signal_norm=4.0, label_flip=0.1)
+    net = TwoLayerCNN(n_filters=10, init_std=1e-3)
+    found = conditions(data, net, 20)
     assert found["d ≥ n²"] == pytest.approx(np.log10(1e4 / 400))
     assert found["‖μ‖ ≥ Pσ_p"] == pytest.approx(np.log10(2.0))
     assert found["σ_0 ≤ √n/(Pσ_p d)"] < 0, "violated, and said so by its sign"
-    noiseless = conditions(**setting | {"label_flip": 0.0})
+    noiseless = conditions(data.replace(label_flip=0.0), net, 20)
     assert noiseless["p ≤ 1/C"] == np.inf
-
-
-def test_signal_strength__is_one_on_the_line():
-    line = critical_signal_norm(3000, 20, 5, 0.5)
-    assert signal_strength(3000, 20, line, 5, 0.5) == pytest.approx(1.0)
-    assert signal_strength(3000, 20, 3 * line, 5, 0.5) == pytest.approx(81.0)
 
 
 def test_deactivation_probability__limits():

@@ -1,4 +1,4 @@
-"""Values computed again beside those of a store: the same bits, rounding apart, or others."""
+"""Values computed again, compared with those of a store: same bits, rounding, or different."""
 
 import dataclasses
 from pathlib import Path
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import xarray as xr
 
 # Relative differences up to this are rounding. Other types of CPU differ by some 1e-13 at the end
-# of a training; where an activation's sign comes out otherwise it is 1e-6 and more.
+# of a training, and by 1e-6 and more if the sign of an activation differs.
 ROUNDING = 1e-9
 COMPUTED = (DONE, ZERO_GRADIENT, NON_FINITE)  # statuses of runs that have values
-# What rounds otherwise. Versions of simdyn with one NUMERICS_VERSION have the same bits.
+# What may change rounding. Versions of simdyn with one NUMERICS_VERSION have the same bits.
 NAMES = {"cpu": "type of CPU", "numba": "numba", "llvmlite": "llvmlite", "numpy": "numpy"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """How far values computed again are those of a store.
+    """How well values computed again agree with those of a store.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class Agreement:
         relative to the largest value of the same run and state; 2, the most there can be, if one
         of two values is not finite.
     causes : tuple of str
-        What is known to round otherwise: another type of CPU, other versions.
+        Known reasons for other rounding: another type of CPU, other versions.
     known : bool
-        Does the log of the store tell who computed it?
+        Does the log of the store say what computed it?
     """
 
     compared: int
@@ -54,8 +54,8 @@ class Agreement:
     def kind(self) -> str:
         """'none' if nothing was compared, 'bits', 'rounding', or 'differs'.
 
-        Differences of the size of rounding are not 'rounding' where the store says that this very
-        type of CPU and these versions computed it: they should not be there.
+        Small differences are not 'rounding' if the log says that the store was computed with this
+        type of CPU and these versions, as there should be none.
         """
         if not self.compared:
             return "none"
@@ -71,32 +71,32 @@ class Agreement:
             return f"{self.compared:,} values of the store came out with the same bits"
         apart = sorted(((gap, name) for name, gap in self.differences.items() if gap), reverse=True)
         (gap, name), *others = apart
-        said = f"{name} differs from the store by up to {gap:.2g} relatively"
+        text = f"{name} differs from the store by up to {gap:.2g} relatively"
         if others:
-            said += f", {len(others)} other variable(s) by {others[0][0]:.2g} or less"
+            text += f", {len(others)} other variable(s) by {others[0][0]:.2g} or less"
         if self.causes:
             why = f"the store comes from {' and '.join(self.causes)}"
         elif self.known:
             why = "the store comes from this type of CPU and these versions, so nothing explains it"
         else:
-            why = "its log does not tell what computed the store"
-        return f"{said}: {'' if self.largest <= ROUNDING else 'more than '}rounding; {why}"
+            why = "its log does not say what computed the store"
+        return f"{text}: {'' if self.largest <= ROUNDING else 'more than '}rounding; {why}"
 
 
 def agreement(course: "xr.Dataset", stored: "xr.Dataset", path: Path) -> Agreement:
-    """Hold a course against what a store has of it, at the states that both have.
+    """Compare a trajectory with what a store has of it, at the states that both have.
 
     Parameters
     ----------
     course, stored : xarray.Dataset
         With dims (replicate, step, …).
     path : path
-        The store, whose log tells what computed it.
+        The store, whose log says what computed it.
     """
     if not np.isin(stored["status"].values, COMPUTED).all():
         return Agreement(0, {})
     own = course["updates"].values
-    # A huge study tells it of none: what it records is the last state.
+    # A store of a huge study has no `updates`; it has the last state.
     updates = stored["updates"].values.ravel() if "updates" in stored.coords else own[-1:]
     pairs = [(k, int(np.flatnonzero(own == u)[0])) for k, u in enumerate(updates) if u in own]
     compared, differences = 0, {}
@@ -130,7 +130,7 @@ def _difference(ours: np.ndarray, theirs: np.ndarray, outer: int) -> float:
 
 
 def _causes(path: Path) -> tuple[bool, tuple[str, ...]]:
-    """Is it known what computed a store, and how that differs from what runs here?"""
+    """Is it known what computed a store, and how does that differ from this machine?"""
     here, by = machine(), computed_by(path)
     causes = []
     numerics = attributes(path).get("numerics_version", NUMERICS_VERSION)

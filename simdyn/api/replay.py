@@ -1,17 +1,20 @@
-"""One point of a store again, with its whole trajectory, from the store alone."""
+"""One point of a store trained again, with its full trajectory, from the store alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simdyn.api.agreement import agreement
-from simdyn.api.places import find_point
+from simdyn.api.point_search import find_point
 from simdyn.api.simulation import simulate
 from simdyn.base.inputs import InputError, check_replicates, nearest, shown
 from simdyn.kernels.codes import MASKED
+from simdyn.params import Record
 from simdyn.run.block import point_label
 from simdyn.store import Store, explain_damaged_blocks, open_results, open_study
 from simdyn.study.design import StudyDesign
+from simdyn.variables.registry import VARIABLES
+from simdyn.variables.selection import by_default, offers_of, recordable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,10 +29,10 @@ def replay(
     replicates: int | None = None,
     threads: int | None = None,
 ) -> "xr.Dataset":
-    """Train one point of a store again, record its course, and hold it against the store.
+    """Train one point of a store again, record its trajectory, and compare it with the store.
 
-    It has the store's own bits on the type of CPU and with the versions that computed the store,
-    and differs by rounding on others.
+    It has the same bits as the store if the type of CPU and the versions are the same, and differs
+    by rounding on others.
 
     Parameters
     ----------
@@ -40,10 +43,10 @@ def replay(
     method : str, optional
         Needed if the study has more than one.
     every : int ≥ 1, optional
-        Epochs between recorded states; the last is always recorded. As `simulate` records if
-        absent: every epoch, and of more than a thousand log-spaced states.
+        Epochs between recorded states; the last is always recorded. If absent, as
+        `simulate` records: every epoch, or log-spaced states of more than a thousand epochs.
     replicates : int, optional
-        The first so many; all where absent.
+        Only the first ones; all if absent.
     threads : int, optional
 
     Returns
@@ -63,13 +66,7 @@ def replay(
     """
     study = open_study(path)
     index = find_point(study, at)
-    methods = study.space.methods
-    if method is None and len(methods) == 1:
-        method = methods[0]
-    if method is None:
-        raise InputError(f"method is missing; allowed is one of {', '.join(methods)}")
-    if method not in methods:
-        raise InputError(f"method = {shown(method)}: {nearest(str(method), methods)}")
+    method = _method(study, method)
     if not study.space.wanted(index):
         raise InputError(
             f"status {MASKED}: the study masks this point{study.space.location(index)}"
@@ -78,37 +75,53 @@ def replay(
     if count > study.replicates:
         raise InputError(f"replicates = {count}: allowed is up to the study's {study.replicates}")
     point = study.space.point(index)
-    plan = point.plans[methods.index(method)]
-    variables = study.record.variables
-    record = study.record.replace(every=every, unit="epoch", log_spaced=None, variables=None)
-    if variables is not None:  # what few look for is recorded where the study did
-        record = record.replace(variables=_with_defaults(study, variables))
-    store = Store(path, study)
-    own = {store.blocks.holding((*index, replicate)) for replicate in range(count)}
-    with explain_damaged_blocks(store, own):
-        stored = open_results(path).isel(dict(zip(study.space.dims, index, strict=True)))
-        stored = stored.sel({"method": method}).isel(replicate=slice(count)).load()
+    plan = point.plans[study.space.methods.index(method)]
+    stored = _stored(path, study, index, method, count)
     course = simulate(
         point.data,
         point.net,
         plan,
         seed=study.seed,
         replicates=count,
-        record=record,
+        record=_record(study, every),
         threads=threads,
     )
-    held = agreement(course, stored, Path(path))
-    for name, gap in held.differences.items():
+    found = agreement(course, stored, Path(path))
+    for name, gap in found.differences.items():
         course[name].attrs["difference"] = gap
-    place = f"{point_label(study, index)}, method = {method}"
+    label = f"{point_label(study, index)}, method = {method}"
     return course.assign_attrs(
-        point=place, replayed=held.compared, agreement=held.kind, verdict=str(held)
+        point=label, replayed=found.compared, agreement=found.kind, verdict=str(found)
     )
 
 
-def _with_defaults(study: StudyDesign, variables: Sequence[str]) -> tuple[str, ...]:
-    from simdyn.variables.registry import VARIABLES
-    from simdyn.variables.selection import by_default, offers_of, recordable
+def _method(study: StudyDesign, method: str | None) -> str:
+    """The method that is meant; it needs no name if it is the only one."""
+    methods = study.space.methods
+    if method is None:
+        if len(methods) > 1:
+            raise InputError(f"method is missing; allowed is one of {', '.join(methods)}")
+        return methods[0]
+    if method not in methods:
+        raise InputError(f"method = {shown(method)}: {nearest(str(method), methods)}")
+    return method
 
-    wanted = {*by_default(recordable(offers_of(study.space.law))), *variables}
-    return tuple(name for name in VARIABLES if name in wanted and name not in ("status",))
+
+def _record(study: StudyDesign, every: int | None) -> Record:
+    """The study's record over all epochs, with what `simulate` records by default."""
+    variables = study.record.variables
+    if variables is not None:
+        usual = by_default(recordable(offers_of(study.space.law)))
+        variables = tuple(name for name in VARIABLES if name in {*usual, *variables} - {"status"})
+    return study.record.replace(every=every, unit="epoch", log_spaced=None, variables=variables)
+
+
+def _stored(
+    path: str | Path, study: StudyDesign, index: tuple[int, ...], method: str, replicates: int
+) -> "xr.Dataset":
+    """What a store has of a point, for one method and the first replicates."""
+    store = Store(path, study)
+    blocks = {store.blocks.holding((*index, replicate)) for replicate in range(replicates)}
+    with explain_damaged_blocks(store, blocks):
+        stored = open_results(path).isel(dict(zip(study.space.dims, index, strict=True)))
+        return stored.sel({"method": method}).isel(replicate=slice(replicates)).load()

@@ -1,5 +1,6 @@
-"""The public `simulate`: one setting, trained again and again."""
+"""The public `simulate`: one setting, trained on several draws of the data."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,40 +84,19 @@ def simulate(
     plan, record = as_plan(plan), record or Record()
     check_kind("record", record, Record)
     seed, replicates = check_seed(seed), check_replicates(replicates)
-    if record.weights:
-        raise InputError(
-            "Record.weights = True: allowed for one explicit problem only (simdyn.train); of drawn "
-            "data the coefficients carry the weights"
-        )
-    possible = recordable(offers_of(type(data)))
-    names = choose_variables(record.variables, by_default(possible), possible)
-    check_estimator(record, net.activation, type(data))
-    check_init(net.init, type(data))
-    check_activation(names, net.activation)
+    names = _recorded(data, net, record)
     updates = record.updates(plan, data.n_samples, "epoch")
-    drawn = data if isinstance(data, DrawnData) else None
-    vectors = drawn.dictionary_size if drawn and "coef" in names else 0
-    lengths = {"replicate": replicates, "step": updates.size, "sign": 2, "filter": net.n_filters}
-    coords = axis_coordinates({**lengths, "sample": data.n_samples, "vector": vectors})
-    coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
-    call = {
-        "simulate": {
-            "data": data,
-            "net": net,
-            "plan": list(plan),
-            "seed": seed,
-            "replicates": replicates,
-            "record": record,
-        }
-    }
-    attrs = provenance(call) | record.told(plan, data.n_samples, updates)
+    call = {"data": data, "net": net, "plan": list(plan), "seed": seed, "replicates": replicates}
+    attrs = provenance({"simulate": {**call, "record": record}})
+    attrs |= record.thinning(plan, data.n_samples, updates)
+    coords = _coordinates(data, net, names, replicates, updates)
     layout = Layout(("replicate",), coords, names, attrs, type(data))
     arrays = layout.arrays()
     threads = check_threads(threads)
-    if drawn:
+    if isinstance(data, DrawnData):
         prepare(pointers_for(record, net.activation, names))
     elif isinstance(data, ImageData):
-        sizes(data)  # what is wrong with a file is told before anything runs
+        sizes(data)  # a bad file is refused before anything runs
 
     def work(part: range, stop: np.ndarray) -> dict[str, np.ndarray] | None:
         return run_replicates(data, net, [plan], seed, part, record, "epoch", names, stop)
@@ -134,3 +114,27 @@ def simulate(
             "memory holds"
         ) from None
     return layout.dataset(arrays)
+
+
+def _recorded(data: Data, net: TwoLayerCNN, record: Record) -> tuple[str, ...]:
+    """Names of the variables to record, if data and network have them."""
+    if record.weights:
+        raise InputError(
+            "Record.weights = True: allowed for one explicit problem only (simdyn.train); for "
+            "drawn data the coefficients determine the weights"
+        )
+    possible = recordable(offers_of(type(data)))
+    names = choose_variables(record.variables, by_default(possible), possible)
+    check_estimator(record, net.activation, type(data))
+    check_init(net.init, type(data))
+    check_activation(names, net.activation)
+    return names
+
+
+def _coordinates(
+    data: Data, net: TwoLayerCNN, names: Sequence[str], replicates: int, updates: np.ndarray
+) -> dict[str, Coordinate]:
+    vectors = data.dictionary_size if isinstance(data, DrawnData) and "coef" in names else 0
+    lengths = {"replicate": replicates, "step": updates.size, "sign": 2, "filter": net.n_filters}
+    coords = axis_coordinates({**lengths, "sample": data.n_samples, "vector": vectors})
+    return {**coords, "updates": Coordinate(("step",), updates, UPDATE_ATTRS)}

@@ -19,26 +19,26 @@ class Study(StudyDesign):
     ----------
     data : SignalNoiseData, another law of `simdyn.params`, or mapping
         A mapping may hold formulas, as in a study file, and may leave out swept fields; its
-        ``model`` names the law, "signal_noise" where it does not.
+        ``model`` names the law, by default "signal_noise".
     net : TwoLayerCNN or mapping
     methods : dict of str to list of Phase (or mappings)
         A plan for each method.
     space : dict, optional
         Values of each swept field: a list, or {start, stop, num}, or {log: [low, high], num}.
-        The last two hold decimals as one writes them, 0.3 and not 0.30000000000000004. Numbers
-        that agree to twelve digits are equal, on an axis and in "where".
-        The name means that field wherever it occurs; "sam.0.epochs" names one.
-        "zip": ["dimension", "n_samples"], or a list of such lists, has these vary together: they
-        are one dim of the grid, named after the first. "where": "signal_norm < dimension**0.5" is
-        true at the points which are wanted, and may read numbers of data and network, formulas
-        among them, and swept ones; the other points are masked, and need not be allowed.
-        Of a space of more than 50,000 points only some thousands are checked before it runs.
+        The last two give plain decimals, 0.3 and not 0.30000000000000004. Numbers that agree to
+        twelve digits are equal, on an axis and in "where".
+        A name means that field wherever it occurs; "sam.0.epochs" names a single one.
+        "zip": ["dimension", "n_samples"], or a list of such lists: these vary together, as one dim
+        of the grid that has the name of the first. "where": "signal_norm < dimension**0.5": points
+        at which this is false are masked and need not be allowed; it may read numbers of data and
+        network, also swept ones and formulas.
+        If a space has more than 50,000 points, some thousands are checked before it runs.
     replicates : int ≥ 1
     seed : int, 0 … 2⁶³ − 1
     record : Record, optional
-        Only the last state is recorded unless it says otherwise.
+        By default only the last state is recorded.
     figure : Picture, optional
-        Such as PhaseDiagram, Curves or Trajectories of `simdyn.params`.
+        PhaseDiagram, Curves or Trajectories of `simdyn.params`.
     name : str
         The stem of results and figures.
 
@@ -71,18 +71,19 @@ class Study(StudyDesign):
         Parameters
         ----------
         out : path, optional
-            A Zarr store; what it already holds of this study is kept. In memory if absent.
+            A Zarr store; blocks of this study that it already has are not computed again. In memory
+            if absent.
         threads : int, optional
             Cores to use; every available one if absent. The values have the same bits.
         client : distributed.Client, optional
-            Run on the workers of its Dask cluster instead, to the same bits; they must see `out`.
+            Run on the workers of its Dask cluster, with the same bits; they need access to `out`.
 
         Returns
         -------
         xarray.Dataset
             Dims: swept parameters, method, replicate, step, …
         """
-        from simdyn.run.runner import run_study  # which loads Zarr: only if it runs
+        from simdyn.run.runner import run_study  # loads Zarr
 
         return run_study(self, out, threads=threads, client=client)
 

@@ -28,17 +28,17 @@ def train(
     problem : Problem
     plan : Phase or list of Phase
     seed : int, 0 … 2⁶³ − 1
-        Decides the partitions into batches and the draws of the test error.
+        Of the partitions into batches and the draws of the test error.
     record : Record, optional
         What to record, and when. If it does not say when: every epoch from 0, or, of more than a
         thousand epochs, fewer states that are log-spaced (`Record(log_spaced=1000)`);
         the attribute `recorded` of the dataset then says so. `Record(every=1)` records each.
-        With ``weights=True`` the weights (step, sign, filter, feature) are among it.
+        ``weights=True`` adds the weights (step, sign, filter, feature).
 
     Returns
     -------
     xarray.Dataset
-        Dims (step, sign, filter, sample), or `vector` where no signal is named.
+        Dims (step, sign, filter, sample), or `vector` for sample if no signal is named.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def train(
     def work(_: int, stop: np.ndarray) -> dict[str, np.ndarray] | None:
         return run_explicit(problem, plan, seed, 0, record, updates, traced, stop)
 
-    # On a thread of its own, so that an interrupt is heard while the kernel runs.
+    # On a thread, so that an interrupt is noticed while the kernel runs.
     ((_, traces),) = side_by_side(work, [0], threads=1)
     assert traces is not None
     arrays = {name: traces[name] for name in names}
@@ -74,11 +74,11 @@ def train(
     coords = axis_coordinates({**lengths, "vector": 0 if problem.named_signal else q})
     coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     if record.weights:
-        with np.errstate(invalid="ignore", over="ignore"):  # status tells of overflow
+        with np.errstate(invalid="ignore", over="ignore"):  # an overflow shows in status
             share = traces["initial_share"][:, None, None, None]
             arrays["weights"] = share * problem.weights + traces["coef"] @ problem.vectors
         features = np.arange(problem.weights.shape[2])
         coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
     call = {"train": {"plan": list(plan), "seed": seed, "record": record}}
-    attrs = provenance(call) | record.told(plan, n, updates)
+    attrs = provenance(call) | record.thinning(plan, n, updates)
     return Layout((), coords, tuple(arrays), attrs).dataset(arrays)

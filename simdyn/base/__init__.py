@@ -1,1 +1,1 @@
-"""What every room stands on: bad input, signals, decimals, formulas, threads, the version."""
+"""What every room uses: bad input, signals, decimals, formulas, files, threads, the version."""

@@ -1,20 +1,19 @@
-"""Numbers as a person writes them: decimals of few digits, and one tolerance for equal ones.
+"""Decimals of few digits, as people write them, and one tolerance for equal numbers.
 
-Two numbers are the same where they agree to twelve digits, `TOLERANCE` relatively. Rounding stays
-far below it: a formula of a few operations errs by some 10⁻¹⁶, and an axis spaced evenly in the
-logarithm by up to 2·10⁻¹³ where it spans all that doubles hold. And no parameter is set to twelve
-digits. Comparisons in formulas, the distinct values of an axis, the growth of stores, and the
-points that `replay` finds all use it.
+Two numbers are the same if they agree to twelve digits, `TOLERANCE` relatively. Rounding errors are
+far smaller: some 10⁻¹⁶ in a formula of a few operations, and up to 2·10⁻¹³ on a logarithmic axis
+over the whole range of doubles. No parameter is meant to twelve digits. Comparisons in formulas,
+the distinct values of an axis, the growth of stores, and `replay` all use this tolerance.
 """
 
 from typing import Any
 
 import numpy as np
 
-DIGITS = 12  # of a decimal that a person may have written
+DIGITS = 12  # of a decimal, at most
 TOLERANCE = 1e-12
-# Errors of np.linspace relative to the larger end, and of np.geomspace for each decade that the
-# farther end lies from 1: 1.4 and 3.7 times 2⁻⁵² were the largest of some 100,000 values.
+# Bound on the errors of np.linspace relative to the larger end, and of np.geomspace for each decade
+# of the end farther from 1: 1.4 and 3.7 times 2⁻⁵² were the largest of some 100,000 values.
 ERROR = 4 * 2.0**-52
 EXACT_TENS = 22  # 10^22 is the largest power of ten that a double holds exactly
 
@@ -50,10 +49,10 @@ def same(values: np.ndarray, others: Any) -> np.ndarray:
 
 
 def same_places(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """For each value the place of the one that it is among known ones, −1 where it is none.
+    """For each value its position among known ones, −1 if it is none of them.
 
-    Numbers are the same within the tolerance: each is then the nearest of the other. Texts are the
-    same where they are equal.
+    Numbers match if they agree within the tolerance and each is the nearest to the other. Texts
+    match if they are equal.
     """
     found = np.full(values.size, -1, dtype=np.int64)
     if not known.size or not values.size:
@@ -62,13 +61,13 @@ def same_places(values: np.ndarray, known: np.ndarray) -> np.ndarray:
         order = {text: k for k, text in reversed([*enumerate(known.tolist())])}
         return np.array([order.get(text, -1) for text in values.tolist()], dtype=np.int64)
     place, back = _nearest(values, known), _nearest(known, values)
-    # Of values that occur twice, as they may along an axis that goes with another, any is nearest.
+    # Axes that vary together may repeat a value; any of the equal values is then the nearest.
     mutual = values[back[place]] == values
     return np.where(mutual & same(values, known[place]), place, found)
 
 
 def _nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """For each value the place of the nearest among known ones."""
+    """For each value the position of the nearest among known ones."""
     order = np.argsort(known, kind="stable")
     ordered = known[order]
     above = np.searchsorted(ordered, values).clip(0, known.size - 1)
@@ -79,17 +78,17 @@ def _nearest(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def as_written(values: np.ndarray, scale: Any, error: float) -> np.ndarray:
-    """Values with those replaced that rounding has moved off a decimal of twelve digits.
+    """Values, put back on the decimal of twelve digits from which rounding moved them.
 
     Parameters
     ----------
     values : ndarray
-        Finite numbers, which a formula gave.
+        Finite numbers.
     scale : float > 0, or ndarray of the shape of `values`
-        The size that rounding errors go by: the first of the twelve digits is the scale's.
+        Rounding errors are relative to it, and its first digit is the first of the twelve.
     error : float
-        The largest error of a value, relative to the scale. Decimals farther away are not taken,
-        and the value stays as it is.
+        The largest rounding error of a value, relative to the scale. A value that is farther from
+        its decimal is left as it is.
     """
     found = values.copy()
     scales = np.broadcast_to(scale, values.shape)
@@ -104,7 +103,7 @@ def as_written(values: np.ndarray, scale: Any, error: float) -> np.ndarray:
 
 
 def _rounded(values: np.ndarray, places: int) -> np.ndarray:
-    """The doubles that decimals of so many places mean, those nearest to the values."""
+    """The doubles of the nearest decimals with so many places."""
     if abs(places) <= EXACT_TENS:
         return np.round(values, places)  # an integer times or over an exact power of ten
     return np.array([round(value, places) for value in values.tolist()])

@@ -1,9 +1,9 @@
 """Formulas over field names: parsed against a whitelist, never run as code.
 
-A text is checked once. `walk` is then the only walk over its tree: it is given what the parts of a
-formula become, here closures, which give a value at one point. There are two kinds of formula: a
-number, which fields take, and a truth value, which is a comparison of numbers, or several joined
-with `and`, `or` and `not`. Comparisons take numbers that agree to twelve digits for equal ones.
+A text is checked once. `walk` then turns its tree into something else, as `Operations` say; here
+into closures that give the value at one point. There are two kinds of formula: a number, and a
+truth value, which is a comparison of numbers, or several joined with `and`, `or` and `not`. Numbers
+that agree to twelve digits compare as equal.
 """
 
 import ast
@@ -48,7 +48,7 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
     "**": math.pow,
     "negate": operator.neg,
 }
-# Numbers that only rounding keeps apart are equal, on arrays too: see `simdyn.base.decimals`.
+# With the tolerance of `simdyn.base.decimals`, for arrays too.
 COMPARISONS: dict[type, Relation] = {
     ast.Lt: decimals.less,
     ast.LtE: decimals.less_or_equal,
@@ -62,7 +62,7 @@ _MAX_LENGTH = 1000
 
 @functools.lru_cache(maxsize=1024)
 def parsed(text: str, truth: bool = False, more: Arities = ()) -> ast.expr:
-    """The tree of a formula, of a truth value if one is wanted; `more` functions may be called.
+    """The tree of a formula, which is a truth value if `truth`, and may call `more` functions.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def parsed(text: str, truth: bool = False, more: Arities = ()) -> ast.expr:
 
 
 def _check(node: ast.AST, text: str, known: Mapping[str, tuple[int, int]] = ARGUMENTS) -> None:
-    """Refuse whatever is not a number, a name, arithmetic or a call of a known function."""
+    """Allow only numbers, names, arithmetic and calls of known functions."""
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return
@@ -117,7 +117,7 @@ def _check(node: ast.AST, text: str, known: Mapping[str, tuple[int, int]] = ARGU
 
 
 def _check_truth(node: ast.AST, text: str) -> None:
-    """Refuse whatever is not a comparison of numbers, or several of them joined."""
+    """Allow only comparisons of numbers, and several of them joined."""
     match node:
         case ast.Compare(left=left, ops=ops, comparators=others) if all(
             type(op) in COMPARISONS for op in ops
@@ -161,7 +161,7 @@ def _number_only(*parts: Any) -> Any:
 
 
 class Operations(NamedTuple, Generic[T]):
-    """What the parts of a formula become, each from what its own parts have become.
+    """What each part of a formula becomes, from what its own parts became.
 
     Attributes
     ----------
@@ -172,9 +172,9 @@ class Operations(NamedTuple, Generic[T]):
     applied : callable
         Of an operation and its parts: one of `ARITHMETIC` or a function, by name.
     compared : callable
-        Of relations and the parts between which they are, one part more.
+        Of k relations and the k + 1 parts that they compare.
     joined : callable
-        Of parts, and whether all of them must hold (`and`) or any (`or`).
+        Of a flag, true for `and` and false for `or`, and the parts.
     negated : callable
         Of one part.
     """
@@ -188,7 +188,7 @@ class Operations(NamedTuple, Generic[T]):
 
 
 def walk(node: ast.AST, to: Operations[T]) -> T:
-    """What a tree of `parsed` becomes."""
+    """Turn a tree of `parsed` into something else."""
     match node:
         case ast.Constant(value=int() | float() as number):
             return to.constant(number)
@@ -262,7 +262,7 @@ def _negated(part: Closure) -> Closure:
     return lambda values: not part(values)
 
 
-# Like Python's, truth values stop when they are decided.
+# As in Python, a truth value is evaluated only until it is decided.
 _AT_ONE_POINT = Operations(_constant, _name, _applied, _compared, _joined, _negated)
 
 

@@ -1,4 +1,4 @@
-"""Bad input and what its message says: one line with the field, the value, what is allowed."""
+"""Bad input: checks, and messages of one line with the field, the value, what is allowed."""
 
 import difflib
 from collections.abc import Iterable
@@ -22,8 +22,8 @@ def check_seed(seed: int) -> int:
 
 def check_replicates(replicates: int) -> int:
     """The number of replicates is an integer from 1 to 2²⁴."""
-    whole = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
-    if not whole or not 1 <= replicates <= 2**24:
+    integer = isinstance(replicates, int | np.integer) and not isinstance(replicates, bool)
+    if not integer or not 1 <= replicates <= 2**24:
         raise InputError(f"replicates = {replicates!r}: allowed is an integer from 1 to 2**24")
     return int(replicates)
 
@@ -42,14 +42,14 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         line = " ".join(message.splitlines())
-        if len(line) > self.LONGEST:  # some text in it is very long: keep what frames it
+        if len(line) > self.LONGEST:  # cut in the middle: both ends explain the problem
             line = f"{line[: self.LONGEST // 2]} … {line[-self.LONGEST // 2 :]}"
-        # What steers a terminal, or is half a character, is shown as its escape.
+        # Control characters and lone surrogates are shown as escapes.
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
 class LeftUndone(InputError):
-    """A run has ended with blocks that are not done; what is done is kept."""
+    """A run ended with blocks that are not done; the others are in the store."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -62,11 +62,11 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def shown(value: Any, most: int = 80) -> str:
-    """A value as messages show it: its repr, cut where it is long."""
+    """A value as messages show it: its repr, cut if it is long."""
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def is_plain_number(value: Any) -> bool:
-    """Is it an int or a float, and no boolean?"""
+    """Is it an int or a float, and not a boolean?"""
     return isinstance(value, int | float) and not isinstance(value, bool)

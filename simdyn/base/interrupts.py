@@ -1,12 +1,12 @@
-"""How the command line hears Ctrl-C and SIGTERM: at points where nothing is broken off.
+"""Ctrl-C and SIGTERM on the command line.
 
-Python raises KeyboardInterrupt between any two instructions of the main thread, also within a
-library that has freed memory and is about to note it: the memory is then freed again, and the
-process aborts. So the command line raises none. A signal ends the process at once, as a kill
-does, with a line and an exit code; every write of simdyn is made for that. While there is
-something to wind down, code holds signals, and asks for them where it can stop.
+Python raises KeyboardInterrupt between any two instructions of the main thread, also in a library
+that has just freed memory and not yet noted it: the memory is then freed twice, and the process
+aborts. So the command line raises none. A signal ends the process at once, as a kill does, with a
+line and an exit code; every write of simdyn survives that. Code that must clean up holds signals
+(`held`), and calls `check` at points where it can stop.
 
-Calls from Python are not concerned: there `hear` is not called, and KeyboardInterrupt is Python's.
+Calls from Python are not affected: they never call `hear`, and KeyboardInterrupt is Python's.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ _holding = 0
 
 
 def hear() -> None:
-    """From now on SIGINT and SIGTERM end the process at once, or when it next asks for them.
+    """From now on SIGINT and SIGTERM end the process, at once or at the next `check`.
 
-    One that is ignored stays so: shells have it of what they start in the background.
+    A signal that is ignored stays ignored: shells set this for background processes.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -35,14 +35,14 @@ def hear() -> None:
 
 
 def ignore() -> None:
-    """From now on the process ends by itself, with the exit code it has. Undoes `hear` only."""
+    """Undo `hear`: from now on signals are ignored, as the process is about to end."""
     for number in SIGNALS:
         if signal.getsignal(number) is _heard:
             signal.signal(number, signal.SIG_IGN)
 
 
 def _heard(*_: Any) -> None:
-    """A signal has come: the second one does not wait."""
+    """Handle a signal: the first waits while signals are held, the second does not."""
     if _holding and not _asked.is_set():
         _asked.set()
     else:
@@ -52,19 +52,19 @@ def _heard(*_: Any) -> None:
 def leave() -> None:
     """End the process at once."""
     with contextlib.suppress(OSError):
-        # The line may hold a bar of progress, which hides the cursor.
+        # A progress bar may stand on the line and hide the cursor.
         clean = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""
         os.write(2, f"{clean}{MESSAGE}\n".encode())
     os._exit(INTERRUPTED)
 
 
 def check() -> None:
-    """A place to stop at.
+    """Stop here if a signal waits.
 
     Raises
     ------
     KeyboardInterrupt
-        If a signal has come that was held.
+        If a signal came while signals were held.
     """
     if _asked.is_set():
         raise KeyboardInterrupt
@@ -72,7 +72,7 @@ def check() -> None:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """What is begun here is ended; signals wait until `check`, at the latest until the end."""
+    """Signals wait until the next `check`, at the latest until this block ends."""
     global _holding
     _holding += 1
     try:
@@ -85,7 +85,7 @@ def held() -> Iterator[None]:
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """Here nothing is begun that must be ended, though around it there may be."""
+    """Signals end the process at once in this block, though a block around it holds them."""
     global _holding
     before, _holding = _holding, 0
     try:

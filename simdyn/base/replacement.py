@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole."""
+"""Files replaced in one step: readers see the old one or the new one, each complete."""
 
 import contextlib
 import os
@@ -6,14 +6,12 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-PARTIAL = ".partial"  # how the names of unfinished files and folders end
+PARTIAL = ".partial"  # suffix of unfinished files and folders
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under another name in its folder, and rename it to `path` if all goes well.
-
-    Readers see the old file or the new one, each complete.
 
     Yields
     ------

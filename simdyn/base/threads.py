@@ -10,7 +10,7 @@ import numpy as np
 from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
 
-LISTEN = 0.1  # seconds between two looks for an interrupt that is held
+LISTEN = 0.1  # seconds between two checks for interrupts
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -23,7 +23,7 @@ def available_threads() -> int:
 
 
 def check_threads(threads: int | None) -> int:
-    """The number of threads to use: what is asked for, or every available core."""
+    """The number of threads to use: the given one, or one for every available core."""
     if threads is None:
         return available_threads()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
@@ -39,8 +39,8 @@ def side_by_side(
 ) -> Iterator[tuple[Item, Result]]:
     """Yield (item, work(item, stop flag)) as each is done; at most 2·threads are in flight.
 
-    An exception, an interrupt or a generator left early raises the stop flag, waits for the
-    kernels to notice, and goes on its way.
+    On an exception, an interrupt, or if the generator is left early, the stop flag is raised and
+    the kernels are waited for.
     """
     flag = np.zeros(1, dtype=np.int64) if stop is None else stop
     pool = ThreadPoolExecutor(threads)

@@ -1,4 +1,4 @@
-"""Version and commit, as the build wrote them down."""
+"""Version and commit, as recorded by the build."""
 
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version

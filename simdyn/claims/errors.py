@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from simdyn import theory
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.verdict import Quantity, line_exponent, with_ladder
 from simdyn.params import SAM, SGD, Phase
-from simdyn.theory import laws as theory
 from simdyn.theory.crossing import crossing
 
 LEVEL = 0.1  # the test error that is taken as the border between benign and harmful

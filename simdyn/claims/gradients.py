@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from simdyn import theory
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.exact import largest
 from simdyn.claims.verdict import Law, Quantity, with_ladder
 from simdyn.params import SAM, SGD
-from simdyn.theory import laws as theory
 
 REASON = "3 %, as the law is stated"
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from simdyn import theory
 from simdyn.api.training import train
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.exact import drawn, largest
 from simdyn.claims.verdict import Law, Quantity, with_ladder
 from simdyn.engine.problems import Problem
 from simdyn.params import SAM, SGD, Record
-from simdyn.theory import laws as theory
 
 
 @claim(

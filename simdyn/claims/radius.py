@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from simdyn import theory
 from simdyn.claims.claim import RECALLED, Bench, claim
 from simdyn.claims.verdict import Quantity, line_exponent
-from simdyn.theory import laws as theory
 from simdyn.theory.crossing import crossing
 
 GRID = np.geomspace(0.005, 2.0, 14)  # radii in units of m√B/((P−1)σ_p√d)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from simdyn import theory
 from simdyn.claims.claim import LEADING, RECALLED, Bench, claim
 from simdyn.claims.exact import largest
 from simdyn.claims.verdict import Law, Quantity, slope, with_ladder
 from simdyn.params import SAM, SGD
-from simdyn.theory import laws as theory
 from simdyn.theory.crossing import crossing
 
 ORDER_ONE = "order one names no threshold: one of ½ or 2 moves the time by two"

@@ -12,7 +12,7 @@ __all__ = ["app", "main"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the commands when they are first asked for, so that `main` hears interrupts before."""
+    """Load the commands when they are first used, after `main` has set up interrupts."""
     if name != "app":
         raise AttributeError(f"module 'simdyn.cli' has no attribute '{name}'")
     from simdyn.cli.commands import app
@@ -31,7 +31,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without σ shows ?, not a traceback
             stream.reconfigure(errors="replace")
-    # Reading that Zarr breaks off is told in one line; asyncio would tell it of every chunk.
+    # If reading with Zarr fails, asyncio would log every chunk; there is one message already.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         app()

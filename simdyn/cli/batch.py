@@ -1,4 +1,4 @@
-"""Whether the blocks of a study fit in the jobs asked for, and the script of an array of shards."""
+"""Do the blocks of a study fit in the jobs asked for? And the script of an array of shards."""
 
 import math
 import re
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from simdyn.run.price import Price
     from simdyn.study.design import StudyDesign
 
-SURELY = 20.0  # times slower than the nominal machine no machine is: then no run need be timed
-LEAST_RESTARTS = 20  # that a task of an array is granted; more when its shard is long
+SLOWEST = 20.0  # times the nominal duration: if a job has time for that, no run is timed
+LEAST_RESTARTS = 20  # of a task of an array; more if its shard is long
 
 
 def blocks_done(study: "StudyDesign", path: Path) -> tuple[Any, np.ndarray, float]:
@@ -45,27 +45,27 @@ def how_priced(cost: "Price") -> str:
 
 
 def check_fits(study: "StudyDesign", path: Path, jobs: "Jobs") -> None:
-    """Refuse jobs that end before a block is finished; times some runs when that is in doubt."""
+    """Refuse jobs that end before a block is finished; time some runs if that is in doubt."""
     from simdyn.base.inputs import InputError
     from simdyn.run.price import price
 
     try:
         blocks, there, _ = blocks_done(study, path)
-    except InputError:  # a damaged store is repaired, or another study's refused, by the run itself
+    except InputError:  # the run itself repairs a damaged store, or refuses that of another study
         blocks, there = study.blocks, np.zeros(len(study.blocks), dtype=bool)
     cost = price(study, blocks, there, calibrated=False)
     try:
-        jobs.check_fits(SURELY * cost.longest, "")
+        jobs.check_fits(SLOWEST * cost.longest, "")
     except InputError:
         typer.echo(
-            f"{study.name}: timing some runs here, to hold a block against the walltime", err=True
+            f"{study.name}: timing some runs here, to compare a block with the walltime", err=True
         )
         cost = price(study, blocks, there)
         jobs.check_fits(cost.longest, how_priced(cost))
 
 
 def shards_for(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
-    """So many tasks that each needs about half of its walltime, unless told otherwise."""
+    """The number of tasks: as wanted, or so that each needs about half of its walltime."""
     from simdyn.base.inputs import InputError
 
     if wanted is not None:
@@ -118,13 +118,13 @@ def array_script(
     count: int,
     left: float,
 ) -> str:
-    """A Slurm array whose tasks compute a shard each, with so many core-seconds left in all."""
+    """A Slurm array of `count` tasks, a shard each, with `left` core-seconds of work in all."""
     from simdyn.run.clusters import LOCAL_CACHE
 
     def quoted(path: Path) -> str:
-        return shlex.quote(str(path.absolute()))  # a link keeps its name: results bear it
+        return shlex.quote(str(path.absolute()))  # not resolved: a link names the results
 
-    name = re.sub(r"[^\w.+-]", "_", f"simdyn-{study.name}")  # Slurm knows no quotes here
+    name = re.sub(r"[^\w.+-]", "_", f"simdyn-{study.name}")  # Slurm allows no quotes here
     options = {
         "job-name": name,
         "array": f"1-{count}",
@@ -132,7 +132,7 @@ def array_script(
         "mem": jobs.memory_of_slurm,
         "time": jobs.walltime,
         "output": f"{name}-%A_%a.log",
-        "open-mode": "append",  # a task that starts again goes on
+        "open-mode": "append",  # a restarted task continues its log
         "partition": jobs.queue,
         "account": jobs.account,
         "signal": f"B:USR1@{jobs.lead}",

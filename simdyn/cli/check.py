@@ -1,5 +1,6 @@
-"""The command `check`: the paper's predictions measured, with verdicts."""
+"""The command `check`: measure the paper's predictions, with verdicts."""
 
+import collections
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from simdyn.cli.options import FAILED, Json, Out, Threads, guard
+from simdyn.cli.options import CHECK_FAILED, Json, Out, Threads, guard
 from simdyn.cli.studies import check_folders
 
 if TYPE_CHECKING:
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[CLAIM]...", help="Claims to check; all where none is named."),
+    typer.Argument(metavar="[CLAIM]...", help="Claims to check; all if none is named."),
 ]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Fewer replicates, shorter ladders: under two minutes.")
 ]
-List = Annotated[bool, typer.Option("--list", help="Say what there is to check. Runs nothing.")]
+List = Annotated[bool, typer.Option("--list", help="List the claims. Runs nothing.")]
 
 
 def check(
@@ -33,9 +34,9 @@ def check(
 ) -> None:
     """Measure the paper's predictions, one verdict each, with an interval for every number.
 
-    A claim holds where the interval of what was measured lies inside the claim's band, fails where
-    it lies outside, and is undecided in between. Writes results/check.zarr (check-quick.zarr with
-    --quick) and a figure for every fitted law under figures/. Exit code 1 where a claim fails.
+    A claim holds if the interval of what was measured lies inside the claim's band, fails if it
+    lies outside, and is undecided in between. Writes results/check.zarr (check-quick.zarr with
+    --quick) and a figure for every fitted law under figures/. Exit code 1 if a claim fails.
     """
     with guard():
         from simdyn import claims
@@ -53,17 +54,17 @@ def check(
             typer.echo(f"  {name} …", err=True)
 
         reports = claims.check(names, quick=quick, threads=threads, progress=progress)
-        kept = _keep(reports, out, "check-quick" if quick else "check", names)
+        written = _write(reports, out, "check-quick" if quick else "check", names)
         if as_json:
             typer.echo(json.dumps([report.plain for report in reports], ensure_ascii=False))
         else:
             for report in reports:
                 _print(report)
             _summarise(reports, quick)
-            for path in kept:
+            for path in written:
                 typer.echo(path)
         if claims.failed(reports):
-            raise typer.Exit(FAILED)
+            raise typer.Exit(CHECK_FAILED)
 
 
 def _list(chosen: Sequence["object"], as_json: bool) -> None:
@@ -80,28 +81,28 @@ def _list(chosen: Sequence["object"], as_json: bool) -> None:
         typer.echo(f"{claim.name:20} [{claim.mark}] {claim.statement}")
 
 
-def _keep(
+def _write(
     reports: Sequence["Report"], out: Path, stem: str, names: Sequence[str] | None
 ) -> list[Path]:
-    """The table as a dataset where it is whole, and a figure for every fitted law."""
+    """The table as a dataset if it has every claim, and a figure for every fitted law."""
     from simdyn import claims
     from simdyn.base.inputs import InputError
     from simdyn.plot import draw_laws, save
     from simdyn.store import write_dataset
     from simdyn.variables.provenance import provenance
 
-    made: list[Path] = []
+    written: list[Path] = []
     try:
         if not names:
             path = out / "results" / f"{stem}.zarr"
             write_dataset(claims.dataset(reports, provenance({"check": {"stem": stem}})), path)
-            made.append(path)
+            written.append(path)
         for report in reports:
             if any(finding.quantity.law for finding in report.findings):
-                made += save(draw_laws(report), out / "figures" / f"{stem}-{report.claim.name}")
+                written += save(draw_laws(report), out / "figures" / f"{stem}-{report.claim.name}")
     except OSError as problem:
         raise InputError(f"{out}: cannot be written: {problem.strerror}") from None
-    return made
+    return written
 
 
 def _number(value: float) -> str:
@@ -132,13 +133,11 @@ def _print(report: "Report") -> None:
 def _summarise(reports: Sequence["Report"], quick: bool) -> None:
     from simdyn.claims import FAMILY_ERROR
 
-    counts: dict[str, int] = {}
-    for report in reports:
-        counts[report.verdict] = counts.get(report.verdict, 0) + 1
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    counts = collections.Counter(report.verdict for report in reports)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     sampled = sum(not f.quantity.exact for report in reports for f in report.findings)
     typer.echo(
-        f"\n{len(reports)} claims: {said}. Intervals miss with probability "
+        f"\n{len(reports)} claims: {verdicts}. Intervals miss with probability "
         f"{FAMILY_ERROR:g} over the {sampled} sampled quantities together."
     )
     absent = [f"{r.claim.name}: {r.claim.not_quick}" for r in reports if r.claim.not_quick]

@@ -1,4 +1,4 @@
-"""The commands together, and what the help says of them."""
+"""All commands, and the general help text."""
 
 import typer
 
@@ -28,7 +28,7 @@ signal or to memorise the noise: simulated exactly, at a cost that does not depe
   simdyn simulate --dimension 5000 --signal-norm 3 --radius 0.03    one setting from flags
 
 Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
-3: done except for points that failed or were left undone; 130: interrupted
+3: some points failed, or some blocks were left undone; 130: interrupted
 (run the same command to go on).""",
 )
 

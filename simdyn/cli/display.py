@@ -15,7 +15,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-MOST_FAILURES = 20  # that are shown
+MOST_FAILURES = 20  # shown
 
 
 class Display:
@@ -31,12 +31,12 @@ class Display:
         self.began = self.last_line = time.monotonic()
 
     def start(self, runs: int, done: int) -> None:
-        """Called first, with the number of runs, and how many of them are done already."""
+        """Show the number of runs, and how many of them are done; called first."""
         from simdyn.kernels.cache import kernels_kept
 
         self.runs, self.done = runs, done
-        kept = f", {done:,} already done" if done else ""
-        typer.echo(f"{self.name}: {runs:,} runs{kept}", err=True)
+        already = f", {done:,} already done" if done else ""
+        typer.echo(f"{self.name}: {runs:,} runs{already}", err=True)
         if done < runs and not kernels_kept():
             typer.echo("  compiling the kernels, once for this version (under a minute)", err=True)
         if sys.stderr.isatty() and done < runs:
@@ -56,18 +56,18 @@ class Display:
             )
 
     def kernels_ready(self, seconds: float) -> None:
-        """The kernels are compiled or loaded, which took so many seconds; runs begin."""
+        """Note the seconds that the kernels took to compile or load; runs begin."""
         self.compile_seconds = seconds
         self.began = self.last_line = time.monotonic()
 
     def rate(self) -> str:
-        """Runs per second and time left, by the pace of this run."""
+        """Runs per second and time left."""
         pace = self.fresh / max(time.monotonic() - self.began, 1e-9)
         left = (self.runs - self.done) / pace if pace > 0 else 0.0
         return f"{pace:,.0f} runs/s, {clock(left)} left"
 
     def advance(self, runs: int) -> None:
-        """So many more runs are done."""
+        """Note that so many more runs are done."""
         self.done += runs
         self.fresh += runs
         now = time.monotonic()
@@ -79,11 +79,11 @@ class Display:
             typer.echo(f"  {self.done:,}/{self.runs:,} ({share:.0%}), {self.rate()}", err=True)
 
     def recompute(self, runs: int) -> None:
-        """So many runs that counted as done are computed again."""
+        """Note that so many runs counted as done are computed again."""
         self.done -= runs
 
     def failed(self, point: str, cause: str) -> None:
-        """A point failed; the study goes on."""
+        """Show that a point failed; the study goes on."""
         self.failures += 1
         self.failed_now.add(point)
         if self.failures <= MOST_FAILURES:
@@ -92,11 +92,11 @@ class Display:
             typer.echo("  further failures are not shown; `simdyn status` counts them", err=True)
 
     def failed_before(self, points: Collection[str]) -> None:
-        """Points failed in earlier runs, and are not computed again."""
+        """Note points that failed in earlier runs and are not computed again."""
         self.failed_earlier.update(points)
 
     def note(self, text: str) -> None:
-        """Something else that a user should know."""
+        """Show a line of text."""
         typer.echo(f"  {text}", err=True)
 
     def close(self) -> None:

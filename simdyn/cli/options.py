@@ -1,4 +1,4 @@
-"""What commands share: their options, and one line for bad input."""
+"""Options that several commands share, and one line for bad input."""
 
 import errno
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ import typer
 
 from simdyn.base import interrupts
 
-FAILED = 1
+CHECK_FAILED = 1  # `verify` found damage, a claim fails, or `replay` differs
 BAD_INPUT = 2
-LEFT = 3  # points failed, or were left undone
+LEFT = 3  # points failed, or blocks were left undone
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, NAME.toml.")]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for results/ and figures/.")
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="Cores to use; all where not given.")
+    int | None, typer.Option("--threads", metavar="N", help="Cores to use; all if not given.")
 ]
 Smoke = Annotated[
     bool, typer.Option("--smoke", help="The study's small variant; results are named NAME-smoke.")
@@ -48,9 +48,7 @@ Queue = Annotated[
 Account = Annotated[
     str | None, typer.Option("--account", metavar="NAME", help="Account the jobs are charged to.")
 ]
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Compute points again that failed.")
-]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Compute failed points again.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
@@ -67,12 +65,12 @@ def guard() -> Iterator[None]:
     except MemoryError:
         typer.echo("simdyn: this needs more than this machine's memory holds", err=True)
         raise typer.Exit(BAD_INPUT) from None
-    except OSError as problem:  # of a name that no file can have, or a disk that is full
-        if problem.errno == errno.EPIPE:  # who reads the output has left: Typer's affair
+    except OSError as problem:  # a name that no file can have, a full disk
+        if problem.errno == errno.EPIPE:  # nobody reads the output any more; Typer handles it
             raise
-        place = "" if problem.filename is None else f"{problem.filename}: "
-        said = InputError(f"{place}{problem.strerror or problem}")
-        typer.echo(f"simdyn: {said}", err=True)
+        file = "" if problem.filename is None else f"{problem.filename}: "
+        line = InputError(f"{file}{problem.strerror or problem}")
+        typer.echo(f"simdyn: {line}", err=True)
         raise typer.Exit(BAD_INPUT) from None
     except KeyboardInterrupt:
         interrupts.ignore()

@@ -1,4 +1,4 @@
-"""The command `plan`: what a study would do, and batch scripts for it."""
+"""The command `plan`: the size and cost of a study, and batch scripts for it."""
 
 import dataclasses
 import json
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from simdyn.api.study import Study
     from simdyn.run.price import Price
 
-Nominal = Annotated[
-    bool, typer.Option("--nominal", help="Price by nominal figures; time no runs here.")
-]
+Nominal = Annotated[bool, typer.Option("--nominal", help="Use nominal prices; time no runs here.")]
 Sbatch = Annotated[
     bool, typer.Option("--sbatch", help="Print a Slurm batch script of shards instead.")
 ]
@@ -57,7 +55,7 @@ def plan(
     account: Account = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a study would do: points, runs, blocks, core-hours, bytes, what is done and left.
+    """Show what a study would do: points, runs, blocks, core-hours, bytes, what is done and left.
 
     Times some of its runs for about two seconds to price it on this machine, and writes nothing.
     With --sbatch, prints a batch script in which each task of an array computes a shard, and queues
@@ -84,22 +82,22 @@ def plan(
             with job_cluster("slurm" if slurm else "pbs", asked) as cluster:
                 typer.echo(cluster.job_script().rstrip())
             return
-        blocks, there, kept = blocks_done(study, path)
+        blocks, there, reused = blocks_done(study, path)
         from simdyn.run.price import price
 
         cost = price(study, blocks, there, calibrated=not nominal)
-        cost = dataclasses.replace(cost, left=cost.left * (1.0 - kept))
+        cost = dataclasses.replace(cost, left=cost.left * (1.0 - reused))
         if sbatch:
             asked.check_fits(cost.longest, how_priced(cost))
             count = shards_for(shards, cost.left, asked, len(there))
             script = array_script(study, study_file, out, smoke, asked, count, cost.left)
             typer.echo(script, nl=False)
             return
-        _report(study, path, there, cost, kept, as_json)
+        _report(study, path, there, cost, reused, as_json)
 
 
 def _report(
-    study: "Study", path: Path, there: np.ndarray, cost: "Price", kept: float, as_json: bool
+    study: "Study", path: Path, there: np.ndarray, cost: "Price", reused: float, as_json: bool
 ) -> None:
     from simdyn.study.regime_check import outside
 
@@ -117,7 +115,7 @@ def _report(
         "blocks_done": done,
         "core_hours": cost.seconds / 3600,
         "core_hours_left": cost.left / 3600,
-        "kept_share": kept,
+        "kept_share": reused,
         "calibration_runs": cost.measured,
         "longest_block_seconds": cost.longest,
         "bytes": study.bytes,
@@ -140,9 +138,9 @@ def _report(
         f"  about {cost.seconds / 3600:.2g} core-hours ({clock(cost.seconds)} on one core), "
         f"{how_priced(cost)}"
     )
-    if kept:
-        typer.echo(f"  {kept:.0%} of it kept from the smaller study whose store is there")
-    if done or kept:
+    if reused:
+        typer.echo(f"  {reused:.0%} of it kept from the smaller study whose store is there")
+    if done or reused:
         typer.echo(f"  about {cost.left / 3600:.2g} of them left ({clock(cost.left)})")
     typer.echo(f"  {study.bytes / 1e6:.3g} MB of values, in {path}")
     if line := report["outside_regime"]:

@@ -1,4 +1,4 @@
-"""The command `simulate`: one setting from flags."""
+"""The command `simulate`: one setting, given by options."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def simulate(
         Any, typer.Option(help="Learning rate η, or a formula: 0.1*cosine().", parser=_rate)
     ] = 0.1,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 100,
-    batch_size: Annotated[int | None, typer.Option(help="Batch size B; full where absent.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Batch size B; full if not given.")] = None,
     n_samples: Annotated[int, typer.Option(help="Training samples n.")] = 20,
     n_patches: Annotated[int, typer.Option(help="Patches P.")] = 2,
     noise_std: Annotated[float, typer.Option(help="Noise standard deviation σ_p.")] = 1.0,
@@ -44,9 +44,9 @@ def simulate(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Train one setting and print its course: loss, test error, signal and noise learned.
+    """Train one setting and print its trajectory: loss, test error, signal and noise learned.
 
-    Values are means over replicates, of signal and noise the largest coefficient each.
+    Values are means over replicates; for signal and noise, of the largest coefficient.
     """
     with guard():
         import simdyn
@@ -78,7 +78,7 @@ def simulate(
 def print_course(
     results: "xr.Dataset", as_json: bool, about: Mapping[str, Any] | None = None
 ) -> None:
-    """One line a recorded state, or one JSON object of lists and what is to be told `about` it."""
+    """Print one line for each recorded state, or one JSON object with lists and `about`."""
     table = {"update": results["updates"]}
     for name in ("train_loss", "train_error", "test_error"):
         if name in results and not (name == "train_error" and "signal_coef" in results):

@@ -1,4 +1,4 @@
-"""Commands that look at a store: status, verify, export, replay."""
+"""Commands that read a store: status, verify, export, replay."""
 
 import json
 import os
@@ -12,18 +12,19 @@ import numpy as np
 import typer
 
 from simdyn.cli.display import clock
-from simdyn.cli.options import FAILED, Json, Out, Smoke, StoreFile, Threads, guard
+from simdyn.cli.options import CHECK_FAILED, Json, Out, Smoke, StoreFile, Threads, guard
 from simdyn.cli.simulate import print_course
 from simdyn.cli.studies import load, store_path
+from simdyn.kernels.codes import FAILED
 
 if TYPE_CHECKING:
     from simdyn.store import Store
     from simdyn.study.design import StudyDesign
 
 Watch = Annotated[
-    bool, typer.Option("--watch", help="Say it again and again, with rate and time left.")
+    bool, typer.Option("--watch", help="Repeat it until all is done, with rate and time left.")
 ]
-Every = Annotated[float, typer.Option("--every", metavar="SECONDS", help="Between two looks.")]
+Every = Annotated[float, typer.Option("--every", metavar="SECONDS", help="Time between reports.")]
 
 
 def found(
@@ -31,7 +32,7 @@ def found(
 ) -> tuple["StudyDesign", Path]:
     """A study and its store, from the study's file or from the store alone.
 
-    One that is `perhaps_damaged` needs to say what it is at one of two places only.
+    If it is `perhaps_damaged`, one of its two identities is enough.
     """
     from simdyn.store import as_stored, open_group, open_study
     from simdyn.store.files import identities
@@ -40,19 +41,19 @@ def found(
     if path.suffix == ".zarr" or (path.suffix != ".toml" and path.is_dir()):
         return open_study(path), path
     declared = load(path, smoke)
-    place = store_path(declared, out)
-    study = as_stored(place, declared)
-    if perhaps_damaged and identities(place):
-        ours = holds(place, study)
+    store = store_path(declared, out)
+    study = as_stored(store, declared)
+    if perhaps_damaged and identities(store):
+        ours = holds(store, study)
     else:
-        ours = open_group(place).attrs.get("fingerprint") == study.fingerprint
+        ours = open_group(store).attrs.get("fingerprint") == study.fingerprint
     if not ours:
-        refuse(place, study)
-    return study, place
+        refuse(store, study)
+    return study, store
 
 
 class Tally:
-    """How the runs of a store ended, counted block by block as they come."""
+    """How the runs of a store ended, counted as blocks are added."""
 
     def __init__(self, store: "Store") -> None:
         from simdyn.variables.registry import STATUS
@@ -86,7 +87,7 @@ def status(
     every: Every = 2.0,
     as_json: Json = False,
 ) -> None:
-    """Say how far a study is, and how its runs ended; from any machine that sees the store."""
+    """Show how far a study is and how its runs ended, from any machine that sees the store."""
     with guard():
         from simdyn.base.inputs import InputError
         from simdyn.store import Store
@@ -126,23 +127,23 @@ def _report(
     for code, count in tally.counts.items():
         if count:
             typer.echo(f"  {count:,} runs {STATUS[code]}")
-    _tell_who(path)
-    if tally.counts[4]:
-        for place, cause in list(causes.items())[:5]:
-            typer.echo(f"    {place}: {cause}")
+    _show_machines(path)
+    if tally.counts[FAILED]:
+        for point, cause in list(causes.items())[:5]:
+            typer.echo(f"    {point}: {cause}")
         if len(causes) > 5:
             typer.echo(f"    and {len(causes) - 5:,} more points (--json names them)")
 
 
-def _tell_who(path: Path) -> None:
+def _show_machines(path: Path) -> None:
     """Types of CPU and versions that computed a store, a line each."""
     from simdyn.store.log import computed_by
 
     by = computed_by(path)
     for each in by:
         names = ("simdyn", "numba", "llvmlite", "numpy")
-        told = ", ".join(f"{name} {each[name]}" for name in names if each[name])
-        typer.echo(f"  computed on {each['cpu']} with {told}")
+        versions = ", ".join(f"{name} {each[name]}" for name in names if each[name])
+        typer.echo(f"  computed on {each['cpu']} with {versions}")
     cpus = sorted({each["cpu"] for each in by})
     if len(cpus) > 1:
         typer.echo(
@@ -151,7 +152,7 @@ def _tell_who(path: Path) -> None:
 
 
 def _watch(study: "StudyDesign", tally: Tally, every: float, as_json: bool) -> None:
-    """Look again and again until all is done."""
+    """Report again and again until all is done."""
     began, first = time.monotonic(), None
     while True:
         tally.store.check_still_its_own()
@@ -166,14 +167,14 @@ def _watch(study: "StudyDesign", tally: Tally, every: float, as_json: bool) -> N
                 "store": str(tally.store.path),
                 "runs": study.runs,
                 "waiting": waiting,
-                "failed": tally.counts[4],
+                "failed": tally.counts[FAILED],
                 "rate": rate,
                 "seconds_left": left,
             }
             typer.echo(json.dumps(report))
         else:
             line = (
-                f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[4]:,} of "
+                f"{study.name}: {study.runs - waiting:,} runs done, {tally.counts[FAILED]:,} of "
                 f"them failed, {waiting:,} waiting"
             )
             if left is not None:
@@ -188,9 +189,9 @@ def _watch(study: "StudyDesign", tally: Tally, every: float, as_json: bool) -> N
 def verify(
     study_or_store: StoreFile, out: Out = Path(), smoke: Smoke = False, as_json: Json = False
 ) -> None:
-    """Hold every file and value of a store against what it should be; changes nothing.
+    """Check every file and value of a store. Changes nothing.
 
-    Names each piece that is damaged, missing, swapped or foreign, and its block. Exit code 1 where
+    Names each piece that is damaged, missing, swapped or foreign, and its block. Exit code 1 if
     there is one; `simdyn run` repairs exactly these.
     """
     with guard():
@@ -224,10 +225,10 @@ def verify(
                 typer.echo(
                     f"  {audited.leftovers:,} half-written files of killed processes; harmless"
                 )
-            _tell_who(path)
+            _show_machines(path)
         if audited.findings:
             typer.echo("simdyn: `simdyn run STUDY` repairs these", err=True)
-            raise typer.Exit(FAILED)
+            raise typer.Exit(CHECK_FAILED)
 
 
 def export(
@@ -261,46 +262,45 @@ def replay(
         ),
     ] = None,
     every: Annotated[
-        int | None,
-        typer.Option("--every", help="Epochs between recorded states; chosen if not given."),
+        int | None, typer.Option("--every", help="Epochs between recorded states.")
     ] = None,
     replicates: Annotated[
-        int | None, typer.Option("--replicates", help="The first so many; all where not given.")
+        int | None, typer.Option("--replicates", help="Only the first ones; all if not given.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE.zarr", help="Keep the trajectory there.")
+        Path | None, typer.Option("--to", metavar="FILE.zarr", help="Write the trajectory there.")
     ] = None,
     out: Out = Path(),
     smoke: Smoke = False,
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Train one point of a store again and show its whole course, from the store alone.
+    """Train one point of a store again and print its trajectory, from the store alone.
 
-    The last line says how the course compares with what the store has: the same bits where the
-    same type of CPU and versions computed it, else rounding apart. Exit code 1 where it differs by
-    more than that, or nothing explains the difference.
+    The last line compares it with the store: the same bits if the type of CPU and the versions are
+    the same, else equal up to rounding. Exit code 1 if it differs by more than rounding, or if
+    nothing explains the difference.
     """
     with guard():
-        from simdyn.api.replay import replay as play
+        from simdyn.api.replay import replay as train_again
         from simdyn.base.inputs import InputError
         from simdyn.store import check_replaceable, write_dataset
 
         _, path = found(study_or_store, out, smoke)
         at: dict[str, str] = {}
         for word in point or []:
-            said = re.fullmatch("([^=~]+)(?:=|(?=~))(.+)", word)
-            if not said:
+            parts = re.fullmatch("([^=~]+)(?:=|(?=~))(.+)", word)
+            if not parts:
                 raise InputError(
                     f"{word!r}: allowed is AXIS=VALUE, dimension=1000, or AXIS~VALUE, the nearest"
                 )
-            at[said[1]] = said[2]
+            at[parts[1]] = parts[2]
         if every is not None and every < 1:
             raise InputError(f"every = {every}: allowed is an integer ≥ 1")
         if to is not None:
             check_replaceable(to, "--to ")
         method = at.pop("method", None)
-        course = play(path, at, method, every=every, replicates=replicates, threads=threads)
+        course = train_again(path, at, method, every=every, replicates=replicates, threads=threads)
         names = ("point", "replayed", "agreement", "verdict")
         about: dict[str, Any] = {name: course.attrs[name] for name in names}
         about["differences"] = {
@@ -317,4 +317,4 @@ def replay(
         if not as_json:
             typer.echo(f"{about['point']}: {about['verdict']}", err=True)
         if about["agreement"] == "differs":
-            raise typer.Exit(FAILED)
+            raise typer.Exit(CHECK_FAILED)

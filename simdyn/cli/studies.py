@@ -49,12 +49,12 @@ def load(path: Path, smoke: bool) -> "Study":
 
 
 def store_path(study: "Study", out: Path) -> Path:
-    """Where a study's results lie."""
+    """The path of a study's store."""
     return out / "results" / f"{study.name}.zarr"
 
 
 def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
-    """The study's figure as PNG and PDF; nothing where it declares none."""
+    """The study's figure as PNG and PDF; nothing if it declares none."""
     if study.figure is None:
         return []
     from simdyn.base.inputs import InputError
@@ -68,25 +68,25 @@ def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
 
 
 def _check_folders(study: "Study", out: Path) -> None:
-    """Where results and figures go must be folders, or free, before anything runs."""
+    """Before anything runs, check that results and figures can be written."""
     check_folders([out / "results", *([out / "figures"] if study.figure else [])])
 
 
 def check_folders(folders: list[Path]) -> None:
-    """Folders must be there, or places where they can be made."""
+    """Each folder must be writable, or one that can be made."""
     from simdyn.base.inputs import InputError
 
     for folder in folders:
         there = next((p for p in (folder, *folder.parents) if os.path.lexists(p)), Path())
         if not there.is_dir() or not os.access(there, os.W_OK):
-            raise InputError(f"{folder}: cannot be written: {there} is no folder one may write to")
+            raise InputError(f"{folder}: cannot be written: {there} is not a writable folder")
 
 
 @contextlib.contextmanager
 def _cluster(
     study: "Study", path: Path, asked: dict[str, Any], number: int, jobs: dict[str, Any]
 ) -> Iterator["Client | None"]:
-    """The cluster that was asked for, by its option; none where it was none."""
+    """The cluster that an option asks for; none if no option does."""
     from simdyn.base.inputs import InputError
 
     names = [name for name, given in asked.items() if given is not None and given is not False]
@@ -102,7 +102,7 @@ def _cluster(
     else:
         check_fits(study, path, Jobs(**jobs))
         opened = open_jobs(names[0].removeprefix("--"), Jobs(**jobs), number)
-    with interrupts.held(), opened as client:  # jobs end with the run
+    with interrupts.held(), opened as client:  # so that jobs end with the run
         interrupts.check()
         yield client
 
@@ -124,19 +124,18 @@ def run(
     retry_failed: RetryFailed = False,
     as_json: Json = False,
 ) -> None:
-    """Simulate every point of a study, keep the results, and draw its figure.
+    """Simulate every point of a study, store the results, and draw its figure.
 
-    Writes results/NAME.zarr and figures/NAME.png and .pdf. What the store already holds is kept:
-    after Ctrl-C or a crash the same command goes on where it stood, to the same values, on threads
-    or on any cluster; what is damaged is repaired; where axes, methods or replicates were added,
-    only these are computed.
+    Writes results/NAME.zarr and figures/NAME.png and .pdf. Only what the store lacks is computed:
+    after Ctrl-C or a crash the same command continues, to the same values, on threads or on any
+    cluster; damaged blocks are repaired; if axes, methods or replicates were added, only these are
+    computed.
 
-    Exit code 3 when points failed or blocks were left undone; the rest is done.
+    Exit code 3 if points failed or blocks were left undone; the rest is done.
     """
     with guard():
         study = load(study_file, smoke)
         _check_folders(study, out)
-        from simdyn.run import run_study
         from simdyn.study.regime_check import outside
 
         path, display = store_path(study, out), Display(study.name)
@@ -151,49 +150,59 @@ def run(
         began = time.monotonic()
         with _cluster(study, path, asked, jobs, sizes) as client:
             opened = time.monotonic()
-            try:
-                results = run_study(
-                    study,
-                    path,
-                    threads=threads,
-                    client=client,
-                    retry_failed=retry_failed,
-                    progress=display,
-                )
-            finally:
-                display.close()
+            results = _compute(
+                study, path, display, threads=threads, client=client, retry_failed=retry_failed
+            )
             ran = time.monotonic()
         figures = _draw(study, results, out)
-        seconds = time.monotonic() - began
+        seconds = {
+            "seconds": time.monotonic() - began,
+            "run_seconds": ran - opened,
+            "compile_seconds": display.compile_seconds,
+            "cluster_seconds": opened - began,
+        }
         if line := outside(study):
             typer.echo(line, err=True)
         if as_json:
-            report = {
-                "store": str(path),
-                "figures": list(map(str, figures)),
-                "runs": study.runs,
-                "computed": display.fresh,
-                "failed": len(display.failed_now),
-                "failed_before": len(display.failed_earlier),
-                "seconds": round(seconds, 3),
-                "run_seconds": round(ran - opened, 3),
-                "compile_seconds": round(display.compile_seconds, 3),
-                "cluster_seconds": round(opened - began, 3),
-            }
-            typer.echo(json.dumps(report))
+            _print_json(study, path, figures, display, seconds)
         else:
             for made in (path, *figures):
                 typer.echo(made)
             if not figures:
                 typer.echo(f"no figure: {study_file} has no [figure] table", err=True)
-        _tell_failures(display)
+        _exit_if_failed(display)
 
 
-def _tell_failures(display: Display) -> None:
-    """When points failed, now or before, say so and end with the exit code for that."""
+def _compute(study: "Study", path: Path, display: Display, **options: Any) -> "xr.Dataset":
+    """Run a study under a display."""
+    from simdyn.run import run_study
+
+    try:
+        return run_study(study, path, progress=display, **options)
+    finally:
+        display.close()
+
+
+def _print_json(
+    study: "Study", path: Path, figures: list[Path], display: Display, seconds: dict[str, float]
+) -> None:
+    report = {
+        "store": str(path),
+        "figures": list(map(str, figures)),
+        "runs": study.runs,
+        "computed": display.fresh,
+        "failed": len(display.failed_now),
+        "failed_before": len(display.failed_earlier),
+    }
+    times = {name: round(value, 3) for name, value in seconds.items()}
+    typer.echo(json.dumps({**report, **times}))
+
+
+def _exit_if_failed(display: Display) -> None:
+    """If points failed, now or earlier, say so and exit with the code for that."""
     if failed := len(display.failed_now | display.failed_earlier):
         typer.echo(
-            f"simdyn: done, but for {failed:,} point(s) that failed: `simdyn status` tells "
+            f"simdyn: done, except for {failed:,} point(s) that failed: `simdyn status` shows "
             "why, --retry-failed computes them again",
             err=True,
         )
@@ -220,20 +229,18 @@ def worker(
     threads: Threads = None,
     retry_failed: RetryFailed = False,
     left: Annotated[
-        bool, typer.Option("--left", help="Print how many of its blocks are not done, no more.")
+        bool, typer.Option("--left", help="Only print how many of its blocks are not done.")
     ] = False,
 ) -> None:
     """Compute one shard of a study, every N-th of its blocks, as one task of a batch array.
 
     Shards may run at once, in any order, on any machines that see the folder; each may be run
     again. `simdyn plan STUDY --sbatch` prints a batch script. When all are done, `simdyn run STUDY`
-    holds every block against its receipt and draws the figure.
+    checks every block against its receipt and draws the figure.
 
-    Exit code 3 when points of the shard failed.
+    Exit code 3 if points of the shard failed.
     """
     with guard():
-        from simdyn.run import run_study
-
         part = _shard(shard)
         study = load(study_file, smoke)
         path = store_path(study, out)
@@ -243,19 +250,9 @@ def worker(
             return
         _check_folders(study, out)
         display = Display(f"{study.name}, shard {shard}")
-        try:
-            run_study(
-                study,
-                path,
-                threads=threads,
-                shard=part,
-                retry_failed=retry_failed,
-                progress=display,
-            )
-        finally:
-            display.close()
+        _compute(study, path, display, threads=threads, shard=part, retry_failed=retry_failed)
         typer.echo(path)
-        _tell_failures(display)
+        _exit_if_failed(display)
 
 
 def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None:

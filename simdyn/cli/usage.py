@@ -1,4 +1,4 @@
-"""Misused commands and flags: one line and exit code 2, like any other bad input."""
+"""Wrong commands and options: one line and exit code 2, like any other bad input."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 
 class OneLine(TyperGroup):
-    """The commands of `simdyn`, which answer what they are not made for in one line."""
+    """The commands of `simdyn`, with one line for each usage error."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command of a name."""
@@ -20,7 +20,7 @@ class OneLine(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Parse and call; Typer's own answers to misuse are boxes of many lines."""
+        """Parse and call; Typer itself would print a box of many lines for a usage error."""
         if not extra.get("standalone_mode", True):
             return super().main(*args, **extra)
         given = args[0] if args else extra.pop("args", None)
@@ -28,21 +28,21 @@ class OneLine(TyperGroup):
         try:
             code = super().main(words, *args[1:], **{**extra, "standalone_mode": False})
         except Exception as problem:
-            # Typer has its own copy of click or uses the real one, as its version has it.
+            # Some versions of Typer have a copy of click, so that its classes are not imported.
             if not hasattr(problem, "format_message"):
                 raise
             if type(problem).__name__ != "NoArgsIsHelpError":  # else the help is printed already
                 from simdyn.base.inputs import InputError
 
                 asked = words[0] if words and words[0] in self.commands else ""
-                said = InputError(explain(problem, words, f"simdyn {asked}".strip()))
-                typer.echo(f"simdyn: {said}", err=True)
+                line = InputError(explain(problem, words, f"simdyn {asked}".strip()))
+                typer.echo(f"simdyn: {line}", err=True)
             sys.exit(getattr(problem, "exit_code", 2))
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def explain(problem: Any, words: Sequence[str], command: str) -> str:
-    """A usage error as other messages have it: what is wrong, the value, what is allowed."""
+    """A usage error in the form of other messages: what is wrong, the value, what is allowed."""
     from simdyn.base.inputs import shown
 
     ctx, param = getattr(problem, "ctx", None), getattr(problem, "param", None)
@@ -93,7 +93,7 @@ def _given(param: Any, words: Sequence[str]) -> str | None:
 
 
 def _allowed(message: str) -> str:
-    """What a value may be, from what the parser says of one it cannot read."""
+    """What a value may be, from the parser's message about a bad one."""
     words = message.rpartition(": ")[2].lower()
     if "integer" in words:
         return "an integer"

@@ -42,8 +42,8 @@ def load(data: ImageData) -> Source:
     InputError
         One line that names the file or the array, and what is allowed.
     """
-    brought = data.brought.get((data.source, data.images, data.labels))
-    found: Source | None = brought() if brought is not None else None
+    reader = data.readers.get((data.source, data.images, data.labels))
+    found: Source | None = reader() if reader is not None else None
     if found is not None:
         return found
     if data.source == DIGITS:
@@ -52,7 +52,7 @@ def load(data: ImageData) -> Source:
         stamp = Path(data.source).stat()
     except (OSError, ValueError) as problem:
         what = getattr(problem, "strerror", None) or problem
-        beside = "" if brought is None else ", for what the store has kept of it is damaged"
+        beside = "" if reader is None else ", and the copy in the store is damaged"
         raise InputError(
             f'source = {data.source!r}: {what}; allowed is "digits" or the path of an .npz file'
             f"{beside}"

@@ -1,7 +1,7 @@
 """Laws of the data: the signals a sample shows, and its noise.
 
-A law of drawn data is data itself: fixed signal vectors, the views a sample may have of them, and
-how its noise is laid out. The sampler and the test error read these and know no model by name, so
+A law of drawn data states the fixed signal vectors, the views a sample may have of them, and how
+its noise is laid out. The sampler and the test error read these and know no model by its name, so
 one more model is one more class here.
 """
 
@@ -12,35 +12,40 @@ from pydantic import model_validator
 
 from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.params.images import ImageData
-from simdyn.params.parameters import MAX_DIMENSION, Data, Real, Whole, described, required
+from simdyn.params.parameters import (
+    MAX_DIMENSION,
+    Data,
+    Integer,
+    Real,
+    described,
+    fraction,
+    integer,
+    nonnegative,
+)
 
 
 class View(NamedTuple):
-    """What a sample shows of the signals: the sign of each, 0 where it is not shown."""
+    """What a sample shows of the signals: the sign of each, 0 if it is not shown."""
 
     share: float  # of the samples
-    positive: tuple[float, ...]  # where the true label is +1
-    negative: tuple[float, ...]  # where it is −1
+    positive: tuple[float, ...]  # if the true label is +1
+    negative: tuple[float, ...]  # if it is −1
 
 
 BOTH_SIGNS = (View(1.0, (1.0,), (-1.0,)),)
 
 
 class DrawnData(Data):
-    """Fixed signals and Gaussian noise, drawn without ever forming a d-vector."""
+    """Fixed signals and Gaussian noise, drawn without forming a d-vector."""
 
     one_signal: ClassVar[bool] = False  # one signal, in a patch of its own: there is a γ
     one_noise: ClassVar[bool] = False  # one noise vector a sample, in patches of its own: a ρ
     added: ClassVar[bool] = False  # signal and noise are added up in one patch
     copies: ClassVar[str] = "P−1"  # patches that show a noise vector, in equations
 
-    dimension: Whole = required(
-        "d", "dimension of a patch", "an integer from 1 to 2**53", ge=1, le=MAX_DIMENSION
-    )
-    signal_norm: Real = required("‖μ‖", "signal norm", "a finite number ≥ 0", ge=0)
-    noise: Literal["isotropic", "orthogonal"] = described(
-        "isotropic", "", "law of the noise", '"isotropic" or "orthogonal"'
-    )
+    dimension: Integer = integer(..., "d", "dimension of a patch", 1, MAX_DIMENSION)
+    signal_norm: Real = nonnegative(..., "‖μ‖", "signal norm")
+    noise: Literal["isotropic", "orthogonal"] = described("isotropic", "", "law of the noise")
 
     @property
     def signals(self) -> tuple[tuple[float, ...], ...]:
@@ -95,7 +100,7 @@ class SignalNoiseData(DrawnData):
     n_samples : int ≥ 1
         Training samples n.
     dimension : int, 1 … 2⁵³
-        Dimension d of a patch. No array of that size is ever formed.
+        Dimension d of a patch. No array of that size is formed.
     signal_norm : float ≥ 0
         Length ‖μ‖ of the signal.
     noise_std : float ≥ 0
@@ -122,9 +127,7 @@ class SignalNoiseData(DrawnData):
     one_signal: ClassVar[bool] = True
     one_noise: ClassVar[bool] = True
 
-    n_patches: Whole = described(
-        2, "P", "patches of a sample", "an integer from 2 to 2**31", ge=2, le=2**31
-    )
+    n_patches: Integer = integer(2, "P", "patches of a sample", 2, 2**31)
 
     @property
     def noise_copies(self) -> int:
@@ -140,7 +143,7 @@ class IndependentNoiseData(DrawnData):
     n_samples, dimension, signal_norm, noise_std, label_flip, noise
         As for `SignalNoiseData`.
     n_patches : int, 2 … 33
-        Patches P of a sample; the test error's price grows like P³.
+        Patches P of a sample; the cost of a test error grows like P³.
 
     Examples
     --------
@@ -152,18 +155,16 @@ class IndependentNoiseData(DrawnData):
     model: ClassVar[str] = "independent_noise"
     one_signal: ClassVar[bool] = True
 
-    n_patches: Whole = described(
-        2, "P", "patches of a sample", "an integer from 2 to 33", ge=2, le=33
-    )
+    n_patches: Integer = integer(2, "P", "patches of a sample", 2, 33)
 
     @property
     def noise_vectors(self) -> int:
-        """All patches but one show a noise of their own."""
+        """All patches but one show noise, each its own."""
         return self.n_patches - 1
 
 
 class XORData(DrawnData):
-    """Two signals at an angle: label +1 shows ±u, label −1 shows ±v, both signs as often.
+    """Two signals at an angle: label +1 shows ±u, label −1 shows ±v, both signs equally often.
 
     No linear network tells the labels apart. The other P − 1 patches are copies of a noise vector.
 
@@ -201,9 +202,7 @@ class XORData(DrawnData):
         gt=0,
         lt=180,
     )
-    n_patches: Whole = described(
-        2, "P", "patches of a sample", "an integer from 2 to 2**31", ge=2, le=2**31
-    )
+    n_patches: Integer = integer(2, "P", "patches of a sample", 2, 2**31)
 
     @property
     def signals(self) -> tuple[tuple[float, ...], ...]:
@@ -214,7 +213,7 @@ class XORData(DrawnData):
 
     @property
     def views(self) -> tuple[View, ...]:
-        """The sign of the signal is no matter of the label."""
+        """A label decides which signal is shown; its sign is random."""
         return (View(0.5, (1.0, 0.0), (0.0, 1.0)), View(0.5, (-1.0, 0.0), (0.0, -1.0)))
 
     @property
@@ -240,8 +239,8 @@ class MultiViewData(DrawnData):
     strong_only, weak_only : float, 0 … 1
         How often a training sample shows that view alone; together at most 1.
     test_strong_only, test_weak_only : float, optional
-        The same for test samples; as in training where absent. With test_weak_only = 1 the test
-        error tells whether the weak signal was learned.
+        The same for test samples; as in training if absent. With test_weak_only = 1 the test
+        error shows whether the weak signal was learned.
     n_patches : int ≥ 3
         Patches P of a sample.
 
@@ -260,32 +259,16 @@ class MultiViewData(DrawnData):
     one_noise: ClassVar[bool] = True
     copies: ClassVar[str] = "P−2"
 
-    weak_norm: Real = required("‖ν‖", "norm of the weak signal", "a finite number ≥ 0", ge=0)
-    strong_only: Real = described(
-        0.0, "", "share of samples with the strong view alone", "a number from 0 to 1", ge=0, le=1
+    weak_norm: Real = nonnegative(..., "‖ν‖", "norm of the weak signal")
+    strong_only: Real = fraction(0.0, "", "share of samples with the strong view alone")
+    weak_only: Real = fraction(0.0, "", "share of samples with the weak view alone")
+    test_strong_only: Real | None = fraction(
+        None, "", "share of test samples with the strong view alone"
     )
-    weak_only: Real = described(
-        0.0, "", "share of samples with the weak view alone", "a number from 0 to 1", ge=0, le=1
+    test_weak_only: Real | None = fraction(
+        None, "", "share of test samples with the weak view alone"
     )
-    test_strong_only: Real | None = described(
-        None,
-        "",
-        "share of test samples with the strong view alone",
-        "a number from 0 to 1",
-        ge=0,
-        le=1,
-    )
-    test_weak_only: Real | None = described(
-        None,
-        "",
-        "share of test samples with the weak view alone",
-        "a number from 0 to 1",
-        ge=0,
-        le=1,
-    )
-    n_patches: Whole = described(
-        3, "P", "patches of a sample", "an integer from 3 to 2**31", ge=3, le=2**31
-    )
+    n_patches: Integer = integer(3, "P", "patches of a sample", 3, 2**31)
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
@@ -321,7 +304,7 @@ class MultiViewData(DrawnData):
 
     @property
     def fresh_views(self) -> tuple[View, ...]:
-        """Those of test samples."""
+        """As `views`, of test samples."""
         return _two_views(*self._test_shares)
 
     @property
@@ -361,9 +344,7 @@ class ClusterData(DrawnData):
     model: ClassVar[str] = "cluster"
     added: ClassVar[bool] = True
 
-    signal_share: Real = described(
-        0.5, "γ", "share of the signal", "a number from 0 to 1", ge=0, le=1
-    )
+    signal_share: Real = fraction(0.5, "γ", "share of the signal")
 
     @property
     def signals(self) -> tuple[tuple[float, ...], ...]:
@@ -389,7 +370,7 @@ MODELS: dict[str, type[Data]] = {
 }
 
 
-def check_model(where: str, name: Any) -> type[Data]:
+def check_model(field: str, name: Any) -> type[Data]:
     """The class of a data model by its name in study files.
 
     Raises
@@ -399,5 +380,5 @@ def check_model(where: str, name: Any) -> type[Data]:
     """
     if not isinstance(name, str) or name not in MODELS:
         hint = nearest(name, MODELS) if isinstance(name, str) else f"allowed: {', '.join(MODELS)}"
-        raise InputError(f"{where} = {shown(name)}: {hint}")
+        raise InputError(f"{field} = {shown(name)}: {hint}")
     return MODELS[name]

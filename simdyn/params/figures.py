@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from simdyn.base.inputs import InputError, nearest, shown
-from simdyn.params.parameters import Parameters, Real, described, made, required
+from simdyn.params.parameters import Parameters, Real, described, made
 from simdyn.params.record import Record
 
 
 class Contents(NamedTuple):
-    """What a study or its results have to show.
+    """What a study or its results can show.
 
     Attributes
     ----------
@@ -130,9 +130,7 @@ class PhaseDiagram(Picture):
         Cells whose mean training loss is this or more are hatched.
     """
 
-    kind: Literal["phase_diagram"] = described(
-        "phase_diagram", "", "kind of figure", '"phase_diagram"'
-    )
+    kind: Literal["phase_diagram"] = described("phase_diagram", "", "kind of figure")
     x: str = described("dimension", "", "horizontal axis", "a swept parameter")
     y: str = described("signal_norm", "", "vertical axis", "a swept parameter")
     variable: str = described("test_error", "", "variable drawn", "a recorded scalar variable")
@@ -162,8 +160,8 @@ class Curves(Picture):
         Of the vertical axes.
     """
 
-    kind: Literal["curves"] = described("curves", "", "kind of figure", '"curves"')
-    x: str = required("", "horizontal axis", "a swept parameter")
+    kind: Literal["curves"] = described("curves", "", "kind of figure")
+    x: str = described(..., "", "horizontal axis", "a swept parameter")
     variables: tuple[str, ...] = described(
         ("test_error",),
         "",
@@ -180,9 +178,7 @@ class Curves(Picture):
         min_length=1,
         max_length=MOST_CURVES,
     )
-    scale: Literal["linear", "log"] = described(
-        "linear", "", "scale of the vertical axes", '"linear" or "log"'
-    )
+    scale: Literal["linear", "log"] = described("linear", "", "scale of the vertical axes")
 
     def check(self, contents: Contents) -> None:
         """Refuse more methods than line styles can tell apart, and what no figure can show."""
@@ -194,7 +190,7 @@ class Curves(Picture):
             )
 
 
-PANELS = {  # of trajectories, with the variables that each shows
+PANELS = {  # of trajectories: the variables that each shows
     "growth": ("signal_coef", "noise_coef"),
     "losses": ("train_loss", "test_error"),
     "deactivated_fraction": ("deactivated_fraction",),
@@ -203,7 +199,7 @@ PANELS = {  # of trajectories, with the variables that each shows
 }
 ALWAYS_SHOWN = ("growth", "losses")
 TRAJECTORY_STATES = 100  # log-spaced, unless the record says when
-LEAST_STATES = 3  # of a course
+LEAST_STATES = 3  # of trajectories
 
 
 class Trajectories(Picture):
@@ -225,9 +221,7 @@ class Trajectories(Picture):
         be recorded if the data has them, and those of the others that are recorded.
     """
 
-    kind: Literal["trajectories"] = described(
-        "trajectories", "", "kind of figure", '"trajectories"'
-    )
+    kind: Literal["trajectories"] = described("trajectories", "", "kind of figure")
     compare: tuple[str, str] | None = described(
         None, "", "methods compared", "two names of methods"
     )
@@ -258,8 +252,7 @@ class Trajectories(Picture):
 
     def recording(self, record: Record) -> Record:
         """Log-spaced states, unless the record says when."""
-        timed = record.every is not None or record.log_spaced is not None
-        return record if timed else record.replace(log_spaced=TRAJECTORY_STATES)
+        return record if record.says_when else record.replace(log_spaced=TRAJECTORY_STATES)
 
     def check(self, contents: Contents) -> None:
         """Refuse a study, or results, that sweep anything or record too little."""

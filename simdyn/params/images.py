@@ -5,14 +5,14 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from simdyn.params.parameters import Data, Real, Whole, described, required
+from simdyn.params.parameters import Data, Integer, Real, described, integer, nonnegative
 
 
 class ImageData(Data):
     """Images of two classes, split anew into training and test samples by each replicate.
 
-    A sample is an image cut to square patches, and a Gaussian noise vector of its own in
-    `noise_patches` patches more: real signal in place of ±μ. Labels are flipped in training only.
+    A sample is an image cut to square patches, and `noise_patches` more patches that show a
+    Gaussian noise vector of its own. Labels are flipped in training only.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class ImageData(Data):
         a patch is its square times the channels.
     signal_norm : float > 0
         Root mean square length of a training image: all are centred by the training images' mean
-        and scaled to this. It stands where ‖μ‖ does.
+        and scaled to this. It takes the role of ‖μ‖.
     noise_std : float ≥ 0
         σ_p of each coordinate of the noise.
     noise_patches : int, 0 … 64
@@ -39,7 +39,7 @@ class ImageData(Data):
     label_flip : float, 0 ≤ p < 1/2
         Probability that a training label is flipped. Test labels are the true ones.
     test_samples : int ≥ 1, optional
-        Test samples, half of each class; all other images of the two classes where absent.
+        Test samples, half of each class; all other images of the two classes if absent.
 
     Examples
     --------
@@ -49,28 +49,21 @@ class ImageData(Data):
     """
 
     model: ClassVar[str] = "images"
-    # Sources that need no file, by (source, images, labels): how to read them; None where it fails.
-    brought: ClassVar[Mapping[tuple[str, ...], Callable[[], Any]]] = {}
+    # Functions that read sources without their files, by (source, images, labels); they return None
+    # if a source is damaged.
+    readers: ClassVar[Mapping[tuple[str, ...], Callable[[], Any]]] = {}
 
-    n_samples: Whole = required(
-        "n", "training samples", "an integer from 2 to 2**31", ge=2, le=2**31
-    )
+    n_samples: Integer = integer(..., "n", "training samples", 2, 2**31)
     source: str = described("digits", "", "source", '"digits" or the path of an .npz file')
     images: str = described("images", "", "name of the images", "the name of an array")
     labels: str = described("labels", "", "name of the labels", "the name of an array")
-    positive: Whole = described(3, "", "class of label +1", "an integer", ge=-(2**53), le=2**53)
-    negative: Whole = described(8, "", "class of label −1", "an integer", ge=-(2**53), le=2**53)
-    patch_size: Whole = described(
-        8, "", "patch size in pixels", "an integer from 1 to 2**15", ge=1, le=2**15
-    )
+    positive: Integer = described(3, "", "class of label +1", "an integer", ge=-(2**53), le=2**53)
+    negative: Integer = described(8, "", "class of label −1", "an integer", ge=-(2**53), le=2**53)
+    patch_size: Integer = integer(8, "", "patch size in pixels", 1, 2**15)
     signal_norm: Real = described(1.0, "‖x‖", "length of an image", "a finite number > 0", gt=0)
-    noise_std: Real = described(0.0, "σ_p", "noise standard deviation", "a finite number ≥ 0", ge=0)
-    noise_patches: Whole = described(
-        1, "P_ξ", "noise patches of a sample", "an integer from 0 to 64", ge=0, le=64
-    )
-    test_samples: Whole | None = described(
-        None, "", "test samples", "an integer from 1 to 2**31", ge=1, le=2**31
-    )
+    noise_std: Real = nonnegative(0.0, "σ_p", "noise standard deviation")
+    noise_patches: Integer = integer(1, "P_ξ", "noise patches of a sample", 0, 64)
+    test_samples: Integer | None = integer(None, "", "test samples", 1, 2**31)
 
     @model_validator(mode="after")
     def _check_classes(self) -> Self:
@@ -79,11 +72,11 @@ class ImageData(Data):
         return self
 
     @classmethod
-    def bringing(cls, sources: Mapping[tuple[str, ...], Callable[[], Any]]) -> type["ImageData"]:
-        """The same law of data, with sources that it need not look for in files."""
+    def with_readers(cls, given: Mapping[tuple[str, ...], Callable[[], Any]]) -> type["ImageData"]:
+        """The same law of data, which reads some sources by these functions."""
 
-        class Bringing(cls):  # type: ignore[misc, valid-type]
-            brought: ClassVar[Mapping[tuple[str, ...], Callable[[], Any]]] = sources
+        class WithReaders(cls):  # type: ignore[misc, valid-type]
+            readers: ClassVar[Mapping[tuple[str, ...], Callable[[], Any]]] = given
 
-        Bringing.__name__ = Bringing.__qualname__ = cls.__name__
-        return Bringing
+        WithReaders.__name__ = WithReaders.__qualname__ = cls.__name__
+        return WithReaders

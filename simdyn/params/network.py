@@ -5,7 +5,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import model_validator
 
 from simdyn.kernels.codes import ACTIVATIONS, LOSSES
-from simdyn.params.parameters import Parameters, Real, Whole, described, in_words, one_of, required
+from simdyn.params.parameters import (
+    Integer,
+    Parameters,
+    Real,
+    described,
+    in_words,
+    integer,
+    nonnegative,
+    one_of,
+)
 
 PIECEWISE_LINEAR = tuple(name for name, row in ACTIVATIONS.items() if row.piecewise_linear)
 
@@ -23,10 +32,10 @@ class TwoLayerCNN(Parameters):
         Law of the initial weights' entries: independent and Gaussian; "uniform" over ±√3 σ_0, for
         explicit vectors only; "antisymmetric": Gaussian in the bank of sign +1, and the same
         weights once more in that of sign −1, w_{−1,r}(0) = w_{+1,r}(0), so that f = 0 at the
-        start. Papers on lazy training and on benign overfitting start there, so that the
-        initial output plays no part. The bank of sign +1 is the one that "gaussian" draws.
+        start, as papers on lazy training and on benign overfitting assume. The bank of sign +1 is
+        the one that "gaussian" draws.
     activation : str
-        σ(z). At a kink σ' is that of the left. Allowed are
+        σ(z). At a kink σ' is the slope on the left. Allowed are
         ACTIVATIONS
     activation_shape : float, optional
         The number in the formula of σ.
@@ -44,12 +53,10 @@ class TwoLayerCNN(Parameters):
     0.1
     """
 
-    n_filters: Whole = required(
-        "m", "filters of each sign", "an integer from 1 to 2**20", ge=1, le=2**20
-    )
-    init_std: Real = required("σ_0", "initial standard deviation", "a finite number ≥ 0", ge=0)
+    n_filters: Integer = integer(..., "m", "filters of each sign", 1, 2**20)
+    init_std: Real = nonnegative(..., "σ_0", "initial standard deviation")
     init: Literal["gaussian", "uniform", "antisymmetric"] = described(
-        "gaussian", "", "law of the initial weights", '"gaussian", "uniform" or "antisymmetric"'
+        "gaussian", "", "law of the initial weights"
     )
     activation: Annotated[str, one_of(ACTIVATIONS)] = described(
         "relu", "σ", "activation", in_words(ACTIVATIONS)
@@ -57,11 +64,9 @@ class TwoLayerCNN(Parameters):
     activation_shape: Real | None = described(
         None, "", "shape of the activation", "a finite number that fits the activation"
     )
-    output: Literal["mean", "sum"] = described("mean", "", "output", '"mean" or "sum"')
+    output: Literal["mean", "sum"] = described("mean", "", "output")
     loss: Annotated[str, one_of(LOSSES)] = described("logistic", "ℓ", "loss", in_words(LOSSES))
-    reduction: Literal["mean", "sum"] = described(
-        "mean", "", "reduction of the loss", '"mean" or "sum"'
-    )
+    reduction: Literal["mean", "sum"] = described("mean", "", "reduction of the loss")
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticUndefined
 
 from simdyn.base.inputs import InputError, is_plain_number, nearest, shown
 
@@ -14,7 +13,7 @@ MAX_DIMENSION = 2**53  # beyond, d is not exact in float64
 
 
 def _plain_number(value: Any) -> Any:
-    """Refuse everything but int and float where a number is due; unwrap NumPy scalars."""
+    """An int or a float, also from a NumPy scalar; nothing else."""
     if isinstance(value, np.generic):
         value = value.item()
     if not is_plain_number(value):
@@ -23,11 +22,11 @@ def _plain_number(value: Any) -> Any:
 
 
 Real = Annotated[float, BeforeValidator(_plain_number)]
-Whole = Annotated[int, BeforeValidator(_plain_number)]
+Integer = Annotated[int, BeforeValidator(_plain_number)]
 
 
 def one_of(names: Collection[str]) -> BeforeValidator:
-    """For a text that must be one of these names."""
+    """Check that a text is one of these names."""
 
     def known(value: Any) -> Any:
         if not isinstance(value, str) or value not in names:
@@ -40,11 +39,14 @@ def one_of(names: Collection[str]) -> BeforeValidator:
 def in_words(names: Collection[str]) -> str:
     """What `one_of` allows: '"relu", "leaky_relu" or "relu_power"'."""
     *others, last = (f'"{name}"' for name in names)
-    return f"{', '.join(others)} or {last}"
+    return f"{', '.join(others)} or {last}" if others else last
 
 
-def described(default: Any, symbol: str, meaning: str, allowed: str, **limits: Any) -> Any:
-    """A field with its default, symbol, meaning, and what it may hold in words and limits."""
+def described(default: Any, symbol: str, meaning: str, allowed: str = "", **limits: Any) -> Any:
+    """A field with its default, symbol, meaning, and what it may hold in words and limits.
+
+    The default ... means none; the words may be left out if the type is a `Literal`.
+    """
     return Field(
         default,
         description=meaning,
@@ -53,9 +55,22 @@ def described(default: Any, symbol: str, meaning: str, allowed: str, **limits: A
     )
 
 
-def required(symbol: str, meaning: str, allowed: str, **limits: Any) -> Any:
-    """A field without a default."""
-    return described(PydanticUndefined, symbol, meaning, allowed, **limits)
+def integer(default: Any, symbol: str, meaning: str, low: int, high: int) -> Any:
+    """A field of integers from `low` to `high`."""
+    power = high.bit_length() - 1
+    most = f"2**{power}" if high == 2**power and high > 2**10 else f"{high}"
+    allowed = f"an integer from {low} to {most}"
+    return described(default, symbol, meaning, allowed, ge=low, le=high)
+
+
+def nonnegative(default: Any, symbol: str, meaning: str) -> Any:
+    """A field of finite numbers ≥ 0."""
+    return described(default, symbol, meaning, "a finite number ≥ 0", ge=0)
+
+
+def fraction(default: Any, symbol: str, meaning: str) -> Any:
+    """A field of numbers from 0 to 1."""
+    return described(default, symbol, meaning, "a number from 0 to 1", ge=0, le=1)
 
 
 def _types_in(annotation: Any) -> set[Any]:
@@ -97,27 +112,29 @@ class Parameters(BaseModel):
 
     @classmethod
     def _explain(cls, problem: ValidationError, fields: dict[str, Any]) -> str:
-        # A misspelt name leaves its field missing too: speak of the spelling.
+        # A misspelt name leaves its field missing too: the message is about the spelling.
         error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
         name = str(error["loc"][0]) if error["loc"] else ""
-        where = f"{cls.__name__}.{name}"
+        field = f"{cls.__name__}.{name}"
         if error["type"] == "extra_forbidden":
-            return f"{where}: no such field; {nearest(name, cls.model_fields)}"
+            return f"{field}: no such field; {nearest(name, cls.model_fields)}"
         if name in cls.model_fields and name not in fields:
-            return f"{where} is missing; allowed is {cls.allowed(name)}"
+            return f"{field} is missing; allowed is {cls.allowed(name)}"
         if name and isinstance(reason := error.get("ctx", {}).get("error"), InputError):
-            return f"{where} = {reason}"
+            return f"{field} = {reason}"
         if not name:
             message = str(error["msg"]).removeprefix("Value error, ")
             names_field = message.split(" ")[0] in cls.model_fields
             return f"{cls.__name__}{'.' if names_field else ': '}{message}"
-        return f"{where} = {shown(fields[name])}: allowed is {cls.allowed(name)}"
+        return f"{field} = {shown(fields[name])}: allowed is {cls.allowed(name)}"
 
     @classmethod
     def allowed(cls, name: str) -> str:
         """What a field may hold, in words."""
-        extra = cls.model_fields[name].json_schema_extra
-        return str(extra["allowed"]) if isinstance(extra, dict) else "another value"
+        field = cls.model_fields[name]
+        extra = field.json_schema_extra
+        words = extra["allowed"] if isinstance(extra, dict) else ""
+        return str(words or in_words(typing.get_args(field.annotation)))
 
     @classmethod
     def symbol(cls, name: str) -> str:
@@ -126,7 +143,7 @@ class Parameters(BaseModel):
         return str(extra["symbol"]) if isinstance(extra, dict) else name
 
     @classmethod
-    def is_whole(cls, name: str) -> bool:
+    def is_integer(cls, name: str) -> bool:
         """Does the field hold integers?"""
         return int in _types_in(cls.model_fields[name].annotation)
 
@@ -156,21 +173,19 @@ class Data(Parameters):
 
     model: ClassVar[str]  # its name in study files
 
-    n_samples: Whole = required(
-        "n", "training samples", "an integer from 1 to 2**31", ge=1, le=2**31
-    )
-    noise_std: Real = described(1.0, "σ_p", "noise standard deviation", "a finite number ≥ 0", ge=0)
+    n_samples: Integer = integer(..., "n", "training samples", 1, 2**31)
+    noise_std: Real = nonnegative(1.0, "σ_p", "noise standard deviation")
     label_flip: Real = described(
         0.0, "p", "label flip probability", "a number from 0 to below 0.5", ge=0, lt=0.5
     )
 
 
-def made(where: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
+def made(name: str, owner: type[Parameters], fields: Mapping[str, Any]) -> Any:
     """A parameter object from a table, with the table's name in messages."""
     try:
-        return owner(**{str(name): value for name, value in fields.items()})
+        return owner(**{str(field): value for field, value in fields.items()})
     except InputError as problem:
-        raise InputError(str(problem).replace(owner.__name__, where, 1)) from None
+        raise InputError(str(problem).replace(owner.__name__, name, 1)) from None
 
 
 def check_kind(name: str, value: Any, kind: type[Parameters]) -> None:

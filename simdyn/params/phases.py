@@ -7,27 +7,32 @@ from typing import ClassVar, Literal
 from pydantic import StrictBool
 
 from simdyn.base.inputs import InputError, nearest, shown
-from simdyn.params.parameters import MAX_DIMENSION, Parameters, Real, Whole, described, required
+from simdyn.params.parameters import (
+    MAX_DIMENSION,
+    Integer,
+    Parameters,
+    Real,
+    described,
+    integer,
+    nonnegative,
+)
 from simdyn.params.schedule import ALLOWED, Program, Rate, bad_rate, program_of
 
 
 class Phase(Parameters):
     """A stretch of training with one optimiser."""
 
-    learning_rate: Rate = required("η", "learning rate", ALLOWED)
-    epochs: Whole = required("", "epochs", "an integer from 0 to 2**53", ge=0, le=MAX_DIMENSION)
-    batch_size: Whole | None = described(
+    learning_rate: Rate = described(..., "η", "learning rate", ALLOWED)
+    epochs: Integer = integer(..., "", "epochs", 0, MAX_DIMENSION)
+    batch_size: Integer | None = described(
         None, "B", "batch size", "an integer from 1 to n_samples, or none for the full batch", ge=1
     )
     last_batch: Literal["refuse", "drop", "keep"] = described(
-        "refuse",
-        "",
-        "what to do where batch_size does not divide n_samples",
-        '"refuse", "drop" or "keep"',
+        "refuse", "", "what to do where batch_size does not divide n_samples"
     )
 
     momentum: Real = described(0.0, "β", "momentum", "a number from 0 to below 1", ge=0, lt=1)
-    weight_decay: Real = described(0.0, "λ", "weight decay", "a finite number ≥ 0", ge=0)
+    weight_decay: Real = nonnegative(0.0, "λ", "weight decay")
     label_noise: Real = described(
         0.0, "", "label noise of an update", "a number from 0 to 0.5", ge=0, le=0.5
     )
@@ -45,7 +50,7 @@ class Phase(Parameters):
 
     @property
     def perturbed_together(self) -> int:
-        """Samples that share a perturbation; 0 for the whole batch."""
+        """Samples that share a perturbation; 0 for the full batch."""
         return 0
 
     def updates_per_epoch(self, n_samples: int) -> int:
@@ -95,29 +100,29 @@ class SGD(Phase):
     Parameters
     ----------
     learning_rate : float > 0 or str
-        Step size η. A text is a formula of ``epoch`` and ``update``, the whole epochs and the
-        updates done in this phase, and of ``epochs`` and ``updates``, all of them. It may call
-        ``cosine()``, (1 + cos(π update/updates))/2; ``step(every, factor)``,
-        factor^⌊epoch/every⌋; and ``warmup(epochs)``, which rises evenly to 1 over so many epochs:
-        "0.1*warmup(5)*cosine()". The rates must be finite and not negative: a phase is refused
-        if one at its ends or at some hundred updates between is not, and if the run meets
-        another it ends there with status 3.
+        Step size η. A text is a formula of ``epoch`` and ``update``, the numbers of completed
+        epochs and updates in this phase, and of their totals ``epochs`` and ``updates``. It may
+        call ``cosine()``, (1 + cos(π update/updates))/2; ``step(every, factor)``,
+        factor^⌊epoch/every⌋; and ``warmup(epochs)``, which rises evenly to 1 over that many epochs:
+        "0.1*warmup(5)*cosine()". The rates must be finite and not negative. They are checked at
+        both ends of the phase and at some hundred updates between; a run that meets another bad
+        rate ends there with status 3.
     epochs : int ≥ 0
         Passes over the data.
     batch_size : int, optional
-        Samples B of a batch; the full batch where absent.
+        Samples B of a batch; the full batch if absent.
     last_batch : {"refuse", "drop", "keep"}
-        Where B does not divide n: an error, or the remainder is left out, or it is a smaller batch.
+        If B does not divide n: an error, or the remainder is left out, or it is a smaller batch.
     momentum : float, 0 ≤ β < 1
-        Of the velocity v. A phase goes on with the velocity of the phase before if β is the same
-        in both, whatever else differs; with another β it starts with v = 0. A phase of no epochs
-        counts as absent.
+        Of the velocity v. A phase continues with the velocity of the phase before if both have the
+        same β, whatever else differs; with another β it starts with v = 0. A phase of no epochs
+        is ignored.
     restart : bool
-        True: the phase starts with v = 0 whatever β is.
+        True: the phase starts with v = 0, whatever β is.
     weight_decay : float ≥ 0
         λ.
     label_noise : float, 0 … ½
-        Probability that a label is turned over in an update, afresh each time (label-noise SGD).
+        Probability that a label is flipped in an update, drawn anew each time (label-noise SGD).
 
     Examples
     --------
@@ -141,8 +146,8 @@ class SAM(Phase):
     group_size : int ≥ 1, optional
         Samples that share a perturbation (m-sharpness): consecutive groups of the batch are each
         perturbed by their own gradient, and the gradients there averaged. 1 is per-sample SAM; the
-        whole batch where absent. At most the batch's size; what is left over in a batch, or a last
-        batch that is kept and smaller, is a group of its own.
+        full batch if absent. At most the size of a batch; the rest of a batch, or a smaller last
+        batch, is a group of its own.
     learning_rate, epochs, batch_size, last_batch, momentum, restart, weight_decay, label_noise
         As for `SGD`. The perturbation is that of the loss alone, without the decay.
 
@@ -153,16 +158,9 @@ class SAM(Phase):
     """
 
     optimiser: ClassVar[str] = "SAM"
-    radius: Real = required("τ", "perturbation radius", "a finite number ≥ 0", ge=0)
+    radius: Real = nonnegative(..., "τ", "perturbation radius")
     normalised: StrictBool = described(True, "", "normalised perturbation", "true or false")
-    group_size: Whole | None = described(
-        None,
-        "",
-        "samples perturbed together",
-        "an integer from 1 to 2**31, or none",
-        ge=1,
-        le=2**31,
-    )
+    group_size: Integer | None = integer(None, "", "samples perturbed together", 1, 2**31)
 
     @property
     def perturbation(self) -> float:
@@ -176,43 +174,32 @@ class SAM(Phase):
 
     @property
     def perturbed_together(self) -> int:
-        """Samples that share a perturbation; 0 for the whole batch."""
+        """Samples that share a perturbation; 0 for the full batch."""
         return self.group_size or 0
 
 
 OPTIMISERS: dict[str, type[Phase]] = {"SGD": SGD, "SAM": SAM}
-# Methods that act on each coordinate by itself leave the span of the data, and with it everything
-# here that does not depend on the dimension.
-LEAVES_SPAN = (
-    "Adam",
-    "AdamW",
-    "Adagrad",
-    "RMSprop",
-    "SignSGD",
-    "Lion",
-    "Adamax",
-    "NAdam",
-    "RAdam",
-    "Signum",
-)
+# Methods that rescale each coordinate leave the span of the data, in which all is computed here.
+ADAPTIVE = {"adam", "adamw", "adamax", "adagrad", "nadam", "radam", "rmsprop"}
+SIGN_BASED = {"lion", "signsgd", "signum"}
 
 
-def check_optimiser(where: str, name: object) -> type[Phase]:
+def check_optimiser(field: str, name: object) -> type[Phase]:
     """The class of an optimiser's name.
 
     Raises
     ------
     InputError
-        With the reason where it is one that leaves the span of the data.
+        For any other name; with the reason if the optimiser leaves the span of the data.
     """
     if isinstance(name, str) and name in OPTIMISERS:
         return OPTIMISERS[name]
-    if str(name).lower().replace("_", "") in {other.lower() for other in LEAVES_SPAN}:
+    if str(name).lower().replace("_", "") in ADAPTIVE | SIGN_BASED:
         raise InputError(
-            f"{where} = {shown(name)}: it rescales each coordinate, so the weights leave the span "
+            f"{field} = {shown(name)}: it rescales each coordinate, so the weights leave the span "
             f"of the data and there is no Gram space; allowed are {', '.join(OPTIMISERS)}"
         )
-    raise InputError(f"{where} = {shown(name)}: {nearest(str(name), OPTIMISERS)}")
+    raise InputError(f"{field} = {shown(name)}: {nearest(str(name), OPTIMISERS)}")
 
 
 Plan = typing.Sequence[Phase] | Phase
@@ -224,7 +211,7 @@ def as_plan(plan: Plan) -> tuple[Phase, ...]:
     Raises
     ------
     InputError
-        Where something else is in it, or nothing.
+        If it is empty or has anything else in it.
     """
     several = isinstance(plan, Iterable) and not isinstance(plan, str | bytes)
     phases = tuple(plan) if several and not isinstance(plan, Phase) else (plan,)

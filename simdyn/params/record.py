@@ -9,17 +9,19 @@ from simdyn.base.inputs import InputError, nearest
 from simdyn.kernels.codes import ACTIVATIONS, ESTIMATORS
 from simdyn.params.parameters import (
     MAX_DIMENSION,
+    Integer,
     Parameters,
     Real,
-    Whole,
     described,
     in_words,
+    integer,
+    nonnegative,
     one_of,
 )
 from simdyn.params.phases import Phase
 
 MAX_UPDATES, MAX_STATES = 2**62, 2**24
-DEFAULT_STATES = 1000  # of a single setting, where nothing is said; a longer course is log-spaced
+DEFAULT_STATES = 1000  # recorded by `simulate` and `train` at most, if the record does not say when
 
 
 class Record(Parameters):
@@ -45,11 +47,10 @@ class Record(Parameters):
         activation with σ(cz) = c^q σ(z).
     test_draws : int, 4 … 2²⁷, optional
         Random draws for each estimate: lines (default 128; `ClusterData` has a second line for
-        each, drawn where lines fail, towards each of up to 64 nearest failures), or points or rays
-        (1000).
+        each, towards each of up to 64 nearest failures), or points or rays (1000).
     probe_radius : float ≥ 0, optional
-        τ of the perturbation behind `sam_gap` and `deactivated_fraction`. Where absent that of the
-        phase which made the last update; it is 0 in a phase of SGD, and so are they.
+        τ of the perturbation that `sam_gap` and `deactivated_fraction` measure. If absent, that of
+        the phase which made the last update: in a phase of SGD it is 0, and so are they.
 
     Examples
     --------
@@ -58,13 +59,9 @@ class Record(Parameters):
     array([   0,    1,   10,  100, 1000])
     """
 
-    every: Whole | None = described(
-        None, "", "recording interval", "an integer from 1 to 2**53", ge=1, le=MAX_DIMENSION
-    )
-    unit: Literal["epoch", "step"] = described("epoch", "", "unit", '"epoch" or "step"')
-    log_spaced: Whole | None = described(
-        None, "", "states, log-spaced", "an integer from 2 to 2**20", ge=2, le=2**20
-    )
+    every: Integer | None = integer(None, "", "recording interval", 1, MAX_DIMENSION)
+    unit: Literal["epoch", "step"] = described("epoch", "", "unit")
+    log_spaced: Integer | None = integer(None, "", "states, log-spaced", 2, 2**20)
     variables: tuple[str, ...] | None = described(
         None, "", "variables", "a list of names of variables"
     )
@@ -72,11 +69,9 @@ class Record(Parameters):
     test_estimator: Annotated[str, one_of(ESTIMATORS)] | None = described(
         None, "", "estimator of the test error", in_words(ESTIMATORS)
     )
-    test_draws: Whole | None = described(
-        None, "", "draws for each test error", "an integer from 4 to 2**27", ge=4, le=2**27
-    )
+    test_draws: Integer | None = integer(None, "", "draws for each test error", 4, 2**27)
 
-    probe_radius: Real | None = described(None, "τ", "probed radius", "a finite number ≥ 0", ge=0)
+    probe_radius: Real | None = nonnegative(None, "τ", "probed radius")
 
     @property
     def probed(self) -> float:
@@ -89,7 +84,7 @@ class Record(Parameters):
         Raises
         ------
         InputError
-            Where the one asked for does not know that activation.
+            If the one that is asked for does not support that activation.
         """
         if activation not in ACTIVATIONS:
             raise InputError(f"activation = {activation!r}: {nearest(activation, ACTIVATIONS)}")
@@ -105,16 +100,20 @@ class Record(Parameters):
         """Random draws for each test error."""
         return self.test_draws or ESTIMATORS[self.estimator(activation)].draws
 
-    def thinned(self, plan: typing.Sequence[Phase], n_samples: int) -> bool:
-        """Is nothing said of when, and are there so many states that `simulate` leaves some out?"""
-        told = self.every is not None or self.log_spaced is not None
-        return not told and self._length(plan, n_samples) > DEFAULT_STATES
+    @property
+    def says_when(self) -> bool:
+        """Is it given which states to record?"""
+        return self.every is not None or self.log_spaced is not None
 
-    def told(
+    def _thinned(self, plan: typing.Sequence[Phase], n_samples: int) -> bool:
+        """Are there so many states that `simulate` leaves some out?"""
+        return not self.says_when and self._length(plan, n_samples) > DEFAULT_STATES
+
+    def thinning(
         self, plan: typing.Sequence[Phase], n_samples: int, updates: np.ndarray
     ) -> dict[str, str]:
-        """The attribute `recorded` of a thinned course, which says what is left out."""
-        if not self.thinned(plan, n_samples):
+        """The attribute `recorded` of results from which `simulate` or `train` left out states."""
+        if not self._thinned(plan, n_samples):
             return {}
         units = f"{self._length(plan, n_samples):,} {'epochs' if self.unit == 'epoch' else 'steps'}"
         return {
@@ -150,7 +149,7 @@ class Record(Parameters):
         if self.log_spaced is not None and self.every is not None:
             raise InputError("Record: every and log_spaced are given; allowed is one of them")
         states = self.log_spaced
-        if self.thinned(plan, n_samples) and default == "epoch":
+        if self._thinned(plan, n_samples) and default == "epoch":
             states = DEFAULT_STATES
         if states is not None:
             spaced = np.geomspace(1, max(last, 1), states - 1).round().astype(np.int64)
@@ -160,7 +159,7 @@ class Record(Parameters):
         every, length = self.every or 1, self._length(plan, n_samples)
         if length // every > MAX_STATES:
             raise InputError(
-                f"Record would keep {length // every:.3g} states; allowed are up to 2**24: use "
+                f"Record would have {length // every:.3g} states; allowed are up to 2**24: use "
                 "every or log_spaced"
             )
         if self.unit == "step":

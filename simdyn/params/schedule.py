@@ -1,8 +1,8 @@
 """Learning rates that change during a phase: formulas of the epoch and the update.
 
 A formula becomes a program in postfix order, which the kernel runs in every update: each step puts
-a number on a stack, or takes one or two from it and puts back the result. What does not change in
-the phase is one constant.
+a number on a stack, or takes one or two from it and puts back the result. Parts that are constant
+in the phase are computed beforehand.
 """
 
 import ast
@@ -26,8 +26,8 @@ MOST_CHECKED = 2**62  # updates of a phase; a plan with more is refused elsewher
 NEAR = 64  # updates at each end of a phase, and first epochs, whose rates are checked
 SPREAD = 128  # rates that are checked in between
 
-# What the named schedules stand for; `cos` is known here alone.
-_MEANING: dict[str, tuple[tuple[str, ...], str]] = {
+# The named schedules as formulas; only these may call `cos`.
+_DEFINITIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "cosine": ((), "(1 + cos(pi*update/updates))/2"),
     "step": (("every", "factor"), "factor**floor(epoch/every)"),
     "warmup": (("length",), "min(1, (update + 1)/(length*per_epoch))"),
@@ -70,7 +70,7 @@ def read_by(text: str) -> set[str]:
 
 
 def changes(text: str) -> bool:
-    """Does a formula need to know the phase: its course, or how many updates it makes?"""
+    """Does a formula depend on the epoch, the update, or the number of updates?"""
     called = {
         node.func.id
         for node in ast.walk(parsed(text, more=FUNCTIONS))
@@ -80,7 +80,7 @@ def changes(text: str) -> bool:
 
 
 def substituted(text: str, value_of: Mapping[str, float]) -> str:
-    """The formula with numbers in place of all names but those of `NAMES`."""
+    """The formula with numbers for all names except those of `NAMES`."""
     values = {name: float(value_of[name]) for name in sorted(read_by(text) - {*NAMES})}
     if not values:
         return text
@@ -125,11 +125,11 @@ def _applied(operation: str, *parts: Program) -> Program:
 
 
 def _operations(known: Mapping[str, Program]) -> Operations[Program]:
-    """What makes programs, from those of the names that a formula may read."""
+    """The operations that build a program, from the programs of known names."""
 
     def applied(operation: str, *parts: Program) -> Program:
-        if operation in _MEANING:
-            parameters, text = _MEANING[operation]
+        if operation in _DEFINITIONS:
+            parameters, text = _DEFINITIONS[operation]
             inside = {**known, **dict(zip(parameters, parts, strict=True))}
             return walk(ast.parse(text, mode="eval").body, _operations(inside))
         if operation == "log" and len(parts) == 2:
@@ -141,8 +141,8 @@ def _operations(known: Mapping[str, Program]) -> Operations[Program]:
     return Operations(_constant, known.__getitem__, applied)
 
 
-def _room(program: Program) -> int:
-    """The most numbers that stand on the stack at once."""
+def _stack_size(program: Program) -> int:
+    """The most numbers on the stack at once."""
     most = now = 0
     for operation, _ in program:
         now += 1 if operation not in OPERATIONS else -1 if operation in _TAKES_TWO else 0
@@ -152,7 +152,7 @@ def _room(program: Program) -> int:
 
 @functools.lru_cache(maxsize=1024)
 def program_of(text: str, epochs: int, per_epoch: int) -> Program:
-    """The program of a formula in a phase of so many epochs with so many updates each.
+    """The program of a formula in a phase, given its epochs and the updates in each.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def program_of(text: str, epochs: int, per_epoch: int) -> Program:
             program = walk(parsed(text, more=FUNCTIONS), _operations(known))
     except RecursionError:
         raise InputError(f"{text!r} is nested too deeply") from None
-    if _room(program) > MOST_NUMBERS:
+    if _stack_size(program) > MOST_NUMBERS:
         raise InputError(f"{text!r} is nested too deeply")
     return program
 
@@ -194,7 +194,7 @@ def rates(program: Program, epoch: np.ndarray, update: np.ndarray) -> np.ndarray
     return np.broadcast_to(stack[0], np.shape(update))
 
 
-# -- what is allowed -----------------------------------------------------------------------------
+# -- allowed rates ---------------------------------------------------------------------------------
 
 
 def _checked_updates(epochs: int, per_epoch: int) -> np.ndarray:
@@ -212,9 +212,9 @@ def _checked_updates(epochs: int, per_epoch: int) -> np.ndarray:
 def bad_rate(text: str, epochs: int, per_epoch: int) -> str | None:
     """What is wrong with the rates of a phase, as the rest of a message.
 
-    Rates that change must be finite and not negative, a constant one greater than zero. Of a long
-    phase some hundred updates are looked at: both ends, the first epochs and what lies between,
-    evenly and log-spaced.
+    Rates that change must be finite and not negative, a constant one greater than zero. In a long
+    phase some hundred updates are checked: both ends, the first epochs, and others evenly and
+    log-spaced between.
     """
     if not 0 < epochs * per_epoch <= MOST_CHECKED:
         return None

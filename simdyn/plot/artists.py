@@ -76,7 +76,7 @@ def wrap(sentences: Sequence[str], width: float, size: float) -> list[str]:
     space = measure("a a") - 2 * measure("a")
     lines: list[str] = []
     room = 0.0
-    # A blank inside mathtext is no place to break.
+    # Lines are not broken at a blank inside mathtext.
     for word in re.findall(r"(?:\$[^$]*\$|[^ $])+", " ".join(sentences)):
         wide = measure(word)
         if lines and space + wide <= room:
@@ -101,7 +101,7 @@ def is_geometric(values: np.ndarray) -> bool:
         steps = np.diff(at)
         return float(np.ptp(steps) / abs(steps.mean()))
 
-    # Whole numbers in geometric progression are rounded, hence the room.
+    # The tolerance allows for integers that were rounded in a geometric progression.
     return unevenness(np.log(values)) < min(0.2, unevenness(values))
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from simdyn import theory
 from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import captions
 from simdyn.plot.source import point_at, space_of
 from simdyn.theory import analysis
-from simdyn.theory import laws as theory
 from simdyn.theory.regime import describe, regime
 
 # The critical lines for which there is a theory: as mathtext, and the slope in d.
@@ -88,12 +88,12 @@ class _Setting:
     def numbers(self, dimension: float, signal_norm: float) -> dict[str, float] | str:
         """Why this point is outside the regime, by kind; or what no law is derived for."""
         point = point_at(self.space, self.ds, dimension=dimension, signal_norm=signal_norm)
-        place = regime(
+        found = regime(
             point.data.replace(signal_norm=signal_norm), point.net, point.plans[self.method]
         )
-        if place.uncovered:
-            return place.uncovered
-        return {kind: value for kind, value in place.numbers.items() if kind not in BESIDE}
+        if found.uncovered:
+            return found.uncovered
+        return {kind: value for kind, value in found.numbers.items() if kind not in BESIDE}
 
 
 def fitted_band(

@@ -14,13 +14,13 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from simdyn import theory
 from simdyn.base.inputs import InputError
 from simdyn.params import Phase, SignalNoiseData, Trajectories
 from simdyn.params.figures import PANELS
 from simdyn.plot import artists, captions, missing, page
 from simdyn.plot.source import Source, checked, labelled
 from simdyn.theory import analysis
-from simdyn.theory import laws as theory
 from simdyn.theory.regime import noise_updates, regime, signal_updates, uncovered
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
@@ -117,7 +117,7 @@ def draw_course(
 def draw_growth(ax: Axes, course: Course, index: int) -> None:
     """Largest coefficients of one method, and the times at which they should be of order one."""
     method = course.methods[index]
-    grown = analysis.growth(course.ds)
+    grown = analysis.largest_coefficients(course.ds)
     if not missing.finished(missing.counts(course.ds, [method])).any():
         missing.hatch_panel(ax, index)
     ax.set(title=f"{captions.display_name(method)}: growth", yscale="log")
@@ -254,7 +254,7 @@ def _legend(course: Course) -> list[Artist]:
     ]
     there: set[str] = set(map(str, course.ds)) if "losses" in course.panels else set()
     if "growth" in course.panels:
-        there |= set(map(str, analysis.growth(course.ds)))
+        there |= set(map(str, analysis.largest_coefficients(course.ds)))
     for name, (marker, symbol) in MARKERS.items():
         if name in there:
             entries.append(artists.entry(symbol, marker=marker, **SMALL))

@@ -27,7 +27,7 @@ class Price:
     Attributes
     ----------
     seconds, left : float
-        For the whole study, and for what is not done.
+        For all of the study, and for what is not done.
     longest : float
         For the longest block that is not done, among those sampled.
     measured : int

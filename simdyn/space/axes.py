@@ -17,7 +17,7 @@ def as_integer(value: float) -> float | int:
 
 
 def as_float(value: float) -> float:
-    """A number in double precision; infinite where it does not fit."""
+    """A number in double precision; infinite if it does not fit."""
     try:
         return float(value)
     except OverflowError:
@@ -87,7 +87,7 @@ def _bad_value(where: str, value: Any, owner: type[Parameters], field: str) -> I
 
 
 def _array(items: Any) -> np.ndarray | None:
-    """Finite numbers as float64; None where there is anything else among them."""
+    """Finite numbers as float64; None if there is anything else among them."""
     if isinstance(items, np.ndarray):
         if items.dtype.kind not in "iuf" or items.dtype.itemsize > 8:
             return None
@@ -118,7 +118,7 @@ def _listed(where: str, given: Any, owner: type[Parameters], field: str) -> np.n
             if not fits or (numeric and not math.isfinite(as_float(item))):
                 raise _bad_value(where, item, owner, field)
         values = np.array(items, dtype=np.float64 if numeric else str)
-    if owner.is_whole(field) and (bad := values[values != np.round(values)]).size:
+    if owner.is_integer(field) and (bad := values[values != np.round(values)]).size:
         raise _bad_value(where, float(bad[0]), owner, field)
     return values
 
@@ -151,12 +151,12 @@ def axis_values(
     """
     where = f"space.{name}"
     if isinstance(given, Mapping):
-        values = _generated(where, given, owner.is_whole(field))
+        values = _generated(where, given, owner.is_integer(field))
     else:
         values = _listed(where, given, owner, field)
     if values.size == 0:
         raise InputError(f"{where} is empty: allowed is {AXIS_FORM}")
-    if owner.is_whole(field):
+    if owner.is_integer(field):
         if values.max() > MAX_DIMENSION or values.min() < -MAX_DIMENSION:
             large = values[abs(values) > MAX_DIMENSION]
             raise _bad_value(where, float(large[0]), owner, field)

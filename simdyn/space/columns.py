@@ -25,7 +25,7 @@ from simdyn.base.inputs import InputError
 
 
 class Column(NamedTuple):
-    """Values over some points; what stands where there is none means nothing."""
+    """Values over some points; those at points without a value mean nothing."""
 
     values: np.ndarray
     ok: np.ndarray  # where there is a value
@@ -40,7 +40,7 @@ NOWHERE = Column(np.asarray(math.nan), np.asarray(False))
 
 
 def _elementwise(function: Callable[..., float]) -> Callable[..., np.ndarray]:
-    """A scalar function on arrays; NaN where it has no value."""
+    """A scalar function on arrays; NaN if it has no value."""
 
     def guarded(*numbers: float) -> float:
         try:
@@ -61,7 +61,7 @@ def _first(better: np.ufunc, first: np.ndarray, *others: np.ndarray) -> np.ndarr
     return first
 
 
-# Python's integers have no −0.0, hence + 0.0; and its min and max keep the first of equals.
+# Python's integers have no −0.0, so 0.0 is added; and its min and max keep the first of equals.
 _ON_ARRAYS: dict[str, Callable[..., Any]] = {
     **ARITHMETIC,
     **{name: _elementwise(function) for name, function in FUNCTIONS.items()},

@@ -42,7 +42,7 @@ class Named(Parameters):
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """The parameters at one place of the space."""
+    """The parameters at one point of the space."""
 
     data: Data
     net: TwoLayerCNN
@@ -319,7 +319,7 @@ class Space:
         return Point(data, net, plans)
 
     def _made(self, section: Section, shared: Scope) -> Any:
-        """The parameters of one section; those made last where nothing in it has changed."""
+        """The parameters of one section; those made last if nothing in it has changed."""
         fixed, axes, formulas, depends_on = self._parts[section.where]
         swept = shared.swept
         key = [swept[axis] for axis in depends_on]
@@ -336,7 +336,7 @@ class Space:
     # -- which points are wanted -----------------------------------------------------------------
 
     def wanted(self, index: Sequence[int]) -> bool:
-        """Is the point not masked? Every point is wanted where there is no `where`.
+        """Is the point not masked? Every point is wanted if there is no `where`.
 
         Raises
         ------
@@ -407,7 +407,7 @@ class Space:
         """Values of fields over some dims, which must be all along which they vary.
 
         They have the bits that the points have, and broadcast to the lengths of the dims. There is
-        no value where a formula has none; whether a value is allowed is not asked. None for a field
+        no value if a formula has none; values are not checked. None for a field
         that is absent.
         """
         lengths = dict(zip(self.dims, self.shape, strict=True))

@@ -179,7 +179,7 @@ class Scope(Lookup[float]):
         )
 
     def evaluated(self, name: str) -> float | int | str:
-        """The value of a field with a formula; an integer where it holds integers.
+        """The value of a field with a formula; an integer if it holds integers.
 
         A schedule stays a formula, of the epoch and the update alone.
         """
@@ -215,7 +215,7 @@ class Columns(Lookup[Column]):
         return NOWHERE
 
     def evaluated(self, name: str) -> Column:
-        """The values of a field with a formula, rounded where it holds integers."""
+        """The values of a field with a formula, rounded if it holds integers."""
         if name in self.frame.schedules:
             return NOWHERE
         values, ok = evaluate_column(self.frame.formulas[name], self)

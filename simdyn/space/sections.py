@@ -27,7 +27,7 @@ def numbers_of(owner: type[Parameters]) -> frozenset[str]:
 @functools.cache
 def integers_of(owner: type[Parameters]) -> frozenset[str]:
     """Fields that hold integers."""
-    return frozenset(filter(owner.is_whole, owner.model_fields))
+    return frozenset(filter(owner.is_integer, owner.model_fields))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Section:
 
     @classmethod
     def make(cls, where: str, owner: type[Parameters], fields: Any) -> "Section":
-        """Check names, and bring constants to one form: int where integers are due, else float."""
+        """Check names, and bring constants to one form: int for integer fields, else float."""
         if isinstance(fields, Parameters):
             if not isinstance(fields, owner):
                 raise InputError(f"{where} = {shown(fields)}: allowed is {owner.__name__}(…)")
@@ -77,7 +77,7 @@ class Section:
                 raise InputError(
                     f"{where}.{name} = {shown(value)}: allowed is {owner.allowed(name)}"
                 )
-            return as_integer(value) if owner.is_whole(name) else number + 0.0
+            return as_integer(value) if owner.is_integer(name) else number + 0.0
         if not isinstance(value, str | bool | int | float) and not (
             value is None and owner.is_optional(name)
         ):
@@ -125,7 +125,7 @@ class Section:
 
 
 def data_section(data: Any) -> Section:
-    """The law of the data; a table names its model, or has its class; the paper's where neither."""
+    """The law of the data; a table names its model, or has its class; by default the paper's."""
     if isinstance(data, Data):
         return Section.make("data", type(data), data)
     fields = dict(data) if isinstance(data, Mapping) else data

@@ -17,7 +17,7 @@ def spread(shape: Sequence[int], count: int) -> Iterator[tuple[int, ...]]:
     """Indices that cover a grid evenly: every one of a grid below twice `count`, else `count`.
 
     Multiples of √2, √3, √5, … modulo 1 (Richtmyer's sequence), in integers, so that they are the
-    same on every machine. Every beginning of the sequence is spread evenly, too.
+    same on every machine. Every start of the sequence is spread evenly, too.
     """
     if math.prod(shape) < 2 * count:
         yield from itertools.product(*map(range, shape))

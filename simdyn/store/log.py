@@ -110,10 +110,10 @@ def entry(folder: Path) -> dict[str, Any]:
         attrs = dict(metadata.pop("attributes"))
         metadata.pop("consolidated_metadata", None)
         plain = metadata == {"zarr_format": 3, "node_type": "group"}
-        whole = plain and attrs.get("sha256") == checksum(attrs)
+        intact = plain and attrs.get("sha256") == checksum(attrs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    return attrs if whole and attrs.get("entry", folder.name) == folder.name else {}
+    return attrs if intact and attrs.get("entry", folder.name) == folder.name else {}
 
 
 def failures(path: Path) -> dict[str, str]:

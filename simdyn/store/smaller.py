@@ -1,6 +1,6 @@
 """Values of a smaller study's store, taken over by the store of a larger study.
 
-A store that is extended is moved, whole, into a folder of the larger study's new store. Blocks of
+A store that is extended is moved into a folder of the larger study's new store. Blocks of
 the larger study take the points that are done from there. When all blocks are done it is removed.
 Every value is on disk at every moment, so a run that is killed loses none.
 """

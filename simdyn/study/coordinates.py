@@ -39,7 +39,7 @@ def layout_of(space: Space, results: Results, attrs: Mapping[str, Any]) -> Layou
 
     A field that is not swept has a coordinate over the dims along which its formula varies, and no
     others; `updates` likewise. Where a formula has no value, which only masked points may have, the
-    coordinate is NaN, or 0 where it holds integers. A coordinate of more than a million values is
+    coordinate is NaN, or 0 if it holds integers. A coordinate of more than a million values is
     left out: its formula stands in the attribute `study`.
     """
     coords = {
@@ -83,7 +83,7 @@ def _held(space: Space, section: Section) -> dict[str, Coordinate]:
 
 
 def _plain(column: Column, integer: bool, number: bool, shape: Sequence[int]) -> np.ndarray:
-    """Values as coordinates hold them: integers or doubles, 0 or NaN where there is no value."""
+    """Values as coordinates hold them: integers or doubles, 0 or NaN if there is no value."""
     if not number:
         return np.array(np.broadcast_to(column.values, shape))
     values, ok = np.broadcast_to(column.values, shape), np.broadcast_to(column.ok, shape)
@@ -94,7 +94,7 @@ def _plain(column: Column, integer: bool, number: bool, shape: Sequence[int]) ->
 
 
 def _updates(space: Space, results: Results) -> dict[str, Coordinate]:
-    """The number of updates behind each recorded state, over the dims it varies along.
+    """The number of updates before each recorded state, over the dims it varies along.
 
     0 where it cannot be: at masked points.
     """
@@ -120,7 +120,7 @@ def _updates(space: Space, results: Results) -> dict[str, Coordinate]:
 
 
 def _listed(column: Column | None, shape: Sequence[int]) -> list[Any]:
-    """Values as Python has them, in C order; what no field may hold where there is none."""
+    """Values as Python objects, in C order; one that no field may hold if there is none."""
     if column is None:
         return [None] * math.prod(shape)
     values, ok = (np.broadcast_to(part, shape).ravel().tolist() for part in column)

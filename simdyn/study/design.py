@@ -86,7 +86,7 @@ class StudyDesign:
         self.space = Space(data, net, methods, space or {})
         self.variables = recorded_variables(self.space, self.record, figure)
         self._tables: dict[str, Any] = {}  # of a study file
-        self._file = ""  # where they are from, as messages begin
+        self._file = ""  # with which messages begin
         self.states = check_points(self.space, self.record)
         if figure is not None:
             check_figure(figure, self.space, self.variables, self.states)
@@ -133,14 +133,14 @@ class StudyDesign:
     ) -> Self:
         """The study that has these physics, from the values of its axes; it has no figure.
 
-        Images come from `sources` where they are there, as `ImageData.bringing` takes them.
+        Images come from `sources` if given, as `ImageData.with_readers` takes them.
         """
         data = dict(physics["data"])
         rules = {key: value for key, value in physics["space"].items() if key not in axes}
         record = {key: value for key, value in physics["record"].items() if value is not None}
         if not issubclass(MODELS[data["model"]], DrawnData):
-            data["model"] = ImageData.bringing(sources or {})
-            for key in ("test_estimator", "test_draws"):  # told there, and not to be asked for
+            data["model"] = ImageData.with_readers(sources or {})
+            for key in ("test_estimator", "test_draws"):  # stored, but not allowed as input
                 record.pop(key, None)
         study = cls(
             data,
@@ -155,7 +155,7 @@ class StudyDesign:
         return study.with_numerics(physics["numerics_version"])
 
     def with_numerics(self, version: int) -> Self:
-        """The same study as a version of simdyn told it whose numbers were `version`."""
+        """The same study, with the identity that it has under another NUMERICS_VERSION."""
         if version == self.numerics_version:
             return self
         study = self._copied()
@@ -259,7 +259,7 @@ class StudyDesign:
 
     @functools.cached_property
     def cost(self) -> float:
-        """Nominal core-seconds of the whole study, from all points or a thousand spread evenly."""
+        """Nominal core-seconds of the study, from all points or a thousand spread evenly."""
         one = nominal_seconds(self.space, self.record, self.states)
         return one * self.replicates
 

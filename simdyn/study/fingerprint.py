@@ -1,4 +1,4 @@
-"""What a study is in plain data, whole or without defaults, and its fingerprint."""
+"""A study as plain data, with or without defaults, and its fingerprint."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -72,6 +72,6 @@ def fixed_in_growth(essential: Mapping[str, Any]) -> dict[str, Any]:
 def fingerprint_of(essential: Mapping[str, Any]) -> str:
     """SHA-256 over the physics without fields at their defaults.
 
-    A field that simdyn gains later thus leaves the stores of before as they are.
+    So a field that simdyn gains later does not change existing fingerprints.
     """
     return hashlib.sha256(as_json(essential).encode()).hexdigest()

@@ -41,21 +41,21 @@ def shrunk(source: Mapping[str, Any], name: str) -> dict[str, Any]:
         raise InputError(f"{name}: no [smoke] table; it says how to shrink the study")
     for path, value in changes.items():
         *folders, last = str(path).split(".")
-        place: Any = tables
+        table: Any = tables
         for depth, folder in enumerate(folders):
-            at = int(folder) if isinstance(place, list) and folder.isdigit() else folder
+            at = int(folder) if isinstance(table, list) and folder.isdigit() else folder
             try:
-                place = place[at]
+                table = table[at]
             except (KeyError, IndexError, TypeError):
                 where = ".".join(folders[: depth + 1])
                 raise InputError(f'smoke."{path}": there is no {where}') from None
-        if not isinstance(place, dict):
+        if not isinstance(table, dict):
             raise InputError(f'smoke."{path}": {".".join(folders)} is not a table')
         # [smoke] with plain dotted keys nests tables: they change what they name, no more.
-        if not folders and isinstance(value, dict) and isinstance(place.get(last), dict):
-            _merge(place[last], value)
+        if not folders and isinstance(value, dict) and isinstance(table.get(last), dict):
+            _merge(table[last], value)
         else:
-            place[last] = value
+            table[last] = value
     return tables
 
 

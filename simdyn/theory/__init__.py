@@ -1,24 +1,29 @@
-"""Closed forms of the paper and its neighbours (`laws`), their regime, and what results say."""
+"""Closed forms of the paper and its neighbours, their regime, and analysis of results.
 
-from simdyn.theory.laws import (
-    best_radius,
-    conditions,
+Source if no other is named: Chen, Zhang, Kou, Chen, Hsieh, Gu, "Why Does Sharpness-Aware
+Minimization Generalize Better Than SGD?", NeurIPS 2023 (arXiv 2310.07269), recalled: theorem
+numbers and constants are to be checked against its text before they are quoted. Marks: [E] exact,
+[N] measured to leading order in a regime, [R] recalled.
+"""
+
+from simdyn.theory.critical_norms import (
     critical_signal_norm,
     critical_signal_norm_power,
     critical_signal_norm_xor,
+)
+from simdyn.theory.laws import (
+    best_radius,
     deactivation_probability,
     gradient_norm_bound,
     initial_gradient_norm,
     noise_time,
     noise_time_power,
     signal_limit,
-    signal_strength,
     signal_time,
 )
 
 __all__ = [
     "best_radius",
-    "conditions",
     "critical_signal_norm",
     "critical_signal_norm_power",
     "critical_signal_norm_xor",
@@ -28,6 +33,5 @@ __all__ = [
     "noise_time",
     "noise_time_power",
     "signal_limit",
-    "signal_strength",
     "signal_time",
 ]

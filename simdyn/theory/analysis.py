@@ -1,10 +1,10 @@
 """Analysis of results: summaries of replicates, differences of methods, contours, constants.
 
-Every function takes a dataset of a study and returns labelled arrays. A run that has no valid
-last state is left out and counted; nothing else is ever left out, so a NaN shows.
+Every function takes a dataset of a study and returns labelled arrays. Runs without a valid last
+state are left out and counted; nothing else is left out, so a NaN stays visible.
 
 The dim of methods is called `method`, which `Dataset.sel` also has as an option: write
-`ds.sel({"method": "sam"})`, as `ds.sel(method="sam")` selects nothing, without an error.
+`ds.sel({"method": "sam"})`, as `ds.sel(method="sam")` selects nothing and raises nothing.
 """
 
 import dataclasses
@@ -48,8 +48,8 @@ def over_replicates(array: xr.DataArray, status: xr.DataArray) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        `mean` (NaN for no run, or if a valid run itself holds a NaN) and `standard_error` (NaN
-        for fewer than two runs), over the array's other dims; `runs`, the number of runs in them.
+        `mean` (NaN for no run, or if a valid run itself holds a NaN) and `standard_error` (NaN for
+        fewer than two runs), of the array's other dims; `runs`, the number of runs in the mean.
     """
     valid = status.isin(VALID)
     runs = valid.sum("replicate").assign_attrs(long_name="runs behind the mean")
@@ -90,8 +90,8 @@ def count_by_status(status: xr.DataArray) -> xr.DataArray:
 def summary(ds: xr.Dataset) -> xr.Dataset:
     """Means and standard errors over replicates, beside counts of how the runs ended.
 
-    A mean is over the runs with a valid last state (done or zero gradient). If that is fewer
-    than all of them, the mean is one of survivors: see `runs` and `status_count`.
+    A mean is over the runs with a valid last state (done or zero gradient). If these are not all
+    runs, it is a mean over survivors: see `runs` and `status_count`.
 
     Parameters
     ----------
@@ -103,8 +103,8 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         Without the dim `replicate`. For every recorded variable but status and status_step, under
         its own name the mean, and as `NAME_sem` the standard error of that mean from the spread of
-        the replicates, in the variable's units (NaN for fewer than two runs). `runs`: runs behind
-        the means. `status_count (…, status)`: runs that ended as "missing" (not computed yet),
+        the replicates, in the variable's units (NaN for fewer than two runs). `runs`: runs in the
+        means. `status_count (…, status)`: runs that ended as "missing" (not computed yet),
         "done", "zero gradient", "non-finite", "failed" or "masked"; these sum to the number of
         replicates.
 
@@ -174,8 +174,8 @@ def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
     -------
     xarray.DataArray
         The variable's other dims; coordinate `runs` counts the runs in each mean, `left_out` those
-        whose status is neither done nor zero gradient. NaN only if `runs` is 0, or if a
-        valid run itself holds a NaN.
+        whose status is neither done nor zero gradient. NaN only if `runs` is 0 or a valid run
+        itself holds a NaN.
     """
     found = last_summary(ds, variable)
     left_out = ds.sizes["replicate"] - found["runs"]
@@ -183,8 +183,8 @@ def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
     return found[variable].assign_coords(runs=found["runs"], left_out=left_out)
 
 
-def growth(ds: xr.Dataset) -> xr.Dataset:
-    """The largest coefficients of a state: how far signal and noise are learned.
+def largest_coefficients(ds: xr.Dataset) -> xr.Dataset:
+    """The largest coefficients of a state: how far signal and noise have been learned.
 
     Parameters
     ----------
@@ -198,26 +198,18 @@ def growth(ds: xr.Dataset) -> xr.Dataset:
         coefficients of samples with y_i = j, which only grow; `largest_fall` = max −ρ̲_{j,r,i},
         those of the other samples, which only fall.
     """
-    found = {}
+    found = xr.Dataset()
     if "signal_coef" in ds:
-        found["largest_signal"] = (
-            ds["signal_coef"]
-            .max(("sign", "filter"))
-            .assign_attrs(symbol="max γ_{j,r}", long_name="largest signal coefficient")
-        )
+        signal = ds["signal_coef"].max(("sign", "filter"))
+        names = {"symbol": "max γ_{j,r}", "long_name": "largest signal coefficient"}
+        found["largest_signal"] = signal.assign_attrs(names)
     if "noise_coef" in ds:
-        over = ("sign", "filter", "sample")
-        found["largest_noise"] = (
-            ds["noise_coef"]
-            .max(over)
-            .assign_attrs(symbol="max ρ̄_{j,r,i}", long_name="largest noise coefficient")
-        )
-        found["largest_fall"] = (
-            (-ds["noise_coef"])
-            .max(over)
-            .assign_attrs(symbol="max −ρ̲_{j,r,i}", long_name="largest fall of a noise coefficient")
-        )
-    return xr.Dataset(found)
+        noise, over = ds["noise_coef"], ("sign", "filter", "sample")
+        names = {"symbol": "max ρ̄_{j,r,i}", "long_name": "largest noise coefficient"}
+        found["largest_noise"] = noise.max(over).assign_attrs(names)
+        names = {"symbol": "max −ρ̲_{j,r,i}", "long_name": "largest fall of a noise coefficient"}
+        found["largest_fall"] = (-noise).max(over).assign_attrs(names)
+    return found
 
 
 def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) -> xr.Dataset:
@@ -245,10 +237,10 @@ def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) ->
                 f"method = {method!r}: {nearest(method, map(str, ds['method'].values))}"
             )
     state = _last_state(ds, variable)
-    of = [state.sel({"method": method}, drop=True) for method in (first, second)]
+    one, other = (state.sel({"method": method}, drop=True) for method in (first, second))
     valid = ds["status"].isin(VALID)
     both = valid.sel({"method": [first, second]}).all("method")
-    found = over_replicates(of[0] - of[1], both.astype(np.int8))  # of a pair: done, or missing
+    found = over_replicates(one - other, both.astype(np.int8))  # 1 is DONE, 0 MISSING
     name = ds[variable].attrs.get("long_name", variable)
     attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
     found["mean"].attrs = attrs
@@ -280,10 +272,10 @@ def contour(
     Returns
     -------
     xarray.DataArray
-        Values of `along`, over the other dims. Of several crossings the last, beyond which the mean
-        may still rise above the level but does not come down again; NaN if there is none.
-        Coordinate `crossings` counts them; attributes `without_crossing` and `several_crossings`
-        count the places where they are none and more than one.
+        Values of `along`, over the other dims. Of several crossings the last, after which the mean
+        may rise above the level but does not fall to it again; NaN if there is none. Coordinate
+        `crossings` counts them; attributes `without_crossing` and `several_crossings` count the
+        curves with none and with more than one.
     """
     mean = mean_state(ds, variable)
     _check_dim(mean, "along", along)
@@ -296,9 +288,9 @@ def contour(
         at, crossings = found.linear(grid), found.number
     over = mean.dims[:-1]
     coords = {
-        name: kept
-        for name, kept in mean.coords.items()
-        if along not in kept.dims and name not in (along, "runs", "left_out")
+        name: coord
+        for name, coord in mean.coords.items()
+        if along not in coord.dims and name not in (along, "runs", "left_out")
     }
     source = mean[along].attrs
     return xr.DataArray(

@@ -1,4 +1,4 @@
-"""Where a curve on a grid passes a level: the one definition for analysis, claims and figures."""
+"""Crossings of a level by curves on a grid: one definition for analysis, claims and figures."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class Crossing(NamedTuple):
     step : (…) array of int
         The step from grid value `step` to `step + 1` that passes the level.
     share : (…) array
-        Where in that step, from 0 (excluded) to 1, the curve taken as linear; NaN without crossing.
+        The part of that step before the crossing, in (0, 1], on a line; NaN without crossing.
     number : (…) array of int
         Crossings of each curve.
     """
@@ -36,9 +36,9 @@ class Crossing(NamedTuple):
 def crossing(curves: np.ndarray, level: float, *, rising: bool = False) -> Crossing:
     """Where curves (…, K) fall to a level, or rise to it.
 
-    A step that crosses begins above the level and ends at or below it; with `rising`, it begins
-    below and ends at or above. Of several, a fall is the last and a rise the first. A step that
-    begins or ends with NaN is none.
+    A step crosses if it begins above the level and ends at or below it; with `rising`, if it begins
+    below and ends at or above. Of several falls the last is taken, of several rises the first. A
+    step that begins or ends with NaN does not cross.
 
     Parameters
     ----------

@@ -1,16 +1,16 @@
 """Does a setting lie in the regime for which the laws of `simdyn.theory` are derived?
 
-What decides is what can be measured, for the paper's own constants are recalled and not at hand:
+These conditions can be measured; the paper's own constants are recalled, not known:
 
-- noise is fitted in one update or more (`laws.noise_time`), as the laws follow many small steps;
-- training is long enough for the signal (`laws.signal_time`), or for the noise;
+- noise is fitted in one update or more (`noise_time`), as the laws assume many small steps;
+- training is long enough for the signal (`signal_time`), or for the noise;
 - initial outputs are small: (P−1)σ_0σ_p√(d/m) and σ_0‖μ‖/√m at most 0.3;
 - of Conditions 3.1 (recalled), with constants of one, those on the dimension that keep the model's
   symmetry of scale: d ≥ n² and d ≥ n‖μ‖²/(Pσ_p)². Those on σ_0 contradict each other as recalled,
   and ‖μ‖ ≥ Pσ_p is what a phase diagram sweeps through.
 
-With σ(z) = max(z, 0)^q only the noise's time and the outputs are asked; on XOR data the noise's
-time, the outputs and d ≥ n². Of other data, networks and optimisers nothing is derived.
+With σ(z) = max(z, 0)^q only the noise's time and the outputs are checked; on XOR data the noise's
+time, the outputs and d ≥ n². No law is derived for other data, networks and optimisers.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from simdyn.params import Data, Phase, SignalNoiseData, TwoLayerCNN, XORData
-from simdyn.theory import laws
+from simdyn.theory.laws import noise_time, noise_time_power, signal_time
 
 FEWEST_UPDATES = 1.0  # in which noise may be fitted
 LARGEST_OUTPUT = 0.3  # of the network at the start
 
-REASONS = {  # why a place is outside, by kind, with a place for a number or a range
+REASONS = {  # why a setting is outside, by kind; {} becomes a number or a range
     "noise": "noise is fitted in {} updates (one or more assumed)",
     "short": "noise takes {} times the training",
     "signal": "the signal (γ = 1) takes {} times the training",
@@ -39,16 +39,16 @@ REASONS = {  # why a place is outside, by kind, with a place for a number or a r
 
 @dataclasses.dataclass(frozen=True)
 class Regime:
-    """Where one method at one point lies.
+    """One method at one point: is it in the regime, and by how much.
 
     Attributes
     ----------
     uncovered : str
-        Why no law is derived for it; empty if one is. All else is empty or NaN then.
+        Why no law is derived for it; empty if one is. If not, all else is empty or NaN.
     conditions : dict of str to float
-        `laws.conditions`: signed log-ratios of Conditions 3.1, negative if violated.
+        Of `conditions`: signed log-ratios of Conditions 3.1, negative if violated.
     updates : int
-        Updates of the whole training.
+        Updates of the training in all.
     noise_updates : float
         Updates until the noise is fitted; NaN without noise.
     signal_share : float
@@ -129,10 +129,10 @@ def noise_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
     }
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if net.activation == "relu":
-            epochs = laws.noise_time(**law)
+            epochs = noise_time(**law)
         else:
             law |= {"n_samples": data.n_samples, "init_std": net.init_std, "power": net.shape}
-            epochs = laws.noise_time_power(**law)
+            epochs = noise_time_power(**law)
     return float(epochs) * phase.updates_per_epoch(data.n_samples)
 
 
@@ -143,7 +143,7 @@ def signal_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
     if uncovered(data, net, phase) or data.signal_norm == 0.0:
         return math.nan
     with np.errstate(over="ignore"):
-        epochs = laws.signal_time(
+        epochs = signal_time(
             data.n_samples,
             phase.batch_size or data.n_samples,
             phase.learning_rate,
@@ -154,8 +154,43 @@ def signal_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
     return float(epochs) * phase.updates_per_epoch(data.n_samples)
 
 
+def conditions(data: Lawful, net: TwoLayerCNN, batch_size: int) -> dict[str, float]:
+    """Conditions 3.1 of the paper as signed log-ratios, log₁₀(larger side / smaller side).
+
+    Returns
+    -------
+    dict of str to float
+        For each inequality the power of ten by which it is met; negative if it is violated, and ±∞
+        if a side is zero.
+
+    Notes
+    -----
+    Recalled [R], and up to constants and logarithms: polylog is taken as 1, the constant of p as
+    1/2. As recalled, the SAM theorem's σ_0 = Θ̃(1/(Pσ_p√d)) violates the σ_0 line by √(d/n): one of
+    the two is inexact, so no study is refused for them.
+    """
+    sizes = (data.dimension, data.n_samples, data.n_patches, net.n_filters, batch_size)
+    norms = (data.signal_norm, data.noise_std, data.label_flip, net.init_std)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        d, n, patches, m, batch = np.log10(np.array(sizes, dtype=np.float64))
+        signal, noise_std, flip, std = np.log10(np.array(norms, dtype=np.float64))
+        noise = patches + noise_std
+        ratios = {
+            "d ≥ n‖μ‖²/(Pσ_p)²": d + 2.0 * noise - n - 2.0 * signal,
+            "d ≥ n²": d - 2.0 * n,
+            "d ≥ Bm/(Pσ_p)²": d + 2.0 * noise - batch - m,
+            "m ≥ polylog": m,
+            "n ≥ polylog": n,
+            "‖μ‖ ≥ Pσ_p": signal - noise,
+            "p ≤ 1/C": np.log10(0.5) - flip,
+            "σ_0 ≤ √n/(Pσ_p d)": 0.5 * n - std - noise - d,
+            "σ_0 ≤ 1/‖μ‖": -std - signal,
+        }
+    return {name: float(ratio) for name, ratio in ratios.items()}
+
+
 def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
-    """Where a method at one point lies, and why it is outside if it is.
+    """Is a method at one point in the regime, and if not, why?
 
     Parameters
     ----------
@@ -177,7 +212,7 @@ def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
     lengths = [phase.epochs * phase.updates_per_epoch(n) for phase in phases]
     noise = noise_updates(data, net, phases[0])
     signal = [signal_updates(data, net, phase) for phase in phases]
-    with np.errstate(divide="ignore"):  # a signal beyond any number is learned at once
+    with np.errstate(divide="ignore"):  # an infinite signal is learned at once
         parts = np.divide(lengths, signal).tolist()
     share = math.inf if sum(parts) == 0.0 else 1.0 / sum(parts)
     degree = net.shape if net.activation == "relu_power" else 1.0
@@ -185,17 +220,7 @@ def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
     with np.errstate(over="ignore"):
         overlap = net.init_std * np.hypot(copies * std * np.sqrt(d), data.signal_norm)
         output = float(overlap**degree / np.sqrt(m))
-    conditions = laws.conditions(
-        dimension=d,
-        n_samples=n,
-        signal_norm=data.signal_norm,
-        n_patches=data.n_patches,
-        noise_std=std,
-        label_flip=data.label_flip,
-        n_filters=m,
-        init_std=net.init_std,
-        batch_size=phases[0].batch_size or n,
-    )
+    ratios = conditions(data, net, phases[0].batch_size or n)
     numbers: dict[str, float] = {}
     if noise < FEWEST_UPDATES:
         numbers["noise"] = noise
@@ -211,8 +236,6 @@ def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
             asked.append("d ≥ n‖μ‖²/(Pσ_p)²")
         with np.errstate(over="ignore"):
             numbers |= {
-                name: float(np.power(10.0, -conditions[name]))
-                for name in asked
-                if conditions[name] < 0.0
+                name: float(np.power(10.0, -ratios[name])) for name in asked if ratios[name] < 0.0
             }
-    return Regime("", conditions, sum(lengths), noise, share, output, numbers)
+    return Regime("", ratios, sum(lengths), noise, share, output, numbers)

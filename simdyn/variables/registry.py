@@ -90,7 +90,7 @@ VARIABLES: dict[str, Variable] = {
         "L(W)",
         "(1/n) Σ_i ℓ(y_i f(x_i))",
         "training loss",
-        "Mean loss over the training samples, or their sum where the network's reduction is one.",
+        'Mean loss over the training samples, or their sum if the network\'s reduction is "sum".',
         recorded="by studies",
     ),
     "train_error": Variable(
@@ -113,8 +113,8 @@ VARIABLES: dict[str, Variable] = {
         "",
         "",
         "standard error of the test error",
-        "From the spread of the random draws behind the estimate, for lines with one draw more as "
-        "far off as the farthest; binomial on explicit test data.",
+        "From the spread of the random draws, for lines with one more draw as far off as the "
+        "farthest; binomial on explicit test data.",
         test=True,
         recorded="by studies",
     ),
@@ -132,7 +132,7 @@ VARIABLES: dict[str, Variable] = {
         "",
         "",
         "lower end of the test error's interval",
-        "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+        "Of the 95 % interval of Clopper and Pearson, from the given test samples.",
         needs=("test samples",),
         test=True,
         recorded="by studies",
@@ -141,7 +141,7 @@ VARIABLES: dict[str, Variable] = {
         "",
         "",
         "upper end of the test error's interval",
-        "Of the 95 % interval of Clopper and Pearson for the error behind given test samples.",
+        "Of the 95 % interval of Clopper and Pearson, from the given test samples.",
         needs=("test samples",),
         test=True,
         recorded="by studies",
@@ -168,7 +168,7 @@ VARIABLES: dict[str, Variable] = {
         "SAM gap",
         "By how much SAM's perturbation raises the loss, the mean over batches of consecutive "
         "samples; τ and the batch size are those of the phase which made the last update, or τ is "
-        "Record.probe_radius. Normalised and shared by the batch, also where a phase's own is not.",
+        "Record.probe_radius. Normalised and shared by the batch, also if a phase's own is not.",
         probe=True,
     ),
     "deactivated_fraction": Variable(
@@ -176,7 +176,7 @@ VARIABLES: dict[str, Variable] = {
         "#{⟨w_{y_k,r}, ξ_k⟩ > 0 ≥ ⟨w_{y_k,r} + ε̂_{y_k,r}, ξ_k⟩} / #{⟨w_{y_k,r}, ξ_k⟩ > 0}",
         "deactivated fraction",
         "Of the filters of the observed label's sign that a sample's noise makes active, those "
-        "that SAM's perturbation on the sample's batch switches off; 0 where none is active.",
+        "that SAM's perturbation on the sample's batch switches off; 0 if none is active.",
         needs=("one noise",),
         probe=True,
     ),
@@ -247,7 +247,7 @@ VARIABLES: dict[str, Variable] = {
         "",
         "",
         "update of the status",
-        "Update at which the status set in; 0 where done.",
+        "Update at which the status was reached; 0 if done.",
         (),
         dtype="int64",
         recorded="always",

@@ -101,6 +101,6 @@ def check_estimator(record: Record, activation: str, law: type[Data]) -> None:
     estimator = record.estimator(activation)
     if estimator == "radial" and issubclass(law, DrawnData) and law.added:
         raise InputError(
-            "Record.test_estimator = 'radial': allowed where signal and noise are in patches of "
+            "Record.test_estimator = 'radial': allowed if signal and noise are in patches of "
             "their own; for this data it is line or counted"
         )

@@ -19,9 +19,9 @@ def find_point(study: StudyDesign, at: Mapping[str, Any]) -> tuple[int, ...]:
     Parameters
     ----------
     at : dict of str to number or str
-        A value of every axis that has more than one; of axes that go together, one is enough if
+        A value of every axis that has more than one; of axes that vary together, one is enough if
         only one point has it. A number means the value that agrees with it to twelve digits, and
-        "~5" the one nearest to 5, the first of two.
+        "~5" the value nearest to 5, the first of two.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def find_point(study: StudyDesign, at: Mapping[str, Any]) -> tuple[int, ...]:
         if not given and length > 1:
             raise InputError(f"{dim} is missing; allowed is one of {_some(space.axes[dim])}")
         fits = np.ones(length, dtype=bool)
-        for name in sorted(given, key=lambda name: _is_near(at[name])):  # these last
+        for name in sorted(given, key=lambda name: _is_near(at[name])):  # nearest ones last
             values = space.axes[name]
             if _is_near(at[name]):
                 fits &= _nearest(name, values, fits, at[name])
@@ -64,7 +64,7 @@ def _is_near(wanted: Any) -> bool:
 
 
 def _number(wanted: Any) -> float | None:
-    """A finite number that someone gave, perhaps as text; None if it is something else."""
+    """A finite number, perhaps given as text; None if it is anything else."""
     try:
         number = float(wanted)
     except (TypeError, ValueError, OverflowError):
@@ -73,14 +73,14 @@ def _number(wanted: Any) -> float | None:
 
 
 def _equals(values: np.ndarray, wanted: Any) -> np.ndarray:
-    """Where an axis has a value: as text the way it is printed, as a number within rounding."""
+    """Where an axis has a value: the same when printed, or the same number within rounding."""
     printed = np.array([str(value) == str(wanted) for value in values.tolist()], dtype=bool)
     number = None if values.dtype.kind == "U" else _number(wanted)
     return printed if printed.any() or number is None else same(values, number)
 
 
 def _nearest(name: str, values: np.ndarray, among: np.ndarray, wanted: str) -> np.ndarray:
-    """Where an axis has the value, `among` some places, that is nearest to '~5'."""
+    """Where an axis has the value that is nearest to '~5', `among` some of its points."""
     number = _number(wanted[1:])
     if number is None or values.dtype.kind == "U":
         raise InputError(
@@ -93,22 +93,22 @@ def _nearest(name: str, values: np.ndarray, among: np.ndarray, wanted: str) -> n
 
 
 def _no_such_value(name: str, values: np.ndarray, wanted: Any) -> str:
-    """What to say of a value that an axis has not: all that it has, or those nearby."""
+    """The message for a value that an axis does not have: all of its values, or those nearby."""
     number = None if values.dtype.kind == "U" else _number(wanted)
-    said = f"{name} = {shown(wanted)}"
+    given = f"{name} = {shown(wanted)}"
     if number is None:
-        return f"{said}: allowed is one of {_some(values)}"
+        return f"{given}: allowed is one of {_some(values)}"
     ordered = np.unique(values)
-    told = f"allowed is one of {_some(ordered)}"
+    allowed = f"allowed is one of {_some(ordered)}"
     if ordered.size > MOST:
-        place = int(np.searchsorted(ordered, number))
-        start = min(max(place - MOST // 4, 0), ordered.size - MOST // 2)
+        above = int(np.searchsorted(ordered, number))
+        start = min(max(above - MOST // 4, 0), ordered.size - MOST // 2)
         nearby = ", ".join(map(str, ordered[start : start + MOST // 2].tolist()))
-        told = (
+        allowed = (
             f"not one of the {ordered.size} values from {ordered[0]} to {ordered[-1]}; "
             f"nearby are {nearby}"
         )
-    return f"{said}: {told}; {name}~{wanted} takes the nearest"
+    return f"{given}: {allowed}; {name}~{wanted} takes the nearest"
 
 
 def _some(values: np.ndarray) -> str:
