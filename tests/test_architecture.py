@@ -170,6 +170,15 @@ def test_kernels__no_prange_no_parallel_no_reassociation() -> None:
                 assert ast.unparse(node.value) in ("False", "{'contract'}"), path
 
 
+def test_functions__take_at_most_eight_positional_parameters() -> None:
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                given = [argument.arg for argument in node.args.posonlyargs + node.args.args]
+                name = getattr(node, "name", "lambda")
+                assert len(set(given) - {"self", "cls"}) <= 8, f"{path.name}: {name}"
+
+
 def test_tests__import_no_other_test() -> None:
     """What several share is in helper modules, also for code that runs in other processes."""
     tests = sorted((ROOT / "tests").rglob("*.py"))

@@ -16,6 +16,7 @@ import pytest
 import simdyn
 from simdyn.engine.arguments import kernel_fresh, kernel_model, kernel_setting
 from simdyn.kernels import estimates as risk
+from simdyn.kernels.line_estimate import line_estimate
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
@@ -46,7 +47,7 @@ def _summary(values):
 
 
 def line_values(parts: list[Part], pairs: int, seed: int) -> np.ndarray:
-    estimate = risk.line_estimate()
+    estimate = line_estimate()
     return sum(part[0] * _line_values(estimate, part[1], pairs, seed) for part in parts)
 
 

@@ -30,7 +30,7 @@ PER_FILTER = """    copy(overlaps, work.perturbed)
                 work.perturbed[k, f] += radius / math.sqrt(square) * work.products[k, f]
 """
 MARGIN = "        margins[i] = labels[i] * output("
-MOVE = "            add_scaled(state.moved, work.coefficients, -rate)\n"
+MOVE = "            add_scaled(state.moved, work.coefficients, -(rate * scale))\n"
 COPIES = """, "P", "patches of a sample", 2, 2**31)
 
     @property
@@ -117,7 +117,7 @@ FAULTS = {
         {"estimators": "standard errors, and these are as large as they should be"},
     ),
     "cells of competing failures overlap": Fault(
-        "kernels/estimates.py",
+        "kernels/line_estimate.py",
         "start = max(start, lead / (1.0 - cosines[k, other]))",
         "start = max(start, lead / (1.0 - cosines[k, other]) - 1.0)",
         {"estimators": "by lines"},
@@ -183,8 +183,8 @@ FAULTS = {
     ),
     "steps a hundredth as long": Fault(
         "kernels/train.py",
-        "rate = rule.learning_rate * scale",
-        "rate = 0.01 * rule.learning_rate * scale",
+        "rate, noise = phase.learning_rate, phase.label_noise",
+        "rate, noise = 0.01 * phase.learning_rate, phase.label_noise",
         {"fits": "training loss reaches ε"},
     ),
     "SGD's line like √d": Fault(

@@ -19,6 +19,7 @@ from numba.core.runtime import _nrt_python, rtsys
 
 import simdyn
 from simdyn.base.threads import side_by_side
+from simdyn.engine.arguments import Wanted
 from simdyn.engine.replicates import run_drawn
 from simdyn.kernels import NUMERICS_VERSION
 
@@ -121,7 +122,7 @@ def test_kernels__give_back_every_array() -> None:
 def run_one(plan: simdyn.SGD, record: simdyn.Record, stop: np.ndarray) -> object:
     """One replicate under a stop flag; None where it was stopped."""
     names = ("train_loss", "test_error")
-    return run_drawn(DATA, NET, [[plan]], 0, range(1), record, "last", names, stop)
+    return run_drawn(DATA, NET, [[plan]], 0, range(1), Wanted(record, names, "last"), stop)
 
 
 def seconds_to_stop(plan: simdyn.SGD, record: simdyn.Record) -> float:

@@ -16,8 +16,9 @@ from scipy import special, stats
 import simdyn
 from simdyn.engine.arguments import kernel_model, kernel_setting
 from simdyn.kernels import estimates as risk
-from simdyn.kernels import tilt
+from simdyn.kernels import line_mass, tilt
 from simdyn.kernels.failures import nearest_failures
+from simdyn.kernels.line_estimate import line_estimate
 from simdyn.kernels.linear import lower_factor
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
@@ -28,7 +29,7 @@ LINE, COUNTED, RADIAL = 0, 1, 2
 DRAWS = 10_000
 
 
-ESTIMATES = (risk.line_estimate, risk.counted_estimate, risk.radial_estimate)
+ESTIMATES = (line_estimate, risk.counted_estimate, risk.radial_estimate)
 RELU = kernel_model(simdyn.TwoLayerCNN(n_filters=1, init_std=0.0))
 
 
@@ -75,12 +76,12 @@ def _nearest_failures(pull, factor, shift):
 @compiled
 def _failing_mass(offset, slopes, base, direction, start):
     kinks, order = np.empty(slopes.size), np.empty(slopes.size, np.int64)
-    return risk.failing_mass(offset, slopes, base, direction, start, kinks, order)
+    return line_mass.failing_mass(offset, slopes, base, direction, start, kinks, order)
 
 
 @compiled
 def interval_mass(low, high):
-    return risk.interval_mass(low, high)
+    return line_mass.interval_mass(low, high)
 
 
 @compiled
@@ -664,7 +665,7 @@ def test_line_values__under_a_shift_by_quadrature(seed: int, strength: float) ->
     pull, factor, shift = shifted_network(seed, 6, 2, strength)
     never = np.where(pull > 0.0, 0.0, 1.0)  # for the other label: −g > 0, of shifts far away
     phi = risk.Margin(RELU, factor, pull, np.zeros(2), np.array([shift, 1e6 * never]))
-    values = _through(risk.line_estimate(), phi, 4_000, seed, 0)
+    values = _through(line_estimate(), phi, 4_000, seed, 0)
     step = 0.002
     across = np.arange(-14.0, 14.0, step)
     truth = sum(

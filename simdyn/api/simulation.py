@@ -7,7 +7,7 @@ import numpy as np
 
 from simdyn.base.inputs import InputError, check_replicates, check_seed
 from simdyn.base.threads import check_threads, side_by_side
-from simdyn.engine.arguments import pointers_for
+from simdyn.engine.arguments import Wanted, pointers_for
 from simdyn.engine.image_files import sizes
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
@@ -98,8 +98,10 @@ def simulate(
     elif isinstance(data, ImageData):
         sizes(data)  # a bad file is refused before anything runs
 
+    wanted = Wanted(record, names, "epoch")
+
     def work(part: range, stop: np.ndarray) -> dict[str, np.ndarray] | None:
-        return run_replicates(data, net, [plan], seed, part, record, "epoch", names, stop)
+        return run_replicates(data, net, [plan], seed, part, wanted, stop)
 
     share = max(1, -(-replicates // (4 * threads)))
     parts = (range(at, min(at + share, replicates)) for at in range(0, replicates, share))

@@ -6,6 +6,7 @@ import numpy as np
 
 from simdyn.base.inputs import InputError, check_seed
 from simdyn.base.threads import side_by_side
+from simdyn.engine.arguments import Wanted
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.problems import Problem
 from simdyn.params import Plan, Record, as_plan
@@ -63,8 +64,10 @@ def train(
     updates = record.updates(plan, n, "epoch")
     traced = tuple(dict.fromkeys((*names, "coef", "initial_share"))) if record.weights else names
 
+    wanted = Wanted(record, traced, "epoch")
+
     def work(_: int, stop: np.ndarray) -> dict[str, np.ndarray] | None:
-        return run_explicit(problem, plan, seed, 0, record, updates, traced, stop)
+        return run_explicit(problem, plan, seed, 0, wanted, updates, stop)
 
     # On a thread, so that an interrupt is noticed while the kernel runs.
     ((_, traces),) = side_by_side(work, [0], threads=1)

@@ -41,6 +41,7 @@ Shards = Annotated[
 
 def plan(
     study_file: StudyFile,
+    *,
     out: Out = Path(),
     smoke: Smoke = False,
     nominal: Nominal = False,

@@ -22,6 +22,7 @@ def _rate(text: str) -> float | str:
 
 
 def simulate(
+    *,
     dimension: Annotated[int, typer.Option(help="Dimension d of a patch.")],
     signal_norm: Annotated[float, typer.Option(help="Signal norm ‖μ‖.")],
     radius: Annotated[float, typer.Option(help="SAM's radius τ; 0 is SGD.")] = 0.0,

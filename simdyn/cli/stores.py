@@ -254,6 +254,7 @@ def export(
 
 def replay(
     study_or_store: StoreFile,
+    *,
     point: Annotated[
         list[str] | None,
         typer.Argument(

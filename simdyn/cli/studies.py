@@ -109,6 +109,7 @@ def _cluster(
 
 def run(
     study_file: StudyFile,
+    *,
     out: Out = Path(),
     smoke: Smoke = False,
     threads: Threads = None,

@@ -1,18 +1,19 @@
-"""The one bridge: parameters → what kernels take → arrays by name."""
+"""From parameters to the arguments of kernels, and from what they fill to arrays by name."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from simdyn.kernels import codes, rates
 from simdyn.kernels.activations import Model
 from simdyn.kernels.compiled import Pointed
-from simdyn.kernels.estimates import counted_estimate, line_estimate, no_estimate, radial_estimate
-from simdyn.kernels.observe import Traces
+from simdyn.kernels.estimates import counted_estimate, no_estimate, radial_estimate
+from simdyn.kernels.line_estimate import line_estimate
+from simdyn.kernels.observe import Recording, Tools, Traces
 from simdyn.kernels.probes import no_probe, probe
 from simdyn.kernels.sampling import Setting
-from simdyn.kernels.structures import FreshSamples, Schedule, Table, TestSet, Views
+from simdyn.kernels.structures import PHASE_FIELDS, FreshSamples, Schedule, Table, TestSet, Views
 from simdyn.kernels.test_error import test
 from simdyn.kernels.train import train
 from simdyn.params import DrawnData, Phase, Record, TwoLayerCNN, View
@@ -21,7 +22,13 @@ from simdyn.variables.registry import VARIABLES
 
 ESTIMATES = {"line": line_estimate, "counted": counted_estimate, "radial": radial_estimate}
 
-# -- parameters → kernel arguments ---------------------------------------------------------------
+
+class Wanted(NamedTuple):
+    """What is recorded of every run."""
+
+    record: Record
+    names: Sequence[str]  # variables
+    default: str  # the `default` of `Record.updates`
 
 
 def kernel_model(net: TwoLayerCNN) -> Model:
@@ -39,79 +46,92 @@ def kernel_model(net: TwoLayerCNN) -> Model:
     )
 
 
-def kernel_rates(
-    phases: Sequence[Phase], n_samples: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Learning rates as `Schedule` holds them; those that change are NaN beside their programs."""
-    programs = [phase.rate_program(n_samples) for phase in phases]
-    changing = [() if is_constant(program) else program for program in programs]
-    ends = np.cumsum([0, *map(len, changing)]).astype(np.int64)
-    steps = [step for program in changing for step in program]
-    return (
-        np.array([p[0][1] if is_constant(p) else np.nan for p in programs], np.float64),
-        ends[:-1].copy(),
-        ends[1:].copy(),
+def kernel_schedule(
+    plans: Sequence[Sequence[Phase]], n_samples: int, updates: Sequence[np.ndarray]
+) -> Schedule:
+    """The phases of all methods, and the updates after which each method is recorded.
+
+    A learning rate that changes is NaN, and has a program beside the phases.
+    """
+    phases = [phase for plan in plans for phase in plan]
+    rows: list[tuple[Any, ...]] = []
+    steps: list[tuple[str, float]] = []
+    for phase in phases:
+        program, start = phase.rate_program(n_samples), len(steps)
+        steps += [] if is_constant(program) else program
+        own = {
+            "learning_rate": program[0][1] if is_constant(program) else np.nan,
+            "rate_start": start,
+            "rate_stop": len(steps),
+            "batch_size": phase.batch_size or n_samples,
+            "keep_last": phase.last_batch == "keep",
+        }
+        names = PHASE_FIELDS.names or ()
+        rows.append(tuple(own[name] if name in own else getattr(phase, name) for name in names))
+    return Schedule(
+        np.array(rows, PHASE_FIELDS),
+        np.cumsum([0, *map(len, plans[:-1])]).astype(np.int64),
         np.array([rates.OPERATIONS.index(operation) for operation, _ in steps], np.int64),
         np.array([value for _, value in steps], np.float64),
+        np.array(updates, np.int64),
     )
 
 
-def kernel_schedules(
-    plans: Sequence[Sequence[Phase]], n_samples: int
-) -> tuple[Schedule, np.ndarray]:
-    """The phases of all methods, one after the other, and where each method's begin."""
-    phases = [phase for plan in plans for phase in plan]
-    schedule = Schedule(
-        np.array([phase.perturbation for phase in phases], dtype=np.float64),
-        np.array([phase.perturbs_by_norm for phase in phases], dtype=np.int64),
-        np.array([phase.perturbed_together for phase in phases], dtype=np.int64),
-        *kernel_rates(phases, n_samples),
-        np.array([phase.epochs for phase in phases], dtype=np.int64),
-        np.array([phase.batch_size or n_samples for phase in phases], dtype=np.int64),
-        np.array([phase.last_batch == "keep" for phase in phases], dtype=np.int64),
-        np.array([phase.momentum for phase in phases], dtype=np.float64),
-        np.array([phase.weight_decay for phase in phases], dtype=np.float64),
-        np.array([phase.restart for phase in phases], dtype=np.int64),
-        np.array([phase.label_noise for phase in phases], dtype=np.float64),
-    )
-    return schedule, np.cumsum([0, *map(len, plans)]).astype(np.int64)
+def empty_traces(runs: int, states: int, names: Sequence[str], sizes: Mapping[str, int]) -> Traces:
+    """Arrays of NaN for the kernel to fill; those not among `names` have no states.
 
-
-def empty_traces(
-    outer: tuple[int, ...],
-    names: Sequence[str],
-    steps: int,
-    filters: int,
-    samples: int,
-    vectors: int,
-) -> Traces:
-    """Arrays of NaN for the kernel to fill; those not among `names` have no states."""
-    sizes = {"sign": 2, "filter": filters, "sample": samples, "vector": vectors}
+    `sizes` are those of the axes "filter", "sample" and "vector".
+    """
     # A test error comes with its error and both kinds of label, whichever of them is kept.
     tested = any(VARIABLES[name].test for name in names)
 
     def trace(name: str) -> np.ndarray:
         variable = VARIABLES[name]
-        states = steps if (tested if variable.test else name in names) else 0
-        inner = [sizes[dim] for dim in variable.dims[1:]]
+        kept = tested if variable.test else name in names
+        inner = [{"sign": 2, **sizes}[dim] for dim in variable.dims[1:]]
         if "filter" in variable.dims:  # kernels have the filters of both signs along one axis
-            inner[:2] = [2 * filters]
-        return np.full((*outer, states, *inner), np.nan)
+            inner[:2] = [2 * sizes["filter"]]
+        return np.full((runs, states if kept else 0, *inner), np.nan)
 
     return Traces(*map(trace, Traces._fields))
 
 
-def labelled(traces: Traces, names: Sequence[str], filters: int) -> dict[str, np.ndarray]:
-    """Traces by name, with the filters of both banks split into (sign, filter)."""
-    arrays = {}
+def kernel_recording(
+    schedule: Schedule,
+    replicates: int,
+    wanted: Wanted,
+    sizes: Mapping[str, int],
+    fresh: FreshSamples,
+    test_set: TestSet,
+) -> Recording:
+    """What is recorded of every method on every replicate, for the kernel to fill."""
+    methods, states = schedule.record_at.shape
+    runs = methods * replicates
+    return Recording(
+        fresh,
+        test_set,
+        float(wanted.record.probed),
+        empty_traces(runs, states, wanted.names, sizes),
+        np.zeros(runs, np.int64),
+        np.zeros(runs, np.int64),
+    )
+
+
+def recorded(
+    recording: Recording, outer: tuple[int, ...], names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """What was recorded by name, with the axes `outer` of runs and the axes of `VARIABLES`."""
+    arrays: dict[str, np.ndarray] = {
+        "status": recording.status.astype(np.int8).reshape(outer),
+        "status_step": recording.status_step.reshape(outer),
+    }
     for name in names:
-        if name not in Traces._fields:  # status, and what is worked out after the kernel
-            continue
-        array, dims = getattr(traces, name), VARIABLES[name].dims
-        if "filter" in dims:
-            at = array.ndim - len(dims[2:])
-            array = array.reshape(*array.shape[:at], 2, filters, *array.shape[at + 1 :])
-        arrays[name] = array
+        if name in Traces._fields:  # others are worked out after the kernel
+            array = getattr(recording.traces, name)
+            states, *inner = array.shape[1:]
+            if "filter" in VARIABLES[name].dims:
+                inner[:1] = [2, inner[0] // 2]
+            arrays[name] = array.reshape(*outer, states, *inner)
     return arrays
 
 
@@ -135,7 +155,7 @@ NO_FRESH_SAMPLES = FreshSamples(  # one signal, shared noise, and no test
 
 
 def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
-    """The kernels behind pointers that a run with these variables needs."""
+    """The kernels, called through pointers, that a run with these variables needs: train, tools."""
     tested = any(VARIABLES[name].test for name in names)
     probed = any(VARIABLES[name].probe for name in names)
     estimate = ESTIMATES[record.estimator(activation)] if tested else no_estimate
@@ -191,34 +211,26 @@ def point_arguments(
     plans: Sequence[Sequence[Phase]],
     seed: int,
     replicates: range,
-    record: Record,
-    default: str,
-    names: Sequence[str],
+    wanted: Wanted,
     stop: np.ndarray,
     pointers: Sequence[Any],
 ) -> tuple[Any, ...]:
     """What `run_point` takes to run every method on every replicate of one point."""
-    schedules, phase_start = kernel_schedules(plans, data.n_samples)
-    record_at = np.array([record.updates(plan, data.n_samples, default) for plan in plans])
-    outer = (len(plans), len(replicates))
-    size = (record_at.shape[1], net.n_filters, data.n_samples, data.dictionary_size)
-    traces = empty_traces(outer, names, *size)
-    status, status_step = np.zeros(outer, np.int64), np.zeros(outer, np.int64)
-    tested = traces.test_error.size > 0
+    record, n = wanted.record, data.n_samples
+    updates = [record.updates(plan, n, wanted.default) for plan in plans]
+    schedule = kernel_schedule(plans, n, updates)
+    tested = any(VARIABLES[name].test for name in wanted.names)
     method = codes.ESTIMATORS[record.estimator(net.activation)].code if tested else codes.NO_TEST
+    sizes = {"filter": net.n_filters, "sample": n, "vector": data.dictionary_size}
+    fresh = kernel_fresh(data, method, record.draws(net.activation))
+    train, *tools = pointers
     return (
         kernel_setting(data, net),
-        schedules,
-        phase_start,
+        schedule,
         np.uint64(seed),
         replicates.start,
-        NO_TEST_SET,
-        kernel_fresh(data, method, record.draws(net.activation)),
-        *pointers,
-        record.probed,
-        record_at,
+        train,
+        Tools(*tools),
         stop,
-        traces,
-        status,
-        status_step,
+        kernel_recording(schedule, len(replicates), wanted, sizes, fresh, NO_TEST_SET),
     )

@@ -5,11 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from simdyn.engine.arguments import empty_traces, kernel_schedules, labelled, pointers_for
+from simdyn.engine.arguments import (
+    Wanted,
+    kernel_recording,
+    kernel_schedule,
+    pointers_for,
+    recorded,
+)
 from simdyn.engine.problems import Problem
 from simdyn.kernels import codes
+from simdyn.kernels.observe import Tools
 from simdyn.kernels.point import run_problem
-from simdyn.params import Phase, Record
+from simdyn.params import Phase
 from simdyn.variables.registry import VARIABLES
 
 Floats = npt.NDArray[np.float64]
@@ -31,9 +38,8 @@ def run_explicit(
     plan: Sequence[Phase],
     seed: int,
     replicate: int,
-    record: Record,
+    wanted: Wanted,
     updates: np.ndarray,
-    names: Sequence[str],
     stop: np.ndarray,
 ) -> dict[str, np.ndarray] | None:
     """Train one explicit problem.
@@ -41,37 +47,27 @@ def run_explicit(
     Returns
     -------
     dict of str to ndarray, or None
-        Variables with dims (step, …); None where the stop flag was raised.
+        Variables with dims (step, …); None if the stop flag was raised.
     """
+    record, names, activation = wanted.record, wanted.names, problem.net.activation
     n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
-    schedule, _ = kernel_schedules([plan], n)
-    traces = empty_traces((), names, updates.size, banks // 2, n, q)
-    activation = problem.net.activation
     fresh = problem.fresh_samples._replace(draws=record.draws(activation))
-    if not traces.test_error.size:
+    if not any(VARIABLES[name].test for name in names):
         fresh = fresh._replace(method=codes.NO_TEST)
     elif fresh.method == codes.LINE:
         fresh = fresh._replace(method=codes.ESTIMATORS[record.estimator(activation)].code)
     estimated = fresh.method not in (codes.NO_TEST, codes.TEST_SET)
     needed = [name for name in names if estimated or not VARIABLES[name].test]
-    pointers = [pointer() for pointer in pointers_for(record, activation, needed)]
-    status, status_step = run_problem(
-        problem.arrays,
-        schedule,
-        np.uint64(seed),
-        np.uint64(replicate),
-        problem.test_set,
-        fresh,
-        *pointers,
-        record.probed,
-        updates,
-        stop,
-        traces,
-    )
-    if status == codes.STOPPED:
+    train, *tools = (pointer() for pointer in pointers_for(record, activation, needed))
+    schedule = kernel_schedule([plan], n, [updates])
+    sizes = {"filter": banks // 2, "sample": n, "vector": q}
+    recording = kernel_recording(schedule, 1, wanted, sizes, fresh, problem.test_set)
+    seeds = np.uint64(seed), np.uint64(replicate)
+    if not run_problem(problem.arrays, schedule, *seeds, train, Tools(*tools), stop, recording):
         return None
-    arrays = labelled(traces, names, banks // 2)
-    if problem.fresh_samples.method == codes.TEST_SET and set(INTERVAL) & set(names):
-        ends = _binomial_interval(traces.test_error, problem.test_set.labels.size)
+    arrays = recorded(recording, (), names)
+    if fresh.method == codes.TEST_SET and set(INTERVAL) & set(names):
+        error, count = recording.traces.test_error[0], problem.test_set.labels.size
+        ends = _binomial_interval(error, count)
         arrays |= {name: end for name, end in zip(INTERVAL, ends, strict=True) if name in names}
-    return {**arrays, "status": np.array(status, np.int8), "status_step": np.array(status_step)}
+    return arrays

@@ -22,7 +22,7 @@ MOST_CHANNELS = 4  # an image of at most so many rows, but more channels, is a m
 
 
 class Source(NamedTuple):
-    """What a source holds."""
+    """The contents of a source of images."""
 
     images: Floats  # (N, height, width, channels)
     labels: npt.NDArray[np.int64]  # (N,)
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
 
 def load(data: ImageData) -> Source:
-    """The images behind a set of parameters; a file is read again only where it has changed.
+    """The images that parameters name; a file is read again only if it has changed.
 
     A store brings the images of its study along; then no file is read.
 
@@ -149,7 +149,7 @@ def members(data: ImageData) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]
     Raises
     ------
     InputError
-        Where the images do not have the classes, are too few, or cannot be cut.
+        If the images do not have the classes, are too few, or cannot be cut.
     """
     source = load(data)
     height, width = source.images.shape[1:3]
@@ -174,7 +174,7 @@ def test_sizes(data: ImageData, positives: int, negatives: int) -> tuple[int, in
     Raises
     ------
     InputError
-        Where training leaves too few.
+        If training leaves too few.
     """
     train = shares(data.n_samples)
     left = [there - taken for there, taken in zip((positives, negatives), train, strict=True)]

@@ -72,6 +72,13 @@ def _count_patches(patches: Floats, known: _Vectors) -> list[dict[int, float]]:
     return samples
 
 
+def _spanned(patches: Floats) -> tuple[Floats, Table]:
+    """The distinct vectors (q, d) among patches (n, P, d), and the samples made of them."""
+    known = _Vectors()
+    table = known.table(_count_patches(patches, known))
+    return np.array(known.vectors).reshape(-1, patches.shape[2]), table
+
+
 def _coarser(*given: Any) -> np.dtype[Any]:
     """The coarsest floating-point type among arrays, up to float64."""
     kinds = [np.asarray(value).dtype for value in given]
@@ -127,3 +134,16 @@ def _signal_and_noise(
             )
         noises[i] = rest[0]
     return held, found, noises
+
+
+def _spanned_by_signal(
+    patches: Floats, signal: Floats, true_labels: Floats | None, kind: np.dtype[Any]
+) -> tuple[Floats, Table, Floats]:
+    """As `_spanned`, of samples that hold ±signal: it and the noises, and the true labels (n,)."""
+    signal, truth, noises = _signal_and_noise(patches, signal, true_labels, kind)
+    known, others = _Vectors(), patches.shape[1] - 1.0
+    samples = [
+        {known.signed(0, sign): 1.0, known.signed(1 + i, 1.0): others}
+        for i, sign in enumerate(truth)
+    ]
+    return np.concatenate([signal[None], noises]), known.table(samples), truth

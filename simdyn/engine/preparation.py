@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simdyn.base.threads import available_threads
-from simdyn.engine.arguments import point_arguments
+from simdyn.engine.arguments import Wanted, point_arguments
 from simdyn.engine.replicates import run_drawn
 from simdyn.kernels.cache import kernels_kept
 from simdyn.kernels.compiled import Pointed, compile_for, compiled_beside
@@ -35,9 +35,7 @@ def prepare(pointers: tuple[Pointed, ...], drawn: bool = True) -> float:
         "plans": [[SGD(learning_rate=1.0, epochs=0)]],
         "seed": 0,
         "replicates": range(1),
-        "record": Record(),
-        "default": "last",
-        "names": (),
+        "wanted": Wanted(Record(), (), "last"),
         "stop": np.zeros(1, np.int64),
     }
     collecting = gc.isenabled()

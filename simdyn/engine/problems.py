@@ -1,4 +1,4 @@
-"""Problems of explicit patches: any data whose d-vectors you hold, seen from their span."""
+"""Problems of explicit patches: any data given as d-vectors, in coordinates of their span."""
 
 import dataclasses
 from typing import Any, Self
@@ -11,16 +11,14 @@ from simdyn.engine.arguments import NO_FRESH_SAMPLES, NO_TEST_SET, kernel_model
 from simdyn.engine.patches import (
     Floats,
     _coarser,
-    _count_patches,
     _in_units,
-    _signal_and_noise,
-    _Vectors,
+    _spanned,
+    _spanned_by_signal,
     _with_ones,
 )
 from simdyn.kernels import codes
-from simdyn.kernels.activations import Model
-from simdyn.kernels.linear import inner_products, lower_factor, scale_rows
-from simdyn.kernels.structures import Dictionary, FreshSamples, Table, TestSet
+from simdyn.kernels.linear import gram_of, inner_products, lower_factor, scale_rows
+from simdyn.kernels.structures import Dictionary, FreshSamples, TestSet
 from simdyn.kernels.structures import Problem as KernelProblem
 from simdyn.params import TwoLayerCNN, made
 from simdyn.variables.registry import Offer
@@ -108,11 +106,11 @@ class Problem:
         weights : (2, m, d) array
             Initial filters; the first bank has sign +1, the second −1.
         signal : (d,) array, optional
-            The signal μ, where each sample is ±μ once and one noise vector in all other patches;
+            The signal μ, if each sample is ±μ once and one noise vector in all other patches;
             results then hold signal_coef γ and noise_coef ρ, otherwise coef. If it has another
             precision than the patches, the two are compared at the coarser one.
         true_labels : (n,) array of ±1, optional
-            With `signal`: the sign of μ in each sample; read off the patches where absent.
+            With `signal`: the sign of μ in each sample; read off the patches if absent.
         noise_std : float, optional
             With `signal`: σ_p of fresh isotropic noise; gives the test error on fresh samples.
         test_patches, test_labels : (N, P, d) and (N,) arrays, optional
@@ -149,64 +147,43 @@ class Problem:
                 raise InputError("bias and signal: allowed is one of them")
             bias = _array("bias", bias, 2, (2, weights.shape[1]))
             weights = np.concatenate([weights, bias[..., None]], axis=2)
-            patches, d = _with_ones(patches), d + 1
-        known = _Vectors()
+            patches = _with_ones(patches)
         if signal is None:
             for name, value in (("true_labels", true_labels), ("noise_std", noise_std)):
                 if value is not None:
                     raise InputError(f"{name} is given without signal: allowed only with it")
-            samples = _count_patches(patches, known)
-            truth = labels
-            if not known.vectors:
+            (vectors, table), truth = _spanned(patches), labels
+            if not vectors.size:
                 raise InputError("patches: all are zero; allowed is at least one other patch")
-            vectors = np.array(known.vectors)
         else:
             raw, signal = signal, _array("signal", signal, 1, (d,))
             told = None if true_labels is None else _labels("true_labels", true_labels, n)
-            signal, truth, noises = _signal_and_noise(patches, signal, told, _coarser(given, raw))
-            samples = [
-                {known.signed(0, truth[i]): 1.0, known.signed(1 + i, 1.0): n_patches - 1.0}
-                for i in range(n)
-            ]
-            vectors = np.concatenate([signal[None], noises])
-        filters = weights.reshape(-1, d)
-        fresh_samples = cls._fresh_samples(noise_std, n_patches, labels, truth)
-        arrays = cls._arrays(
-            vectors,
-            filters,
-            known.table(samples),
-            labels,
-            truth,
-            int(signal is not None),
-            kernel_model(net),
-            fresh_samples.method != codes.NO_TEST,
-        )
-        test_set = NO_TEST_SET
+            vectors, table, truth = _spanned_by_signal(patches, signal, told, _coarser(given, raw))
+        fresh = cls._fresh_samples(noise_std, n_patches, labels, truth)
         if (test_patches is None) != (test_labels is None):
             raise InputError("test_patches and test_labels: allowed only together")
+        tests = NO_TEST_SET
         if test_patches is not None:
             if noise_std is not None:
                 raise InputError("noise_std and test_patches: allowed is one of them")
-            wide = d - (bias is not None)
-            points = _array("test_patches", test_patches, 3, (None, None, wide))
+            points = _array("test_patches", test_patches, 3, (None, None, d))
             points = points if bias is None else _with_ones(points)
-            tested = _Vectors()
-            table = tested.table(_count_patches(points, tested))
-            across, units = scale_rows(np.array(tested.vectors).reshape(-1, d))
-            test_set = TestSet(
-                inner_products(across, scale_rows(vectors)[0]),
-                inner_products(across, filters),
-                _in_units(table, units),
-                _labels("test_labels", test_labels, len(points)),
-            )
-            fresh_samples = fresh_samples._replace(method=codes.TEST_SET)
-        return cls(net, arrays, vectors, weights, test_set, fresh_samples, signal is not None)
+            tests = cls._test_set(points, test_labels, vectors, weights)
+            fresh = fresh._replace(method=codes.TEST_SET)
+        named = signal is not None
+        dictionary, overlaps, filters = cls._seen(vectors, weights, fresh.method == codes.LINE)
+        table = _in_units(table, dictionary.units)
+        model = kernel_model(net)
+        arrays = KernelProblem(
+            dictionary, overlaps, filters, table, labels, truth, int(named), model
+        )
+        return cls(net, arrays, vectors, weights, tests, fresh, named)
 
     @staticmethod
     def _fresh_samples(
         noise_std: float | None, n_patches: int, labels: Floats, truth: Floats
     ) -> FreshSamples:
-        """The law of fresh samples; the flip rate is that of the data at hand."""
+        """The law of fresh samples; the flip rate is that of these data."""
         number = noise_std is None or is_plain_number(noise_std) or isinstance(noise_std, np.number)
         if not number or not 0.0 <= float(noise_std or 0.0) < np.inf:
             raise InputError(f"noise_std = {shown(noise_std)}: allowed is a finite number ≥ 0")
@@ -219,21 +196,31 @@ class Problem:
         )
 
     @staticmethod
-    def _arrays(
-        vectors: Floats,
-        filters: Floats,
-        table: Table,
-        labels: Floats,
-        truth: Floats,
-        n_signals: int,
-        model: Model,
-        needs_weights: bool,
-    ) -> KernelProblem:
-        """Kernel arrays; coordinates of the vectors only where something needs them."""
+    def _test_set(points: Floats, labels: Any, vectors: Floats, weights: Floats) -> TestSet:
+        """Explicit test data (N, P, d), as seen from the vectors and the filters."""
+        across, table = _spanned(points)
+        across, units = scale_rows(across)
+        return TestSet(
+            inner_products(across, scale_rows(vectors)[0]),
+            inner_products(across, weights.reshape(-1, weights.shape[2])),
+            _in_units(table, units),
+            _labels("test_labels", labels, len(points)),
+        )
+
+    @staticmethod
+    def _seen(
+        vectors: Floats, weights: Floats, needs_weights: bool
+    ) -> tuple[Dictionary, Floats, Floats]:
+        """The dictionary, its overlaps with the filters, and the filters in its coordinates.
+
+        Coordinates are left out, of length 0, if nothing needs them.
+        """
         q, d = vectors.shape
+        filters = weights.reshape(-1, d)
         vectors, units = scale_rows(vectors)
-        factored = q > 2 * d
-        if not (factored or needs_weights):
+        gram = gram_of(vectors)
+        rows, turned = vectors, filters
+        if gram.size and not needs_weights:
             rows, turned = np.zeros((q, 0)), np.zeros((len(filters), 0))
         elif d > q + len(filters):
             picture = lower_factor(np.concatenate([vectors, filters]))
@@ -241,19 +228,7 @@ class Problem:
             half = len(filters) // 2
             equal = (filters[:half] == filters[half:]).all(axis=1)
             turned[half:][equal] = turned[:half][equal]  # not to rounding only
-        else:
-            rows, turned = vectors, filters
-        gram = np.zeros((0, 0)) if factored else inner_products(vectors, vectors)
-        return KernelProblem(
-            Dictionary(gram, rows, units),
-            inner_products(vectors, filters),
-            turned,
-            _in_units(table, units),
-            labels,
-            truth,
-            n_signals,
-            model,
-        )
+        return Dictionary(gram, rows, units), inner_products(vectors, filters), turned
 
     @property
     def variables(self) -> tuple[str, ...]:

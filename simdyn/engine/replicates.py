@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simdyn.engine.arguments import labelled, point_arguments, pointers_for
+from simdyn.engine.arguments import Wanted, point_arguments, pointers_for, recorded
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.image_problems import make_problem
 from simdyn.kernels.point import run_point
-from simdyn.params import Data, DrawnData, ImageData, Phase, Record, TwoLayerCNN
+from simdyn.params import Data, DrawnData, ImageData, Phase, TwoLayerCNN
 
 
 def run_replicates(
@@ -17,31 +17,29 @@ def run_replicates(
     plans: Sequence[Sequence[Phase]],
     seed: int,
     replicates: range,
-    record: Record,
-    default: str,
-    names: Sequence[str],
+    wanted: Wanted,
     stop: np.ndarray,
 ) -> dict[str, np.ndarray] | None:
-    """Run every method on every replicate of one point, whatever its data.
+    """Run every method on every replicate of one point, of data of any kind.
 
     Returns
     -------
     dict of str to ndarray, or None
-        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+        Variables with dims (method, replicate, step, …); None if the stop flag was raised.
     """
     if isinstance(data, DrawnData):
-        return run_drawn(data, net, plans, seed, replicates, record, default, names, stop)
+        return run_drawn(data, net, plans, seed, replicates, wanted, stop)
     assert isinstance(data, ImageData)
-    updates = [record.updates(plan, data.n_samples, default) for plan in plans]
+    updates = [wanted.record.updates(plan, data.n_samples, wanted.default) for plan in plans]
     rows: list[list[dict[str, np.ndarray]]] = [[] for _ in plans]
     for replicate in replicates:
         problem = make_problem(data, net, seed, replicate)
         for row, plan, at in zip(rows, plans, updates, strict=True):
-            values = run_explicit(problem, plan, seed, replicate, record, at, names, stop)
+            values = run_explicit(problem, plan, seed, replicate, wanted, at, stop)
             if values is None:
                 return None
             row.append(values)
-    return {name: np.array([[run[name] for run in row] for row in rows]) for name in names}
+    return {name: np.array([[run[name] for run in row] for row in rows]) for name in wanted.names}
 
 
 def run_drawn(
@@ -50,9 +48,7 @@ def run_drawn(
     plans: Sequence[Sequence[Phase]],
     seed: int,
     replicates: range,
-    record: Record,
-    default: str,
-    names: Sequence[str],
+    wanted: Wanted,
     stop: np.ndarray,
 ) -> dict[str, np.ndarray] | None:
     """Run every method on every replicate of one point.
@@ -60,14 +56,11 @@ def run_drawn(
     Returns
     -------
     dict of str to ndarray, or None
-        Variables with dims (method, replicate, step, …); None where the stop flag was raised.
+        Variables with dims (method, replicate, step, …); None if the stop flag was raised.
     """
-    pointers = [pointer() for pointer in pointers_for(record, net.activation, names)]
-    arguments = point_arguments(
-        data, net, plans, seed, replicates, record, default, names, stop, pointers
-    )
+    pointers = [pointer() for pointer in pointers_for(wanted.record, net.activation, wanted.names)]
+    arguments = point_arguments(data, net, plans, seed, replicates, wanted, stop, pointers)
     if not run_point(*arguments):
         return None
-    *_, traces, status, status_step = arguments
-    arrays = labelled(traces, names, net.n_filters)
-    return {**arrays, "status": status.astype(np.int8), "status_step": status_step}
+    *_, recording = arguments
+    return recorded(recording, (len(plans), len(replicates)), wanted.names)

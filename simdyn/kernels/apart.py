@@ -1,4 +1,4 @@
-"""The compiler is called where no interrupt reaches it."""
+"""Calls of the compiler, in a thread that no interrupt reaches."""
 
 import functools
 import threading
@@ -14,11 +14,11 @@ Result = TypeVar("Result")
 
 
 class GivenUp(BaseException):
-    """No one waits any more for what is compiled."""
+    """No one waits for the compiled code any more."""
 
 
-class _Heed(event.Listener):  # type: ignore[misc]
-    """Ends a thread's compiling, at the next pass of the compiler, when it is given up."""
+class _StopWhenGivenUp(event.Listener):  # type: ignore[misc]
+    """Stops the compiler of a thread at its next pass, once no one waits for it."""
 
     def __init__(self, given_up: threading.Event) -> None:
         self.given_up, self.thread = given_up, threading.get_ident()
@@ -33,25 +33,25 @@ class _Heed(event.Listener):  # type: ignore[misc]
 
 
 def apart(work: Callable[..., Result], *arguments: Any) -> Result:
-    """Call into the compiler from a thread of its own, if this is the main thread.
+    """Call the compiler in a thread of its own, if this is the main thread.
 
-    Python raises KeyboardInterrupt in the main thread, between any two instructions. Where
-    llvmlite has just freed a string of LLVM's and not noted it yet, it frees it once more, and
+    Python raises KeyboardInterrupt in the main thread, between any two instructions. If
+    llvmlite has just freed a string of LLVM's and not noted it yet, it frees the string again, and
     the process aborts.
     """
     if (
         threading.current_thread() is not threading.main_thread()
         or global_compiler_lock.is_locked()
     ):
-        return work(*arguments)  # who holds the lock already waits for no other thread with it
+        return work(*arguments)  # this thread holds the compiler's lock: another would wait for it
     given_up, pool = threading.Event(), ThreadPoolExecutor(1)
 
-    def heeding() -> Result:
-        with event.install_listener("numba:run_pass", _Heed(given_up)):
+    def work_until_given_up() -> Result:
+        with event.install_listener("numba:run_pass", _StopWhenGivenUp(given_up)):
             return work(*arguments)
 
     try:
-        return pool.submit(heeding).result()
+        return pool.submit(work_until_given_up).result()
     except BaseException:  # whatever a signal raises here
         given_up.set()
         raise

@@ -4,7 +4,7 @@ Numba's own cache looks only at the file of the function itself and so misses a 
 that lives in another file; it trusts what it finds, and an entry that is damaged or a disk that is
 full ends the program. Here the folder carries a hash of every source in this package, so that any
 edit starts from an empty folder; an entry carries its checksum, so that damaged machine code is
-never run; and whatever is wrong with the folder, code is compiled anew, in memory if need be.
+never run; and if the folder cannot be used, code is compiled again and kept in memory only.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
 
     @property
     def cache_path(self) -> str:
-        """Where the files lie."""
+        """The folder of the files."""
         return str(FOLDER)
 
     def enable(self) -> None:

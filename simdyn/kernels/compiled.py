@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import typing
 from numba.core.ccallback import CFunc
-from numba.extending import intrinsic
+from numba.extending import intrinsic, typeof_impl
 
 from simdyn.kernels.apart import apart
 from simdyn.kernels.cache import KernelCache, can_keep
@@ -23,7 +23,7 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def _compile(function: Callable[..., Any], counts: bool = True, **options: Any) -> Any:
-    """`counts`: references to arrays; where not said, the caller's choice would be taken over."""
+    """`counts`: count references to arrays? Always set, else the caller's setting is used."""
     made = numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=counts, **_OPTIONS, **options)(
         function
     )
@@ -59,9 +59,9 @@ def inlined(function: Callable[..., Any]) -> Any:
 class Pointed:
     """A kernel that others call through a pointer, so that it can be compiled apart from them.
 
-    What is behind a pointer is also not compiled once more into each of its callers. Its
-    annotations say what it takes, and it returns nothing. Calling it gives the compiled function,
-    which kernels take as an argument.
+    Such a kernel is not compiled again into each of its callers. Its annotations are the types of
+    its arguments, and it returns nothing. Calling a `Pointed` gives the compiled function, which
+    kernels take as an argument.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Any) -> None:
@@ -97,7 +97,7 @@ def borrowing_pointed(function: Callable[..., Any]) -> Pointed:
     return Pointed(function, _nrt=False)
 
 
-# Whatever ends the parent closes this process's input. Ctrl-C is the parent's to act on.
+# However the parent ends, the input of this process is closed. Only the parent acts on Ctrl-C.
 _ENDS_WITH_ITS_PARENT = """
 import os, signal, threading
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,8 +109,7 @@ threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start
 def compiled_beside(*kernels: Pointed) -> Iterator[None]:
     """Compile kernels in a process of its own while this one compiles others.
 
-    Meant for an empty cache. Whatever becomes of that process, calling a kernel compiles what it
-    has not left in the cache.
+    Meant for an empty cache. If that process fails, a kernel is compiled when it is called.
     """
     if not can_keep():
         yield
@@ -156,13 +155,14 @@ def kind_of(annotation: Any) -> types.Type:
     return numba.from_dtype(np.dtype(annotation))
 
 
+@typeof_impl.register(Pointed)
+def _kind_of_pointed(value: Pointed, context: Any) -> types.Type:
+    return value.kind
+
+
 def compile_for(function: Any, *arguments: Any) -> None:
     """Compile a kernel for arguments like these; a `Pointed` stands for its compiled function."""
-    function.compile(
-        tuple(
-            value.kind if isinstance(value, Pointed) else numba.typeof(value) for value in arguments
-        )
-    )
+    function.compile(tuple(map(numba.typeof, arguments)))
 
 
 @intrinsic

@@ -7,7 +7,7 @@
                                                                ℓ'_i y_i mult_e
 
 Arrays over (row, filter) are padded with zeros to multiples of four both ways. A padded filter is
-inactive and stands in neither bank, so it changes nothing.
+inactive and in neither bank, so it changes nothing.
 """
 
 import math
@@ -44,8 +44,8 @@ class Workspace(NamedTuple):
     """
 
     bank: Vector  # j of each filter, (F,)
-    gram: Matrix  # G, (Q, q), or (0, 0) where the dictionary is factored
-    rows: Matrix  # V, (Q, D), used where the dictionary is factored
+    gram: Matrix  # G, (Q, q), or (0, 0) if the dictionary is factored
+    rows: Matrix  # V, (Q, D), used if the dictionary is factored
     transposed: Matrix  # Vᵀ, (E, q)
     coefficients: Matrix  # C, (Q, F)
     products: Matrix  # U = G C, (Q, F)
@@ -62,7 +62,7 @@ class Workspace(NamedTuple):
     found: Vector  # room for what a probe finds, (3,)
     labels: Vector  # y that the gradient is taken with, (n,)
     total: Matrix  # C summed over the groups of a batch, (Q, F)
-    even: Indices  # (1,): 1 where C is about as large as the pulls, whatever the overlaps are
+    even: Indices  # (1,): 1 if C is about as large as the pulls for all overlaps
 
 
 @borrowing
@@ -181,15 +181,15 @@ def gradient(overlaps, problem, samples, patches, work):
     """Coefficients C of the mean gradient over `samples`, into work.coefficients.
 
     C is written divided by a power of two near its largest entry: ‖∇L‖² underflows at margins
-    beyond 370, or where σ' does, while the gradient is not zero. `patches` must hold all patches
+    beyond 370, or if σ' does, while the gradient is not zero. `patches` must hold all patches
     of the samples.
 
     Returns
     -------
     scale : float
-        The power of two; 0 where the gradient is zero, then C is too, or below a double's range.
+        The power of two; 0 if the gradient is zero, then C is too, or below a double's range.
     finite : bool
-        Whether every output was finite, and C; where not, C is not to be used.
+        Whether every output was finite, and C; if not, C is not to be used.
     """
     # Arrays are taken out of their tuples once: inside a loop that costs a reference count.
     start, patch, multiplicity, row, sign = problem.table
@@ -233,7 +233,7 @@ def gradient(overlaps, problem, samples, patches, work):
     lift = math.ldexp(1.0, -exponent)
     for p in patches:
         pull = sign[p] * (pulls[p] * lift)
-        # If slopes depend on signs alone, these count even if a product with a unit underflows.
+        # If slopes depend on signs alone, use them even if a product with a unit underflows.
         facing = math.copysign(1.0, sign[p]) if model.degree == 1.0 else sign[p]
         if rectified:
             add_where_active(coefficients, overlaps, row[p], facing, pull, bank)
@@ -299,7 +299,7 @@ def bring_near_one(coefficients):
 
 @borrowing
 def apply_gram(work):
-    """U = G C, or V (Vᵀ C) where the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U)."""
+    """U = G C, or V (Vᵀ C) if the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U)."""
     if work.gram.size > 0:
         product(work.gram, work.coefficients, work.products)
     else:

@@ -62,7 +62,7 @@ def all_finite(array):
 
 @borrowing
 def normalise(vector):
-    """Scale a vector to length one; returns its length before, 0 where it has none."""
+    """Scale a vector to length one; returns its length before, 0 if it has none."""
     length = math.sqrt(dot(vector, vector))
     if length > 0.0:
         for c in range(vector.size):
@@ -81,10 +81,17 @@ def inner_products(a, b):
 
 
 @kernel
+def gram_of(rows):
+    """G = V Vᵀ, (q, q), or (0, 0) if products by V and Vᵀ cost less: see `Dictionary`."""
+    q, width = rows.shape
+    return np.zeros((0, 0)) if q > 2 * width else inner_products(rows, rows)
+
+
+@kernel
 def scale_rows(rows):
     """Rows divided by powers of two that bring them near one, and these, (q,).
 
-    Rows whose largest entry lies within 2^±64 are left as they are: products of a few of them are
+    Rows whose largest entry is within 2^±64 are left as they are: products of a few of them are
     far from the ends of a double.
     """
     out, units = rows.copy(), np.ones(rows.shape[0])

@@ -1,45 +1,57 @@
 """What is recorded of a state: losses, margins, coefficients, probes, test error."""
 
 import math
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from simdyn.kernels import codes
+from simdyn.kernels import codes, probes
+from simdyn.kernels import estimates as risk
+from simdyn.kernels import test_error as testing
 from simdyn.kernels.activations import half_error, loss
 from simdyn.kernels.compiled import borrowing, inlined, stopped
 from simdyn.kernels.gradient import apply_gram, gradient
 from simdyn.kernels.linear import all_finite, dot
-from simdyn.kernels.structures import Cube, Matrix, Vector
+from simdyn.kernels.state import RECORDED, RUN
+from simdyn.kernels.structures import Cube, FourAxes, FreshSamples, Indices, Matrix, TestSet
 
 
 class Traces(NamedTuple):
-    """Where one trajectory is written: axis 0 is the state; length 0 switches a trace off."""
+    """Where states are written: axes (run, state, …). What is not recorded has no states."""
 
-    train_loss: Vector
-    train_error: Vector
-    grad_norm: Vector
-    margin: Matrix  # (T, n)
-    signal_coef: Matrix  # (T, 2m)
-    noise_coef: Cube  # (T, 2m, n)
-    coef: Cube  # (T, 2m, q)
-    test_error: Vector
-    test_error_se: Vector
-    test_error_ess: Vector
-    clean_test_error: Vector
-    sam_gap: Vector
-    deactivated_fraction: Vector
-    sharpness: Vector
-    active_count: Cube  # (T, 2, n)
-    initial_share: Vector
+    train_loss: Matrix
+    train_error: Matrix
+    grad_norm: Matrix
+    margin: Cube  # (runs, T, n)
+    signal_coef: Cube  # (runs, T, 2m)
+    noise_coef: FourAxes  # (runs, T, 2m, n)
+    coef: FourAxes  # (runs, T, 2m, q)
+    test_error: Matrix
+    test_error_se: Matrix
+    test_error_ess: Matrix
+    clean_test_error: Matrix
+    sam_gap: Matrix
+    deactivated_fraction: Matrix
+    sharpness: Matrix
+    active_count: FourAxes  # (runs, T, 2, n)
+    initial_share: Matrix
 
 
-@borrowing
-def count_active(row, out):
-    """Filters of each sign that a patch with these overlaps (2m,) makes active, into out (2,)."""
-    for sign in range(2):
-        out[sign] = 0.0
-    for f in range(row.size):
-        if row[f] > 0.0:
-            out[0 if 2 * f < row.size else 1] += 1.0
+class Recording(NamedTuple):
+    """What is recorded of all runs of a point, and where it is written."""
+
+    fresh: FreshSamples
+    test_set: TestSet
+    probe_radius: float  # τ of probes; below 0 that of the phase
+    traces: Traces
+    status: Indices  # (runs,)
+    status_step: Indices  # (runs,), the update at which the status set in
+
+
+class Tools(NamedTuple):
+    """Kernels that are called through pointers: `test`, an estimate, `probe` or `no_probe`."""
+
+    test: Annotated[Any, testing.test]
+    estimate: Annotated[Any, risk.no_estimate]
+    probe: Annotated[Any, probes.no_probe]
 
 
 @borrowing
@@ -51,11 +63,8 @@ def squared_norm(dictionary, k):
 
 
 @borrowing
-def recordable(problem, fresh, moved, traces):
-    """Are the coefficients that are recorded finite? `moved` is."""
-    named = traces.signal_coef.shape[0] + traces.noise_coef.shape[0] > 0
-    if not named and traces.coef.shape[0] == 0:
-        return True
+def coefficients_finite(problem, fresh, moved, named):
+    """Are the coefficients finite, if `moved` is? `named`: those of signal and noise, else coef."""
     for k in range(problem.overlaps.shape[0]):
         copies, unit = fresh.noise_copies if k > 0 else 1.0, problem.dictionary.units[k]
         square = copies * squared_norm(problem.dictionary, k)
@@ -67,34 +76,87 @@ def recordable(problem, fresh, moved, traces):
 
 
 @inlined
-def observe(
-    problem,
-    stream,
-    test_set,
-    fresh,
-    test,
-    estimate,
-    probe,
-    overlaps,
-    moved,
-    initial,
-    work,
-    radius,
-    batch_size,
-    stop,
-    state,
-    traces,
-):
-    """Write the state at index `state` of every trace.
+def training_scores(model, margins):
+    """Loss and error of the training samples."""
+    total_loss, total_error = 0.0, 0.0
+    for margin in margins:
+        total_loss += loss(model.loss, margin)
+        total_error += half_error(margin)
+    return total_loss / (1 if model.summed > 0 else margins.size), total_error / margins.size
 
-    `initial` is the share of W(0) in W; `radius` and `batch_size` are those of the SAM perturbation
-    that is probed. Returns DONE, NON_FINITE or STOPPED.
+
+@inlined
+def write(trace, run, index, value):
+    """Record a number, if it is wanted."""
+    if trace.size > 0:
+        trace[run, index] = value
+
+
+@inlined
+def write_coefficients(problem, fresh, moved, run, index, traces):
+    """How far the filters moved along the dictionary: signal_coef, noise_coef and coef."""
+    dictionary, first = problem.dictionary, problem.n_signals  # row of the first noise
+    q, banks = problem.overlaps.shape
+    if traces.coef.size > 0:
+        for k in range(q):
+            for f in range(banks):
+                traces.coef[run, index, f, k] = moved[k, f] / dictionary.units[k]
+    if traces.signal_coef.size > 0:
+        square, unit = squared_norm(dictionary, 0), dictionary.units[0]
+        for f in range(banks):
+            sign = 1.0 if f < banks // 2 else -1.0
+            traces.signal_coef[run, index, f] = sign * square * moved[0, f] * unit
+    if traces.noise_coef.size > 0:
+        for i in range(problem.labels.size):
+            square = fresh.noise_copies * squared_norm(dictionary, first + i)
+            unit = dictionary.units[first + i]
+            for f in range(banks):
+                traces.noise_coef[run, index, f, i] = square * moved[first + i, f] * unit
+
+
+@inlined
+def write_samples(problem, overlaps, margins, run, index, traces):
+    """What each sample has: its margin, and the filters of either sign that its noise activates."""
+    banks = problem.overlaps.shape[1]
+    if traces.margin.size > 0:
+        for i in range(margins.size):
+            traces.margin[run, index, i] = margins[i]
+    if traces.active_count.size > 0:
+        for i in range(margins.size):
+            for sign in range(2):
+                traces.active_count[run, index, sign, i] = 0.0
+            for f in range(banks):
+                if overlaps[problem.n_signals + i, f] > 0.0:
+                    traces.active_count[run, index, 2 * f // banks, i] += 1.0
+
+
+@inlined
+def write_test_error(problem, stream, tools, stop, state, work, recording):
+    """Test error on observed and on true labels, by one of the estimates or on given samples."""
+    fresh, traces = recording.fresh, recording.traces
+    run, index = state.at[RUN], state.at[RECORDED]
+    tools.test(problem, stream, fresh, recording.test_set, tools.estimate, state, work, stop)
+    error, deviation, effective = work.found[0], work.found[1], work.found[2]
+    traces.test_error[run, index], traces.test_error_se[run, index] = error, deviation
+    if fresh.method != codes.TEST_SET:  # on true labels
+        shrink = 1.0 - 2.0 * fresh.label_flip
+        traces.clean_test_error[run, index] = error
+        traces.test_error[run, index] = fresh.label_flip + shrink * error
+        traces.test_error_se[run, index] = abs(shrink) * deviation
+        traces.test_error_ess[run, index] = effective
+
+
+@inlined
+def observe(problem, phase, stream, tools, stop, state, work, recording):
+    """Record a state; `phase` is that of the last update, whose perturbation is probed.
+
+    Returns DONE, STOPPED, or NON_FINITE: if a number is beyond a double, nothing is recorded.
     """
-    n, q, banks = problem.labels.size, problem.overlaps.shape[0], problem.overlaps.shape[1]
-    first = problem.n_signals  # row of the first noise
-    drawn, sharp = traces.deactivated_fraction.shape[0] > 0, traces.sharpness.shape[0] > 0
-    probed = drawn or sharp or traces.sam_gap.shape[0] > 0
-    gap, off, curvature, scale = 0.0, 0.0, 0.0, 0.0
+    traces, fresh = recording.traces, recording.fresh
+    overlaps, moved, found = state.overlaps, state.moved, work.found
+    run, index = state.at[RUN], state.at[RECORDED]
+    drawn, sharp = traces.deactivated_fraction.size > 0, traces.sharpness.size > 0
+    probed, scale = drawn or sharp or traces.sam_gap.size > 0, 0.0
     passes = 2 if probed else 1  # a probe writes over the gradient
     for k in range(passes):  # one call of the gradient: more make every step slower
         scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
@@ -102,63 +164,28 @@ def observe(
         if not finite or not (all_finite(overlaps) and all_finite(moved)):
             return codes.NON_FINITE
         if k + 1 < passes:
-            probe(problem, overlaps, work, radius, batch_size, drawn, sharp, stop, work.found)
-            gap, off, curvature = work.found[0], work.found[1], work.found[2]
-    norm = scale * apply_gram(work) if traces.grad_norm.shape[0] > 0 else 0.0
-    total_loss, total_error, count = 0.0, 0.0, 1 if problem.model.summed > 0 else n
-    for i in range(n):
-        total_loss += loss(problem.model.loss, work.margins[i])
-        total_error += half_error(work.margins[i])
-    # What is recorded and lies beyond a double ends the run, like a state that does.
-    if not (math.isfinite(total_loss) and math.isfinite(norm)):
+            own = recording.probe_radius < 0.0
+            radius = phase.perturbation if own else recording.probe_radius
+            tools.probe(problem, overlaps, work, radius, phase.batch_size, drawn, sharp, stop)
+    norm = scale * apply_gram(work) if traces.grad_norm.size > 0 else 0.0
+    train_loss, train_error = training_scores(problem.model, work.margins)
+    if not (math.isfinite(train_loss) and math.isfinite(norm)):
         return codes.NON_FINITE
-    if probed and not (math.isfinite(gap) and (math.isfinite(curvature) or not sharp)):
+    if probed and not (math.isfinite(found[0]) and (math.isfinite(found[2]) or not sharp)):
         return codes.NON_FINITE
-    if not recordable(problem, fresh, moved, traces):
+    named = traces.signal_coef.size + traces.noise_coef.size > 0
+    kept = named or traces.coef.size > 0
+    if kept and not coefficients_finite(problem, fresh, moved, named):
         return codes.NON_FINITE
-    if traces.train_loss.shape[0] > 0:
-        traces.train_loss[state] = total_loss / count
-    if traces.train_error.shape[0] > 0:
-        traces.train_error[state] = total_error / n
-    if traces.margin.shape[0] > 0:
-        for i in range(n):
-            traces.margin[state, i] = work.margins[i]
-    if traces.grad_norm.shape[0] > 0:
-        traces.grad_norm[state] = norm
-    if traces.sam_gap.shape[0] > 0:
-        traces.sam_gap[state] = gap
-    if drawn:
-        traces.deactivated_fraction[state] = off
-    if sharp:
-        traces.sharpness[state] = curvature
-    if traces.active_count.shape[0] > 0:
-        for i in range(n):
-            count_active(overlaps[first + i, :banks], traces.active_count[state, :, i])
-    if traces.initial_share.shape[0] > 0:
-        traces.initial_share[state] = initial
-    if traces.coef.shape[0] > 0:
-        for k in range(q):
-            for f in range(banks):
-                traces.coef[state, f, k] = moved[k, f] / problem.dictionary.units[k]
-    if traces.signal_coef.shape[0] > 0:
-        square, unit = squared_norm(problem.dictionary, 0), problem.dictionary.units[0]
-        for f in range(banks):
-            sign = 1.0 if f < banks // 2 else -1.0
-            traces.signal_coef[state, f] = sign * square * moved[0, f] * unit
-    if traces.noise_coef.shape[0] > 0:
-        for i in range(n):
-            square = fresh.noise_copies * squared_norm(problem.dictionary, first + i)
-            unit = problem.dictionary.units[first + i]
-            for f in range(banks):
-                traces.noise_coef[state, f, i] = square * moved[first + i, f] * unit
+    write(traces.train_loss, run, index, train_loss)
+    write(traces.train_error, run, index, train_error)
+    write(traces.grad_norm, run, index, norm)
+    write(traces.sam_gap, run, index, found[0])
+    write(traces.deactivated_fraction, run, index, found[1])
+    write(traces.sharpness, run, index, found[2])
+    write(traces.initial_share, run, index, state.shares[0])
+    write_samples(problem, overlaps, work.margins, run, index, traces)
+    write_coefficients(problem, fresh, moved, run, index, traces)
     if fresh.method != codes.NO_TEST:
-        test(problem, stream, test_set, fresh, estimate, overlaps, moved, initial, work, stop)
-        error, deviation, effective = work.found[0], work.found[1], work.found[2]
-        traces.test_error[state], traces.test_error_se[state] = error, deviation
-        if fresh.method != codes.TEST_SET:  # on true labels
-            shrink = 1.0 - 2.0 * fresh.label_flip
-            traces.clean_test_error[state] = error
-            traces.test_error[state] = fresh.label_flip + shrink * error
-            traces.test_error_se[state] = abs(shrink) * deviation
-            traces.test_error_ess[state] = effective
+        write_test_error(problem, stream, tools, stop, state, work, recording)
     return codes.STOPPED if stopped(stop) else codes.DONE

@@ -1,4 +1,4 @@
-"""What a user of SAM looks for in a state: its gap, the neurons it switches off, curvature.
+"""The SAM gap of a state, the neurons that SAM's perturbation switches off, and the sharpness.
 
 With ε̂ = τ ∇L_I/‖∇L_I‖_F on each batch I,
 
@@ -21,7 +21,7 @@ from simdyn.kernels.activations import activation_slope, curvature_root, loss
 from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.gradient import Workspace, add_slopes, apply_gram, gradient, perturb, touch
 from simdyn.kernels.linear import dot, fill, normalise
-from simdyn.kernels.structures import Indices, Matrix, Problem, Vector
+from simdyn.kernels.structures import Indices, Matrix, Problem
 
 
 @inlined
@@ -48,7 +48,7 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
         if moves:
             perturb(overlaps, radius, norm, work)
             gradient(work.perturbed, problem, samples, patches, work)
-            change = 0.0  # not a number where an output at W + ε̂ is none
+            change = 0.0  # NaN if an output at W + ε̂ is
             for i in samples:
                 change += loss(problem.model.loss, work.margins[i]) - before[i]
             gap += change / (1 if problem.model.summed > 0 else samples.size)
@@ -105,7 +105,7 @@ def largest_eigenvalue(diagonal, beside):
         middle = 0.5 * (low + high)
         if not low < middle < high:
             break
-        # An eigenvalue lies above `middle` where a pivot of T − middle is positive.
+        # An eigenvalue is above `middle` if a pivot of T − middle is positive.
         pivot, above = diagonal[0] - middle, False
         for k in range(1, diagonal.size + 1):
             if pivot > 0.0:
@@ -182,18 +182,17 @@ def probe(
     drawn: bool,
     sharp: bool,
     stop: Indices,
-    found: Vector,
 ) -> None:
-    """Found ← (SAM gap, deactivated fraction, sharpness) of the state `overlaps`.
+    """SAM gap, deactivated fraction and sharpness of the state `overlaps`, into work.found.
 
-    `work.margins` must be those of the state; they are written over. Where not `drawn` or not
+    `work.margins` must be those of the state; they are written over. If not `drawn` or not
     `sharp`, the fraction or the sharpness is left as it is.
     """
     if sharp:
-        found[2] = sharpness(problem, overlaps, stop, work)
-    found[0], off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
+        work.found[2] = sharpness(problem, overlaps, stop, work)
+    work.found[0], off = sam_probe(problem, overlaps, radius, batch_size, drawn, work)
     if drawn:
-        found[1] = off
+        work.found[1] = off
 
 
 @borrowing_pointed
@@ -206,6 +205,5 @@ def no_probe(
     drawn: bool,
     sharp: bool,
     stop: Indices,
-    found: Vector,
 ) -> None:
-    """Stands where nothing is probed, so that no probe is compiled."""
+    """Used if nothing is probed, so that no probe is compiled."""

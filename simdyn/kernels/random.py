@@ -142,7 +142,7 @@ def fill_normals(stream, purpose, i, out):
 
 @borrowing
 def _log_acceptance_excess(y):
-    """3 log(1 + y) − 3y + 3y²/2 − y³, by its series where the terms cancel."""
+    """3 log(1 + y) − 3y + 3y²/2 − y³, by its series if the terms cancel."""
     if abs(y) > 0.02:
         return 3.0 * math.log1p(y) - 3.0 * y + 1.5 * y * y - y * y * y
     # 3 Σ_{k≥4} (−1)^{k+1} y^k / k; the first term left out is below 1e-19 of the leading one.

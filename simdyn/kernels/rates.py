@@ -60,7 +60,7 @@ MOST_NUMBERS = 64  # on the stack
 
 @borrowing
 def of_two(code, one, other):
-    """An operation on two numbers; NaN where either is."""
+    """An operation on two numbers; NaN if either is."""
     if code == PLUS:
         return one + other
     if code == MINUS:

@@ -1,6 +1,6 @@
 """Gaussian data and weights of any dimension d without ever forming a d-vector.
 
-The s signals lie in the first s of d orthonormal coordinates. All Gaussian vectors (noises,
+The s signals are in the first s of d orthonormal coordinates. All Gaussian vectors (noises,
 2m filters) split into their components there and a remainder in R^{d−s}. Up to a rotation, the k
 remainders are the rows of the Bartlett factor L: L_ii = χ_{d−s−i} (i = 0, 1, …) and standard
 normals below the diagonal, full normal rows once i ≥ d − s. The columns of L stand after the
@@ -17,7 +17,7 @@ import numpy as np
 from simdyn.kernels import random
 from simdyn.kernels.activations import Model
 from simdyn.kernels.compiled import part
-from simdyn.kernels.linear import inner_products, scale_rows
+from simdyn.kernels.linear import gram_of, inner_products, scale_rows
 from simdyn.kernels.structures import Dictionary, Matrix, Problem, Table, Views
 
 
@@ -31,12 +31,12 @@ class Setting(NamedTuple):
     noise_std: float  # σ_p
     noise_vectors: int  # independent noise vectors of a sample
     noise_copies: float  # patches that show each of them; P − 1 in the paper
-    added: int  # 1 where signals and noise are added up in one patch, else 0
+    added: int  # 1 if signals and noise are added up in one patch, else 0
     label_flip: float  # p
-    orthogonal: int  # 1 where noise has no component along the signals, else 0
+    orthogonal: int  # 1 if noise has no component along the signals, else 0
     n_filters: int  # m
     init_std: float  # σ_0
-    antisymmetric: int  # 1 where both banks start with the same weights
+    antisymmetric: int  # 1 if both banks start with the same weights
     model: Model
 
 
@@ -55,7 +55,7 @@ def draw_labels(setting, stream):
 
 @part
 def draw_shown(setting, true_labels, stream):
-    """With what sign each sample shows each signal, (n, s); 0 where it does not."""
+    """With what sign each sample shows each signal, (n, s); 0 if it does not."""
     share, shown = setting.views.share, setting.views.shown
     out = np.zeros((true_labels.size, shown.shape[2]))
     for i in range(true_labels.size):
@@ -108,7 +108,7 @@ def draw_unit_vectors(setting, stream):
 def sample_table(setting, shown):
     """The table of samples that show signals, and noises in patches of their own.
 
-    Patches 2k and 2k + 1 are signal k and its negative, patch 2s + i is noise i. Where signals and
+    Patches 2k and 2k + 1 are signal k and its negative, patch 2s + i is noise i. If signals and
     noise are added up, the latter already is the sum.
     """
     n, known = shown.shape
@@ -160,10 +160,8 @@ def draw_problem(setting, stream):
     table = sample_table(setting, shown)
     for p in range(table.row.size):
         table.sign[p] *= units[table.row[p]]
-    factored = 2 * width < q
-    gram = np.zeros((0, 0)) if factored else inner_products(rows, rows)
     return Problem(
-        Dictionary(gram, rows, units),
+        Dictionary(gram_of(rows), rows, units),
         inner_products(rows, filters),
         filters,
         table,

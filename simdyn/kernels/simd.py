@@ -2,7 +2,7 @@
 
 Numba vectorises a sum only if it may reorder it, and then the order is the compiler's choice.
 Here it is fixed: lane c of four sums the terms 4k + c.
-Arrays are C-contiguous float64 whose last axis (and, where said, first axis) is a multiple of four.
+Arrays are C-contiguous float64 whose last axis (and, if stated, first axis) is a multiple of four.
 """
 
 import itertools
@@ -57,7 +57,7 @@ def _lanes_below(builder: Any, count: Any) -> Any:
 
 
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a·b + c, fused where the CPU has it."""
+    """a·b + c, fused if the CPU can."""
     kind = a.type
     name = "llvm.fmuladd.v4f64" if kind == _VECTOR else "llvm.fmuladd.f64"
     function = cgutils.get_or_insert_function(
@@ -252,7 +252,7 @@ def _power_of_two(builder: Any, exponents: Any) -> Any:
 
 
 def _exp_below_zero(builder: Any, x: Any) -> Any:
-    """exp(x) of four x ≤ 0; subnormal where it must be."""
+    """exp(x) of four x ≤ 0; subnormal if it must be."""
     words = ir.VectorType(_INDEX, LANES)
     x = builder.select(builder.fcmp_ordered(">", x, _constant(-750.0)), x, _constant(-750.0))
     # The rounded multiple k sits in the low bits of the sum with _ROUND.

@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 Vector = Annotated[Floats, np.float64, 1]
 Matrix = Annotated[Floats, np.float64, 2]
 Cube = Annotated[Floats, np.float64, 3]
+FourAxes = Annotated[Floats, np.float64, 4]
 Indices = Annotated[npt.NDArray[np.int64], np.int64, 1]
 
 
@@ -36,15 +37,15 @@ class Table(NamedTuple):
 
 
 class Dictionary(NamedTuple):
-    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, where that is larger, by V itself.
+    """The operator C ↦ G C on (q, 2m) arrays, by G = V Vᵀ or, if that is larger, by V itself.
 
     Very long and very short vectors are held in units of their own, powers of two, so that their
     products neither over- nor underflow: row k is the vector divided by unit k. Overlaps and
     coefficients are those of the rows.
     """
 
-    gram: Matrix  # (q, q), or (0, 0) where the factored form V (Vᵀ C) is used
-    rows: Matrix  # V in any orthonormal coordinates, (q, D); (q, 0) where nothing needs them
+    gram: Matrix  # (q, q), or (0, 0) if the factored form V (Vᵀ C) is used
+    rows: Matrix  # V in any orthonormal coordinates, (q, D); (q, 0) if nothing needs them
     units: Vector  # (q,), one but for such vectors
 
 
@@ -85,27 +86,44 @@ class FreshSamples(NamedTuple):
     noise_std: float
     noise_vectors: int  # independent noise vectors of a sample
     noise_copies: float  # patches that show each of them
-    added: int  # 1 where signals and noise are added up in one patch, else 0
+    added: int  # 1 if signals and noise are added up in one patch, else 0
     bare: int  # coordinates, the first ones, along which the noise has no component
     label_flip: float
     views: Views
 
 
-class Schedule(NamedTuple):
-    """A list of phases, one entry of every array but `rate_code` and `rate_value` for each."""
+# Fields of a phase. Each is the attribute of that name of a `params.Phase`, but for those of which
+# `engine.arguments` says otherwise.
+PHASE_FIELDS = np.dtype(
+    (
+        np.record,
+        np.dtype(
+            [
+                ("perturbation", np.float64),  # τ; 0 is SGD
+                ("perturbs_by_norm", np.bool_),  # ε̂ = τ∇L/‖∇L‖, else ε̂ = τ∇L
+                ("perturbed_together", np.int64),  # samples of a group; 0: the whole batch
+                ("learning_rate", np.float64),  # η if it is constant
+                ("rate_start", np.int64),  # where the program of a changing rate begins
+                ("rate_stop", np.int64),  # and where it ends; there too if the rate is constant
+                ("epochs", np.int64),
+                ("batch_size", np.int64),  # B
+                ("keep_last", np.bool_),  # a smaller last batch is used, else it is dropped
+                ("momentum", np.float64),  # β
+                ("weight_decay", np.float64),  # λ
+                ("restart", np.bool_),  # the velocity starts at zero
+                ("label_noise", np.float64),  # probability that an update flips a label
+            ],
+            align=True,
+        ),
+    )
+)
 
-    radius: Vector  # τ; 0 is SGD
-    normalised: Indices  # 1: ε̂ = τ∇L/‖∇L‖, 0: ε̂ = τ∇L
-    group_size: Indices  # samples that share a perturbation; 0: the whole batch
-    learning_rate: Vector  # η if it is constant
-    rate_start: Indices  # where the program of a changing rate begins in the two arrays below
-    rate_stop: Indices  # and where it ends; there too if the rate is constant
-    rate_code: Indices  # operations of all programs, see `rates`
+
+class Schedule(NamedTuple):
+    """What each method does, and after which updates its states are recorded."""
+
+    phases: Annotated[npt.NDArray[np.void], PHASE_FIELDS, 1]  # of all methods, one after another
+    first_phase: Indices  # of each method, (methods,)
+    rate_code: Indices  # operations of the programs of all changing rates, see `rates`
     rate_value: Vector  # and their constants
-    epochs: Indices
-    batch_size: Indices  # B
-    keep_last: Indices  # 1: a smaller last batch is used, 0: it is dropped
-    momentum: Vector  # β
-    weight_decay: Vector  # λ
-    restart: Indices  # 1: the velocity starts at zero
-    label_noise: Vector  # probability that a label is flipped, afresh in every update
+    record_at: Annotated[npt.NDArray[np.int64], np.int64, 2]  # updates, increasing, (methods, T)

@@ -13,7 +13,8 @@ from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padde
 from simdyn.kernels.linear import fill, lower_factor, same
 from simdyn.kernels.random import Stream
 from simdyn.kernels.simd import product
-from simdyn.kernels.structures import FreshSamples, Indices, Matrix, Problem, TestSet
+from simdyn.kernels.state import State
+from simdyn.kernels.structures import FreshSamples, Indices, Problem, TestSet
 
 ALL_ZERO = -5000  # for an exponent
 
@@ -31,28 +32,29 @@ def weights_now(problem, moved, initial):
 
 
 @part
-def standing(weights, overlaps, known):
-    """The filters of each bank but those that the same filter of the other bank cancels.
+def uncancelled(weights, overlaps, known):
+    """The filters of each bank, except those that the same filter of the other bank cancels.
 
     These have the same weights (2m, D) and the same overlaps with the `known` signals.
     """
     half = weights.shape[0] // 2
-    stands = np.zeros(2 * half, np.bool_)
+    left = np.zeros(2 * half, np.bool_)
     for f in range(half):
         equal = same(weights[f], weights[half + f])
         for k in range(known):
             equal &= overlaps[k, f] == overlaps[k, half + f]
-        stands[f] = stands[half + f] = not equal
-    return np.nonzero(stands)[0]
+        left[f] = left[half + f] = not equal
+    return np.nonzero(left)[0]
 
 
 @inlined
-def clean_error(problem, stream, fresh, estimate, overlaps, moved, initial, stop):
+def clean_error(problem, stream, fresh, estimate, state, stop):
     """Test error on true labels of fresh samples: mean, standard error, effective sample size."""
     model, views, units = problem.model, fresh.views, problem.dictionary.units
-    lines, weights = fresh.method == codes.LINE, weights_now(problem, moved, initial)
+    overlaps, weights = state.overlaps, weights_now(problem, state.moved, state.shares[0])
+    lines = fresh.method == codes.LINE
     draws = (fresh.draws + 1) // 2 if lines else fresh.draws
-    half, filters = weights.shape[0] // 2, standing(weights, overlaps, views.shown.shape[2])
+    half, filters = weights.shape[0] // 2, uncancelled(weights, overlaps, views.shown.shape[2])
     banks = filters.size
     if banks == 0:  # f = 0 everywhere
         return 0.5, 0.0, float(draws)
@@ -112,7 +114,7 @@ def halves_equal(row, banks):
 
 @borrowing
 def largest_exponent(array, columns):
-    """The least e with all entries of the first columns below 2^e; very low where all are zero."""
+    """The least e with all entries of the first columns below 2^e; very low if all are zero."""
     largest = 0.0
     for k in range(array.shape[0]):
         for c in range(columns):
@@ -245,24 +247,20 @@ def error_on(model, test_set, moved, initial):
 def test(
     problem: Problem,
     stream: Stream,
-    test_set: TestSet,
     fresh: FreshSamples,
-    estimate: Annotated[Any, risk.line_estimate],
-    overlaps: Matrix,
-    moved: Matrix,
-    initial: float,
+    test_set: TestSet,
+    estimate: Annotated[Any, risk.no_estimate],
+    state: State,
     work: Workspace,
     stop: Indices,
 ) -> None:
     """Test error, its standard error and effective sample size, into work.found.
 
-    On fresh samples it is that on true labels. `initial` is the share of W(0) in W.
+    On fresh samples it is that on true labels.
     """
     if fresh.method == codes.TEST_SET:
-        error, deviation = error_on(problem.model, test_set, moved, initial)
+        error, deviation = error_on(problem.model, test_set, state.moved, state.shares[0])
         work.found[0], work.found[1], work.found[2] = error, deviation, 0.0
     else:
-        clean, deviation, effective = clean_error(
-            problem, stream, fresh, estimate, overlaps, moved, initial, stop
-        )
+        clean, deviation, effective = clean_error(problem, stream, fresh, estimate, state, stop)
         work.found[0], work.found[1], work.found[2] = clean, deviation, effective

@@ -1,4 +1,4 @@
-"""Where lines under a shift are drawn: a Gaussian fitted to those that fail.
+"""The Gaussian that lines under a shift are drawn from, fitted to those that fail.
 
 A line ω + tα, ω ⟂ α, towards the nearest failure (at distance r, of a set S, see `failures`) fails
 with a mass of about
@@ -8,8 +8,8 @@ with a mass of about
 over the right filters g: z_g are their values at the nearest failure, θ_g the weights β_g there,
 and κ = hazard(r)/‖v‖ tells how fast the mass falls. Under N(0, I) few lines meet the narrow corner
 that this may be. The factors are log-concave, so expectation propagation (Minka, 2001) finds a
-Gaussian N(mean, root rootᵀ) near their product with N(0, I). It is for drawing only: whatever it
-is, the weights keep the estimate unbiased.
+Gaussian N(mean, root rootᵀ) near their product with N(0, I). It is for drawing only: the
+weights keep the estimate unbiased for any Gaussian.
 """
 
 import math
@@ -119,7 +119,7 @@ def fit_tilt(arrows, right, values, weights, kappa, direction):
 
 @part
 def _rooted(mean, covariance):
-    """A `Tilt` by Cholesky; N(0, I) where rounding left nothing positive."""
+    """A `Tilt` by Cholesky; N(0, I) if rounding left nothing positive."""
     size = mean.size
     root, log_volume = np.zeros((size, size)), 0.0
     for i in range(size):

@@ -7,45 +7,40 @@ SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weight
 Momentum and weight decay stay in the span too: the velocity v ← β v + ∇L + λ W has coefficients,
 overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. A
 phase goes on with the velocity of the last one if β is the same, and η may change in every update.
-With groups, each group of a batch is perturbed by itself and the gradients are averaged
+With groups, each group of a batch is perturbed on its own and the gradients are averaged
 (m-sharpness).
 Cost per step O(m q²), whatever d is.
 """
 
 import math
-from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from simdyn.kernels import codes, probes, random, rates
-from simdyn.kernels import estimates as risk
-from simdyn.kernels import test_error as testing
+from simdyn.kernels import codes, random, rates
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
-from simdyn.kernels.gradient import (
-    Workspace,
-    apply_gram,
-    gradient,
-    pad,
-    padded_copy,
-    perturb,
-    touch,
-)
+from simdyn.kernels.gradient import Workspace, apply_gram, gradient, perturb, touch
 from simdyn.kernels.linear import all_finite, copy, fill
-from simdyn.kernels.observe import Traces, observe
+from simdyn.kernels.observe import Recording, Tools, observe
 from simdyn.kernels.simd import add_scaled
-from simdyn.kernels.structures import (
-    FreshSamples,
-    Indices,
-    Matrix,
-    Problem,
-    Schedule,
-    TestSet,
-    Vector,
+from simdyn.kernels.state import (
+    BATCH,
+    EPOCH,
+    FROZEN,
+    FROZEN_AT,
+    METHOD,
+    PHASE,
+    PHASE_EPOCH,
+    RECORDED,
+    RUN,
+    UPDATE,
+    State,
+    stop_moving,
 )
+from simdyn.kernels.structures import Indices, Problem, Schedule
 
 
 @inlined
-def descent(problem, samples, patches, radius, normalised, overlaps, work):
+def descent(problem, samples, patches, radius, by_norm, overlaps, work):
     """C and U = G C of the gradient at W + ε̂ on some samples, into the workspace.
 
     Returns
@@ -53,9 +48,9 @@ def descent(problem, samples, patches, radius, normalised, overlaps, work):
     scale : float
         The gradient is this times C.
     moves : bool
-        False where the gradient at W is exactly zero, or that at W + ε̂ below a double's range.
+        False if the gradient at W is exactly zero, or that at W + ε̂ below a double's range.
     finite : bool
-        False where an output overflowed.
+        False if an output overflowed.
     """
     passes = 2 if radius > 0.0 else 1
     at, scale, norm = overlaps, 0.0, 0.0
@@ -67,26 +62,26 @@ def descent(problem, samples, patches, radius, normalised, overlaps, work):
         if k == 0 and (norm == 0.0 or not math.isfinite(norm)):
             return 0.0, False, math.isfinite(norm)
         if k + 1 < passes:  # a gradient below the range of a double still has a direction
-            reach = radius if normalised > 0 else radius * scale * norm
+            reach = radius if by_norm else radius * scale * norm
             perturb(overlaps, reach, norm, work)
             at = work.perturbed
     return scale, scale > 0.0 or norm == 0.0, True
 
 
 @inlined
-def step(problem, samples, patches, rule, state, work):
-    """One update on one batch, in place.
+def step(problem, samples, patches, phase, rate, state, work):
+    """One update on one batch, in place, at the learning rate `rate`.
 
     Returns
     -------
     moves : bool
-        False where nothing changes: the gradient is exactly zero, and nothing else pulls.
+        False if nothing changes: the gradient is exactly zero, and there is no velocity or decay.
     finite : bool
-        False where an output overflowed; the state is then left as it was.
+        False if an output overflowed; the state is then left as it was.
     """
     size = samples.size
-    whole = not 0 < rule.group_size < size
-    group = size if whole else rule.group_size
+    whole = not 0 < phase.perturbed_together < size
+    group = size if whole else phase.perturbed_together
     if not whole:
         fill(work.total, 0.0)
     scale, moves = 0.0, False
@@ -94,7 +89,7 @@ def step(problem, samples, patches, rule, state, work):
         part = samples if whole else samples[first : min(first + group, size)]
         shown = patches if whole else work.touched[: touch(problem.table, part, work)]
         scale, pulls, finite = descent(
-            problem, part, shown, rule.radius, rule.normalised, state.overlaps, work
+            problem, part, shown, phase.perturbation, phase.perturbs_by_norm, state.overlaps, work
         )
         if not finite:
             return False, False
@@ -106,84 +101,36 @@ def step(problem, samples, patches, rule, state, work):
         scale = 1.0
         copy(work.total, work.coefficients)
         apply_gram(work)
-    if rule.momentum == 0.0 and rule.weight_decay == 0.0:
+    if phase.momentum == 0.0 and phase.weight_decay == 0.0:
         if moves:
-            rate = rule.learning_rate * scale
-            add_scaled(state.overlaps, work.products, -rate)
-            add_scaled(state.moved, work.coefficients, -rate)
+            add_scaled(state.overlaps, work.products, -(rate * scale))
+            add_scaled(state.moved, work.coefficients, -(rate * scale))
         return moves, True
-    glide(rule.momentum, rule.weight_decay, scale if moves else 0.0, state, work)
-    add_scaled(state.overlaps, state.pushed, -rule.learning_rate)
-    add_scaled(state.moved, state.velocity, -rule.learning_rate)
-    state.shares[0] -= rule.learning_rate * state.shares[1]
+    change_velocity(phase.momentum, phase.weight_decay, scale if moves else 0.0, state, work)
+    add_scaled(state.overlaps, state.velocity_overlaps, -rate)
+    add_scaled(state.moved, state.velocity, -rate)
+    state.shares[0] -= rate * state.shares[1]
     return True, True
 
 
 @borrowing
-def glide(momentum, decay, scale, state, work):
+def change_velocity(momentum, decay, scale, state, work):
     """Velocity v ← β v + ∇L + λ W, as coefficients, as overlaps, and as its share of W(0)."""
-    for k in range(state.moved.shape[0]):
-        for f in range(state.moved.shape[1]):
-            state.velocity[k, f] = momentum * state.velocity[k, f] + decay * state.moved[k, f]
-            state.pushed[k, f] = momentum * state.pushed[k, f] + decay * state.overlaps[k, f]
+    velocity, overlaps = state.velocity, state.velocity_overlaps
+    for k in range(velocity.shape[0]):
+        for f in range(velocity.shape[1]):
+            velocity[k, f] = momentum * velocity[k, f] + decay * state.moved[k, f]
+            overlaps[k, f] = momentum * overlaps[k, f] + decay * state.overlaps[k, f]
     state.shares[1] = momentum * state.shares[1] + decay * state.shares[0]
     if scale > 0.0:
-        add_scaled(state.velocity, work.coefficients, scale)
-        add_scaled(state.pushed, work.products, scale)
-
-
-class Rule(NamedTuple):
-    """How an update is made: what `Schedule` holds of one phase, with the rate of the update."""
-
-    radius: float
-    normalised: int
-    group_size: int
-    learning_rate: float
-    momentum: float
-    weight_decay: float
+        add_scaled(velocity, work.coefficients, scale)
+        add_scaled(overlaps, work.products, scale)
 
 
 @borrowing
 def batches_per_epoch(n, batch_size, keep_last):
     """Updates in one pass over n samples."""
     return (n + batch_size - 1) // batch_size if keep_last else n // batch_size
-
-
-class State(NamedTuple):
-    """Where a trajectory stands."""
-
-    overlaps: Matrix  # A(t), (Q, F), padded as in Workspace
-    moved: Matrix  # S(t), (Q, F)
-    order: Indices  # the partition of the current epoch, (n,)
-    at: Indices  # counters, see below
-    velocity: Matrix  # coefficients of the velocity, (Q, F)
-    pushed: Matrix  # overlaps of the velocity, (Q, F)
-    shares: Vector  # of W(0) in the weights and in the velocity, (2,)
-    stack: Vector  # room for the program of a learning rate
-
-
-UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = 0, 1, 2, 3, 4, 5, 6
-
-
-@inlined
-def new_state(problem):
-    """The state before the first update."""
-    at = np.zeros(7, np.int64)
-    at[FROZEN_AT] = -1
-    q, banks = problem.overlaps.shape
-    overlaps = padded_copy(problem.overlaps, pad(q), pad(banks))
-    shares = np.zeros(2)
-    shares[0] = 1.0
-    return State(
-        overlaps,
-        np.zeros(overlaps.shape),
-        np.arange(problem.labels.size),
-        at,
-        np.zeros(overlaps.shape),
-        np.zeros(overlaps.shape),
-        shares,
-        np.zeros(rates.MOST_NUMBERS),
-    )
 
 
 @borrowing
@@ -195,22 +142,14 @@ def flip_labels(problem, samples, probability, stream, update, work):
 
 
 @borrowing
-def come_to_rest(state):
-    """Velocity v ← 0."""
-    fill(state.velocity, 0.0)
-    fill(state.pushed, 0.0)
-    state.shares[1] = 0.0
-
-
-@borrowing
 def changing_rate(schedule, phase, at, batches, stack):
-    """The learning rate of the update at hand, if it changes during the phase."""
+    """The learning rate of the next update, if it changes during the phase."""
     epoch = at[PHASE_EPOCH]
     return rates.value_at(
         schedule.rate_code,
         schedule.rate_value,
-        schedule.rate_start[phase],
-        schedule.rate_stop[phase],
+        phase.rate_start,
+        phase.rate_stop,
         float(epoch),
         float(epoch * batches + at[BATCH]),
         stack,
@@ -224,42 +163,31 @@ def advance(problem, schedule, stream, until, stop, state, work):
     while at[UPDATE] < until:
         if stopped(stop):
             return codes.STOPPED
-        phase = at[PHASE]
-        if at[PHASE_EPOCH] >= schedule.epochs[phase]:
-            last, at[PHASE_EPOCH] = phase, 0
-            phase += 1
-            while schedule.epochs[phase] == 0:
-                phase += 1
-            at[PHASE] = phase
-            momentum = schedule.momentum[phase]
-            goes_on = momentum > 0.0 and momentum == schedule.momentum[last]
-            if schedule.restart[phase] > 0 or not goes_on:
-                come_to_rest(state)
-        size = schedule.batch_size[phase]
-        batches = batches_per_epoch(n, size, schedule.keep_last[phase])
+        phase = schedule.phases[at[PHASE]]
+        if at[PHASE_EPOCH] >= phase.epochs:
+            momentum, at[PHASE_EPOCH] = phase.momentum, 0
+            at[PHASE] += 1
+            while schedule.phases[at[PHASE]].epochs == 0:
+                at[PHASE] += 1
+            phase = schedule.phases[at[PHASE]]
+            if phase.restart or not 0.0 < phase.momentum == momentum:
+                stop_moving(state)
+        size = phase.batch_size
+        batches = batches_per_epoch(n, size, phase.keep_last)
         samples, patches = work.every_sample, work.every_patch
         if size < n:
             if at[BATCH] == 0:
                 random.fill_permutation(stream, random.PARTITION, at[EPOCH], state.order)
             samples = state.order[at[BATCH] * size : min((at[BATCH] + 1) * size, n)]
             patches = work.touched[: touch(problem.table, samples, work)]
-        rate = schedule.learning_rate[phase]
-        if schedule.rate_start[phase] < schedule.rate_stop[phase]:
+        rate, noise = phase.learning_rate, phase.label_noise
+        if phase.rate_start < phase.rate_stop:
             rate = changing_rate(schedule, phase, at, batches, state.stack)
             if not 0.0 <= rate < np.inf:
                 return codes.NON_FINITE
-        rule = Rule(
-            schedule.radius[phase],
-            schedule.normalised[phase],
-            schedule.group_size[phase],
-            rate,
-            schedule.momentum[phase],
-            schedule.weight_decay[phase],
-        )
-        noise = schedule.label_noise[phase]
         if noise > 0.0:
             flip_labels(problem, samples, noise, stream, at[UPDATE], work)
-        moves, finite = step(problem, samples, patches, rule, state, work)
+        moves, finite = step(problem, samples, patches, phase, rate, state, work)
         if noise > 0.0:
             for i in samples:
                 work.labels[i] = problem.labels[i]
@@ -272,7 +200,7 @@ def advance(problem, schedule, stream, until, stop, state, work):
         at[UPDATE] += 1
         at[BATCH] += 1
         if at[BATCH] == batches:
-            # Frozen means a whole epoch without a gradient: one batch may have none by itself.
+            # Frozen means a whole epoch without a gradient: a single batch may have none.
             at[FROZEN] |= 0 <= at[FROZEN_AT] <= at[UPDATE] - batches
             at[BATCH] = 0
             at[EPOCH] += 1
@@ -285,69 +213,37 @@ def train(
     problem: Problem,
     schedule: Schedule,
     stream: random.Stream,
-    test_set: TestSet,
-    fresh: FreshSamples,
-    test: Annotated[Any, testing.test],
-    estimate: Annotated[Any, risk.line_estimate],
-    probe: Annotated[Any, probes.probe],
-    probe_radius: float,
-    record_at: Indices,
+    tools: Tools,
     stop: Indices,
     state: State,
     work: Workspace,
-    traces: Traces,
-    outcome: Indices,
+    recording: Recording,
 ) -> None:
-    """Run a schedule of phases and write the state at the updates of `record_at` into `traces`.
+    """Train by one method of a schedule, and write its states, its status and the update of that.
 
     Parameters
     ----------
-    test, estimate, probe : compiled functions
-        `testing.test`, an estimate of `risk`, `probes.probe`, called through their pointers.
-    probe_radius : float
-        τ of the recorded SAM gap and deactivated fraction; below 0 that of the phase at hand.
-    record_at : (T,) int64, increasing
-        Numbers of updates after which the state is observed; 0 is the initial state.
     stop : (1,) int64
         Polled at every step; non-zero ends the run with status STOPPED.
     state, work : State, Workspace
-        Those of a `new_state` and `new_workspace`.
-    outcome : (2,) int64
-        Filled with the status and its update: DONE, ZERO_GRADIENT (every gradient from that update
-        on was exactly zero, for an epoch or more), NON_FINITE (noticed at that update; what would
-        be recorded from there on is left as it was) or STOPPED.
+        Those of a `new_state`, which names method and run, and a `new_workspace`.
+    recording : Recording
+        The status is DONE, ZERO_GRADIENT (every gradient from that update on was exactly zero, for
+        an epoch or more), NON_FINITE (noticed at that update; what would be recorded from there on
+        is left as it was) or STOPPED.
     """
-    dictionary = problem.dictionary
-    outcome[0], outcome[1] = codes.DONE, 0
+    at, dictionary, code = state.at, problem.dictionary, codes.DONE
     if not (all_finite(dictionary.gram) and all_finite(dictionary.rows)):
-        outcome[0] = codes.NON_FINITE
-        return
-    for index in range(record_at.size):
-        code = advance(problem, schedule, stream, record_at[index], stop, state, work)
+        code = codes.NON_FINITE
+    while code == codes.DONE and at[RECORDED] < schedule.record_at.shape[1]:
+        until = schedule.record_at[at[METHOD], at[RECORDED]]
+        code = advance(problem, schedule, stream, until, stop, state, work)
         if code == codes.DONE:
             # The phase that made the last update: `advance` turns to the next one when it begins.
-            phase = state.at[PHASE]
-            radius = schedule.radius[phase] if probe_radius < 0.0 else probe_radius
-            code = observe(
-                problem,
-                stream,
-                test_set,
-                fresh,
-                test,
-                estimate,
-                probe,
-                state.overlaps,
-                state.moved,
-                state.shares[0],
-                work,
-                radius,
-                schedule.batch_size[phase],
-                stop,
-                index,
-                traces,
-            )
-        if code != codes.DONE:
-            outcome[0], outcome[1] = code, state.at[UPDATE]
-            return
-    if state.at[FROZEN] > 0:
-        outcome[0], outcome[1] = codes.ZERO_GRADIENT, state.at[FROZEN_AT]
+            phase = schedule.phases[at[PHASE]]
+            code = observe(problem, phase, stream, tools, stop, state, work, recording)
+            at[RECORDED] += 1
+    update = 0 if code == codes.DONE else at[UPDATE]
+    if code == codes.DONE and at[FROZEN] > 0:
+        code, update = codes.ZERO_GRADIENT, at[FROZEN_AT]
+    recording.status[at[RUN]], recording.status_step[at[RUN]] = code, update

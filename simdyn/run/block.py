@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from simdyn.engine.arguments import pointers_for
+from simdyn.engine.arguments import Wanted, pointers_for
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
 from simdyn.kernels.codes import FAILED, MASKED
@@ -128,17 +128,8 @@ def _run_point(
         if not methods or not part:
             continue
         plans = [point.plans[k] for k in methods]
-        computed = run_replicates(
-            point.data,
-            point.net,
-            plans,
-            study.seed,
-            part,
-            study.record,
-            "last",
-            study.variables,
-            stop,
-        )
+        wanted = Wanted(study.record, study.variables, "last")
+        computed = run_replicates(point.data, point.net, plans, study.seed, part, wanted, stop)
         if computed is None:
             return False
         first = part.start - replicates.start

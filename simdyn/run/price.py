@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from simdyn.base.inputs import InputError
+from simdyn.engine.arguments import Wanted
 from simdyn.engine.replicates import run_replicates
 from simdyn.run.block import prepare_kernels
 from simdyn.space.points import Point
@@ -147,17 +148,8 @@ def _calibrate(study: StudyDesign, blocks: Blocks) -> tuple[float, int]:
             continue
         replicates = range(min(study.replicates, max(1, int(0.1 / of_one))))
         start = time.perf_counter()
-        run_replicates(
-            short.data,
-            short.net,
-            short.plans,
-            study.seed,
-            replicates,
-            study.record,
-            "last",
-            study.variables,
-            stop,
-        )
+        wanted = Wanted(study.record, study.variables, "last")
+        run_replicates(short.data, short.net, short.plans, study.seed, replicates, wanted, stop)
         now = time.perf_counter()
         nominal, spent = nominal + of_one * len(replicates), spent + now - start
         runs += len(replicates) * len(short.plans)

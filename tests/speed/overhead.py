@@ -23,8 +23,8 @@ import numpy as np
 
 from simdyn.api.study import Study
 from simdyn.base.threads import side_by_side
-from simdyn.engine import arguments as bridge
-from simdyn.engine.arguments import point_arguments, pointers_for
+from simdyn.engine import replicates as bridge
+from simdyn.engine.arguments import Wanted, point_arguments, pointers_for
 from simdyn.kernels.point import run_point
 from simdyn.params import SAM, SGD
 from simdyn.run import run_study
@@ -69,9 +69,7 @@ def bare(study: Study) -> Callable[[], None]:
             point.plans,
             study.seed,
             range(study.replicates),
-            study.record,
-            "last",
-            study.variables,
+            Wanted(study.record, study.variables, "last"),
             stop,
             pointers,
         )

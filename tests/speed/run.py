@@ -29,6 +29,7 @@ from rivals import (
 
 import simdyn
 from simdyn.engine import arguments as bridge
+from simdyn.kernels.observe import Tools
 from simdyn.kernels.point import run_problem
 
 Entry = Callable[[Runs, float, float, int], Timed]
@@ -60,31 +61,21 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
         for x, y, w, mu, truth in zip(*arrays, strict=True)
     ]
     n = runs.labels.shape[1]
-    schedule, _ = bridge.kernel_schedules([(phase,)], n)
-    record_at, stop = np.array([n_steps]), np.zeros(1, np.int64)
-    no_test = bridge.NO_FRESH_SAMPLES
+    schedule = bridge.kernel_schedule([(phase,)], n, [np.array([n_steps])])
+    wanted = bridge.Wanted(simdyn.Record(), ("margin",), "last")
     margins = np.empty((len(problems), n))
-    pointers = bridge.pointers_for(simdyn.Record(), "relu", ("margin",))
+    pointers = bridge.pointers_for(wanted.record, "relu", wanted.names)
+    stop, tests = np.zeros(1, np.int64), (bridge.NO_FRESH_SAMPLES, bridge.NO_TEST_SET)
 
     def go() -> None:
         for problem, margin in zip(problems, margins, strict=True):
             q, banks = problem.overlaps.shape
-            traces = bridge.empty_traces((), ["margin"], 1, banks // 2, n, q)
-            no_tests = bridge.NO_TEST_SET
-            run_problem(
-                problem,
-                schedule,
-                np.uint64(0),
-                np.uint64(0),
-                no_tests,
-                no_test,
-                *(pointer() for pointer in pointers),
-                -1.0,
-                record_at,
-                stop,
-                traces,
-            )
-            margin[:] = traces.margin[0]
+            sizes = {"filter": banks // 2, "sample": n, "vector": q}
+            recording = bridge.kernel_recording(schedule, 1, wanted, sizes, *tests)
+            train, *tools = (pointer() for pointer in pointers)
+            seeds = np.uint64(0), np.uint64(0)
+            run_problem(problem, schedule, *seeds, train, Tools(*tools), stop, recording)
+            margin[:] = recording.traces.margin[0, 0]
 
     began = time.perf_counter()
     go()
