@@ -9,22 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from common import items
 from numcodecs import VLenUTF8, Zstd
 
 META = "zarr.json"
 OWN = "simdyn.store"
-KINDS = (
-    "root",
-    "array",
-    "coordinate",
-    "receipts",
-    "sha256",
-    "log",
-    "entry",
-    "label",
-    "value",
-    "receipt",
-)
+KINDS = items("root  array  coordinate  receipts  sha256  log  entry  label  value  receipt")
 
 
 def files(folder: Path) -> dict[str, bytes]:

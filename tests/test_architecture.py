@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import setuptools
+from common import items
 
 import simdyn
 
@@ -17,22 +18,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "simdyn"
 
 # From the ground up: each may import only those before it, and itself.
-ROOMS = (
-    "base",
-    "kernels",
-    "params",
-    "variables",
-    "theory",
-    "engine",
-    "space",
-    "study",
-    "store",
-    "run",
-    "api",
-    "claims",
-    "plot",
-    "cli",
-)
+ROOMS = items("""
+    base  kernels  params  variables  theory  engine  space  study  store  run  api  claims  plot
+    cli
+""")
 
 
 def sources() -> list[Path]:
@@ -184,27 +173,11 @@ def test_tests__import_no_other_test() -> None:
 
 def test_all__public_names_are_pinned() -> None:
     assert sorted(simdyn.__all__) == sorted(
-        [
-            "SAM",
-            "SGD",
-            "ClusterData",
-            "ImageData",
-            "IndependentNoiseData",
-            "InputError",
-            "MultiViewData",
-            "Problem",
-            "Record",
-            "SignalNoiseData",
-            "Study",
-            "TwoLayerCNN",
-            "XORData",
-            "initial_weights",
-            "load_study",
-            "open_results",
-            "simulate",
-            "summary",
-            "train",
-        ]
+        items("""
+            SAM  SGD  ClusterData  ImageData  IndependentNoiseData  InputError  MultiViewData
+            Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  initial_weights
+            load_study  open_results  simulate  summary  train
+        """)
     )
     for name in simdyn.__all__:
         assert getattr(simdyn, name).__name__ == name
@@ -227,18 +200,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    "numpy",
-    "numba",
-    "llvmlite",
-    "scipy",
-    "xarray",
-    "pandas",
-    "zarr",
-    "matplotlib",
-    "pydantic",
-    "typer",
-    "rich",
-    "dask",
+    *items("numpy  numba  llvmlite  scipy  xarray  pandas  zarr"),
+    *items("matplotlib  pydantic  typer  rich  dask"),
 }
 
 

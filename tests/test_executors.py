@@ -22,6 +22,7 @@ import pytest
 import typer
 import xarray as xr
 from chaos import command, files, free_port, write_study
+from common import items
 
 from simdyn import open_results
 from simdyn.api.study import Study, load_study
@@ -438,16 +439,10 @@ def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
         "--memory",
         "4GB",
     )
-    for line in (
-        "--array=1-3",
-        "--cpus-per-task=2",
-        "--partition=short",
-        "--account=theory",
-        "--time=00:10:00",
-        "--mem=4G",
-        "--signal=B:USR1@60",
-        "--requeue",
-    ):
+    for line in items("""
+        --array=1-3  --cpus-per-task=2  --partition=short  --account=theory  --time=00:10:00
+        --mem=4G  --signal=B:USR1@60  --requeue
+    """):
         assert f"#SBATCH {line}\n" in text
     (tmp_path / "job.sh").write_text(text)
     # Where the script keeps compiled code, so that it need not compile once more.

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import xarray as xr
+from common import items
 from growing import equal, study
 
 from simdyn import open_results
@@ -92,15 +93,10 @@ def test_export__without_a_module(
 
 @pytest.mark.parametrize(
     "piece",
-    [
-        "margin",
-        "dimension",
-        "status",
-        "margin/c/0/0/0/0/0/0",
-        "noise/c/0",
-        "zarr.json",
-        "simdyn.store/receipts/zarr.json",
-    ],
+    items("""
+        margin  dimension  status  margin/c/0/0/0/0/0/0  noise/c/0  zarr.json
+        simdyn.store/receipts/zarr.json
+    """),
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_export__of_a_damaged_store_is_one_line(

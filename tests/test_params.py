@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from common import items
 
 from simdyn.base.inputs import InputError, nearest
 from simdyn.params import (
@@ -293,43 +294,17 @@ def test_parameters__refuses_what_is_no_number(owner: type[Parameters]) -> None:
 
 def test_parameters__is_number_and_is_whole_know_optional_fields() -> None:
     whole = {
-        "group_size",
-        "n_samples",
-        "dimension",
-        "n_patches",
-        "n_filters",
-        "epochs",
-        "batch_size",
-        "every",
-        "log_spaced",
-        "test_draws",
-        "positive",
-        "negative",
-        "patch_size",
-        "noise_patches",
-        "test_samples",
+        *items("""
+        group_size  n_samples  dimension  n_patches  n_filters  epochs  batch_size  every
+        log_spaced  test_draws  positive  negative  patch_size  noise_patches  test_samples
+    """)
     }
     real = {
-        "signal_norm",
-        "noise_std",
-        "label_flip",
-        "init_std",
-        "learning_rate",
-        "radius",
-        "level",
-        "hatch_loss",
-        "probe_radius",
-        "activation_shape",
-        "momentum",
-        "weight_decay",
-        "label_noise",
-        "angle",
-        "weak_norm",
-        "strong_only",
-        "weak_only",
-        "test_strong_only",
-        "test_weak_only",
-        "signal_share",
+        *items("""
+        signal_norm  noise_std  label_flip  init_std  learning_rate  radius  level  hatch_loss
+        probe_radius  activation_shape  momentum  weight_decay  label_noise  angle  weak_norm
+        strong_only  weak_only  test_strong_only  test_weak_only  signal_share
+    """)
     }
     for owner in VALID:
         for field in owner.model_fields:

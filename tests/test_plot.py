@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
+from common import items
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import PathPatch
@@ -958,14 +959,8 @@ def test_curves__names_what_is_missing(schedules, options, said):
 
 # -- trajectories ----------------------------------------------------------------------------------
 
-ALL_PANELS = (
-    "train_loss",
-    "test_error",
-    "signal_coef",
-    "noise_coef",
-    "deactivated_fraction",
-    "sharpness",
-    "sam_gap",
+ALL_PANELS = items(
+    "train_loss  test_error  signal_coef  noise_coef  deactivated_fraction  sharpness  sam_gap"
 )
 
 

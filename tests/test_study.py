@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from common import items
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -622,15 +623,8 @@ def test_study__very_large_studies_are_described_quickly() -> None:
 def test_layout__order_of_dims() -> None:
     made = study("record/variables", [*SCALARS, "margin", "signal_coef", "noise_coef"])
     layout = made.layout
-    assert layout.all_dims == (
-        "dimension",
-        "signal_norm",
-        "method",
-        "replicate",
-        "step",
-        "sign",
-        "filter",
-        "sample",
+    assert layout.all_dims == items(
+        "dimension  signal_norm  method  replicate  step  sign  filter  sample"
     )
     grid = ("dimension", "signal_norm", "method", "replicate")
     assert layout.dims("noise_coef") == (*grid, "step", "sign", "filter", "sample")
@@ -746,20 +740,10 @@ LEAVES = st.one_of(
     st.binary(max_size=3).map(str),
     st.sampled_from(
         [
-            "SGD",
-            "SAM",
-            "dimension",
-            "n_samples",
-            "sqrt(dimension)",
-            "1/0",
-            "2*radius",
-            "keep",
-            "orthogonal",
-            "test_error",
-            "margin",
-            "sgd",
-            "sam",
-            "step",
+            *items("""
+                SGD  SAM  dimension  n_samples  sqrt(dimension)  1/0  2*radius  keep  orthogonal
+                test_error  margin  sgd  sam  step
+            """),
             10**400,
             2**53,
             2**63,
@@ -785,39 +769,12 @@ VALUES = st.recursive(
 KEYS = st.one_of(
     st.text(max_size=6),
     st.sampled_from(
-        [
-            "seed",
-            "data",
-            "space",
-            "self",
-            "n_samples",
-            "noise",
-            "noise_std",
-            "dimension",
-            "epochs",
-            "batch_size",
-            "radius",
-            "learning_rate",
-            "last_batch",
-            "every",
-            "unit",
-            "log_spaced",
-            "variables",
-            "test_draws",
-            "x",
-            "y",
-            "compare",
-            "sgd.0.epochs",
-            "sam.0.radius",
-            "method",
-            "data.dimension",
-            "optimiser",
-            "n_filters",
-            "label_flip",
-            "n_patches",
-            "num",
-            "log",
-        ]
+        items("""
+            seed  data  space  self  n_samples  noise  noise_std  dimension  epochs  batch_size
+            radius  learning_rate  last_batch  every  unit  log_spaced  variables  test_draws  x
+            y  compare  sgd.0.epochs  sam.0.radius  method  data.dimension  optimiser  n_filters
+            label_flip  n_patches  num  log
+        """)
     ),
 )
 
