@@ -40,6 +40,12 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+def everything(folder: Path) -> dict[str, bytes | None]:
+    """All folders and files below a folder; files with their contents."""
+    paths = {str(path.relative_to(folder)): path for path in folder.rglob("*")}
+    return {name: p.read_bytes() if p.is_file() else None for name, p in paths.items()}
+
+
 class Heard(Silent):
     """What a run reports; with `interrupt_after`, Ctrl-C comes after so many blocks."""
 
