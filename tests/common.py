@@ -37,13 +37,19 @@ def same(one: xr.Dataset, other: xr.Dataset) -> None:
 
 def files(folder: Path) -> dict[str, bytes]:
     """All files below a folder, by their paths in it."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def unlogged(store: Path) -> dict[str, bytes]:
+    """All files of a store except the entries of its log."""
+    return {n: content for n, content in files(store).items() if "/log/2" not in n}
 
 
 def everything(folder: Path) -> dict[str, bytes | None]:
-    """All folders and files below a folder; files with their contents."""
-    paths = {str(path.relative_to(folder)): path for path in folder.rglob("*")}
-    return {name: p.read_bytes() if p.is_file() else None for name, p in paths.items()}
+    """All folders and files below a folder, by their paths in it; files with their contents."""
+    folders = (path for path in folder.rglob("*") if not path.is_file())
+    return {**dict.fromkeys(str(path.relative_to(folder)) for path in folders), **files(folder)}
 
 
 class Heard(Silent):

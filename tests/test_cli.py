@@ -1,10 +1,7 @@
 """The command line: what it prints, what it writes, and how it answers mistakes."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from commands import Answer, call, command, ended, refused
+from common import everything, files
 
 from simdyn import SAM, Record, SignalNoiseData, TwoLayerCNN, load_study, open_results, simulate
-from simdyn.cli import app
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 STUDY_COMMANDS = ("run", "plan", "status", "verify", "plot")
@@ -46,13 +43,6 @@ replicates = 1
 PLAIN = STUDY.split("[figure]")[0] + "[smoke]\nreplicates = 1\n"
 
 
-class Answer:
-    """What a command printed and how it ended."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, with one small study that draws nothing."""
@@ -61,46 +51,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(*words: object) -> Answer:
-    """A command in this process; anything but a clean exit fails the test."""
-    result = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Answer(result.exit_code, result.stdout, result.stderr)
-
-
 def process(*words: object, cwd: Path, **env: str) -> Answer:
-    """A command in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from simdyn.cli import main; main()", *map(str, words)],
-        capture_output=True,
-        cwd=cwd,
-        timeout=300,
-        check=False,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **env},
-    )
-    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def everything(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
-
-
-def refused(here: Path, *words: object) -> str:
-    """The one line with which a command refuses; nothing may be written."""
-    before = everything(here), files(here)
-    answer = call(*words)
-    assert (everything(here), files(here)) == before
-    assert answer.code == 2, answer.out + answer.err
-    assert answer.out == ""
-    assert 1 <= len(answer.err.splitlines()) <= 2, answer.err
-    assert answer.err.startswith("simdyn: ")
-    assert "Traceback" not in answer.err
-    return answer.err
+    """A command in a process of its own, to its end."""
+    return ended(command(*words, cwd=cwd, **env), timeout=300)
 
 
 def strict(text: str) -> Any:
@@ -343,7 +296,7 @@ def test_simulate__prints_what_python_gives(here: Path) -> None:
     lines = call(*words).out.splitlines()
     assert lines[0].split() == ["update", "train_loss", "test_error", "signal_coef", "noise_coef"]
     assert [float(line.split()[0]) for line in lines[1:]] == course["update"]
-    assert everything(here) == {"small.toml"}
+    assert set(everything(here)) == {"small.toml"}
 
 
 @pytest.mark.parametrize(
@@ -548,7 +501,7 @@ def test_commands__misused_flags(here: Path, words: tuple[str, ...]) -> None:
     assert answer.code == 2
     assert "Traceback" not in answer.err
     assert "simdyn" in answer.err or "Usage" in answer.err
-    assert everything(here) == {"small.toml"}
+    assert set(everything(here)) == {"small.toml"}
 
 
 MISUSED = [
@@ -646,7 +599,7 @@ def test_commands__bad_input_in_a_process_of_its_own(here: Path) -> None:
         "simdyn: bad.toml: TwoLayerCNN.n_filters = -2: allowed is an integer from 1 to 2**20 (at "
         "dimension = 20, signal_norm = 0.0)\n"
     )
-    assert everything(here) == {"small.toml", "bad.toml"}
+    assert set(everything(here)) == {"small.toml", "bad.toml"}
 
 
 def test_commands__output_survives_a_plain_terminal(here: Path) -> None:

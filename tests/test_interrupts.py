@@ -15,7 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 import xarray as xr
-from chaos import STUDY, command, same
+from chaos import STUDY
+from commands import command
+from common import same
 
 from simdyn import open_results
 from simdyn.api.study import load_study

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import command, same, write_study
+from chaos import write_study
+from commands import command
+from common import Heard, same
 
 from simdyn import open_results, simulate
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.engine import replicates
 from simdyn.params import SAM, SGD, Record, SignalNoiseData
-from simdyn.run import FAILED, Silent, run_block, run_study
+from simdyn.run import FAILED, run_block, run_study
 from simdyn.variables.selection import by_studies, offers_of, recordable
 
 SCALARS = by_studies(recordable(offers_of(SignalNoiseData)))
@@ -41,24 +43,6 @@ def study(**changes: Any) -> Study:
 @pytest.fixture(scope="module")
 def expected() -> xr.Dataset:
     return study().run(threads=1)
-
-
-class Heard(Silent):
-    """What a run says of itself."""
-
-    def __init__(self) -> None:
-        self.begun: list[tuple[int, int]] = []
-        self.steps: list[int] = []
-        self.failures: list[tuple[str, str]] = []
-
-    def start(self, runs: int, done: int) -> None:
-        self.begun.append((runs, done))
-
-    def advance(self, runs: int) -> None:
-        self.steps.append(runs)
-
-    def failed(self, place: str, cause: str) -> None:
-        self.failures.append((place, cause))
 
 
 # -- the same values however it is run -----------------------------------------------------------

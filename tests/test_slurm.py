@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chaos import command, files, write_study
+from chaos import write_study
+from commands import command
+from common import unlogged
 
 from simdyn.api.study import load_study
 from simdyn.store import Store
@@ -79,7 +81,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("threads")
     path = folder / "one.zarr"
     load_study(write_study(folder, EPOCHS)).run(path)
-    return files(path)
+    return unlogged(path)
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +123,7 @@ def log(file: Path, task: str) -> str:
 def whole(file: Path, undisturbed: dict[str, bytes]) -> None:
     """Every file of the store is that of a run on threads, but for the log of who computed."""
     store = file.parent / "results" / "killed.zarr"
-    assert files(store) == undisturbed
+    assert unlogged(store) == undisturbed
     assert audit(store, load_study(file)).good == 48
 
 

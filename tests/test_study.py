@@ -7,13 +7,12 @@ import math
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from common import items
+from common import items, refusal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,15 +73,6 @@ def changed(path: str = "", value: Any = None, **more: Any) -> dict[str, Any]:
 
 def study(path: str = "", value: Any = None, **more: Any) -> Study:
     return Study.from_mapping(changed(path, value, **more), "tiny")
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    """The message of an InputError: one line."""
-    with pytest.raises(InputError) as problem:
-        call()
-    message = str(problem.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 # -- the file of the repository ------------------------------------------------------------------
