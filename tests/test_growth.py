@@ -167,7 +167,7 @@ def test_run__what_is_not_growth_is_refused(small: Path, changes: Any, words: st
 def test_run__axes_in_another_order_are_refused(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(globals(), "AXES", dict(reversed(AXES.items())))
+    monkeypatch.setattr("growing.AXES", dict(reversed(AXES.items())))
     with pytest.raises(InputError, match=r"order of space is \[.*\] there, \[.*\] here"):
         run_study(study(), small, threads=1)
 

@@ -22,9 +22,9 @@ from common import same
 from simdyn import open_results
 from simdyn.api.study import load_study
 from simdyn.base import interrupts
+from simdyn.base.replacement import PARTIAL
 from simdyn.base.threads import available_threads
 from simdyn.store import Store
-from simdyn.store.files import PARTIAL
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="asks Linux which signals a process hears"

@@ -319,7 +319,7 @@ def test_dask__names_and_states() -> None:
         import dask
         from dask.utils import parse_timedelta
 
-        from simdyn.run.clusters import UNWATCHED
+        from simdyn.run.clusters import NO_DASHBOARD
 
         assert distributed.KilledWorker.__name__ == "KilledWorker"
         assert distributed.core.Status.failed.name == "failed"
@@ -327,7 +327,7 @@ def test_dask__names_and_states() -> None:
             assert hasattr(distributed.Client, name) or name in inspect.getsource(
                 distributed.Client.__init__
             ), name
-        for name in UNWATCHED:
+        for name in NO_DASHBOARD:
             assert dask.config.get(name) is not None, name
         assert parse_timedelta("90s") == 90
 

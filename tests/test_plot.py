@@ -1,5 +1,6 @@
 """Figures: what is drawn is the data, and the same bytes each time."""
 
+import importlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import simdyn
 from simdyn import plot
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
-from simdyn.params import SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
+from simdyn.params import PICTURES, SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
 from simdyn.plot import artists
 from simdyn.theory import analysis
 from simdyn.theory import laws as theory
@@ -464,7 +465,7 @@ def test_phase_diagram__band_is_that_of_sgd_and_of_what_is_derived():
     del ds.attrs["study"]
     ends, said = band(ds)
     assert ends is None
-    assert "the results do not tell how they were trained" in said
+    assert "the results do not say how they were trained" in said
 
 
 def test_phase_diagram__no_law_on_other_axes():
@@ -957,6 +958,12 @@ def test_curves__names_what_is_missing(schedules, options, said):
         plot.draw(schedules, Curves(**options))
 
 
+def test_draw__every_kind_of_figure_has_its_function():
+    assert list(PICTURES) == ["phase_diagram", "curves", "trajectories"]
+    for kind in PICTURES:
+        assert callable(getattr(importlib.import_module(f"simdyn.plot.{kind}"), kind))
+
+
 # -- trajectories ----------------------------------------------------------------------------------
 
 ALL_PANELS = items(
@@ -986,7 +993,7 @@ def course():
     return course_study().run()
 
 
-def uprights(ax):
+def vertical_lines(ax):
     return {line.get_gid(): line.get_xdata()[0] for line in ax.lines if line.get_gid()}
 
 
@@ -1020,9 +1027,9 @@ def test_trajectories__marks_the_predicted_times_in_updates(course):
     figure = plot.draw(course, Trajectories())
     epochs = theory.noise_time(400, 4, 0.01, 2, 1.0, 4)
     for ax in figure.axes[:2]:
-        assert uprights(ax)["time of largest_noise"] == pytest.approx(2 * epochs)
+        assert vertical_lines(ax)["time of largest_noise"] == pytest.approx(2 * epochs)
     signal = 2 * theory.signal_time(8, 4, 0.01, 2.0, 4)
-    assert ("time of largest_signal" in uprights(figure.axes[0])) == (signal < 800)
+    assert ("time of largest_signal" in vertical_lines(figure.axes[0])) == (signal < 800)
 
 
 def test_trajectories__the_law_is_for_the_radius_that_is_probed(course):
@@ -1152,7 +1159,7 @@ def test_trajectories__of_simulate_are_those_of_the_study(course):
     assert [ax.get_title() for ax in one.axes] == [ax.get_title() for ax in other.axes]
     assert one.axes[0].get_title() == "(a) SGD: growth"
     for first, second in zip(one.axes, other.axes, strict=True):
-        assert uprights(first) == uprights(second)
+        assert vertical_lines(first) == vertical_lines(second)
         for line, same in zip(first.lines, second.lines, strict=True):
             np.testing.assert_array_equal(line.get_xydata(), same.get_xydata())
     assert "$n$ = 8, $m$ = 4" in words(one)
@@ -1177,7 +1184,7 @@ def test_trajectories__of_simulate_with_any_dims():
     pair = pair.assign_coords(method=["both", "plain"])
     figure = plot.draw(pair, Trajectories())
     assert [ax.get_title() for ax in figure.axes[:2]] == ["(a) both: growth", "(b) plain: growth"]
-    assert not any(map(uprights, figure.axes)), "attributes of one tell nothing of the other"
+    assert not any(map(vertical_lines, figure.axes)), "attributes of one tell nothing of the other"
 
 
 def test_trajectories__of_train():
@@ -1279,7 +1286,7 @@ def test_trajectories__predict_nothing_where_nothing_is_derived():
         figure=Trajectories(),
     )
     figure = plot.draw(other.run(), Trajectories())
-    assert not any(uprights(ax) for ax in figure.axes)
+    assert not any(vertical_lines(ax) for ax in figure.axes)
     assert "predicted" not in words(figure)
     assert "groups of 1" in words(figure)
     assert "0.5" in words(figure)

@@ -478,7 +478,7 @@ def test_status__watch_in_json_and_while_the_study_grows(
     assert told[0]["runs"] == 36
     assert 0 < told[0]["waiting"] < 36
     assert (code, len(errors.splitlines())) == (2, 1)
-    assert "holds this study no longer" in errors
+    assert "no longer holds this study" in errors
 
 
 @pytest.mark.parametrize("gone", [False, True])

@@ -1,10 +1,10 @@
 """The paper as checks that run: theory beside measurement, with verdicts.
 
-A claim is one entry: a function that runs small studies and returns quantities, under the
-decorator `claim` that states what is claimed. Any module of this folder may hold claims, and all of
-them are loaded here: `exact` holds what is true to rounding, `repeated` and `fresh_samples` what is
-true in law, `gradients`, `neurons` and `times` what neurons do, `errors` what happens to the test
-error, `radius` how to choose SAM's radius.
+A claim is a function that runs small studies and returns quantities, under the decorator `claim`
+that states what is claimed. All modules of this folder are loaded, and each may hold claims:
+`exact` has those that are true to rounding, `repeated` and `fresh_samples` those true in law;
+`gradients`, `neurons` and `times` are about neurons, `errors` about test errors, `radius` about the
+choice of SAM's radius.
 """
 
 import importlib
@@ -27,6 +27,6 @@ __all__ = [
 ]
 
 FIRST = ("exact", "repeated", "fresh_samples", "gradients", "neurons", "times", "errors", "radius")
-# The table has the claims of these modules first, then those of others by name
+# The table has the claims of these modules first, then those of other modules by name.
 for _name in (*FIRST, *(module.name for module in pkgutil.iter_modules(__path__))):
     importlib.import_module(f"{__name__}.{_name}")

@@ -17,7 +17,7 @@ EXACT, LEADING, RECALLED = "exact", "leading order", "recalled"
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Where claims are measured: how much, and on how many cores.
+    """How claims are measured: with how many replicates, on how many cores.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Bench:
     threads: int | None = None
 
     def replicates(self, quick: int, full: int) -> int:
-        """How many replicates."""
+        """The number of replicates, of the two given."""
         return quick if self.quick else full
 
     def run(
@@ -72,7 +72,7 @@ class Claim:
     measure : callable
         Runs small studies on a bench and returns quantities with the bands of a true claim.
     not_quick : str
-        What of it a quick bench leaves out, as it takes too many runs to decide; empty if nothing.
+        What a quick bench leaves out, as it takes too many runs to decide; empty if nothing.
     """
 
     name: str
@@ -90,7 +90,7 @@ CLAIMS: dict[str, Claim] = {}
 def claim(
     name: str, statement: str, *, mark: str, regime: str, source: str = PAPER, not_quick: str = ""
 ) -> Callable[[Measure], Measure]:
-    """Enter a claim into the table: put this over the function that measures it."""
+    """Decorate the function that measures a claim, and enter the claim into the table."""
 
     def enter(measure: Measure) -> Measure:
         CLAIMS[name] = Claim(name, statement, source, mark, regime, measure, not_quick)

@@ -20,7 +20,7 @@ GRID = np.geomspace(0.75, 1.6, 9)  # signal norms in units of (P−1)σ_p(d/n)^{
 
 
 def untrained(loss: float) -> str:
-    """Why a setting is outside a regime that needs training to be over."""
+    """Why a setting is outside a regime that needs finished training; empty if it is inside."""
     return f"training loss {loss:.2g} ≥ {FITTED}" if loss >= FITTED else ""
 
 
@@ -28,7 +28,7 @@ def untrained(loss: float) -> str:
     "fits", "the training loss reaches ε under SGD", mark=RECALLED, regime="Theorem 3.2; ε = 0.01"
 )
 def fits(bench: Bench) -> Iterator[Quantity]:
-    """The share of runs whose last training loss is at most ε, signal absent and strong."""
+    """The share of runs whose last training loss is at most ε, from no to strong signal."""
     for norm in (0.0, 3.0, 10.0):
         ds = bench.run(
             {"n_samples": 20, "dimension": 5000, "signal_norm": norm},

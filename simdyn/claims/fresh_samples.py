@@ -26,7 +26,7 @@ def planar_error(
 ) -> float:
     """Exact error on observed labels in two dimensions, by quadrature over the noise's direction.
 
-    To 2/nodes of one where signals activate no filter, as the integrand then jumps; else to
+    Accurate to 2/nodes of one if signals activate no filter, as the integrand then jumps; else to
     1/nodes².
 
     Along a direction the network's output is s + R g, R the length of a standard normal vector.
@@ -155,7 +155,7 @@ def estimators(bench: Bench) -> Iterator[Quantity]:
     ):
         for name, p_values in _p_values(enough, dimensions, norms).items():
             yield uniform(f"{name} − {against}", p_values)
-    # Failures compete where they are rare: there cells of directions meet, which must not overlap.
+    # Rare failures show whether cells of directions overlap: they must not.
     yield Quantity(
         "share of line estimates more than 4 standard errors from exact errors of 10⁻⁴ … 0.02",
         _far_from_rare(bench.replicates(200, 600)).astype(float),

@@ -133,7 +133,7 @@ def _over_signal(bench: Bench, count: int) -> Quantity:
     regime="d ≥ n‖μ‖²/(Pσ_p)²",
 )
 def gradient_bound(bench: Bench) -> Iterator[Quantity]:
-    """The largest gradient of a run over the bound: how loose it is."""
+    """The largest gradient of a run over the bound, which shows how loose it is."""
     data = {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0}
     plans = {
         "SGD": SGD(learning_rate=0.1, epochs=100),

@@ -55,10 +55,10 @@ def _onset(errors: np.ndarray) -> float:
     return float(crossing(errors[:, 1:].mean(axis=0), half).geometric(GRID))
 
 
-def _regret(where: str, errors: np.ndarray) -> Quantity:
+def _regret(setting: str, errors: np.ndarray) -> Quantity:
     """How much worse the theorem's radius is than the best of the grid."""
     return Quantity(
-        f"error at τ = {GRID[THEOREM]:.2f} m√B/((P−1)σ_p√d) minus the best τ's, {where}",
+        f"error at τ = {GRID[THEOREM]:.2f} m√B/((P−1)σ_p√d) minus the best τ's, {setting}",
         errors,
         -np.inf,
         0.01,

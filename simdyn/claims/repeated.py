@@ -1,7 +1,7 @@
 """Claims that hold in law, repeated under random settings: their p-values must be uniform.
 
-A wrong law shows in a single test only if it is far off. Here a test is repeated, each time under
-another setting and with other draws, and the p-values of a true claim are uniform on (0, 1). The
+A single test finds a wrong law only if it is far off. Here a test is repeated, each time with
+another setting and other draws, and the p-values of a true claim are uniform on (0, 1). The
 p-value of a draw is its rank among draws that should have the same law, which is uniform exactly.
 """
 
@@ -18,9 +18,9 @@ from simdyn.claims.verdict import Quantity
 from simdyn.engine.problems import Problem
 from simdyn.params import SAM, SGD, Record, SignalNoiseData, TwoLayerCNN
 
-LEVEL = 1e-3  # a p-value of uniformity below this turns a claim down
+LEVEL = 1e-3  # a claim fails if uniformity has a smaller p-value
 
-PEERS = 99  # draws that one is ranked among
+PEERS = 99  # draws among which one is ranked
 
 
 def uniform(name: str, p_values: Sequence[float]) -> Quantity:
@@ -192,7 +192,7 @@ def exchange(bench: Bench) -> Iterator[Quantity]:
     regime="always; in law",
 )
 def batches(bench: Bench) -> Iterator[Quantity]:
-    """Batches of one sample, told by whose coefficients ρ move."""
+    """Batches of one sample, identified by the coefficients ρ that move."""
     n, epochs, count = 8, 10, bench.replicates(300, 2000)
     ds = bench.run(
         {"n_samples": n, "dimension": 200, "signal_norm": 1.0},

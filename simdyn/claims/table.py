@@ -68,7 +68,7 @@ class Report:
 
 
 def choose(names: Sequence[str] | None) -> list[Claim]:
-    """Claims by name; all where none is named.
+    """Claims by name; all if none is named.
 
     Raises
     ------
@@ -93,12 +93,12 @@ def check(
     Parameters
     ----------
     names : sequence of str, optional
-        All claims where absent.
+        All claims if absent.
     quick : bool
         Fewer replicates and shorter ladders; without what `Claim.not_quick` names.
     threads : int, optional
     progress : callable
-        Hears the name of each claim before it is measured.
+        Called with the name of each claim before it is measured.
 
     Returns
     -------

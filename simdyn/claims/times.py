@@ -30,7 +30,7 @@ def time_exponents(
     times: Callable[[str, float], tuple[np.ndarray, float]],
     y_name: str,
 ) -> Iterator[Quantity]:
-    """The exponent of a time in each field: times (R,) and the predicted one along its ladder."""
+    """The exponent of a time in each field, from measured (R,) and predicted times on a ladder."""
     for name, (exponent, ladder) in ladders.items():
         pairs = [times(name, value) for value in ladder]
         values, x = np.stack([found for found, _ in pairs], axis=1), np.array(ladder, float)
@@ -98,7 +98,7 @@ def noise_time(bench: Bench) -> Iterator[Quantity]:
         "m": (1.0, (5, 10, 20)),
         "B": (1.0, (4, 10, 20)),
     }
-    # η is held unless it is the one that varies, and B where it could not follow n.
+    # η is fixed unless it varies; B too if n varies, as B ≤ n.
     held: dict[str, dict[str, float]] = {"η": {}, "n": {"η": 3.5e-4, "B": 10}}
 
     def times(name: str, x: float) -> tuple[np.ndarray, float]:

@@ -17,16 +17,16 @@ and κ plus or minus that give.
 
 How often it misses was measured on means of independent replicates (`tests/test_claims.py`,
 campaign; 20,000 samples of R = 20 and 100). Nominally 0.05: normal 0.031 and 0.046, exponential
-0.032 and 0.045, lognormal (σ = 1) 0.045 and 0.059, where t alone misses 0.13 and 0.08 of the last.
-Nominally 0.001: at most 0.0014 of all of these, where t misses up to 0.033. Test errors at three
+0.032 and 0.045, lognormal (σ = 1) 0.045 and 0.059, while t alone misses 0.13 and 0.08 of the last.
+Nominally 0.001: at most 0.0014 of all of these, while t misses up to 0.033. Test errors at three
 times SGD's line with label noise, R = 100, nominally 0.05: 0.057, with bounds 0.012 (t 0.20).
 
-A sample says nothing of what it has not seen. Where a replicate is bounded and a rare one could
-carry the mean, as a network that fails to learn does a test error, the interval also reaches as far
-as an event could move the mean whose absence from all R replicates is not yet unlikely: an event of
-probability u with (1 − u)^R = error/2. Replicates that are all on their bounds, yes or no, have the
-exact interval of a share (Clopper and Pearson). Without bounds, an interval misses at least as
-often as none of its replicates shows the rare event.
+A sample says nothing about events it does not contain. If replicates are bounded and a rare one
+could dominate the mean, as a network that fails to learn dominates a test error, the interval also
+reaches as far as an event could move the mean whose absence from all R replicates is not yet
+unlikely: an event of probability u with (1 − u)^R = error/2. Replicates that are all on their
+bounds, yes or no, have the exact interval of a share (Clopper and Pearson). Without bounds, an
+interval misses at least as often as none of its replicates shows the rare event.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ def mean(values: np.ndarray) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Law:
-    """Points behind a fitted quantity, for its figure.
+    """The points of a fitted quantity, for its figure.
 
     Attributes
     ----------
@@ -59,9 +59,9 @@ class Law:
         Measured, with standard errors.
     predicted : (K,) array
     note : str
-        What of the prediction is fitted.
+        Which part of the prediction is fitted.
     curve : pair of arrays, optional
-        A finer line (x, y) of the prediction, for a law that is no power.
+        A finer line (x, y) of the prediction, for a law that is not a power.
     """
 
     x_name: str
@@ -82,21 +82,21 @@ class Quantity:
     ----------
     name : str
     values : (R, …) array
-        Axis 0 are replicates, what they are resampled along.
+        Axis 0 holds replicates, which are resampled.
     low, high : float
-        The band in which the claim is true; infinite where one-sided.
+        The band in which the claim is true; infinite if one-sided.
     reason : str
         Why the band is as wide as it is.
     predicted : float
-        The claim's own number; where it is a bound, the bound.
+        The claim's own number; if it is a bound, the bound.
     statistic : callable
         (R, …) array → number.
     bounds : pair of float, optional
-        Least and greatest value a replicate can have, of a mean that a rare one could carry.
+        Least and greatest value a replicate can have, for a mean that a rare one could dominate.
     exact : bool
         No sampling error: the statistic is compared as it is.
     outside : str
-        Why the setting is outside the claim's regime; empty where it is inside.
+        Why the setting is outside the claim's regime; empty if it is inside.
     small : str
         The small parameter of a leading-order law and the deviations as it goes to zero.
     law : Law, optional
@@ -127,12 +127,11 @@ class Finding:
         With the interval.
     replicates : int
     verdict : str
-        "holds" where the interval lies in the band, "fails" where it lies outside, "outside its
-        regime" where the setting does, else "undecided".
+        "holds" if the interval lies in the band, "fails" if it lies outside, "outside its regime"
+        if the setting does, else "undecided".
     needed : float
         Replicates that would decide, from the interval's width going like 1/√R (with bounds, fewer
-        may do); NaN where decided,
-        infinite where the estimate lies on an edge of the band.
+        may do); NaN if decided, infinite if the estimate lies on an edge of the band.
     """
 
     quantity: Quantity
@@ -154,7 +153,7 @@ def skewness(values: np.ndarray) -> float:
 def spread(quantity: Quantity) -> tuple[float, float, float]:
     """Standard error of the estimate, skewness of its law, and how uncertain the latter is."""
     values, count = quantity.values, len(quantity.values)
-    # Moments of a sample are short of those of its law: resamples have them too.
+    # Moments of a sample are too small, and those of resamples too.
     lift = math.sqrt(count / (count - 1.0))
     more = math.sqrt(count * (count - 1.0)) / max(count - 2.0, 1.0)
     if quantity.statistic is mean:
@@ -181,7 +180,7 @@ def share_interval(
 ) -> tuple[float, float]:
     """Clopper and Pearson's interval of a mean of replicates that lie on their bounds, (R,) bool.
 
-    It misses no more often than told, whatever R is.
+    It misses with at most the given probability, whatever R is.
     """
     from scipy.special import betaincinv
 
@@ -218,7 +217,7 @@ def interval(quantity: Quantity, error: float) -> tuple[float, float, float]:
 
 
 def judge(quantity: Quantity, error: float) -> Finding:
-    """Measure a quantity and hold it against its band."""
+    """Estimate a quantity and compare it with its band."""
     estimate, low, high = interval(quantity, error)
     needed = math.nan
     if quantity.outside:
@@ -254,7 +253,7 @@ def slope(x: np.ndarray) -> Callable[[np.ndarray], float]:
 
 
 def with_ladder(steps: Sequence[Quantity], limit: str) -> Quantity:
-    """The last of several quantities on the way to a limit, with what all of them gave."""
+    """The last of several quantities on the way to a limit, with the estimates of all of them."""
     ladder = ", ".join(f"{step.statistic(step.values):+.3g}" for step in steps)
     return dataclasses.replace(steps[-1], small=f"{limit}: {ladder}")
 

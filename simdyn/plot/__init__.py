@@ -1,10 +1,13 @@
-"""Figures of a study, drawn from its results and nothing else.
+"""Figures of a study, drawn from its results only.
 
-Functions that draw take axes and return artists; no global state of matplotlib is read or changed,
-so a figure is the same whatever the reader's settings, and the same bytes from the same results.
-Every figure is for a two-column page and must read in greyscale: the colour map falls in lightness
-all the way, lines differ in style, and differences well below zero, red among blue, have circles.
-Means say when runs are missing behind them (`missing`).
+Functions that draw take axes and return artists. No global state of matplotlib is read or changed:
+the same results give the same bytes, whatever the reader's settings. Every figure is for a
+two-column page and readable in greyscale: the colour map falls in lightness, lines differ in style,
+and differences well below zero (red among blue) have circles. Means that miss runs are marked
+(`missing`).
+
+Each kind of figure of `simdyn.params.figures` is drawn by the function of its name in the module of
+its name, which is imported when it is needed.
 """
 
 import importlib
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 from simdyn.base import interrupts
 from simdyn.base.replacement import replacing
 from simdyn.params import Picture
-from simdyn.plot import environment  # noqa: F401  (before all that import matplotlib)
+from simdyn.plot import environment  # noqa: F401  (before all others that import matplotlib)
 from simdyn.plot.artists import style
 from simdyn.plot.claim_figure import draw_laws
 
@@ -59,7 +62,7 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, 
     ----------
     figure : matplotlib.figure.Figure
     path : path
-        Where; `figures/name`, `figures/name.png` and `figures/name.pdf` mean the same pair of
+        `figures/name`, `figures/name.png` and `figures/name.pdf` mean the same pair of
         files. Missing folders are made.
 
     Returns
@@ -70,7 +73,7 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, 
     path = pathlib.Path(path)
     stem = path.with_suffix("") if path.suffix in (".png", ".pdf") else path
     stem.parent.mkdir(parents=True, exist_ok=True)
-    # Nothing of the time or of the versions goes into the files.
+    # The files hold no time and no versions.
     png = _write(figure, stem, "png", dpi=300, metadata={"Software": None})
     pdf = _write(
         figure,

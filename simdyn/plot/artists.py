@@ -1,4 +1,4 @@
-"""The parts of figures: words, cells, hatching, lines. What draws takes axes, returns artists."""
+"""Parts of figures: labels, cells, hatching, lines. What draws takes axes and returns artists."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -43,12 +43,12 @@ GHOST = "#cccccc"  # cells without a value
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Settings of matplotlib while a figure is made or written, whatever the reader's are."""
+    """Matplotlib's settings while a figure is made or written, instead of the reader's own."""
     with matplotlib.style.context(["default", STYLE]):
         yield
 
 
-# -- words ---------------------------------------------------------------------------------------
+# -- text ----------------------------------------------------------------------------------------
 
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+-")
 
@@ -61,7 +61,7 @@ def math_symbol(symbol: str) -> str:
 
 
 def label(array: xr.DataArray) -> str:
-    """Long name, symbol, and units where there are any."""
+    """Long name, symbol, and units if there are any."""
     symbol, units = math_symbol(array.attrs.get("symbol", "")), array.attrs.get("units", "1")
     parts = [str(array.attrs.get("long_name", array.name)), symbol]
     return " ".join([*filter(None, parts), *([f"({units})"] if units not in ("", "1") else [])])
@@ -106,7 +106,7 @@ def is_geometric(values: np.ndarray) -> bool:
 
 
 def cell_edges(values: np.ndarray) -> np.ndarray:
-    """Edges of cells around increasing grid values: midpoints, geometric where the values are."""
+    """Edges of cells around increasing grid values: midpoints, geometric if the values are."""
     values = np.asarray(values, dtype=np.float64)
     if values.size == 1:
         half = abs(values[0]) / 2 or 0.5
@@ -134,7 +134,7 @@ def polyline(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scale(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
-    """A logarithmic axis for geometric values; ticks on the values where they are few."""
+    """A logarithmic axis for geometric values; ticks on the values if they are few."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     if is_geometric(values):
         ax.set(**{f"{which}scale": "log"})
@@ -149,7 +149,7 @@ def scale(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
 
 
 def entry(label: str, **style: Any) -> Line2D:
-    """A line as it stands in a legend."""
+    """A legend entry of a line."""
     look = {"color": "black", "linewidth": 1.1, "markersize": 3.2, "markeredgewidth": 0.7}
     return Line2D([], [], label=label, **{**look, **style})
 
@@ -195,8 +195,8 @@ def hatch_cells(ax: Axes, cells: xr.DataArray, mesh: QuadMesh) -> list[Artist]:
     rgb = np.asarray(mesh.to_rgba(np.ma.asarray(mesh.get_array())))[..., :3]
     dark = (rgb @ np.array([0.2126, 0.7152, 0.0722]) < 0.4).reshape(inside.shape)
     artists: list[Artist] = []
-    for colour, where in (("black", inside & ~dark), ("white", inside & dark)):
-        if where.any():
+    for colour, chosen in (("black", inside & ~dark), ("white", inside & dark)):
+        if chosen.any():
             boxes = [
                 Path(
                     [
@@ -208,7 +208,7 @@ def hatch_cells(ax: Axes, cells: xr.DataArray, mesh: QuadMesh) -> list[Artist]:
                     ],
                     closed=True,
                 )
-                for i, j in np.argwhere(where)
+                for i, j in np.argwhere(chosen)
             ]
             region = PathPatch(
                 Path.make_compound_path(*boxes),
@@ -236,7 +236,7 @@ def draw_contour(ax: Axes, line: xr.DataArray, style: Any = "-") -> list[Artist]
 
 
 def draw_law(ax: Axes, law: xr.DataArray) -> list[Artist]:
-    """A predicted line: a pale band, so that a measured line on top of it stays in sight."""
+    """A predicted line: a pale band, so that a measured line on top of it stays visible."""
     at = law[law.dims[0]].values.astype(np.float64)
     x, y = polyline(at, law.values)
     if at.size > 1 and at.min() > 0 and law.values.min() > 0:  # a power law is straight in logs

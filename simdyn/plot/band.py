@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from simdyn.params import PhaseDiagram, SignalNoiseData
-from simdyn.plot import words
+from simdyn.plot import captions
 from simdyn.plot.source import point_at, space_of
 from simdyn.theory import analysis
 from simdyn.theory import laws as theory
@@ -31,7 +31,7 @@ BESIDE = ("signal", "short")  # of a regime: training that ends too soon shows i
 
 @dataclasses.dataclass(frozen=True)
 class Band:
-    """A law beside a contour, and what a caption says of it.
+    """A law beside a contour, and the caption's sentence about it.
 
     Attributes
     ----------
@@ -39,18 +39,18 @@ class Band:
         One of LAWS; empty if there is none for these axes, data and network.
     line : xarray.DataArray, optional
         The fitted law over the columns at which it is drawn.
-    said : str
+    sentence : str
         A sentence: what is drawn, or why nothing is. Empty if there is no law.
     """
 
     name: str = ""
     line: xr.DataArray | None = None
-    said: str = ""
+    sentence: str = ""
 
 
 def law_name(ds: xr.Dataset) -> str:
     """Which law holds for the study's data and activation; empty if none is known."""
-    model, activation = words.data_model(ds), "relu"
+    model, activation = captions.data_model(ds), "relu"
     if "activation" in ds:
         activation = str(ds["activation"].item()) if ds["activation"].ndim == 0 else ""
     if model == SignalNoiseData.model:
@@ -74,7 +74,7 @@ def _scale(ds: xr.Dataset, name: str) -> Any:
 
 
 class _Setting:
-    """The parameters behind the cells of a phase diagram, from what its dataset tells."""
+    """The parameters of the cells of a phase diagram, from its dataset."""
 
     def __init__(self, ds: xr.Dataset, method: str) -> None:
         self.ds, self.space = ds, space_of(ds)
@@ -86,7 +86,7 @@ class _Setting:
         return any(phase.perturbation > 0.0 for phase in plan)
 
     def numbers(self, dimension: float, signal_norm: float) -> dict[str, float] | str:
-        """Why this place is outside the regime, by kind; or what no law is derived for."""
+        """Why this point is outside the regime, by kind; or what no law is derived for."""
         point = point_at(self.space, self.ds, dimension=dimension, signal_norm=signal_norm)
         place = regime(
             point.data.replace(signal_norm=signal_norm), point.net, point.plans[self.method]
@@ -150,10 +150,10 @@ def _in_regime(
     if not there.size:
         return Band(name, None, f"Without that contour $c$ of {law} cannot be fitted.")
     if "study" not in ds.attrs:
-        return none("the results do not tell how they were trained")
+        return none("the results do not say how they were trained")
     setting = _Setting(ds, method)
     if setting.perturbed:
-        return none(f"{words.spoken(method)} perturbs, the law is that of SGD")
+        return none(f"{captions.display_name(method)} perturbs, the law is that of SGD")
     if loss is None:
         return none("without the training loss it is not known where training finished")
 
@@ -176,15 +176,15 @@ def _in_regime(
         return none(why or "one point of a contour has no slope")
     line, scale = (array.isel({figure.x: columns}) for array in (contour, scale))
     fit = analysis.fit_critical_constant(line, scale)
-    fitted = f"the contour of {words.spoken(method)} ({fit.points} points"
+    fitted = f"the contour of {captions.display_name(method)} ({fit.points} points"
     if fit.spread > LARGEST_SPREAD:
         return none(f"{fitted}) is {fit.spread:.1%} off it, more than {LARGEST_SPREAD:.0%}")
-    said = (
+    sentence = (
         f"Pale band: {law}, $c={fit.constant:.3g}$ fitted to {fitted}, residuals {fit.spread:.1%})"
     )
     if outside:
-        said += f", drawn in the regime of the law only: elsewhere {why}"
-    return Band(name, fit.constant * scale, f"{said}.")
+        sentence += f", drawn in the regime of the law only: elsewhere {why}"
+    return Band(name, fit.constant * scale, f"{sentence}.")
 
 
 def _longest_run(true: np.ndarray) -> slice:

@@ -28,7 +28,7 @@ WIDE = 100.0  # a range beyond this factor has powers of ten as its ticks
 
 
 def _label_values(axis: "Axis", values: np.ndarray, *, each: bool) -> None:
-    """Ticks of a logarithmic axis: powers of ten, or plain numbers, at the values where `each`."""
+    """Ticks of a log axis: powers of ten, or plain numbers, one for each value with `each`."""
     axis.set_minor_formatter(NullFormatter())
     if values.max() / values.min() > WIDE:
         axis.set_major_locator(LogLocator(10, numticks=5))

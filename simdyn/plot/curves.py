@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from simdyn.params import Curves
-from simdyn.plot import artists, missing, page, words
+from simdyn.plot import artists, captions, missing, page
 from simdyn.plot.source import checked
 from simdyn.theory import analysis
 
-# Told apart in greyscale: by dashes, by markers, and by what fills them.
+# Different in greyscale too: by dashes, by markers, and by their filling.
 STYLES: tuple[dict[str, Any], ...] = (
     {"linestyle": "-", "marker": "o", "markerfacecolor": "white"},
     {"linestyle": (0, (4, 1.6)), "marker": "s", "markerfacecolor": "black"},
@@ -28,7 +28,7 @@ LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.66, 0.12, 0.24, 1.75, 0.48  
 
 
 def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) -> list[Artist]:
-    """Means over the array's dim, with two standard errors where there are any."""
+    """Means over the array's dim, with two standard errors if there are any."""
     x = mean[mean.dims[0]].values
     bars = 2 * np.nan_to_num(error.values)
     drawn = ax.errorbar(
@@ -47,7 +47,7 @@ def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) ->
 
 
 def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, scale: str) -> None:
-    """One variable: a curve for each method, marked where runs are missing behind it."""
+    """One variable: a curve for each method, marked at means that miss runs."""
     mean, error = found[name], found[f"{name}_sem"]
     x, none = mean[mean.dims[0]].values, (found["runs"] == 0) & (of > 0)
     ax.update_datalim(np.stack([x, x], axis=1), updatey=False)  # all that was swept
@@ -58,7 +58,7 @@ def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, scale:
         missing.ring_points(ax, one, runs, all_runs)
     if none.any():
         ax.set(xlim=artists.cell_edges(x)[[0, -1]])
-    if scale == "log" and (mean > 0).any():  # without a positive mean there is nothing to scale
+    if scale == "log" and (mean > 0).any():  # a log axis needs a positive mean
         ax.set_yscale("log")
         low, high = ax.get_ylim()
         ax.yaxis.set_minor_formatter(NullFormatter())
@@ -73,14 +73,14 @@ def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, scale:
 def _legend(methods: list[str], none: xr.DataArray, fewer: xr.DataArray) -> list[Artist]:
     """Methods, and marks of missing runs; only of what is drawn."""
     handles: list[Artist] = [
-        artists.entry(words.spoken(method), **style)
+        artists.entry(captions.display_name(method), **style)
         for method, style in zip(methods, STYLES, strict=False)
     ]
     if fewer.any():
         handles.append(missing.ring_entry())
     for index, method in enumerate(methods):
         if none.sel({"method": method}).any():
-            handles.append(missing.hatch_entry(words.spoken(method), index))
+            handles.append(missing.hatch_entry(captions.display_name(method), index))
     return handles
 
 
@@ -91,12 +91,12 @@ def _caption(ds: xr.Dataset, figure: Curves, methods: list[str]) -> list[str]:
     )
     bars = "" if ds.sizes["replicate"] < 2 else "; bars: two standard errors"
     return [
-        f"{shown}: mean over {missing.behind(ds, methods)}{bars}.",
-        *missing.fewer_told(ds, methods, figure.x),
-        *missing.told(ds, methods),
-        *words.not_drawn(ds, methods),
-        *words.setting(ds, methods),
-        words.origin(ds),
+        f"{shown}: mean over {missing.runs_in_means(ds, methods)}{bars}.",
+        *missing.fewer_runs(ds, methods, figure.x),
+        *missing.left_out(ds, methods),
+        *captions.not_drawn(ds, methods),
+        *captions.setting(ds, methods),
+        captions.origin(ds),
     ]
 
 
@@ -106,7 +106,7 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     Parameters
     ----------
     ds : xarray.Dataset
-        Results of a study over the figure's axis, all of it or what is done so far.
+        Results of a study over the figure's axis, complete or as far as it is computed.
     figure : simdyn.params.Curves
 
     Returns

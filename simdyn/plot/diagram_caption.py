@@ -2,94 +2,98 @@
 
 import xarray as xr
 
-from simdyn.plot import missing, page, words
-from simdyn.plot.diagram_numbers import Content
+from simdyn.plot import captions, missing, page
+from simdyn.plot.diagram_numbers import Diagram
 
 
 def _letters(first: int, number: int) -> str:
-    """'(c)', or '(d)–(f)', of so many panels."""
+    """'(c)' for one panel, or '(d)–(f)' for several."""
     ends = [f"({page.letter(k)})" for k in (first, first + number - 1)]
     return ends[0] if number == 1 else "–".join(ends)
 
 
-def _about_lines(content: Content) -> list[str]:
-    level, said = f"{content.figure.level:g}", []
-    verb = "rise" if content.rising else "fall"
-    for name, line in zip(content.names, content.contours, strict=True):
+def _about_lines(diagram: Diagram) -> list[str]:
+    level, sentences = f"{diagram.figure.level:g}", []
+    verb = "rise" if diagram.rising else "fall"
+    for name, line in zip(diagram.names, diagram.contours, strict=True):
         lost, several = int(line.isnull().sum()), int((line["crossings"] > 1).sum())
         if lost == line.size:
-            said.append(f"{name} has no contour: in no column does its mean {verb} to {level}.")
+            sentences.append(
+                f"{name} has no contour: in no column does its mean {verb} to {level}."
+            )
         elif lost:
-            said.append(
+            sentences.append(
                 f"In {lost} of {line.size} columns {name}'s mean does not {verb} to {level}."
             )
         if several:
-            drawn = "first" if content.rising else "last"
-            said.append(
-                f"In {words.count(several, 'column')} {name}'s mean {verb}s to {level} "
+            drawn = "first" if diagram.rising else "last"
+            sentences.append(
+                f"In {captions.plural(several, 'column')} {name}'s mean {verb}s to {level} "
                 f"more than once, and the {drawn} is drawn."
             )
-    return [*said, content.band.said] if content.band.said else said
+    return [*sentences, diagram.band.sentence] if diagram.band.sentence else sentences
 
 
-def _about_hatching(content: Content, among: str) -> str:
-    limit, hatched = f"{content.figure.hatch_loss:g}", content.hatched
+def _about_hatching(diagram: Diagram, among: str) -> str:
+    limit, hatched = f"{diagram.figure.hatch_loss:g}", diagram.hatched
     if hatched is None:
         return "The training loss was not recorded, so no cell is hatched."
     if not hatched.any():
         return f"No cell's mean training loss is {limit} or more."
     cells = ", ".join(
-        f"{int(one.sum())} for {name}" for name, one in zip(content.names, hatched, strict=True)
+        f"{int(one.sum())} for {name}" for name, one in zip(diagram.names, hatched, strict=True)
     )
     either = f", in {among} under either method" if among else ""
     return f"Hatched: mean training loss ≥ {limit}{either} (cells: {cells}, of {hatched[0].size})."
 
 
-def _about_differences(content: Content, among: str) -> list[str]:
-    if content.differences is None or content.reverse is None:
+def _about_differences(diagram: Diagram, among: str) -> list[str]:
+    if diagram.differences is None or diagram.reverse is None:
         return []
-    reverse = int(content.reverse.sum())
-    if content.differences["standard_error"].isnull().all():
+    reverse = int(diagram.reverse.sum())
+    if diagram.differences["standard_error"].isnull().all():
         return ["Fewer than two pairs of runs give no standard error of a difference."]
     if reverse:
-        cells = words.count(reverse, "cell")
+        cells = captions.plural(reverse, "cell")
         return [f"Circles in {among}: below −2 standard errors ({cells})."]
     return ["No difference is below −2 standard errors."]
 
 
-def _about_runs(ds: xr.Dataset, content: Content) -> list[str]:
-    said = missing.told(ds, content.methods)
-    fewer, none = int(content.runs.fewer.sum()), int(content.runs.none.sum())
+def _about_runs(ds: xr.Dataset, diagram: Diagram) -> list[str]:
+    sentences = missing.left_out(ds, diagram.methods)
+    fewer, none = int(diagram.runs.fewer.sum()), int(diagram.runs.none.sum())
     if fewer:
-        said.append(f"Diamonds: fewer than all runs finished ({words.count(fewer, 'cell')}).")
+        sentences.append(
+            f"Diamonds: fewer than all runs finished ({captions.plural(fewer, 'cell')})."
+        )
     if none:
-        said.append(f"Crosses: no run finished ({words.count(none, 'cell')}).")
-    return said
+        sentences.append(f"Crosses: no run finished ({captions.plural(none, 'cell')}).")
+    return sentences
 
 
-def caption(ds: xr.Dataset, content: Content) -> list[str]:
+def caption(ds: xr.Dataset, diagram: Diagram) -> list[str]:
     """Sentences: what is shown, how it was made, and what could not be drawn."""
-    figure, names, number = content.figure, content.names, len(content.methods)
+    figure, names, number = diagram.figure, diagram.names, len(diagram.methods)
     panels = ", ".join(f"({page.letter(k)}) {name}" for k, name in enumerate(names))
-    what = content.mean.attrs.get("long_name", figure.variable)
-    first, among = f"{panels}: {what} over {missing.behind(ds, content.methods)}", ""
-    if content.pairs is not None:
+    what = diagram.mean.attrs.get("long_name", figure.variable)
+    first, among = f"{panels}: {what} over {missing.runs_in_means(ds, diagram.methods)}", ""
+    if diagram.pairs is not None:
         among = _letters(number, number - 1)
         other = names[1] if number == 2 else "each other"
-        lost = bool((content.pairs.fewer | content.pairs.none).any())
+        lost = bool((diagram.pairs.fewer | diagram.pairs.none).any())
         first += f"; {among} {names[0]} minus {other}" + (", over pairs that finished" * lost)
     return [
         f"{first}.",
-        *words.not_drawn(ds, content.methods),
-        *words.setting(ds, content.methods),
+        *captions.not_drawn(ds, diagram.methods),
+        *captions.setting(ds, diagram.methods),
         *(
             [f"Black lines: contours at {figure.level:g}."]
-            if content.contours.notnull().any()
+            if diagram.contours.notnull().any()
             else []
         ),
-        *_about_lines(content),
-        _about_hatching(content, among),
-        *_about_differences(content, among),
-        *_about_runs(ds, content),
-        words.origin(ds),
+        *_about_lines(diagram),
+        _about_hatching(diagram, among),
+        *_about_differences(diagram, among),
+        *_about_runs(ds, diagram),
+        captions.origin(ds),
     ]

@@ -6,22 +6,22 @@ import numpy as np
 import xarray as xr
 
 from simdyn.params import PhaseDiagram
-from simdyn.plot import missing, words
+from simdyn.plot import captions, missing
 from simdyn.plot.band import Band, fitted_band
 from simdyn.plot.source import checked
 from simdyn.theory import analysis
 
 
 @dataclasses.dataclass(frozen=True)
-class Runs:
-    """Which runs are behind the cells of a map.
+class Coverage:
+    """Which runs are in the cells of a map.
 
     Attributes
     ----------
     fewer : xarray.DataArray
         Cells with a mean over some of the runs only.
     none : xarray.DataArray
-        Cells of which no run finished.
+        Cells without a finished run.
     masked : xarray.DataArray
         Cells that the study leaves out.
     """
@@ -31,35 +31,35 @@ class Runs:
     masked: xr.DataArray
 
     @classmethod
-    def behind(cls, runs: xr.DataArray, of: xr.DataArray) -> "Runs":
-        """From the numbers of runs that finished, and of those that the study has."""
+    def of_runs(cls, runs: xr.DataArray, of: xr.DataArray) -> "Coverage":
+        """From the numbers of finished runs and of all runs of the study."""
         return cls((runs > 0) & (runs < of), (runs == 0) & (of > 0), of == 0)
 
-    def map(self, index: int) -> "Runs":
-        """Those of one map of several."""
-        return Runs(self.fewer[index], self.none[index], self.masked[index])
+    def map(self, index: int) -> "Coverage":
+        """The part for one of several maps."""
+        return Coverage(self.fewer[index], self.none[index], self.masked[index])
 
 
 @dataclasses.dataclass(frozen=True)
-class Content:
+class Diagram:
     """All numbers of a phase diagram.
 
     Attributes
     ----------
     figure : simdyn.params.PhaseDiagram
     methods : tuple of str
-        The methods drawn, the first of them the one that the others are taken from.
+        The methods drawn; the others are subtracted from the first.
     mean : (method, y, x) DataArray
-    runs : Runs
-        Behind `mean`.
+    runs : Coverage
+        Of `mean`.
     contours : (method, x) DataArray
     hatched : (method, y, x) DataArray, optional
-        Where the mean training loss is high; None if no loss was recorded.
+        Cells with a high mean training loss; None if no loss was recorded.
     differences : (method, y, x) Dataset, optional
         `difference`, the first method minus each other, and its `standard_error`, over the pairs of
         runs that both finished; None with one method.
-    pairs : Runs, optional
-        Behind `differences`.
+    pairs : Coverage, optional
+        Of `differences`.
     band : Band
     rising : bool
         Does the variable grow with y?
@@ -68,18 +68,18 @@ class Content:
     figure: PhaseDiagram
     methods: tuple[str, ...]
     mean: xr.DataArray
-    runs: Runs
+    runs: Coverage
     contours: xr.DataArray
     hatched: xr.DataArray | None
     differences: xr.Dataset | None
-    pairs: Runs | None
+    pairs: Coverage | None
     band: Band
     rising: bool
 
     @property
     def names(self) -> list[str]:
-        """Names of the methods as a reader knows them."""
-        return [words.spoken(method) for method in self.methods]
+        """Names of the methods for a reader."""
+        return [captions.display_name(method) for method in self.methods]
 
     @property
     def reverse(self) -> xr.DataArray | None:
@@ -102,7 +102,7 @@ def _differences(ds: xr.Dataset, variable: str, methods: tuple[str, ...]) -> xr.
     )
 
 
-def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
+def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Diagram:
     """Everything a phase diagram shows, from results.
 
     Raises
@@ -120,19 +120,19 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Content:
     differences = pairs = None
     if len(methods) > 1:
         differences = _differences(ds, figure.variable, methods).transpose(*plane)
-        pairs = Runs.behind(differences["pairs"], np.minimum(of[:1].values, of[1:]))
+        pairs = Coverage.of_runs(differences["pairs"], np.minimum(of[:1].values, of[1:]))
     ends = means.sortby(figure.y).isel({figure.y: [0, -1]}).mean(["method", figure.x])
-    rising = bool(ends[1] > ends[0])  # up the figure: with the noise, say, not with the signal
+    rising = bool(ends[1] > ends[0])  # as it does with the noise, not with the signal
     contours = analysis.contour(ds, figure.variable, figure.level, figure.y, rising=rising)
     contours = contours.sel({"method": list(methods)}).transpose("method", figure.x)
     hatched = found["train_loss"] >= figure.hatch_loss if lossy else None
     loss = found["train_loss"][0] if lossy else None
     band = fitted_band(ds, figure, methods[0], contours[0], loss)
-    return Content(
+    return Diagram(
         figure,
         methods,
         means,
-        Runs.behind(found["runs"], of),
+        Coverage.of_runs(found["runs"], of),
         contours,
         hatched,
         differences,

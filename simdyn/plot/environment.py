@@ -1,6 +1,6 @@
 """The one place that imports matplotlib first, whatever the environment says of its backend.
 
-Matplotlib reads `MPLBACKEND` when it is imported and raises where that backend is unknown: a
+Matplotlib reads `MPLBACKEND` when it is imported and raises if that backend is unknown: a
 notebook's environment names one (`module://matplotlib_inline.backend_inline`) that need not be
 installed where simdyn runs. Nothing here shows a window, so matplotlib is imported without that
 variable, and the backend is then set as matplotlib sets it, if it can be.

@@ -1,7 +1,7 @@
-"""Runs without a valid last state: how figures mark them, and what legends and captions say.
+"""Coverage without a valid last state: how figures mark them, and what legends and captions say.
 
-A mean is over the runs that finished. A figure says so at each of its means: in words, at points
-and cells that rest on fewer than all replicates, and along stretches without any.
+A mean is over the runs that finished. Figures mark means over fewer than all replicates, hatch
+stretches without any run, and count both in their captions.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 
-from simdyn.plot import artists, words
+from simdyn.plot import artists, captions
 from simdyn.theory import analysis
 
 HATCHES = ("////", "\\\\\\\\", "----", "||||", "....", "xxxx")  # of stretches, by method
@@ -24,50 +24,52 @@ RING: dict[str, Any] = {
     "markerfacecolor": "none",
     "markeredgewidth": 0.6,
 }
-MOST_TOLD = 8  # points of a method whose numbers of runs a caption lists
+MOST_LISTED = 8  # points of a method whose numbers of runs a caption lists
 
 
 def counts(ds: xr.Dataset, methods: Sequence[str]) -> xr.DataArray:
-    """Runs by `status`, over the study's points and these methods."""
+    """Coverage by `status`, over the study's points and these methods."""
     return analysis.count_by_status(ds["status"].sel({"method": list(methods)}))
 
 
 def finished(count: xr.DataArray) -> xr.DataArray:
-    """Runs behind a mean, from `counts`."""
+    """Coverage behind a mean, from `counts`."""
     return count.sel({"status": [analysis.STATUS_WORDS[code] for code in analysis.VALID]}).sum(
         "status"
     )
 
 
 def expected(count: xr.DataArray) -> xr.DataArray:
-    """Runs that the study has: all but those that are masked, from `counts`."""
+    """Coverage that the study has: all but those that are masked, from `counts`."""
     return count.sum("status") - count.sel({"status": "masked"}, drop=True)
 
 
-# -- words ---------------------------------------------------------------------------------------
+# -- text ----------------------------------------------------------------------------------------
 
 
-def behind(ds: xr.Dataset, methods: Sequence[str]) -> str:
+def runs_in_means(ds: xr.Dataset, methods: Sequence[str]) -> str:
     """What the means are over: '10 replicates', or 'the runs that finished (1–10 of 10)'."""
     count = counts(ds, methods)
     runs, of = finished(count).values, expected(count).values
     total = ds.sizes["replicate"]
     if (runs == of).all():
-        return words.count(total, "replicate")
+        return captions.plural(total, "replicate")
     runs = runs[of > 0]
     least, most = int(runs.min()), int(runs.max())
     return f"the runs that finished ({least}{f'–{most}' if most > least else ''} of {total})"
 
 
-def named(ds: xr.Dataset, method: str) -> str:
-    """A method as a legend has it, with its number of runs where one point lacks some."""
+def legend_name(ds: xr.Dataset, method: str) -> str:
+    """A method in a legend, with its number of runs if some are missing."""
     count = counts(ds, [method])
     runs, of = int(finished(count).sum()), int(expected(count).sum())
-    return words.spoken(method) + (f" ({runs} of {words.count(of, 'run')})" if runs < of else "")
+    return captions.display_name(method) + (
+        f" ({runs} of {captions.plural(of, 'run')})" if runs < of else ""
+    )
 
 
-def told(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
-    """Sentences: how many runs are left out and how they ended, and what is masked."""
+def left_out(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
+    """Sentences: how many runs are left out, how they ended, and how many are masked."""
     count = counts(ds, methods)
     total = count.sum([dim for dim in count.dims if dim != "status"])
     of = {str(word): int(total.sel({"status": word})) for word in total["status"].values}
@@ -77,42 +79,51 @@ def told(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
         f"{of['missing']} not computed yet",
     ]
     ends = [text for text in ends if not text.startswith("0 ")]
-    said = []
+    sentences = []
     if ends:
         left = of["non-finite"] + of["failed"] + of["missing"]
-        said.append(
-            f"Left out: {words.count(left, 'run')} of {int(total.sum()) - of['masked']} "
+        sentences.append(
+            f"Left out: {captions.plural(left, 'run')} of {int(total.sum()) - of['masked']} "
             f"({', '.join(ends)})."
         )
     if of["masked"]:
-        said.append(f"{words.count(of['masked'], 'run')} masked by the study, not computed.")
-    return said
+        sentences.append(
+            f"{captions.plural(of['masked'], 'run')} masked by the study, not computed."
+        )
+    return sentences
 
 
-def fewer_told(ds: xr.Dataset, methods: Sequence[str], along: str) -> list[str]:
-    """A sentence: at which values of the one swept parameter means are over how many runs."""
+def fewer_runs(ds: xr.Dataset, methods: Sequence[str], along: str) -> list[str]:
+    """A sentence: values of the swept parameter whose means are over fewer runs, and how many."""
     count = counts(ds, methods)
-    runs, of, said = finished(count), expected(count), []
+    runs, of, sentences = finished(count), expected(count), []
     for method in methods:
         one = runs.sel({"method": method})
         one = one[((one > 0) & (one < of.sel({"method": method}))).values]
         values = [int(value) for value in one]
-        if 0 < len(values) <= MOST_TOLD:
+        if 0 < len(values) <= MOST_LISTED:
             at = ", ".join(f"{value:.3g}" for value in one[along].values)
-            said.append(f"{words.spoken(method)} {', '.join(map(str, values))} at {at}")
+            sentences.append(
+                f"{captions.display_name(method)} {', '.join(map(str, values))} at {at}"
+            )
         elif values:
-            said.append(
-                f"{words.spoken(method)} {min(values)}–{max(values)} at {len(values)} values"
+            sentences.append(
+                f"{captions.display_name(method)} {min(values)}–{max(values)} at "
+                f"{len(values)} values"
             )
     symbol = artists.math_symbol(ds[along].attrs.get("symbol", "")) or along
-    return [f"Rings: fewer runs in the mean ({'; '.join(said)} of {symbol})."] if said else []
+    return (
+        [f"Rings: fewer runs in the mean ({'; '.join(sentences)} of {symbol})."]
+        if sentences
+        else []
+    )
 
 
 # -- marks ---------------------------------------------------------------------------------------
 
 
 def ring_points(ax: Axes, mean: xr.DataArray, runs: xr.DataArray, of: xr.DataArray) -> list[Artist]:
-    """A ring around every mean over fewer than all runs; all arrays over one and the same dim."""
+    """A ring around every mean over fewer than all runs; all arrays have the same one dim."""
     fewer = ((runs < of) & np.isfinite(mean)).values
     if not fewer.any():
         return []
@@ -121,7 +132,7 @@ def ring_points(ax: Axes, mean: xr.DataArray, runs: xr.DataArray, of: xr.DataArr
 
 
 def hatch_stretches(ax: Axes, x: np.ndarray, none: np.ndarray, method: int) -> list[Artist]:
-    """Hatch where a method has no run that finished.
+    """Hatch values at which no run of a method finished.
 
     Parameters
     ----------
@@ -129,9 +140,9 @@ def hatch_stretches(ax: Axes, x: np.ndarray, none: np.ndarray, method: int) -> l
     x : numpy.ndarray
         Increasing values along the horizontal axis.
     none : numpy.ndarray of bool
-        Where there is none.
+        True if no run finished there.
     method : int
-        Which method; each has a hatching of its own.
+        Index of the method; each has its own hatching.
     """
     edges = artists.cell_edges(x)
     steps = np.diff(np.pad(none.astype(np.int8), 1))
@@ -151,7 +162,7 @@ def hatch_stretches(ax: Axes, x: np.ndarray, none: np.ndarray, method: int) -> l
 
 
 def hatch_panel(ax: Axes, method: int) -> list[Artist]:
-    """Hatch a panel that has nothing to show, and say why."""
+    """Hatch a panel without any finished run, and say so."""
     look = {"boxstyle": "square,pad=0.3", "facecolor": "white", "edgecolor": "none"}
     whole = Rectangle(
         (0, 0),
@@ -169,12 +180,12 @@ def hatch_panel(ax: Axes, method: int) -> list[Artist]:
 
 
 def ring_entry() -> Artist:
-    """What a ring means, as in a legend."""
+    """Legend entry of a ring."""
     return artists.entry("some runs did not finish", linestyle="none", **RING)
 
 
 def hatch_entry(name: str, method: int) -> Artist:
-    """What the hatching of a method means, as in a legend."""
+    """Legend entry of a method's hatching."""
     return Patch(
         facecolor="white",
         edgecolor=GREY,

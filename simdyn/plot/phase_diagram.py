@@ -16,7 +16,7 @@ from simdyn.params import PhaseDiagram
 from simdyn.plot import artists, page
 from simdyn.plot.band import LAWS
 from simdyn.plot.diagram_caption import caption
-from simdyn.plot.diagram_numbers import Content, Runs, measure
+from simdyn.plot.diagram_numbers import Coverage, Diagram, measure
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of every other method
 FEWER: dict[str, Any] = {
@@ -49,11 +49,11 @@ def _scale_of_means(mean: xr.DataArray) -> Normalize:
     return Normalize(low, high if high > low else low + 1.0)
 
 
-def _scale_of_differences(content: Content) -> Normalize | None:
-    """As far below zero as above it, so that zero has the colour in the middle."""
-    if content.differences is None:
+def _scale_of_differences(diagram: Diagram) -> Normalize | None:
+    """Symmetric about zero, whose colour is the middle one."""
+    if diagram.differences is None:
         return None
-    values = content.differences["difference"].values
+    values = diagram.differences["difference"].values
     most = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
     return Normalize(-most, most)
 
@@ -61,7 +61,7 @@ def _scale_of_differences(content: Content) -> Normalize | None:
 def _draw_map(
     ax: Axes,
     cells: xr.DataArray,
-    runs: Runs,
+    runs: Coverage,
     norm: Normalize,
     cmap: str,
     hatched: xr.DataArray | None,
@@ -74,68 +74,68 @@ def _draw_map(
     return mesh
 
 
-def draw_method(ax: Axes, content: Content, index: int, norm: Normalize) -> QuadMesh:
+def draw_method(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> QuadMesh:
     """The map of one method: cells, hatching, its contour, and the law fitted to the first's."""
-    hatched = None if content.hatched is None else content.hatched[index]
+    hatched = None if diagram.hatched is None else diagram.hatched[index]
     mesh = _draw_map(
-        ax, content.mean[index], content.runs.map(index), norm, artists.COLOURS, hatched
+        ax, diagram.mean[index], diagram.runs.map(index), norm, artists.COLOURS, hatched
     )
-    if content.band.line is not None and index == 0:
-        artists.draw_law(ax, content.band.line)
-    artists.draw_contour(ax, content.contours[index], LINE_STYLES[min(index, 1)])
-    ax.set_title(content.names[index], pad=4)
+    if diagram.band.line is not None and index == 0:
+        artists.draw_law(ax, diagram.band.line)
+    artists.draw_contour(ax, diagram.contours[index], LINE_STYLES[min(index, 1)])
+    ax.set_title(diagram.names[index], pad=4)
     return mesh
 
 
-def draw_difference(ax: Axes, content: Content, index: int, norm: Normalize) -> QuadMesh:
+def draw_difference(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> QuadMesh:
     """The map of the first method minus another, with the contours of both."""
-    assert content.differences is not None
-    assert content.pairs is not None
-    assert content.reverse is not None
+    assert diagram.differences is not None
+    assert diagram.pairs is not None
+    assert diagram.reverse is not None
     both = [0, index]
-    hatched = None if content.hatched is None else content.hatched[both].any("method")
+    hatched = None if diagram.hatched is None else diagram.hatched[both].any("method")
     mesh = _draw_map(
         ax,
-        content.differences["difference"][index - 1],
-        content.pairs.map(index - 1),
+        diagram.differences["difference"][index - 1],
+        diagram.pairs.map(index - 1),
         norm,
         artists.DIFFERENCES,
         hatched,
     )
-    for line, style in zip(content.contours[both], LINE_STYLES, strict=True):
+    for line, style in zip(diagram.contours[both], LINE_STYLES, strict=True):
         artists.draw_contour(ax, line, style)
-    artists.mark_cells(ax, content.reverse[index - 1], **REVERSE, gid="reverse")
-    ax.set_title(" − ".join(content.names[k] for k in both), pad=4)
+    artists.mark_cells(ax, diagram.reverse[index - 1], **REVERSE, gid="reverse")
+    ax.set_title(" − ".join(diagram.names[k] for k in both), pad=4)
     return mesh
 
 
-def _legend(content: Content) -> list[Artist]:
-    """What each kind of line, hatching and mark means; only of what is drawn."""
-    figure = content.figure
+def _legend(diagram: Diagram) -> list[Artist]:
+    """Entries for the kinds of lines, hatching and marks that are drawn."""
+    figure = diagram.figure
     box: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.5}
-    level = f"{content.mean.attrs.get('long_name', figure.variable)} = {figure.level:g}"
-    first, *others = content.names
+    level = f"{diagram.mean.attrs.get('long_name', figure.variable)} = {figure.level:g}"
+    first, *others = diagram.names
     names = [first, others[0] if len(others) == 1 else "other methods"]
-    there = [content.contours[0].notnull().any(), content.contours[1:].notnull().any()]
+    there = [diagram.contours[0].notnull().any(), diagram.contours[1:].notnull().any()]
     handles: list[Artist] = [
         Line2D([], [], color="black", lw=1.2, linestyle=style, label=f"{name}: {level}")
         for name, style, drawn in zip(names, LINE_STYLES, there, strict=True)
         if drawn
     ]
-    if content.band.line is not None:
-        law, slope = LAWS[content.band.name]
+    if diagram.band.line is not None:
+        law, slope = LAWS[diagram.band.name]
         handles.append(Patch(**box, label=f"${law}$, {slope}: theory, height: fitted"))
-    if content.hatched is not None and content.hatched.any():
+    if diagram.hatched is not None and diagram.hatched.any():
         loss = f"mean training loss ≥ {figure.hatch_loss:g}"
         handles.append(Patch(**box, hatch=artists.HATCH, label=loss))
-    runs = content.runs
+    runs = diagram.runs
     marks = [
         (runs.fewer, FEWER, "fewer than all runs finished"),
         (runs.none, NONE, "no run finished"),
     ]
-    if content.reverse is not None:
+    if diagram.reverse is not None:
         below = f"{first} − {names[1]} < −2 standard errors"
-        marks.append((content.reverse, REVERSE, below.replace("other methods", "other")))
+        marks.append((diagram.reverse, REVERSE, below.replace("other methods", "other")))
     handles += [
         Line2D([], [], linestyle="none", label=text, **look)
         for cells, look, text in marks
@@ -155,7 +155,7 @@ def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Fig
     Parameters
     ----------
     ds : xarray.Dataset
-        Results of a study over the figure's two axes, all of it or what is done so far.
+        Results of a study over the figure's two axes, complete or as far as it is computed.
     figure : simdyn.params.PhaseDiagram
 
     Returns
@@ -169,9 +169,9 @@ def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Fig
     InputError
         If the figure names what the results do not have.
     """
-    content = measure(ds, figure)
+    diagram = measure(ds, figure)
     with artists.style():
-        return _compose(content, caption(ds, content))
+        return _compose(diagram, caption(ds, diagram))
 
 
 def _add_bar(
@@ -182,7 +182,7 @@ def _add_bar(
     label: str,
     ends: tuple[float, float] | None = None,
 ) -> None:
-    """A colour bar below some columns of panels, cut at these ends."""
+    """A colour bar below some columns of panels, cut at the given ends."""
     first, last = columns
     left = LEFT + first * (WIDE + GAP)
     wide = (last - first + 1) * (WIDE + GAP) - max(GAP, BETWEEN_BARS)
@@ -192,23 +192,23 @@ def _add_bar(
         bar.ax.set_xlim(*ends)
 
 
-def _ends_of_differences(content: Content) -> tuple[float, float] | None:
-    """The part of the diverging scale that is in use, from or to zero at least."""
-    assert content.differences is not None
-    values = content.differences["difference"].values
+def _ends_of_differences(diagram: Diagram) -> tuple[float, float] | None:
+    """The part of the diverging scale that is in use; it includes zero."""
+    assert diagram.differences is not None
+    values = diagram.differences["difference"].values
     values = values[np.isfinite(values)]
     ends = float(values.min(initial=0.0)), float(values.max(initial=0.0))
     return ends if ends[0] < ends[1] else None
 
 
-def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure:
+def _compose(diagram: Diagram, sentences: list[str]) -> matplotlib.figure.Figure:
     """Lay out panels, colour bars, legend and caption."""
-    number = len(content.methods)
+    number = len(diagram.methods)
     panels = 2 * number - 1
     rows = -(-panels // COLUMNS)
     bars_at = TOP + rows * PANEL + (rows - 1) * BETWEEN + BELOW_PANEL
-    sheet = page.Page(bars_at + BAR + BELOW_BAR, _legend(content), sentences)
-    means, differences = _scale_of_means(content.mean), _scale_of_differences(content)
+    sheet = page.Page(bars_at + BAR + BELOW_BAR, _legend(diagram), sentences)
+    means, differences = _scale_of_means(diagram.mean), _scale_of_differences(diagram)
     axes: list[Axes] = []
     for k in range(panels):
         row, column = divmod(k, COLUMNS)
@@ -223,20 +223,20 @@ def _compose(content: Content, sentences: list[str]) -> matplotlib.figure.Figure
         )
         axes.append(ax)
         if k < number:
-            of_means = draw_method(ax, content, k, means)
+            of_means = draw_method(ax, diagram, k, means)
         elif differences is not None:
-            of_differences = draw_difference(ax, content, k - number + 1, differences)
+            of_differences = draw_difference(ax, diagram, k - number + 1, differences)
         ax.set_title(f"({page.letter(k)}) {ax.get_title()}", pad=4)
         lowest = k + COLUMNS >= panels
         ax.tick_params(which="both", labelleft=column == 0, labelbottom=lowest)
         if lowest:
-            ax.set_xlabel(artists.label(content.mean[content.figure.x]))
+            ax.set_xlabel(artists.label(diagram.mean[diagram.figure.x]))
         if column == 0:
-            ax.set_ylabel(artists.label(content.mean[content.figure.y]))
-    what = content.mean.attrs.get("long_name", content.figure.variable)
+            ax.set_ylabel(artists.label(diagram.mean[diagram.figure.y]))
+    what = diagram.mean.attrs.get("long_name", diagram.figure.variable)
     _add_bar(sheet, of_means, (0, min(number, 2) - 1), bars_at, what)
     if differences is not None:
         _add_bar(
-            sheet, of_differences, (2, 2), bars_at, "difference", _ends_of_differences(content)
+            sheet, of_differences, (2, 2), bars_at, "difference", _ends_of_differences(diagram)
         )
     return sheet.figure

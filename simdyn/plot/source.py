@@ -57,11 +57,11 @@ class Source:
     ----------
     data, net : parameter classes, optional
     phases : dict of str to tuple of Phase
-        The plan of each method that is known.
+        The plan of each method, if it is known.
     possible : tuple of str
         Variables that can be recorded of such data; empty if it is not known.
     probe_radius : float, optional
-        That of the record.
+        Of the record.
     """
 
     data: Data | None = None
@@ -78,9 +78,9 @@ def space_of(ds: xr.Dataset) -> Space:
 
 
 def point_at(space: Space, ds: xr.Dataset, **values: float) -> Point:
-    """The parameters where swept fields have these values, or else those chosen from the results.
+    """The point with these values of swept fields, or else the values selected from the results.
 
-    A value between two of its axis takes the nearest.
+    A value between two of its axis stands for the nearest.
     """
     index = []
     for dim, first in zip(space.dims, space.first, strict=True):

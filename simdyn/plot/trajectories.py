@@ -1,4 +1,4 @@
-"""Two methods over the course of training: growth, losses, deactivation, sharpness, SAM gap.
+"""Two methods over the course of training: coefficients, losses, deactivation, sharpness, SAM gap.
 
 A line style is a method, a marker is a quantity, grey is a prediction, in every panel.
 """
@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from simdyn.base.inputs import InputError
 from simdyn.params import Phase, SignalNoiseData, Trajectories
 from simdyn.params.figures import PANELS
-from simdyn.plot import artists, missing, page, words
+from simdyn.plot import artists, captions, missing, page
 from simdyn.plot.source import Source, checked, labelled
 from simdyn.theory import analysis
 from simdyn.theory import laws as theory
@@ -34,7 +34,7 @@ MARKERS = {  # of quantities that share a panel, with their symbols
     "test_error": ("x", "test error"),
 }
 TIMES = {"largest_noise": r"$\bar{\rho}$", "largest_signal": r"$\gamma$"}
-MARKED = 9  # places of a line with its marker
+MARKED = 9  # markers on a line
 
 LEFT, GAP, RIGHT, TOP, PANEL, BETWEEN = 0.5, 0.55, 0.08, 0.26, 1.45, 0.72  # inches
 COLUMNS = 3
@@ -42,12 +42,12 @@ COLUMNS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Course:
-    """What trajectories show, and where their time axis lies."""
+    """What the figure shows: results, methods, panels and the times of the recorded states."""
 
     ds: xr.Dataset
     methods: tuple[str, ...]
     source: Source
-    updates: dict[str, np.ndarray]  # updates made at each state; 0 stands half a step before 1
+    updates: dict[str, np.ndarray]  # updates made at each state, with ½ for 0 on the log axis
     panels: tuple[str, ...]
 
     def statistics(self, array: xr.DataArray, method: str) -> xr.Dataset:
@@ -97,7 +97,7 @@ def draw_course(
     found, at = course.statistics(array, method), course.updates[method]
     mean, error = found["mean"].values, 2 * np.nan_to_num(found["standard_error"].values)
     if ax.get_yscale() == "log":
-        mean = np.where(mean > 0, mean, np.nan)  # the initial state has no place there
+        mean = np.where(mean > 0, mean, np.nan)  # zero, of the initial state, has no logarithm
     even = np.geomspace(at[0], at[-1], MARKED)  # in the logarithm, as the axis is
     places = np.unique(np.searchsorted(at, even[:-1])).tolist()
     return [
@@ -120,12 +120,12 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     grown = analysis.growth(course.ds)
     if not missing.finished(missing.counts(course.ds, [method])).any():
         missing.hatch_panel(ax, index)
-    ax.set(title=f"{words.spoken(method)}: growth", yscale="log")
+    ax.set(title=f"{captions.display_name(method)}: growth", yscale="log")
     if index == 0:
         ax.set_ylabel("largest coefficients")
     for name, array in grown.data_vars.items():
         draw_course(ax, course, array, method, index, MARKERS[str(name)][0])
-    # One scale for both methods, whose diverged runs are not in it.
+    # One scale for both methods, without diverged runs.
     means = [
         course.statistics(array, other)["mean"].values
         for array in grown.data_vars.values()
@@ -160,7 +160,7 @@ def predicted_times(course: Course, method: str) -> dict[str, float]:
 
 
 def _drawn_times(course: Course, method: str) -> dict[str, float]:
-    """Those of the predicted times that lie in the course."""
+    """Predicted times within the recorded updates."""
     first, last = course.updates[method][[0, -1]]
     times = predicted_times(course, method)
     return {name: time for name, time in times.items() if first < time < last}
@@ -249,7 +249,7 @@ def _panels(course: Course) -> list[Callable[[Axes, Course], None]]:
 def _legend(course: Course) -> list[Artist]:
     """What each line style, marker and shade means."""
     entries: list[Artist] = [
-        artists.entry(missing.named(course.ds, method), linestyle=style)
+        artists.entry(missing.legend_name(course.ds, method), linestyle=style)
         for method, style in zip(course.methods, LINE_STYLES, strict=False)
     ]
     there: set[str] = set(map(str, course.ds)) if "losses" in course.panels else set()
@@ -266,7 +266,7 @@ def _legend(course: Course) -> list[Artist]:
     return entries
 
 
-def _told_times(course: Course, method: str) -> str:
+def _times_text(course: Course, method: str) -> str:
     times = predicted_times(course, method)
     return ", ".join(
         f"{symbol} after {times[name]:,.3g}"
@@ -279,12 +279,12 @@ def _told_times(course: Course, method: str) -> str:
     )
 
 
-def _each(course: Course, tell: Callable[[str], str]) -> str:
-    """What there is to tell of the methods, once if it is the same of all."""
-    told = {method: said for method in course.methods if (said := tell(method))}
-    if len(told) == len(course.methods) and len(set(told.values())) == 1:
-        return next(iter(told.values()))
-    return "; ".join(f"{words.spoken(method)}: {said}" for method, said in told.items())
+def _each(course: Course, text_of: Callable[[str], str]) -> str:
+    """The text of every method that has one; once, if all have the same."""
+    texts = {method: text for method in course.methods if (text := text_of(method))}
+    if len(texts) == len(course.methods) and len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{captions.display_name(method)}: {text}" for method, text in texts.items())
 
 
 def _outside(course: Course, method: str) -> str:
@@ -296,32 +296,32 @@ def _outside(course: Course, method: str) -> str:
 
 def _caption(course: Course) -> list[str]:
     ds, count = course.ds, course.ds.sizes["replicate"]
-    runs = missing.behind(ds, course.methods)
+    runs = missing.runs_in_means(ds, course.methods)
     bands = "" if count < 2 else "; bands: two standard errors"
-    said = [f"Means over {runs}{bands}; the initial state stands at half an update."]
-    said += [*missing.told(ds, course.methods), *words.not_drawn(ds, course.methods)]
-    predicted = _each(course, lambda name: _told_times(course, name))
+    sentences = [f"Means over {runs}{bands}; the initial state stands at half an update."]
+    sentences += [*missing.left_out(ds, course.methods), *captions.not_drawn(ds, course.methods)]
+    predicted = _each(course, lambda name: _times_text(course, name))
     if "growth" in course.panels and any(_drawn_times(course, name) for name in course.methods):
-        said.append(
-            "Uprights: updates predicted until a coefficient is of order one, to leading "
+        sentences.append(
+            "Vertical lines: updates predicted until a coefficient is of order one, to leading "
             f"order for many small steps of SGD ({predicted})."
         )
     if outside := _each(course, lambda name: _outside(course, name)):
-        said.append(f"Outside the theory's regime: {outside}.")
+        sentences.append(f"Outside the theory's regime: {outside}.")
     law = predicted_deactivation(course) if "deactivated_fraction" in course.panels else None
     if law is not None:
-        said.append(
-            r"Level in the deactivated fraction: erf$(\tau/(\sigma_0\sqrt{2Bm}))$ at "
+        sentences.append(
+            r"Horizontal line in the deactivated fraction: erf$(\tau/(\sigma_0\sqrt{2Bm}))$ at "
             f"initialisation ({law:.3g}), leading order."
         )
-    origin = words.origin(ds) if "fingerprint" in ds.attrs else ""
+    origin = captions.origin(ds) if "fingerprint" in ds.attrs else ""
     if not origin and ds.attrs.get("seed") is not None:
         origin = f"Seed {ds.attrs['seed']}."
-    return [*said, *words.setting(ds, course.methods), origin]
+    return [*sentences, *captions.setting(ds, course.methods), origin]
 
 
 def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figure:
-    """Two methods over the course of training: a panel for each thing that is recorded.
+    """Two methods over the course of training: a panel for each thing recorded.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
     Returns
     -------
     matplotlib.figure.Figure
-        7 inches wide, with a caption. Means of which runs are missing say so.
+        7 inches wide, with a caption. The caption says which means miss runs.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""What is read off results: summaries of replicates, differences of methods, contours, constants.
+"""Analysis of results: summaries of replicates, differences of methods, contours, constants.
 
 Every function takes a dataset of a study and returns labelled arrays. A run that has no valid
 last state is left out and counted; nothing else is ever left out, so a NaN shows.
 
 The dim of methods is called `method`, which `Dataset.sel` also has as an option: write
-`ds.sel({"method": "sam"})`, for `ds.sel(method="sam")` selects nothing and does not complain.
+`ds.sel({"method": "sam"})`, as `ds.sel(method="sam")` selects nothing, without an error.
 """
 
 import dataclasses
@@ -48,8 +48,8 @@ def over_replicates(array: xr.DataArray, status: xr.DataArray) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        `mean` (NaN for no run, or where a valid run itself holds a NaN) and `standard_error` (NaN
-        for fewer than two runs), of the array's other dims; `runs`, how many are behind them.
+        `mean` (NaN for no run, or if a valid run itself holds a NaN) and `standard_error` (NaN
+        for fewer than two runs), over the array's other dims; `runs`, the number of runs in them.
     """
     valid = status.isin(VALID)
     runs = valid.sum("replicate").assign_attrs(long_name="runs behind the mean")
@@ -90,8 +90,8 @@ def count_by_status(status: xr.DataArray) -> xr.DataArray:
 def summary(ds: xr.Dataset) -> xr.Dataset:
     """Means and standard errors over replicates, beside counts of how the runs ended.
 
-    A mean is over the runs with a valid last state (done or zero gradient). Where that is fewer
-    than all of them, the mean is one of survivors: `runs` and `status_count` tell.
+    A mean is over the runs with a valid last state (done or zero gradient). If that is fewer
+    than all of them, the mean is one of survivors: see `runs` and `status_count`.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
     -------
     xarray.DataArray
         The variable's other dims; coordinate `runs` counts the runs in each mean, `left_out` those
-        whose status is neither done nor zero gradient. NaN only where `runs` is 0, or where a
+        whose status is neither done nor zero gradient. NaN only if `runs` is 0, or if a
         valid run itself holds a NaN.
     """
     found = last_summary(ds, variable)
@@ -184,7 +184,7 @@ def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
 
 
 def growth(ds: xr.Dataset) -> xr.Dataset:
-    """The largest coefficients of a state: how far signal and noise have been learned.
+    """The largest coefficients of a state: how far signal and noise are learned.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def contour(
     -------
     xarray.DataArray
         Values of `along`, over the other dims. Of several crossings the last, beyond which the mean
-        may still rise above the level but does not come down again; NaN where there is none.
+        may still rise above the level but does not come down again; NaN if there is none.
         Coordinate `crossings` counts them; attributes `without_crossing` and `several_crossings`
         count the places where they are none and more than one.
     """
@@ -326,7 +326,7 @@ class ConstantFit:
     Attributes
     ----------
     constant : float
-        c; NaN where there is no point.
+        c; NaN if there is no point.
     points : int
         Points of the contour that were used.
     spread : float
@@ -340,12 +340,12 @@ class ConstantFit:
 
 
 def fit_critical_constant(contour: xr.DataArray, scale: xr.DataArray | float) -> ConstantFit:
-    """The constant that brings a law of known shape closest to a measured contour.
+    """The constant that fits a law of known shape to a measured contour.
 
     Parameters
     ----------
     contour : xarray.DataArray
-        Measured line; what is not finite and positive is not used.
+        Measured line; values that are not finite and positive are not used.
     scale : xarray.DataArray or float
         The law with constant 1, such as `simdyn.theory.critical_signal_norm`.
 

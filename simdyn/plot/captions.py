@@ -1,4 +1,4 @@
-"""Words of captions: what was held, how it was trained, where it comes from."""
+"""Sentences of captions: fixed parameters, training, and the study that a figure is from."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,41 +15,41 @@ ACRONYMS = {"sgd": "SGD", "sam": "SAM", "gd": "GD"}
 NBSP = "\u00a0"
 MODEL_WORDS = {"xor": "XOR", "independent_noise": "independent noise", "multi_view": "multi-view"}
 CLASSES = ("positive", "negative")
-TOLD_ELSEWHERE = ("activation_shape", *CLASSES)
+NAMED_ELSEWHERE = ("activation_shape", *CLASSES)
 
 
-def spoken(method: str) -> str:
-    """The name of a method as a reader knows it."""
+def display_name(method: str) -> str:
+    """The name of a method for a reader."""
     return ACRONYMS.get(method, method.replace("_", " "))
 
 
-def count(number: int, what: str) -> str:
-    """A number of things, in the plural where due."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def plural(number: int, noun: str) -> str:
+    """A number and its noun, in the plural unless the number is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def data_model(ds: xr.Dataset) -> str:
-    """The law of the data by its name in study files; the paper's where the results do not tell."""
-    told = json.loads(ds.attrs.get("study", "{}")).get("data", {})
-    return str(told.get("model", SignalNoiseData.model))
+    """The name of the law of the data in study files; the paper's if the results have none."""
+    fields = json.loads(ds.attrs.get("study", "{}")).get("data", {})
+    return str(fields.get("model", SignalNoiseData.model))
 
 
 def data(ds: xr.Dataset) -> str:
-    """The law of the data where it is not the paper's."""
+    """The law of the data, if it is not the paper's."""
     model = data_model(ds)
     if model == ImageData.model:
-        said = {
+        names = {
             name: str(ds[name].item())
             for name in ("source", "positive", "negative")
             if name in ds and ds[name].ndim == 0
         }
-        source = Path(said.get("source", "several sources")).stem
-        return f"{source}: " + " against ".join(said.get(name, "swept") for name in CLASSES)
+        source = Path(names.get("source", "several sources")).stem
+        return f"{source}: " + " against ".join(names.get(name, "swept") for name in CLASSES)
     return "" if model == SignalNoiseData.model else f"{MODEL_WORDS.get(model, model)} data"
 
 
-def held(ds: xr.Dataset) -> str:
-    """The parameters that are on no axis: the sizes n, m and P first."""
+def fixed_parameters(ds: xr.Dataset) -> str:
+    """Parameters on no axis: the sizes n, m and P first."""
     sizes = ("n_samples", "n_filters", "n_patches")
     rest = (str(name) for name in ds.coords if name not in (*sizes, "updates", "update", *ds.dims))
     items = []
@@ -61,13 +61,13 @@ def held(ds: xr.Dataset) -> str:
         value = f"{low:g}" if low == high else f"{low:g}…{high:g}"
         if symbol:
             items.append(f"{symbol}{NBSP}={NBSP}{value}")
-        elif name not in TOLD_ELSEWHERE and high > 0.0:
+        elif name not in NAMED_ELSEWHERE and high > 0.0:
             items.append(f"{ds[name].attrs.get('long_name', name)} {value}")
     return ", ".join(items)
 
 
 def _phase(fields: Mapping[str, Any]) -> str:
-    """One phase: optimiser, radius, rate, epochs, batch; formulas as they stand."""
+    """One phase: optimiser, radius, rate, epochs, batch; formulas as text."""
     owner = OPTIMISERS[fields["optimiser"]]
 
     def item(name: str) -> str:
@@ -92,25 +92,29 @@ def _phase(fields: Mapping[str, Any]) -> str:
 
 
 def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
-    """How each method trains; nothing where the results do not tell."""
-    told, said = json.loads(ds.attrs.get("study", "{}")).get("methods", {}), []
+    """How each method trains, as far as the results say."""
+    known, parts = json.loads(ds.attrs.get("study", "{}")).get("methods", {}), []
     for method in methods:
-        if method in told:
+        if method in known:
             phases = [
                 {
                     name: value
                     for name, value in fields.items()
                     if not {name, f"{method}.{k}.{name}"} & {*ds.dims, *ds.coords}
                 }
-                for k, fields in enumerate(told[method])
+                for k, fields in enumerate(known[method])
             ]
             plan = ", then ".join(map(_phase, phases))
-            said.append(plan if plan.split()[0] == spoken(method) else f"{spoken(method)}: {plan}")
-    return "; ".join(said)
+            parts.append(
+                plan
+                if plan.split()[0] == display_name(method)
+                else f"{display_name(method)}: {plan}"
+            )
+    return "; ".join(parts)
 
 
 def network(ds: xr.Dataset) -> str:
-    """What of the network is not the paper's: activation, output, loss, reduction."""
+    """What differs from the paper's network: activation, output, loss, reduction."""
     usual = {
         "activation": "relu",
         "output": "mean",
@@ -119,26 +123,26 @@ def network(ds: xr.Dataset) -> str:
         "init": "gaussian",
         "noise": "isotropic",
     }
-    said = []
+    parts = []
     for name, value in usual.items():
         if name in ds and ds[name].ndim == 0 and str(ds[name].item()) != value:
             number = ds.get("activation_shape") if name == "activation" else None
             shape = "" if number is None or number.ndim else f" ({number.item():g})"
-            said.append(f"{name} {spoken(str(ds[name].item()))}{shape}")
-    return ", ".join(said)
+            parts.append(f"{name} {display_name(str(ds[name].item()))}{shape}")
+    return ", ".join(parts)
 
 
 def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
-    """Sentences: what was held, and how each method trains."""
-    about = ", ".join(filter(None, (data(ds), held(ds), network(ds))))
+    """Sentences: fixed parameters, and how each method trains."""
+    about = ", ".join(filter(None, (data(ds), fixed_parameters(ds), network(ds))))
     sentences = filter(None, (about, plans(ds, methods)))
     return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
 
 
 def not_drawn(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
-    """A sentence that names the study's methods that a figure does not show."""
+    """A sentence that names the study's methods that are not drawn."""
     rest = [str(name) for name in ds["method"].values if str(name) not in methods]
-    return [f"Not drawn: {', '.join(map(spoken, rest))}."] if rest else []
+    return [f"Not drawn: {', '.join(map(display_name, rest))}."] if rest else []
 
 
 def origin(ds: xr.Dataset) -> str:
