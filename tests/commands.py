@@ -23,18 +23,18 @@ class Answer(NamedTuple):
     err: str
 
 
-def call(*words: object) -> Answer:
-    """A command in this process; anything but a clean exit fails the test."""
-    result = CliRunner().invoke(app, list(map(str, words)), env=WIDE)
+def call(line: str, *words: object) -> Answer:
+    """A command in this process, as a line and further words; anything but a clean exit fails."""
+    result = CliRunner().invoke(app, [*line.split(), *map(str, words)], env=WIDE)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return Answer(result.exit_code, result.stdout, result.stderr)
 
 
-def refused(folder: Path, *words: object) -> str:
+def refused(folder: Path, line: str, *words: object) -> str:
     """The one line with which a command in this process refuses; nothing in the folder changes."""
     before = everything(folder)
-    answer = call(*words)
+    answer = call(line, *words)
     assert everything(folder) == before
     assert (answer.code, answer.out) == (2, ""), answer
     assert 1 <= len(answer.err.splitlines()) <= 2, answer.err

@@ -391,7 +391,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def plan(file: Path, line: str) -> str:
     """What `simdyn plan` prints for a study, as its options say."""
-    answer = call("plan", file, "--nominal", *line.split())
+    answer = call(f"plan --nominal {line}", file)
     assert answer.code == 0, answer
     return answer.out
 
@@ -541,7 +541,7 @@ def test_run__points_that_failed_have_an_exit_code_of_their_own(
         ("run --retry-failed", replicates.run_replicates, 0),
     ):
         monkeypatch.setattr("simdyn.run.block.run_replicates", run)
-        answer = call(*line.split(), file)
+        answer = call(line, file)
         assert answer.code == code, answer
         assert answer.err.splitlines()[-1].startswith(said) == (code == 3)
         if "--json" in line:
@@ -645,7 +645,7 @@ def test_walltime__shorter_than_a_block_is_refused_before_anything_is_submitted(
     (here / "sbatch").write_text(f"#!/bin/sh\ntouch {submitted}\n")
     (here / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", str(here))
-    answer = call(*line.split(), file, "--walltime", "02:00:00")
+    answer = call(f"{line} --walltime 02:00:00", file)
     assert (answer.code, answer.out) == (2, ""), answer
     message = answer.err.splitlines()[-1]
     assert "simdyn: walltime = '02:00:00': a block takes up to" in message

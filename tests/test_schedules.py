@@ -9,14 +9,13 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from commands import call
 from matplotlib.text import Text
-from typer.testing import CliRunner
 
 import simdyn
 from simdyn import InputError, plot
 from simdyn.api.replay import replay
 from simdyn.base.formula import evaluate
-from simdyn.cli import app
 from simdyn.kernels import rates as kernel
 from simdyn.params import SAM, SGD, Record, Trajectories
 from simdyn.params import schedule as formulas
@@ -371,33 +370,16 @@ def test_price__a_schedule_that_does_not_suit_a_shorter_phase() -> None:
 # -- the command line, figures -------------------------------------------------------------------
 
 
-def call(*words: object) -> Any:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
 def test_cli_simulate__takes_a_formula() -> None:
-    words = (
-        "simulate",
-        "--dimension",
-        40,
-        "--signal-norm",
-        2,
-        "--n-samples",
-        6,
-        "--n-filters",
-        3,
-        "--init-std",
-        0.05,
-        "--epochs",
-        20,
-        "--json",
-        "--learning-rate",
+    line = (
+        "simulate --dimension 40 --signal-norm 2 --n-samples 6 --n-filters 3 --init-std 0.05 "
+        "--epochs 20 --json --learning-rate"
     )
-    found = json.loads(call(*words, "0.1*warmup(5)*cosine()").output)
+    found = json.loads(call(line, "0.1*warmup(5)*cosine()").out)
     phase = SGD(learning_rate="0.1*warmup(5)*cosine()", epochs=20)
     expected = simdyn.simulate(DATA, NET, phase, record=Record(every=2))
     assert found["train_loss"] == expected.train_loss.mean("replicate").values.tolist()
-    assert json.loads(call(*words, "1e-1").output) == json.loads(call(*words, 0.1).output)
+    assert json.loads(call(line, "1e-1").out) == json.loads(call(line, 0.1).out)
     for text, said in (
         ("0.1*cosin()", "did you mean 'cosine'?"),
         ("nan", "learning_rate = nan"),
@@ -405,9 +387,9 @@ def test_cli_simulate__takes_a_formula() -> None:
         ("-1", "learning_rate = -1"),
         ("1-epoch", "is -1 at update"),
     ):
-        done = call(*words, text)
-        assert done.exit_code == 2
-        assert said in " ".join(done.output.split())
+        answer = call(line, text)
+        assert answer.code == 2
+        assert said in answer.err
 
 
 def test_trajectories__a_schedule_has_no_predicted_time_and_is_told() -> None:
