@@ -24,6 +24,8 @@ from simdyn.store import Store
 from simdyn.store.audit import audit
 from simdyn.store.upkeep import clean_up, prepare_store
 
+pytestmark = pytest.mark.usefixtures("one_skeleton")
+
 
 class Count:
     """Trajectories that are computed; after so many the run is broken off."""

@@ -1,12 +1,10 @@
 """Damage to every kind of file a store has: found, named, and repaired by the next run."""
 
-import functools
 import os
 import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,21 +79,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return Place(tmp_path_factory.mktemp("stale") / "two", seed=6).whole.files
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_skeleton() -> Iterator[None]:
-    """What should be there is worked out once: it is half the time of a case."""
-    made = functools.lru_cache(
-        lambda fingerprint, title, *rest: skeleton.Skeleton(studies[fingerprint, title], *rest)
-    )
-    studies: dict[tuple[str, str], Study] = {}
-
-    def known(study: Study, shape: tuple[int, ...], *rest: Any) -> Any:
-        studies[study.fingerprint, study.name] = study
-        return made(study.fingerprint, study.name, tuple(shape), *rest)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simdyn.store.audit.Skeleton", known)
-        yield
+pytestmark = pytest.mark.usefixtures("one_skeleton")  # half the time of a case else
 
 
 def run_again(place: Place) -> tuple[list[int], list[str]]:
