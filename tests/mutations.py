@@ -63,14 +63,8 @@ LITERALS = [
         0  -1  1  2  3  -0.0  0.5  1e400  -1e400  1e308  -1e308  5e-324  nan  -nan  inf  -inf
         9223372036854775807  9223372036854775808  -9223372036854775809  18446744073709551616
     """),
-    str(2**53),
-    str(2**53 + 1),
-    str(2**31),
-    str(2**24),
-    str(2**20),
-    str(2**62),
-    "1" + "0" * 400,
-    "1" * 5000,
+    *map(str, (2**53, 2**53 + 1, 2**31, 2**24, 2**20, 2**62)),
+    *("1" + "0" * 400, "1" * 5000),
     *items("""
         0x10  0b1  1_000  1__0  007  +5  ""  " "  ''  true  false  []  [[]]  {}  [{}]  [1, 2]
         [1, 1]  [1, nan]  [1, "a"]  [true]  [[1], [2]]  ["a", "b"]  ["sgd", "sam"]
@@ -81,11 +75,7 @@ LITERALS = [
         { start = 0, stop = 1 }  { num = 3 }  { a = { b = { c = 1 } } }  1979-05-27
         1979-05-27T07:32:00Z  07:32:00  "nan"  "1e400"  "inf"  "None"  "σ_p"
     """),
-    '"\\u0000"',
-    '"\\u202e\\u200b"',
-    '"🙂"',
-    '"\\n"',
-    '"\\u001b[31m"',
+    *('"\\u0000"', '"\\u202e\\u200b"', '"🙂"', '"\\n"', '"\\u001b[31m"'),
     *items("""
         "../../etc"  "/"  "dimension"  "n_samples"  "1/0"  "9**9**9"  "9**9**9**9"
         "dimension**dimension"  "sqrt(-1)"  "log(0)"  "exp(1000)"  "1e400"  "-"  "("  "sqrt"
@@ -103,8 +93,7 @@ LITERALS = [
     """),
 ]
 KEYS = [
-    "",
-    " ",
+    *("", " "),
     *items("""
         .  0  seed  replicates  data  network  methods  space  record  figure  smoke  self  cls
         model  n_samples  noise  noise_std  dimension  signal_norm  label_flip  n_patches  angle
@@ -118,9 +107,7 @@ KEYS = [
         sam.0.radius  sam.1.radius  data.dimension  space.dimension.num  methods.sgd.0.epochs
         sqrt  pi  σ
     """),
-    "\n",
-    "\u202e",
-    "a" * 3000,
+    *("\n", "\u202e", "a" * 3000),
     *items("__class__  model_fields  train_loss  test_error  data.n_samples  a/b  .."),
 ]
 
@@ -197,6 +184,12 @@ NUMBER, TOKEN = r"-?\d[\d.e]*", r'"[^"\n]*"|[\w.-]+|[^\s\w]'
 VALUE, KEY = r"(?<== )[^\n#]+|(?<=[\[,] )[^,\]\n]+", r'(?m)^"?[\w. ]+"?(?= = )|(?<=^\[)\w+(?=\]$)'
 
 
+INSERTED = [
+    *("=", "e5", " = ", *items('[  ]  {  }  "  #  ,  .'), "\n", "\x00", "\r", "σ", "\ufeff", "[["),
+    *('"""', "'", "\\", "-", "1", "\t"),
+]
+
+
 def _text_accident(rng: random.Random, text: str) -> str:
     lines = text.split("\n")
     line = rng.randrange(len(lines))
@@ -218,26 +211,7 @@ def _text_accident(rng: random.Random, text: str) -> str:
         return text[:at] + text[at + rng.randint(1, 20) :]
     if kind == "insert":
         at = rng.randrange(len(text) + 1)
-        new = rng.choice(
-            [
-                "=",
-                "e5",
-                " = ",
-                *items('[  ]  {  }  "  #  ,  .'),
-                "\n",
-                "\x00",
-                "\r",
-                "σ",
-                "\ufeff",
-                "[[",
-                '"""',
-                "'",
-                "\\",
-                "-",
-                "1",
-                "\t",
-            ]
-        )
+        new = rng.choice(INSERTED)
         return text[:at] + new + text[at:]
     if kind == "cut":
         return text[: rng.randrange(len(text) + 1)]
@@ -365,24 +339,10 @@ LINES = [
 ]
 FLAGS = sorted({word for line in LINES for word in line.split() if word.startswith("--")})
 WORDS = [
-    "",
-    " ",
+    *("", " "),
     *items("-  --  ---  -h  0  -1  1  2  1.5  1e3  1e400  nan  inf  -inf  true  None  two"),
-    "9" * 400,
-    "9" * 5000,
-    str(2**31),
-    str(2**53),
-    str(2**63),
-    str(2**64),
-    "²",
-    "٣",
-    "σ",
-    "🙂",
-    "\x1b[31m",
-    "a\nb",
-    "\u202e",
-    "x" * 300,
-    "x" * 100_000,
+    *("9" * 400, "9" * 5000, *map(str, (2**31, 2**53, 2**63, 2**64))),
+    *("²", "٣", "σ", "🙂", "\x1b[31m", "a\nb", "\u202e", "x" * 300, "x" * 100_000),
     *items("""
         *  ~  .  ..  /  ../..  /proc/none  /proc/self/mem  1/2  2/1  0/1  1/0  1/1000001  /2  1/
         1/2/3  ²/³  -1/2  1.0/2  local:1  local:0  local:  local:9999  local:10000  tcp://
@@ -451,28 +411,19 @@ def command_line(rng: random.Random) -> tuple[str, ...]:
 
 # -- cases ---------------------------------------------------------------------------------------
 
-ON_MUTANTS: list[tuple[str, ...]] = [
-    ("plan", MUTANT, "--nominal"),
-    ("plan", MUTANT, "--nominal", "--json"),
-    ("plan", MUTANT, "--nominal", "--smoke"),
-    ("plan", MUTANT, "--nominal", "--out", "place"),
-    ("plan", MUTANT, "--nominal", "--sbatch"),
-    ("run", MUTANT),
-    ("run", MUTANT, "--smoke"),
-    ("run", MUTANT, "--out", "place"),
-    ("run", MUTANT, "--out", "place", "--smoke"),
-    ("worker", MUTANT, "--shard", "1/2", "--out", "place"),
-    ("status", MUTANT),
-    ("verify", MUTANT),
-    ("plot", MUTANT),
-    ("export", MUTANT),
-    ("replay", MUTANT, "dimension=20", "method=sam"),
-]
+ON_MUTANTS = items("""
+    plan mutant.toml --nominal  plan mutant.toml --nominal --json
+    plan mutant.toml --nominal --smoke  plan mutant.toml --nominal --out place
+    plan mutant.toml --nominal --sbatch  run mutant.toml  run mutant.toml --smoke
+    run mutant.toml --out place  run mutant.toml --out place --smoke
+    worker mutant.toml --shard 1/2 --out place  status mutant.toml  verify mutant.toml
+    plot mutant.toml  export mutant.toml  replay mutant.toml dimension=20 method=sam
+""")
 
 
 def make(seed: int) -> Case:
     """The case of a seed: half are study files, half are command lines."""
     rng = random.Random(seed)
     if rng.random() < 0.5:
-        return Case(rng.choice(ON_MUTANTS), study_content(rng))
+        return Case(tuple(rng.choice(ON_MUTANTS).split()), study_content(rng))
     return Case(command_line(rng))
