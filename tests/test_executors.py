@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import distributed  # noqa: F401 - or its defaults come after what is set here, and go with it
+import distributed  # before dask.config.set, or its defaults come later and go with it
 import numpy as np
 import pytest
 import typer
@@ -723,23 +723,27 @@ def test_open_client__protocols_that_cannot_be_spoken(address: str) -> None:
 
 def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:
     # The same script that Slurm would get, run by the shell: dask-jobqueue's own local cluster.
-    from dask_jobqueue.local import LocalCluster
-    from distributed import Client
+    from dask_jobqueue.local import LocalCluster, LocalJob
 
-    script_of = job_cluster("slurm", Jobs(cores=1, memory="2GB"))
-    try:
+    class Job(LocalJob):  # type: ignore[misc]
+        """Waits for the process that it kills and closes its pipes, which the original does not."""
+
+        async def close(self) -> None:
+            await super().close()
+            self.process.proc.wait()
+            self.process.stdout.close()
+            self.process.stderr.close()
+
+    with contextlib.closing(job_cluster("slurm", Jobs(cores=1, memory="2GB"))) as script_of:
         wanted = script_of.job_script()
-    finally:
-        script_of.close()
-    with LocalCluster(
-        cores=1, processes=1, memory="2GB", scheduler_options={"dashboard_address": None}
-    ) as cluster:
-        assert (
-            cluster.job_script().splitlines()[-1].split(" tcp://")[0]
-            == (wanted.splitlines()[-1].split(" tcp://")[0])
+    options = {"cores": 1, "processes": 1, "memory": "2GB", "job_cls": Job}
+    with LocalCluster(scheduler_options={"dashboard_address": None}, **options) as cluster:
+        one, other = (
+            text.splitlines()[-1].split(" tcp://")[0] for text in (cluster.job_script(), wanted)
         )
+        assert one == other
         cluster.scale(jobs=2)
-        with Client(cluster) as made:
+        with distributed.Client(cluster) as made:
             run_study(study(), tmp_path / "jobs.zarr", client=made)
     run_study(study(), tmp_path / "one.zarr", threads=1)
     assert unlogged(tmp_path / "jobs.zarr") == unlogged(tmp_path / "one.zarr")
