@@ -43,10 +43,13 @@ def refused(folder: Path, line: str, *words: object) -> str:
     return answer.err
 
 
-def command(*words: object, cwd: Path, before: str = "", **env: str) -> subprocess.Popen[str]:
+def command(
+    line: str, *words: object, cwd: Path, before: str = "", **env: str
+) -> subprocess.Popen[str]:
     """A command in a process of its own, which hears Ctrl-C whatever its parent does."""
+    code = f"{before}\nfrom simdyn.cli import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", f"{before}\nfrom simdyn.cli import main; main()", *map(str, words)],
+        [sys.executable, "-c", code, *line.split(), *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",

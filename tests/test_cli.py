@@ -51,9 +51,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def process(*words: object, cwd: Path, **env: str) -> Answer:
+def process(line: str, *words: object, cwd: Path, **env: str) -> Answer:
     """A command in a process of its own, to its end."""
-    return ended(command(*words, cwd=cwd, **env), timeout=300)
+    return ended(command(line, *words, cwd=cwd, **env), timeout=300)
 
 
 def strict(text: str) -> Any:
@@ -485,13 +485,13 @@ def test_commands__misuse_is_answered_in_one_line(here: Path, line: str, words: 
 
 
 def test_commands__misuse_in_a_process_of_its_own(here: Path) -> None:
-    answer = process("run", "small.toml", "--threads", "two", cwd=here)
+    answer = process("run small.toml --threads two", cwd=here)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == "simdyn: --threads 'two': allowed is an integer\n"
     answer = process("run", "\udcff.toml", cwd=here)  # bytes that are no text
     assert answer.code == 2
     assert answer.err.startswith("simdyn: \\udcff.toml: no such file")
-    assert "Usage:" in process(cwd=here).out
+    assert "Usage:" in process("", cwd=here).out
 
 
 def test_commands__a_name_that_no_file_can_have(here: Path) -> None:
@@ -545,7 +545,7 @@ def test_commands__what_is_very_long_is_cut_in_messages(here: Path) -> None:
 
 def test_commands__bad_input_in_a_process_of_its_own(here: Path) -> None:
     (here / "bad.toml").write_text(replaced(("n_filters = 2", "n_filters = -2")))
-    answer = process("run", "bad.toml", cwd=here)
+    answer = process("run bad.toml", cwd=here)
     assert answer.code == 2
     assert answer.out == ""
     assert answer.err == (
@@ -556,8 +556,8 @@ def test_commands__bad_input_in_a_process_of_its_own(here: Path) -> None:
 
 
 def test_commands__output_survives_a_plain_terminal(here: Path) -> None:
-    for words in (("plan", "small.toml"), ("simulate", "-h"), ("run", "small.toml")):
-        answer = process(*words, cwd=here, PYTHONIOENCODING="ascii", COLUMNS="100")
+    for line in ("plan small.toml", "simulate -h", "run small.toml"):
+        answer = process(line, cwd=here, PYTHONIOENCODING="ascii", COLUMNS="100")
         assert answer.code == 0, answer.err
         assert "Traceback" not in answer.err
 
