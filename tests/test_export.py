@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import xarray as xr
-from common import items
+from common import items, refusal
 from growing import equal, study
 
 from simdyn import open_results
@@ -84,9 +84,7 @@ def test_export__without_a_module(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError) as problem:
-        export(store, tmp_path / "study.nc")
-    assert str(problem.value) == (
+    assert refusal(export, store, tmp_path / "study.nc") == (
         "export needs h5netcdf and h5py: pip install 'simdyn[netcdf]' brings both"
     )
 
