@@ -136,12 +136,7 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
     ],
     SAM: [
         ("normalised", [True, False], ["yes", None], "true or false"),
-        (
-            "group_size",
-            [None, 1, 2**31],
-            [0, -1, 2**31 + 1, 1.5],
-            "an integer from 1 to 2**31",
-        ),
+        ("group_size", [None, 1, 2**31], [0, -1, 2**31 + 1, 1.5], "an integer from 1 to 2**31"),
         ("radius", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     ],
     Record: [
