@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -10,9 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import psutil
-import xarray as xr
+from commands import command
 
 # A study of WORK epochs; 3000 make about two seconds on two cores.
 STUDY = """
@@ -50,36 +48,6 @@ def write_study(folder: Path, epochs: int, name: str = "killed") -> Path:
     path = folder / f"{name}.toml"
     path.write_text(STUDY.replace("EPOCHS", str(epochs)))
     return path
-
-
-def same(one: xr.Dataset, other: xr.Dataset) -> None:
-    """Equal labels and, bit for bit, equal values."""
-    assert list(one.data_vars) == list(other.data_vars)
-    for name in other.variables:
-        assert one[name].dims == other[name].dims
-        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=str(name))
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """All files of a store but the entries of its log."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.parent.parent.name != "log"
-    }
-
-
-def command(*words: object, cwd: Path, before: str = "", **env: str) -> subprocess.Popen[str]:
-    """A command of simdyn in a process of its own, which hears Ctrl-C whatever its parent does."""
-    return subprocess.Popen(
-        [sys.executable, "-c", f"{before}\nfrom simdyn.cli import main; main()", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **env},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-    )
 
 
 def free_port() -> int:
@@ -129,19 +97,9 @@ class Cluster:
             if self.processes[1].poll() is None:
                 return
             self.processes.pop()
-        self._dask(
-            "worker",
-            self.address,
-            "--nworkers",
-            self.workers,
-            "--nthreads",
-            1,
-            "--no-dashboard",
-            "--local-directory",
-            self.folder,
-            "--preload",
-            self.folder / "counting.py",
-        )
+        options = f"--nworkers {self.workers} --nthreads 1 --no-dashboard".split()
+        paths = ("--local-directory", self.folder, "--preload", self.folder / "counting.py")
+        self._dask("worker", self.address, *options, *paths)
 
     def blocks_begun(self) -> int:
         """Blocks that workers have begun, some of them more than once."""

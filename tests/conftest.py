@@ -1,6 +1,9 @@
 """What several test files share: a study to be interrupted, killed or filled up."""
 
+import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 import pytest
@@ -8,7 +11,8 @@ import xarray as xr
 from chaos import write_study
 from uncompiled import replace_intrinsics
 
-from simdyn.api.study import load_study
+from simdyn.api.study import Study, load_study
+from simdyn.store.skeleton import Skeleton
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,3 +32,21 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(file: Path) -> xr.Dataset:
     """Its results."""
     return load_study(file).run()
+
+
+@pytest.fixture(scope="module")
+def one_skeleton() -> Iterator[None]:
+    """How a store of a study should be is worked out once for each study of a file."""
+    studies: dict[tuple[str, str], Study] = {}
+
+    @functools.cache
+    def made(fingerprint: str, title: str, *rest: Any) -> Skeleton:
+        return Skeleton(studies[fingerprint, title], *rest)
+
+    def known(study: Study, shape: Iterable[int], *rest: Any) -> Skeleton:
+        studies[study.fingerprint, study.name] = study
+        return made(study.fingerprint, study.name, tuple(shape), *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("simdyn.store.audit.Skeleton", known)
+        yield

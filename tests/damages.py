@@ -9,31 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from common import files, items
 from numcodecs import VLenUTF8, Zstd
 
 META = "zarr.json"
 OWN = "simdyn.store"
-KINDS = (
-    "root",
-    "array",
-    "coordinate",
-    "receipts",
-    "sha256",
-    "log",
-    "entry",
-    "label",
-    "value",
-    "receipt",
-)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+KINDS = items("root  array  coordinate  receipts  sha256  log  entry  label  value  receipt")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common import items
+
 STUDIES = sorted((Path(__file__).parents[1] / "studies").glob("*.toml"))
 MUTANT = "mutant.toml"
 
@@ -57,274 +59,56 @@ class Case:
 
 # As TOML writes them.
 LITERALS = [
-    "0",
-    "-1",
-    "1",
-    "2",
-    "3",
-    "-0.0",
-    "0.5",
-    "1e400",
-    "-1e400",
-    "1e308",
-    "-1e308",
-    "5e-324",
-    "nan",
-    "-nan",
-    "inf",
-    "-inf",
-    "9223372036854775807",
-    "9223372036854775808",
-    "-9223372036854775809",
-    "18446744073709551616",
-    str(2**53),
-    str(2**53 + 1),
-    str(2**31),
-    str(2**24),
-    str(2**20),
-    str(2**62),
-    "1" + "0" * 400,
-    "1" * 5000,
-    "0x10",
-    "0b1",
-    "1_000",
-    "1__0",
-    "007",
-    "+5",
-    '""',
-    '" "',
-    "''",
-    "true",
-    "false",
-    "[]",
-    "[[]]",
-    "{}",
-    "[{}]",
-    "[1, 2]",
-    "[1, 1]",
-    "[1, nan]",
-    '[1, "a"]',
-    "[true]",
-    "[[1], [2]]",
-    '["a", "b"]',
-    '["sgd", "sam"]',
-    "{ start = 0, stop = 1, num = 2 }",
-    "{ start = 1e308, stop = -1e308, num = 3 }",
-    "{ start = 1, stop = 1, num = 2 }",
-    "{ start = 0, stop = nan, num = 2 }",
-    "{ log = [1, 1e300], num = 3 }",
-    "{ log = [0, 1], num = 3 }",
-    "{ log = [1], num = 3 }",
-    "{ start = 0, stop = 1, num = -1 }",
-    "{ start = 0, stop = 1, num = 1e3 }",
-    "{ start = 0, stop = 1 }",
-    "{ num = 3 }",
-    "{ a = { b = { c = 1 } } }",
-    "1979-05-27",
-    "1979-05-27T07:32:00Z",
-    "07:32:00",
-    '"nan"',
-    '"1e400"',
-    '"inf"',
-    '"None"',
-    '"σ_p"',
-    '"\\u0000"',
-    '"\\u202e\\u200b"',
-    '"🙂"',
-    '"\\n"',
-    '"\\u001b[31m"',
-    '"../../etc"',
-    '"/"',
-    '"dimension"',
-    '"n_samples"',
-    '"1/0"',
-    '"9**9**9"',
-    '"9**9**9**9"',
-    '"dimension**dimension"',
-    '"sqrt(-1)"',
-    '"log(0)"',
-    '"exp(1000)"',
-    '"1e400"',
-    '"-"',
-    '"("',
-    '"sqrt"',
-    '"sqrt()"',
-    '"max(1, 2)"',
-    '"n_samples/3"',
-    '"1 if 1 else 2"',
-    "\"__import__('os')\"",
-    '"lambda: 1"',
-    '"radius"',
-    '"epochs"',
-    '"learning_rate*epochs"',
-    '"self"',
-    '"e"',
-    '"pi"',
-    '"x"',
-    '"1j"',
-    '"SGD"',
-    '"SAM"',
-    '"Adam"',
-    '"relu"',
-    '"leaky_relu"',
-    '"relu_power"',
-    '"huber_relu"',
-    '"hinge"',
-    '"logistic"',
-    '"sum"',
-    '"mean"',
-    '"isotropic"',
-    '"orthogonal"',
-    '"xor"',
-    '"images"',
-    '"multi_view"',
-    '"cluster"',
-    '"independent_noise"',
-    '"signal_noise"',
-    '"digits"',
-    '"uniform"',
-    '"gaussian"',
-    '"keep"',
-    '"drop"',
-    '"refuse"',
-    '"line"',
-    '"counted"',
-    '"radial"',
-    '"epoch"',
-    '"0.1*cosine()"',
-    '"0.1/(1+epoch)"',
-    '"step(0, 2)"',
-    '"0.1*warmup(2)*step(1, 0.5)"',
-    '"update"',
-    '"1/updates"',
-    '"cosine"',
-    '"warmup(update)-1"',
-    '"radius*cosine()"',
-    '"step"',
-    '"curves"',
-    '"trajectories"',
-    '"phase_diagram"',
-    '"log"',
-    '"linear"',
-    '["train_loss"]',
-    '["margin"]',
-    '["sharpness"]',
-    '["signal_coef", "coef"]',
-    '["update"]',
-    '["train_loss", "train_loss"]',
-    '["status"]',
-    "binary.npz",
-    '"binary.toml"',
-    '"folder.toml"',
+    *items("""
+        0  -1  1  2  3  -0.0  0.5  1e400  -1e400  1e308  -1e308  5e-324  nan  -nan  inf  -inf
+        9223372036854775807  9223372036854775808  -9223372036854775809  18446744073709551616
+    """),
+    *map(str, (2**53, 2**53 + 1, 2**31, 2**24, 2**20, 2**62)),
+    *("1" + "0" * 400, "1" * 5000),
+    *items("""
+        0x10  0b1  1_000  1__0  007  +5  ""  " "  ''  true  false  []  [[]]  {}  [{}]  [1, 2]
+        [1, 1]  [1, nan]  [1, "a"]  [true]  [[1], [2]]  ["a", "b"]  ["sgd", "sam"]
+        { start = 0, stop = 1, num = 2 }  { start = 1e308, stop = -1e308, num = 3 }
+        { start = 1, stop = 1, num = 2 }  { start = 0, stop = nan, num = 2 }
+        { log = [1, 1e300], num = 3 }  { log = [0, 1], num = 3 }  { log = [1], num = 3 }
+        { start = 0, stop = 1, num = -1 }  { start = 0, stop = 1, num = 1e3 }
+        { start = 0, stop = 1 }  { num = 3 }  { a = { b = { c = 1 } } }  1979-05-27
+        1979-05-27T07:32:00Z  07:32:00  "nan"  "1e400"  "inf"  "None"  "σ_p"
+    """),
+    *('"\\u0000"', '"\\u202e\\u200b"', '"🙂"', '"\\n"', '"\\u001b[31m"'),
+    *items("""
+        "../../etc"  "/"  "dimension"  "n_samples"  "1/0"  "9**9**9"  "9**9**9**9"
+        "dimension**dimension"  "sqrt(-1)"  "log(0)"  "exp(1000)"  "1e400"  "-"  "("  "sqrt"
+        "sqrt()"  "max(1, 2)"  "n_samples/3"  "1 if 1 else 2"  "__import__('os')"  "lambda: 1"
+        "radius"  "epochs"  "learning_rate*epochs"  "self"  "e"  "pi"  "x"  "1j"  "SGD"  "SAM"
+        "Adam"  "relu"  "leaky_relu"  "relu_power"  "huber_relu"  "hinge"  "logistic"  "sum"
+        "mean"  "isotropic"  "orthogonal"  "xor"  "images"  "multi_view"  "cluster"
+        "independent_noise"  "signal_noise"  "digits"  "uniform"  "gaussian"  "keep"  "drop"
+        "refuse"  "line"  "counted"  "radial"  "epoch"  "0.1*cosine()"  "0.1/(1+epoch)"
+        "step(0, 2)"  "0.1*warmup(2)*step(1, 0.5)"  "update"  "1/updates"  "cosine"
+        "warmup(update)-1"  "radius*cosine()"  "step"  "curves"  "trajectories"  "phase_diagram"
+        "log"  "linear"  ["train_loss"]  ["margin"]  ["sharpness"]  ["signal_coef", "coef"]
+        ["update"]  ["train_loss", "train_loss"]  ["status"]  binary.npz  "binary.toml"
+        "folder.toml"
+    """),
 ]
 KEYS = [
-    "",
-    " ",
-    ".",
-    "0",
-    "seed",
-    "replicates",
-    "data",
-    "network",
-    "methods",
-    "space",
-    "record",
-    "figure",
-    "smoke",
-    "self",
-    "cls",
-    "model",
-    "n_samples",
-    "noise",
-    "noise_std",
-    "dimension",
-    "signal_norm",
-    "label_flip",
-    "n_patches",
-    "angle",
-    "positive",
-    "source",
-    "images",
-    "labels",
-    "noise_patches",
-    "n_filters",
-    "init_std",
-    "init",
-    "activation",
-    "activation_shape",
-    "output",
-    "loss",
-    "reduction",
-    "optimiser",
-    "learning_rate",
-    "epochs",
-    "batch_size",
-    "last_batch",
-    "momentum",
-    "weight_decay",
-    "label_noise",
-    "restart",
-    "updates",
-    "epoch",
-    "radius",
-    "normalised",
-    "group_size",
-    "every",
-    "unit",
-    "log_spaced",
-    "variables",
-    "weights",
-    "test_estimator",
-    "test_draws",
-    "probe_radius",
-    "kind",
-    "x",
-    "y",
-    "variable",
-    "compare",
-    "level",
-    "hatch_loss",
-    "scale",
-    "start",
-    "stop",
-    "num",
-    "log",
-    "method",
-    "replicate",
-    "step",
-    "sign",
-    "filter",
-    "sample",
-    "vector",
-    "update",
-    "status",
-    "updates",
-    "before",
-    "receipts",
-    "sources",
-    "simdyn.store",
-    "c",
-    "zip",
-    "where",
-    "sgd.0.epochs",
-    "sam.0.radius",
-    "sam.1.radius",
-    "data.dimension",
-    "space.dimension.num",
-    "methods.sgd.0.epochs",
-    "sqrt",
-    "pi",
-    "σ",
-    "\n",
-    "\u202e",
-    "a" * 3000,
-    "__class__",
-    "model_fields",
-    "train_loss",
-    "test_error",
-    "data.n_samples",
-    "a/b",
-    "..",
+    *("", " "),
+    *items("""
+        .  0  seed  replicates  data  network  methods  space  record  figure  smoke  self  cls
+        model  n_samples  noise  noise_std  dimension  signal_norm  label_flip  n_patches  angle
+        positive  source  images  labels  noise_patches  n_filters  init_std  init  activation
+        activation_shape  output  loss  reduction  optimiser  learning_rate  epochs  batch_size
+        last_batch  momentum  weight_decay  label_noise  restart  updates  epoch  radius
+        normalised  group_size  every  unit  log_spaced  variables  weights  test_estimator
+        test_draws  probe_radius  kind  x  y  variable  compare  level  hatch_loss  scale  start
+        stop  num  log  method  replicate  step  sign  filter  sample  vector  update  status
+        updates  before  receipts  sources  simdyn.store  c  zip  where  sgd.0.epochs
+        sam.0.radius  sam.1.radius  data.dimension  space.dimension.num  methods.sgd.0.epochs
+        sqrt  pi  σ
+    """),
+    *("\n", "\u202e", "a" * 3000),
+    *items("__class__  model_fields  train_loss  test_error  data.n_samples  a/b  .."),
 ]
 
 
@@ -400,26 +184,20 @@ NUMBER, TOKEN = r"-?\d[\d.e]*", r'"[^"\n]*"|[\w.-]+|[^\s\w]'
 VALUE, KEY = r"(?<== )[^\n#]+|(?<=[\[,] )[^,\]\n]+", r'(?m)^"?[\w. ]+"?(?= = )|(?<=^\[)\w+(?=\]$)'
 
 
+INSERTED = [
+    *("=", "e5", " = ", *items('[  ]  {  }  "  #  ,  .'), "\n", "\x00", "\r", "σ", "\ufeff", "[["),
+    *('"""', "'", "\\", "-", "1", "\t"),
+]
+
+
 def _text_accident(rng: random.Random, text: str) -> str:
     lines = text.split("\n")
     line = rng.randrange(len(lines))
     kind = rng.choice(
-        [
-            "number",
-            "number",
-            "value",
-            "value",
-            "key",
-            "swap",
-            "delete",
-            "insert",
-            "double",
-            "lose",
-            "exchange",
-            "cut",
-            "move",
-            "repeat",
-        ]
+        items("""
+            number  number  value  value  key  swap  delete  insert  double  lose  exchange  cut
+            move  repeat
+        """)
     )
     if kind in ("number", "value", "key"):
         start, end = _span(rng, text, {"number": NUMBER, "value": VALUE, "key": KEY}[kind])
@@ -433,33 +211,7 @@ def _text_accident(rng: random.Random, text: str) -> str:
         return text[:at] + text[at + rng.randint(1, 20) :]
     if kind == "insert":
         at = rng.randrange(len(text) + 1)
-        new = rng.choice(
-            [
-                "=",
-                "e5",
-                " = ",
-                "[",
-                "]",
-                "{",
-                "}",
-                '"',
-                "#",
-                ",",
-                ".",
-                "\n",
-                "\x00",
-                "\r",
-                "σ",
-                "\ufeff",
-                "[[",
-                '"""',
-                "'",
-                "\\",
-                "-",
-                "1",
-                "\t",
-            ]
-        )
+        new = rng.choice(INSERTED)
         return text[:at] + new + text[at:]
     if kind == "cut":
         return text[: rng.randrange(len(text) + 1)]
@@ -560,13 +312,11 @@ LINES = [
     f"plan small.toml --nominal --sbatch --shards 4 {JOBS}",
     f"plan small.toml --slurm {JOBS}",
     f"plan small.toml --pbs {JOBS}",
-    "status small.toml --json",
-    "status results/small.zarr --watch --every 1",
-    "status small.toml --out place",
-    "verify small.toml --json",
-    "verify results/small.zarr",
-    "plot small.toml --out place",
-    "plot small.toml",
+    *items("""
+        status small.toml --json  status results/small.zarr --watch --every 1
+        status small.toml --out place  verify small.toml --json  verify results/small.zarr
+        plot small.toml --out place  plot small.toml
+    """),
     "replay small.toml dimension=20 "
     "signal_norm=0.0 method=sam --every 1 --replicates 1 --threads 1 --json",
     "replay results/small.zarr dimension=30 method=sgd --to course.zarr",
@@ -589,120 +339,25 @@ LINES = [
 ]
 FLAGS = sorted({word for line in LINES for word in line.split() if word.startswith("--")})
 WORDS = [
-    "",
-    " ",
-    "-",
-    "--",
-    "---",
-    "-h",
-    "0",
-    "-1",
-    "1",
-    "2",
-    "1.5",
-    "1e3",
-    "1e400",
-    "nan",
-    "inf",
-    "-inf",
-    "true",
-    "None",
-    "two",
-    "9" * 400,
-    "9" * 5000,
-    str(2**31),
-    str(2**53),
-    str(2**63),
-    str(2**64),
-    "²",
-    "٣",
-    "σ",
-    "🙂",
-    "\x1b[31m",
-    "a\nb",
-    "\u202e",
-    "x" * 300,
-    "x" * 100_000,
-    "*",
-    "~",
-    ".",
-    "..",
-    "/",
-    "../..",
-    "/proc/none",
-    "/proc/self/mem",
-    "1/2",
-    "2/1",
-    "0/1",
-    "1/0",
-    "1/1000001",
-    "/2",
-    "1/",
-    "1/2/3",
-    "²/³",
-    "-1/2",
-    "1.0/2",
-    "local:1",
-    "local:0",
-    "local:",
-    "local:9999",
-    "local:10000",
-    "tcp://",
-    "tcp://host:port",
-    "tcp://[::1]:1",
-    "host:1",
-    "8GB",
-    "0GB",
-    "-8GB",
-    "8 gib",
-    "8XB",
-    "99999999999999999999TB",
-    "00:00:00",
-    "01:00",
-    "1-00:00:00",
-    "999:99:99",
-    "99999999999999-00:00:00",
-    "1:0:0",
-    "::",
-    "dimension=20",
-    "dimension=",
-    "=20",
-    "=",
-    "dimension=nan",
-    "dimension=1e400",
+    *("", " "),
+    *items("-  --  ---  -h  0  -1  1  2  1.5  1e3  1e400  nan  inf  -inf  true  None  two"),
+    *("9" * 400, "9" * 5000, *map(str, (2**31, 2**53, 2**63, 2**64))),
+    *("²", "٣", "σ", "🙂", "\x1b[31m", "a\nb", "\u202e", "x" * 300, "x" * 100_000),
+    *items("""
+        *  ~  .  ..  /  ../..  /proc/none  /proc/self/mem  1/2  2/1  0/1  1/0  1/1000001  /2  1/
+        1/2/3  ²/³  -1/2  1.0/2  local:1  local:0  local:  local:9999  local:10000  tcp://
+        tcp://host:port  tcp://[::1]:1  host:1  8GB  0GB  -8GB  8 gib  8XB  99999999999999999999TB
+        00:00:00  01:00  1-00:00:00  999:99:99  99999999999999-00:00:00  1:0:0  ::  dimension=20
+        dimension=  =20  =  dimension=nan  dimension=1e400
+    """),
     "dimension=20 ",
-    "method=",
-    "method=adam",
-    "signal_norm=0",
-    "signal_norm=-0.0",
-    "signal_norm=1_0",
-    "nothing=1",
-    "a=b=c",
-    "update",
-    "sgd",
-    "binary.toml",
-    "folder.toml",
-    "file",
-    "other.toml",
-    "none.toml",
-    "smal.toml",
-    "place",
-    "bare",
-    "results",
-    "results/small.zarr",
-    "results/other.zarr",
-    "results/bare.zarr",
-    "results/text.zarr",
-    "results/none.zarr",
-    "results/small.zarr/status",
-    "small.toml/x",
-    "file/x",
-    "small.toml",
-    "isotropic",
-    "orthogonal",
-    "out.nc",
-    "course.zarr",
-    "binary.npz",
+    *items("""
+        method=  method=adam  signal_norm=0  signal_norm=-0.0  signal_norm=1_0  nothing=1  a=b=c
+        update  sgd  binary.toml  folder.toml  file  other.toml  none.toml  smal.toml  place  bare
+        results  results/small.zarr  results/other.zarr  results/bare.zarr  results/text.zarr
+        results/none.zarr  results/small.zarr/status  small.toml/x  file/x  small.toml  isotropic
+        orthogonal  out.nc  course.zarr  binary.npz
+    """),
 ]
 
 
@@ -756,28 +411,19 @@ def command_line(rng: random.Random) -> tuple[str, ...]:
 
 # -- cases ---------------------------------------------------------------------------------------
 
-ON_MUTANTS: list[tuple[str, ...]] = [
-    ("plan", MUTANT, "--nominal"),
-    ("plan", MUTANT, "--nominal", "--json"),
-    ("plan", MUTANT, "--nominal", "--smoke"),
-    ("plan", MUTANT, "--nominal", "--out", "place"),
-    ("plan", MUTANT, "--nominal", "--sbatch"),
-    ("run", MUTANT),
-    ("run", MUTANT, "--smoke"),
-    ("run", MUTANT, "--out", "place"),
-    ("run", MUTANT, "--out", "place", "--smoke"),
-    ("worker", MUTANT, "--shard", "1/2", "--out", "place"),
-    ("status", MUTANT),
-    ("verify", MUTANT),
-    ("plot", MUTANT),
-    ("export", MUTANT),
-    ("replay", MUTANT, "dimension=20", "method=sam"),
-]
+ON_MUTANTS = items("""
+    plan mutant.toml --nominal  plan mutant.toml --nominal --json
+    plan mutant.toml --nominal --smoke  plan mutant.toml --nominal --out place
+    plan mutant.toml --nominal --sbatch  run mutant.toml  run mutant.toml --smoke
+    run mutant.toml --out place  run mutant.toml --out place --smoke
+    worker mutant.toml --shard 1/2 --out place  status mutant.toml  verify mutant.toml
+    plot mutant.toml  export mutant.toml  replay mutant.toml dimension=20 method=sam
+""")
 
 
 def make(seed: int) -> Case:
     """The case of a seed: half are study files, half are command lines."""
     rng = random.Random(seed)
     if rng.random() < 0.5:
-        return Case(rng.choice(ON_MUTANTS), study_content(rng))
+        return Case(tuple(rng.choice(ON_MUTANTS).split()), study_content(rng))
     return Case(command_line(rng))

@@ -5,10 +5,9 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from commands import call
 
 import simdyn
-from simdyn.cli import app
 
 SIGNAL_NOISE = simdyn.SignalNoiseData(
     n_samples=7, dimension=30, signal_norm=2.0, n_patches=3, label_flip=0.15
@@ -127,13 +126,13 @@ def test_train__antisymmetric_follows_the_weights() -> None:
 
 
 def test_cli__init() -> None:
-    flags = ["simulate", "--dimension", "30", "--signal-norm", "1", "--epochs", "0", "--json"]
-    done = CliRunner().invoke(app, [*flags, "--init", "antisymmetric"])
-    assert done.exit_code == 0, done.output
-    assert '"test_error": [0.5]' in done.output
-    refused = CliRunner().invoke(app, [*flags, "--init", "uniform"])
-    assert refused.exit_code == 2
-    assert 'allowed is "gaussian" or "antisymmetric"' in refused.output
+    line = "simulate --dimension 30 --signal-norm 1 --epochs 0 --json --init"
+    answer = call(line, "antisymmetric")
+    assert answer.code == 0, answer
+    assert '"test_error": [0.5]' in answer.out
+    answer = call(line, "uniform")
+    assert answer.code == 2
+    assert 'allowed is "gaussian" or "antisymmetric"' in answer.err
 
 
 def test_study__antisymmetric_is_part_of_the_fingerprint() -> None:

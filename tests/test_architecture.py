@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import setuptools
+from common import items
 
 import simdyn
 
@@ -17,22 +18,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "simdyn"
 
 # From the ground up: each may import only those before it, and itself.
-ROOMS = (
-    "base",
-    "kernels",
-    "params",
-    "variables",
-    "theory",
-    "engine",
-    "space",
-    "study",
-    "store",
-    "run",
-    "api",
-    "claims",
-    "plot",
-    "cli",
-)
+ROOMS = items("""
+    base  kernels  params  variables  theory  engine  space  study  store  run  api  claims  plot
+    cli
+""")
 
 
 def sources() -> list[Path]:
@@ -194,27 +183,11 @@ def test_tests__import_no_other_test() -> None:
 
 def test_all__public_names_are_pinned() -> None:
     assert sorted(simdyn.__all__) == sorted(
-        [
-            "SAM",
-            "SGD",
-            "ClusterData",
-            "ImageData",
-            "IndependentNoiseData",
-            "InputError",
-            "MultiViewData",
-            "Problem",
-            "Record",
-            "SignalNoiseData",
-            "Study",
-            "TwoLayerCNN",
-            "XORData",
-            "initial_weights",
-            "load_study",
-            "open_results",
-            "simulate",
-            "summary",
-            "train",
-        ]
+        items("""
+            SAM  SGD  ClusterData  ImageData  IndependentNoiseData  InputError  MultiViewData
+            Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  initial_weights
+            load_study  open_results  simulate  summary  train
+        """)
     )
     for name in simdyn.__all__:
         assert getattr(simdyn, name).__name__ == name
@@ -237,18 +210,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    "numpy",
-    "numba",
-    "llvmlite",
-    "scipy",
-    "xarray",
-    "pandas",
-    "zarr",
-    "matplotlib",
-    "pydantic",
-    "typer",
-    "rich",
-    "dask",
+    *items("numpy  numba  llvmlite  scipy  xarray  pandas  zarr"),
+    *items("matplotlib  pydantic  typer  rich  dask"),
 }
 
 
@@ -306,23 +269,16 @@ def library_named(module: str) -> str:
 def test_packaging__core_imports_are_declared() -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = {text.split(">")[0] for text in config["project"]["dependencies"]}
-    shared = {
-        "llvmlite": "numba",
-        "pydantic_core": "pydantic",
-        "lazy_loader": "lazy-loader",
-    }  # come with those
-    data = config["project"]["optional-dependencies"]["data"]
-    assert [text.split(">")[0] for text in data] == ["scikit-learn"]
+    extras = config["project"]["optional-dependencies"]
+    come_with = {"llvmlite": "numba", "pydantic_core": "pydantic", "lazy_loader": "lazy-loader"}
     for path in sources():
         for name in imports(path, everywhere=True):
             library = name.split(".")[0]
             if library in OF_EXTRAS:  # never at the top of a file
                 extra, rooms = OF_EXTRAS[library]
-                assert library_named(library) in " ".join(
-                    config["project"]["optional-dependencies"][extra]
-                )
+                assert library_named(library) in {text.split(">")[0] for text in extras[extra]}
                 assert room_of(path) in rooms
                 assert name not in imports(path)
                 continue
             if library not in sys.stdlib_module_names and library != "simdyn":
-                assert shared.get(library, library) in declared, f"{path.name}: {library}"
+                assert come_with.get(library, library) in declared, f"{path.name}: {library}"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from common import items
 
 import simdyn
 from simdyn.kernels import cache
@@ -401,17 +402,8 @@ def test_cache__no_damage_to_any_file_is_loaded(
 
 def setting(folder: Path) -> tuple[Any, list[str]]:
     """A setting simulated by a fresh process: its values, and what was said of the cache."""
-    words = (
-        "simulate",
-        "--dimension",
-        "50",
-        "--signal-norm",
-        "1",
-        "--radius",
-        "0.1",
-        "--epochs",
-        "20",
-        "--json",
+    words = items(
+        "simulate  --dimension  50  --signal-norm  1  --radius  0.1  --epochs  20  --json"
     )
     done = subprocess.run(
         [sys.executable, "-c", "from simdyn.cli import main; main()", *words],

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from commands import call, refused
 from scipy.stats import binom
 from scipy.stats import t as student
-from typer.testing import CliRunner
 
 from simdyn import SGD, InputError, Record, SignalNoiseData, TwoLayerCNN, claims, simulate, theory
 from simdyn.claims import CLAIMS, Bench, Claim
@@ -36,7 +36,6 @@ from simdyn.claims.verdict import (
     spread,
     with_ladder,
 )
-from simdyn.cli import app
 from simdyn.store import write_dataset
 
 RNG = np.random.default_rng(5)
@@ -329,20 +328,15 @@ def planted(low: float, high: float) -> Claim:
     return Claim("planted", "a planted claim", "nobody", RECALLED, "always", measure)
 
 
-def command(*words: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["check", *words])
-    return result.exit_code, result.output
-
-
 def test_check_command__exit_code_tells_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for low, high, code, word in ((0.9, 1.1, 0, "HOLDS"), (2.0, 3.0, 1, "FAILS")):
         monkeypatch.setitem(CLAIMS, "planted", planted(low, high))
-        ended, out = command("planted", "--out", str(tmp_path))
-        assert ended == code
-        assert f"planted: {word}" in out
-        assert "a reason" in out
+        answer = call("check planted --out", tmp_path)
+        assert answer.code == code
+        assert f"planted: {word}" in answer.out
+        assert "a reason" in answer.out
     assert (tmp_path / "figures" / "check-planted.png").exists()
 
 
@@ -352,9 +346,9 @@ def test_check_command__json_and_the_table_in_the_store(
     for name in reversed(list(CLAIMS)):  # undone in reverse: the table keeps its order
         monkeypatch.delitem(CLAIMS, name)
     monkeypatch.setitem(CLAIMS, "planted", planted(-np.inf, 1.1))
-    ended, out = command("--quick", "--json", "--out", str(tmp_path))
-    assert ended == 0
-    (report,) = json.loads(out[out.index("[") :])
+    answer = call("check --quick --json --out", tmp_path)
+    assert answer.code == 0
+    (report,) = json.loads(answer.out)
     assert report["verdict"] == HOLDS
     assert report["quantities"][0]["band"] == [None, 1.1]
     ds = xr.open_zarr(tmp_path / "results" / "check-quick.zarr", consolidated=False)
@@ -367,9 +361,8 @@ def test_check_command__quick_says_what_it_leaves_out(
 ) -> None:
     claim = dataclasses.replace(planted(0.9, 1.1), not_quick="the rest of it")
     monkeypatch.setitem(CLAIMS, "planted", claim)
-    for words, told in ((["--quick"], True), ([], False)):
-        _, out = command("planted", *words, "--out", str(tmp_path))
-        assert ("Left out by --quick: planted: the rest of it." in out) == told
+    for line, told in (("check planted --quick --out", True), ("check planted --out", False)):
+        assert ("Left out by --quick: planted: the rest of it." in call(line, tmp_path).out) == told
 
 
 def test_check_command__a_law_that_was_not_found_is_drawn_without(
@@ -385,20 +378,17 @@ def test_check_command__a_law_that_was_not_found_is_drawn_without(
 
     claim = Claim("planted", "a planted claim", "nobody", RECALLED, "always", measure)
     monkeypatch.setitem(CLAIMS, "planted", claim)
-    ended, out = command("planted", "--out", str(tmp_path))
-    assert ended == 0
-    assert "planted: UNDECIDED" in out
+    answer = call("check planted --out", tmp_path)
+    assert answer.code == 0
+    assert "planted: UNDECIDED" in answer.out
     assert (tmp_path / "figures" / "check-planted.png").exists()
 
 
 def test_check_command__list_and_a_misspelt_name(tmp_path: Path) -> None:
-    ended, out = command("--list")
-    assert ended == 0
-    assert all(name in out for name in CLAIMS)
-    ended, out = command("sgdline", "--out", str(tmp_path))
-    assert ended == 2
-    assert "did you mean 'sgd-line'?" in out
-    assert list(tmp_path.iterdir()) == []
+    answer = call("check --list")
+    assert answer.code == 0
+    assert all(name in answer.out for name in CLAIMS)
+    assert "did you mean 'sgd-line'?" in refused(tmp_path, "check sgdline --out", tmp_path)
 
 
 def test_quantity__is_frozen() -> None:

@@ -1,48 +1,47 @@
 """Disks that are full, read-only or forbidden: one line, and never a false "done"."""
 
+import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from chaos import command, write_study
+from chaos import write_study
+from commands import Answer, call
 
 from simdyn import open_results
 from simdyn.api.study import load_study
+from simdyn.run import runner
 from simdyn.store import Store
 from simdyn.store.audit import audit
 
-LIMITED = """
-import resource, signal, sys
-limit = int(sys.argv.pop(1))
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-import simdyn.run.runner
-prepare_store = simdyn.run.runner.prepare_store
-def limited(*arguments, **named):
-    found = prepare_store(*arguments, **named)  # the store is laid out before the disk is full
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    return found
-simdyn.run.runner.prepare_store = limited
-from simdyn.cli import main
-main()
-"""
+TESTS = Path(__file__).parent
 
 
-def limited(file: Path, limit: int, cwd: Path) -> tuple[int, str]:
+def limited(file: Path, limit: int, folder: Path) -> Answer:
     """A run in which no file may grow beyond so many bytes: what a full disk or a quota does."""
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), "run", str(file), "--threads", "2"],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    return done.returncode, done.stderr
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    hears = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    prepare_store = runner.prepare_store
+
+    def limited(*arguments: Any, **named: Any) -> Any:
+        found = prepare_store(*arguments, **named)  # the store is laid out before the disk is full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, usual[1]))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("simdyn.run.runner.prepare_store", limited)
+        try:
+            return call("run", file, "--threads", 2, "--out", folder)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+            signal.signal(signal.SIGXFSZ, hears)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +72,11 @@ def test_run__full_disk_is_one_line_and_never_done(
     tmp_path: Path, expected: Path, limit: int
 ) -> None:
     file, store = write_study(tmp_path, 20), tmp_path / "results" / "killed.zarr"
-    code, errors = limited(file, limit, tmp_path)
-    assert "Traceback" not in errors
-    assert code == 2, errors
-    assert "cannot be written: File too large" in errors.splitlines()[-1]
+    answer = limited(file, limit, tmp_path)
+    assert answer.code == 2, answer
+    assert "cannot be written: File too large" in answer.err.splitlines()[-1]
     honest(store, file, expected)
-    process = command("run", file, cwd=tmp_path)  # there is room again
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    assert call("run", file, "--out", tmp_path).code == 0  # there is room again
     found = audit(store, load_study(file))
     assert (found.good, found.findings, found.leftovers) == (found.blocks, (), 0)
     with open_results(store) as one, open_results(expected) as other:
@@ -95,11 +91,10 @@ def test_run__full_disk_campaign(tmp_path: Path, expected: Path) -> None:
         folder = tmp_path / str(limit)
         folder.mkdir()
         file = write_study(folder, 20)
-        code, errors = limited(file, limit, folder)
-        assert code in (0, 2), errors
-        assert "Traceback" not in errors
+        answer = limited(file, limit, folder)
+        assert answer.code in (0, 2), answer
         honest(folder / "results" / "killed.zarr", file, expected)
-        count += code == 2
+        count += answer.code == 2
     print(f"\n140 limits of a file's size: {count} runs refused, no block falsely done")
 
 
@@ -111,18 +106,26 @@ needs_modes = pytest.mark.skipif(
 )
 
 
-def held_to_modes(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A command to which the modes of files mean something, also where root runs the tests."""
-    code = "from simdyn.cli import main; main()"
-    return subprocess.run(
-        [*(HELD if root else []), sys.executable, "-c", code, *map(str, words)],
+CALLS = """
+import json, sys
+from commands import call
+print(json.dumps([call(*words) for words in json.loads(sys.argv[1])]))
+"""
+
+
+def held_to_modes(*calls: tuple[object, ...], cwd: Path) -> list[Answer]:
+    """Commands to which the modes of files mean something, also if root runs the tests."""
+    words = json.dumps([list(map(str, each)) for each in calls])
+    done = subprocess.run(
+        [*(HELD if root else []), sys.executable, "-c", CALLS, words],
         cwd=cwd,
         capture_output=True,
         text=True,
         timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
     )
+    assert done.returncode == 0, done.stderr
+    return [Answer(*answer) for answer in json.loads(done.stdout)]
 
 
 @needs_modes
@@ -130,49 +133,50 @@ def test_run__read_only_folder_is_one_line(tmp_path: Path) -> None:
     file = write_study(tmp_path, 20)
     tmp_path.chmod(0o555)
     try:
-        done = held_to_modes("run", file, cwd=tmp_path)
+        [answer] = held_to_modes(("run", file), cwd=tmp_path)
     finally:
         tmp_path.chmod(0o755)
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "cannot be written" in done.stderr
+    assert answer.code == 2, answer
+    assert len(answer.err.splitlines()) == 1
+    assert "cannot be written" in answer.err
     assert sorted(item.name for item in tmp_path.iterdir()) == ["killed.toml"]
 
 
+def furnished(folder: Path, expected: Path) -> tuple[Path, Path]:
+    """A study in a folder, and its finished store."""
+    store = folder / "results" / "killed.zarr"
+    shutil.copytree(expected, store)
+    return write_study(folder, 20), store
+
+
 @needs_modes
-def test_store__what_cannot_be_read_is_not_called_missing(tmp_path: Path) -> None:
-    file = write_study(tmp_path, 20)
-    command("run", file, cwd=tmp_path).communicate(timeout=120)
-    store = tmp_path / "results" / "killed.zarr"
+def test_store__what_cannot_be_read_is_not_called_missing(tmp_path: Path, expected: Path) -> None:
+    file, store = furnished(tmp_path, expected)
     for place in (store / "simdyn.store" / "receipts" / "sha256" / "c", store / "margin"):
         place.chmod(0)
         try:
-            for words in (("status", store), ("status", file), ("export", store)):
-                done = held_to_modes(*words, cwd=tmp_path)
-                assert "Traceback" not in done.stderr
-                if words[0] == "export" or place.name == "c":
-                    assert (done.returncode, done.stdout) == (2, ""), words
-                    assert len(done.stderr.splitlines()) == 1, done.stderr
-                    assert "cannot be read: Permission denied" in done.stderr
+            answers = held_to_modes(
+                ("status", store), ("status", file), ("export", store), cwd=tmp_path
+            )
         finally:
             place.chmod(0o755)
+        for answer in answers if place.name == "c" else answers[2:]:
+            assert (answer.code, answer.out) == (2, ""), answer
+            assert len(answer.err.splitlines()) == 1, answer
+            assert "cannot be read: Permission denied" in answer.err
 
 
 @needs_modes
 def test_store__read_only_can_be_looked_at_and_not_run(tmp_path: Path, expected: Path) -> None:
-    file = write_study(tmp_path, 20)
-    command("run", file, cwd=tmp_path).communicate(timeout=120)
-    store = tmp_path / "results" / "killed.zarr"
+    file, store = furnished(tmp_path, expected)
     (store / "simdyn.store" / "receipts" / "sha256" / "c" / "3" / "0").unlink()
     everything = [store, *store.rglob("*")]
     for path in everything:
         path.chmod(path.stat().st_mode & ~0o222)
     try:
-        for words, code in ((("status", store), 0), (("verify", store), 1), (("run", file), 2)):
-            done = held_to_modes(*words, cwd=tmp_path)
-            assert "Traceback" not in done.stderr
-            assert done.returncode == code, (words, done.stdout, done.stderr)
-        assert "cannot be written: Permission denied" in done.stderr.splitlines()[-1]
+        answers = held_to_modes(("status", store), ("verify", store), ("run", file), cwd=tmp_path)
+        assert [answer.code for answer in answers] == [0, 1, 2], answers
+        assert "cannot be written: Permission denied" in answers[2].err.splitlines()[-1]
         assert sorted([store, *store.rglob("*")]) == sorted(everything)
     finally:
         for path in everything:

@@ -11,22 +11,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dask
-import distributed  # noqa: F401 - or its defaults come after what is set here, and go with it
+import distributed  # before dask.config.set, or its defaults come later and go with it
 import numpy as np
 import pytest
 import typer
 import xarray as xr
-from chaos import command, files, free_port, write_study
+from chaos import free_port, write_study
+from commands import call, command, ended, refused
+from common import Heard, items, unlogged
 
 from simdyn import open_results
 from simdyn.api.study import Study, load_study
 from simdyn.base.inputs import InputError, LeftUndone
 from simdyn.cli.options import guard
+from simdyn.engine import replicates
 from simdyn.kernels.cache import cache_folder
 from simdyn.params import SAM, SGD, Record, SignalNoiseData
 from simdyn.run import FAILED, Silent, run_study
@@ -68,31 +71,6 @@ def sha(path: Path) -> str:
     return digest.hexdigest()
 
 
-class Heard(Silent):
-    """What a run says of itself."""
-
-    def __init__(self, interrupt_after: int = 0) -> None:
-        self.fresh = self.blocks = self.before = 0
-        self.interrupt_after = interrupt_after
-        self.failures: list[tuple[str, str]] = []
-        self.notes: list[str] = []
-
-    def advance(self, runs: int) -> None:
-        self.fresh += runs
-        self.blocks += 1
-        if self.blocks == self.interrupt_after:
-            raise KeyboardInterrupt
-
-    def failed(self, place: str, cause: str) -> None:
-        self.failures.append((place, cause))
-
-    def failed_before(self, places: Collection[str]) -> None:
-        self.before = len(places)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     with open_client("local:2") as made:
@@ -126,7 +104,7 @@ def test_run_study__equal_files_however_it_is_run(tmp_path: Path, client: Any, h
     made = study()
     run_study(made, tmp_path / "one.zarr", threads=1)
     run_somehow(made, tmp_path / "two.zarr", how, random.Random(how), client, interrupts=1)
-    assert files(tmp_path / "two.zarr") == files(tmp_path / "one.zarr")
+    assert unlogged(tmp_path / "two.zarr") == unlogged(tmp_path / "one.zarr")
     assert sha(tmp_path / "two.zarr") == sha(tmp_path / "one.zarr")
 
 
@@ -142,7 +120,7 @@ def test_run_study__executors_change_in_the_middle(tmp_path: Path, client: Any) 
     before = int(Store(path, study()).receipts().sum())
     run_study(made, path, threads=2, progress=(heard := Heard()))
     assert heard.blocks <= blocks - before
-    assert files(path) == files(tmp_path / "one.zarr")
+    assert unlogged(path) == unlogged(tmp_path / "one.zarr")
     run_study(made, path, client=client, progress=(heard := Heard()))
     assert heard.blocks == 0
 
@@ -165,8 +143,8 @@ def test_run_study__equality_campaign(
                 run_study(made, path, shard=(part, len(store.blocks)))
         run_somehow(made, path, how, rng, client, interrupts)
         sums.add(sha(path))
-        kept = of_size.setdefault(len(made.blocks), files(path))
-        assert files(path) == kept
+        kept = of_size.setdefault(len(made.blocks), unlogged(path))
+        assert unlogged(path) == kept
         count += 1
     print(
         f"\n{count} runs over executor × block size × interruption × order: "
@@ -240,11 +218,11 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
     assert heard.failures == [("dimension = 30, signal_norm = 1.0", cause)]
     assert any("looking for the cause" in note for note in heard.notes)
     run_study(study(), path, threads=1, progress=(again := Heard()))
-    assert again.fresh == 0  # a failed point is done
+    assert sum(again.steps) == 0  # a failed point is done
     assert ["1 point(s) failed before" in note for note in again.notes] == [True]
-    assert again.before == 1
+    assert len(again.failed_earlier) == 1
     retried = run_study(study(), path, threads=1, retry_failed=True, progress=(again := Heard()))
-    assert again.fresh > 0
+    assert sum(again.steps) > 0
     for name in expected.data_vars:
         np.testing.assert_array_equal(retried[name].values, expected[name].values)
 
@@ -353,12 +331,9 @@ def test_dask__jobs_that_end_before_a_block_is_finished(
 
 def test_dask__a_scheduler_that_is_not_there(tmp_path: Path) -> None:
     file = write_study(tmp_path, 10)
-    process = command("run", file, "--dask", f"tcp://127.0.0.1:{free_port()}", cwd=tmp_path)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "no scheduler answers" in errors
-    assert len(errors.splitlines()) == 1
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["killed.toml"]
+    message = refused(tmp_path, "run", file, "--dask", f"tcp://127.0.0.1:{free_port()}")
+    assert "no scheduler answers" in message
+    assert len(message.splitlines()) == 1
 
 
 def test_dask__workers_that_do_not_see_the_store(
@@ -379,99 +354,85 @@ def test_worker__two_shards_at_once_leave_nothing_to_run(tmp_path: Path) -> None
     shards = [
         command("worker", file, "--shard", f"{k}/2", "--threads", 1, cwd=tmp_path) for k in (1, 2)
     ]
-    for shard in shards:
-        out, errors = shard.communicate(timeout=120)
-        assert shard.returncode == 0, errors
-        assert out == "results/killed.zarr\n"
-    process = command("run", file, cwd=tmp_path)
-    out, errors = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert "96 runs, 96 already done" in errors
+    for answer in map(ended, shards):
+        assert (answer.code, answer.out) == (0, "results/killed.zarr\n"), answer
+    answer = call("run", file, "--out", tmp_path)
+    assert answer.code == 0
+    assert "96 runs, 96 already done" in answer.err
     run_study(load_study(file), tmp_path / "one.zarr")
-    assert files(tmp_path / "results" / "killed.zarr") == files(tmp_path / "one.zarr")
+    assert unlogged(tmp_path / "results" / "killed.zarr") == unlogged(tmp_path / "one.zarr")
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
 def test_worker__shards_that_are_none(tmp_path: Path, shard: str) -> None:
-    file = write_study(tmp_path, 10)
-    process = command("worker", file, f"--shard={shard}", cwd=tmp_path)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, len(errors.splitlines())) == (2, 1)
-    assert "allowed is I/N with I from 1 to N" in errors
-    assert not (tmp_path / "results").exists()
+    message = refused(tmp_path, "worker", write_study(tmp_path, 10), f"--shard={shard}")
+    assert "allowed is I/N with I from 1 to N" in message
+    assert len(message.splitlines()) == 1
 
 
 def test_run__two_at_once_both_finish(tmp_path: Path) -> None:
     file = write_study(tmp_path, 1500)
     both = [command("run", file, "--threads", 1, cwd=tmp_path) for _ in range(2)]
-    for process in both:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
+    for answer in map(ended, both):
+        assert answer.code == 0, answer
     run_study(load_study(file), tmp_path / "one.zarr")
-    assert files(tmp_path / "results" / "killed.zarr") == files(tmp_path / "one.zarr")
+    assert unlogged(tmp_path / "results" / "killed.zarr") == unlogged(tmp_path / "one.zarr")
 
 
 # -- batch scripts -------------------------------------------------------------------------------
 
 
-def script(tmp_path: Path, *words: object) -> str:
-    process = command("plan", write_study(tmp_path, 10), "--nominal", *words, cwd=tmp_path)
-    out, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    return out
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_plan__sbatch_runs_as_a_script(tmp_path: Path) -> None:
-    text = script(
-        tmp_path,
-        "--sbatch",
-        "--shards",
-        3,
-        "--cores",
-        2,
-        "--queue",
-        "short",
-        "--account",
-        "theory",
-        "--walltime",
-        "00:10:00",
-        "--memory",
-        "4GB",
-    )
-    for line in (
-        "--array=1-3",
-        "--cpus-per-task=2",
-        "--partition=short",
-        "--account=theory",
-        "--time=00:10:00",
-        "--mem=4G",
-        "--signal=B:USR1@60",
-        "--requeue",
-    ):
-        assert f"#SBATCH {line}\n" in text
-    (tmp_path / "job.sh").write_text(text)
-    # Where the script keeps compiled code, so that it need not compile once more.
+def plan(file: Path, line: str) -> str:
+    """What `simdyn plan` prints for a study, as its options say."""
+    answer = call(f"plan --nominal {line}", file)
+    assert answer.code == 0, answer
+    return answer.out
+
+
+def share_compiled_code(folder: Path) -> None:
+    """Put a link to compiled code there, so that a script need not compile once more."""
     cache = cache_folder()
     assert cache is not None
-    (tmp_path / "simdyn-cache").symlink_to(cache.parents[1])
-    for task in ("2", "1", "3"):
+    folder.symlink_to(cache.parents[1])
+
+
+def test_plan__sbatch_runs_as_a_script(here: Path) -> None:
+    jobs = "--cores 2 --queue short --account theory --walltime 00:10:00 --memory 4GB"
+    text = plan(write_study(here, 10), f"--sbatch --shards 2 {jobs}")
+    for line in items("""
+        --array=1-2  --cpus-per-task=2  --partition=short  --account=theory  --time=00:10:00
+        --mem=4G  --signal=B:USR1@60  --requeue
+    """):
+        assert f"#SBATCH {line}\n" in text
+    (here / "job.sh").write_text(text)
+    share_compiled_code(here / "simdyn-cache")
+    for task in ("2", "1"):
         done = subprocess.run(
             ["bash", "job.sh"],
-            cwd=tmp_path,
+            cwd=here,
             capture_output=True,
             text=True,
             check=False,
             env={
                 "SLURM_ARRAY_TASK_ID": task,
                 "PATH": "/usr/bin:/bin",
-                "TMPDIR": str(tmp_path),
+                "TMPDIR": str(here),
                 "NUMBA_CACHE_DIR": "",
             },
         )
         assert done.returncode == 0, done.stderr
-    made = load_study(tmp_path / "killed.toml")
-    store = Store(tmp_path / "results" / "killed.zarr", made)
+    store = Store(here / "results" / "killed.zarr", load_study(here / "killed.toml"))
     assert all(store.is_done(block) for block in store.blocks)
+
+
+EPOCHS = 20_000  # of a task that is at work for some seconds
 
 
 @dataclasses.dataclass
@@ -489,48 +450,33 @@ class Task:
         return self.process.returncode, errors, told
 
 
-def task(tmp_path: Path, epochs: int, until: int, restarts: int = 0) -> Task:
+def task(here: Path, epochs: int, until: int, restarts: int = 0) -> Task:
     """A task that has been given time to begin, and to finish so many blocks."""
-    file, commands, told = write_study(tmp_path, epochs), tmp_path / "commands", tmp_path / "told"
-    process = command(
-        "plan",
-        file,
-        "--nominal",
-        "--sbatch",
-        "--shards",
-        2,
-        "--cores",
-        2,
-        "--walltime",
-        "20:00:00",
-        cwd=tmp_path,
-    )
-    (tmp_path / "job.sh").write_text(process.communicate(timeout=60)[0])
+    file, commands, told = write_study(here, epochs), here / "commands", here / "told"
+    text = plan(file, "--sbatch --shards 2 --cores 2 --walltime 20:00:00")
+    (here / "job.sh").write_text(text)
     commands.mkdir(exist_ok=True)
     (commands / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {told}\n')
     (commands / "scontrol").chmod(0o755)
-    cache = cache_folder()
-    assert cache is not None
-    link = tmp_path / f"simdyn-{getpass.getuser()}"
-    if not link.is_symlink():
-        link.symlink_to(cache.parents[1])
+    if not (here / f"simdyn-{getpass.getuser()}").is_symlink():
+        share_compiled_code(here / f"simdyn-{getpass.getuser()}")
     made = load_study(file)
     running = subprocess.Popen(
         ["bash", "job.sh"],
-        cwd=tmp_path,
+        cwd=here,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={
             "SLURM_ARRAY_TASK_ID": "2",
             "SLURM_ARRAY_JOB_ID": "17",
-            "TMPDIR": str(tmp_path),
+            "TMPDIR": str(here),
             "SLURM_RESTART_COUNT": str(restarts),
             "PATH": f"{commands}:/usr/bin:/bin",
             "USER": getpass.getuser(),
         },
     )
-    path, limit = tmp_path / "results" / "killed.zarr", time.monotonic() + 60
+    path, limit = here / "results" / "killed.zarr", time.monotonic() + 60
     while not path.exists() or Store(path, made).receipts().sum() < until:
         assert running.poll() is None
         assert time.monotonic() < limit
@@ -539,15 +485,15 @@ def task(tmp_path: Path, epochs: int, until: int, restarts: int = 0) -> Task:
     return Task(running, Store(path, made), told)
 
 
-def test_array__a_task_at_its_time_limit_queues_itself_again(tmp_path: Path) -> None:
-    first = task(tmp_path, 30_000, until=3)
+def test_array__a_task_at_its_time_limit_queues_itself_again(here: Path) -> None:
+    first = task(here, EPOCHS, until=3)
     first.process.send_signal(signal.SIGUSR1)
     code, errors, told = first.end()
     done = int(first.store.receipts().sum())
     assert 3 <= done < 24
     assert (code, told) == (0, ["requeue 17_2"]), errors
     assert errors.endswith(f"simdyn: {24 - done} blocks left at the time limit; queued again\n")
-    code, errors, told = task(tmp_path, 30_000, until=done + 1).end()
+    code, errors, told = task(here, EPOCHS, until=done + 1).end()
     assert (code, told) == (0, ["requeue 17_2"]), errors  # of before
     assert first.store.receipts()[1::2].all()
 
@@ -555,21 +501,15 @@ def test_array__a_task_at_its_time_limit_queues_itself_again(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("sent", "epochs", "until", "restarts", "code", "said"),
     [
-        (signal.SIGTERM, 30_000, 2, 0, 130, "interrupted; run the same command"),  # by scancel
+        (signal.SIGTERM, EPOCHS, 2, 0, 130, "interrupted; run the same command"),  # by scancel
         (signal.SIGUSR1, 10**9, 0, 0, 1, "no block was finished within the time limit, 20:00:00"),
-        (signal.SIGUSR1, 30_000, 2, 20, 1, "blocks left after 20 restarts: not queued again"),
+        (signal.SIGUSR1, EPOCHS, 2, 20, 1, "blocks left after 20 restarts: not queued again"),
     ],
 )
 def test_array__a_task_that_is_not_queued_again(
-    tmp_path: Path,
-    sent: signal.Signals,
-    epochs: int,
-    until: int,
-    restarts: int,
-    code: int,
-    said: str,
+    here: Path, sent: signal.Signals, epochs: int, until: int, restarts: int, code: int, said: str
 ) -> None:
-    one = task(tmp_path, epochs, until, restarts)
+    one = task(here, epochs, until, restarts)
     one.process.send_signal(sent)
     ended, errors, told = one.end()
     assert (ended, told) == (code, []), errors
@@ -586,55 +526,47 @@ def test_guard__blocks_left_undone_have_the_exit_code_of_what_is_left(
     assert capsys.readouterr().err == "simdyn: block 3 is left undone\n"
 
 
-FAILING = """
-import simdyn.run.block as block
-real = block.run_replicates
-def run_replicates(data, *rest):
-    if data.dimension == 30:
-        raise MemoryError("no room")
-    return real(data, *rest)
-block.run_replicates = run_replicates
-"""
+def test_run__points_that_failed_have_an_exit_code_of_their_own(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(data: Any, *rest: Any) -> Any:
+        if data.dimension == 30:
+            raise MemoryError("no room")
+        return replicates.run_replicates(data, *rest)
 
-
-def test_run__points_that_failed_have_an_exit_code_of_their_own(tmp_path: Path) -> None:
-    file, said = write_study(tmp_path, 10), "simdyn: done, except for 4 point(s) that failed: "
-    for words, before, code in (
-        (("worker", file, "--shard", "1/1"), FAILING, 3),
-        (("run", file, "--json"), "", 3),  # as they are
-        (("run", file, "--retry-failed"), "", 0),
+    file, said = write_study(here, 10), "simdyn: done, except for 4 point(s) that failed: "
+    for line, run, code in (
+        ("worker --shard 1/1", failing, 3),
+        ("run --json", replicates.run_replicates, 3),  # as they are
+        ("run --retry-failed", replicates.run_replicates, 0),
     ):
-        process = command(*words, cwd=tmp_path, before=before)
-        out, errors = process.communicate(timeout=60)
-        assert process.returncode == code, errors
-        assert errors.splitlines()[-1].startswith(said) == (code == 3)
-        if "--json" in words:
-            assert (json.loads(out)["failed"], json.loads(out)["failed_before"]) == (0, 4)
+        monkeypatch.setattr("simdyn.run.block.run_replicates", run)
+        answer = call(line, file)
+        assert answer.code == code, answer
+        assert answer.err.splitlines()[-1].startswith(said) == (code == 3)
+        if "--json" in line:
+            report = json.loads(answer.out)
+            assert (report["failed"], report["failed_before"]) == (0, 4)
 
 
-def test_plan__sbatch_of_a_link_with_an_odd_name(tmp_path: Path) -> None:
-    (tmp_path / "my study #1 %j.toml").symlink_to(write_study(tmp_path, 10))
-    process = command("plan", "my study #1 %j.toml", "--nominal", "--sbatch", cwd=tmp_path)
-    out, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+def test_plan__sbatch_of_a_link_with_an_odd_name(here: Path) -> None:
+    (here / "my study #1 %j.toml").symlink_to(write_study(here, 10))
+    out = plan(Path("my study #1 %j.toml"), "--sbatch")
     assert "#SBATCH --job-name=simdyn-my_study__1__j\n" in out
     assert "#SBATCH --output=simdyn-my_study__1__j-%A_%a.log\n" in out
-    assert f"worker '{tmp_path}/my study #1 %j.toml' --shard" in out
-    assert f"\ncd {tmp_path}\n" in out  # a study may name images from there
+    assert f"worker '{here}/my study #1 %j.toml' --shard" in out
+    assert f"\ncd {here}\n" in out  # a study may name images from there
 
 
-def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
-    words = ("--cores", 4, "--queue", "short", "--account", "theory", "--walltime", "02:00:00")
-    slurm, pbs = script(tmp_path, "--slurm", *words), script(tmp_path, "--pbs", *words)
-    for line in (
-        "#SBATCH -p short",
-        "#SBATCH -A theory",
-        "#SBATCH --cpus-per-task=4",
-        "#SBATCH -t 02:00:00",
-    ):
-        assert line in slurm
-    assert "#SBATCH --no-requeue" in slurm
-    for line in ("#PBS -q short", "#PBS -A theory", "walltime=02:00:00", "ncpus=4"):
+def test_plan__job_scripts_of_dask_jobqueue(here: Path) -> None:
+    options, file = (
+        "--cores 4 --queue short --account theory --walltime 02:00:00",
+        write_study(here, 10),
+    )
+    slurm, pbs = plan(file, f"--slurm {options}"), plan(file, f"--pbs {options}")
+    for line in items("-p short  -A theory  --cpus-per-task=4  -t 02:00:00  --no-requeue"):
+        assert f"#SBATCH {line}" in slurm
+    for line in items("#PBS -q short  #PBS -A theory  walltime=02:00:00  ncpus=4"):
         assert line in pbs
     for text in (slurm, pbs):
         assert "--nthreads 1 " in text
@@ -661,10 +593,9 @@ def test_plan__job_scripts_of_dask_jobqueue(tmp_path: Path) -> None:
     ],
 )
 def test_plan__jobs_that_are_none(tmp_path: Path, words: tuple[object, ...], message: str) -> None:
-    process = command("plan", write_study(tmp_path, 10), "--nominal", *words, cwd=tmp_path)
-    out, errors = process.communicate(timeout=60)
-    assert (process.returncode, out, len(errors.splitlines())) == (2, "", 1)
-    assert message in errors
+    found = refused(tmp_path, "plan", write_study(tmp_path, 10), "--nominal", *words)
+    assert message in found
+    assert len(found.splitlines()) == 1
 
 
 def test_jobs__hours() -> None:
@@ -706,22 +637,21 @@ def test_jobs__must_last_longer_than_a_block(
     Jobs(walltime=enough).check_fits(block, "nominal")
 
 
-@pytest.mark.parametrize("words", [("plan", "--sbatch"), ("plan", "--pbs"), ("run", "--slurm")])
+@pytest.mark.parametrize("line", ["plan --sbatch", "plan --pbs", "run --slurm"])
 def test_walltime__shorter_than_a_block_is_refused_before_anything_is_submitted(
-    tmp_path: Path, words: tuple[str, str]
+    here: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    file, submitted = write_study(tmp_path, 10**10), tmp_path / "submitted"
-    (tmp_path / "sbatch").write_text(f"#!/bin/sh\ntouch {submitted}\n")
-    (tmp_path / "sbatch").chmod(0o755)
-    process = command(
-        words[0], file, words[1], "--walltime", "02:00:00", cwd=tmp_path, PATH=str(tmp_path)
-    )
-    out, errors = process.communicate(timeout=120)
-    assert (process.returncode, out) == (2, "")
-    assert "simdyn: walltime = '02:00:00': a block takes up to" in errors.splitlines()[-1]
-    assert "runs here), counted 2 times" in errors
+    file, submitted = write_study(here, 10**10), here / "submitted"
+    (here / "sbatch").write_text(f"#!/bin/sh\ntouch {submitted}\n")
+    (here / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(here))
+    answer = call(f"{line} --walltime 02:00:00", file)
+    assert (answer.code, answer.out) == (2, ""), answer
+    message = answer.err.splitlines()[-1]
+    assert "simdyn: walltime = '02:00:00': a block takes up to" in message
+    assert "runs here), counted 2 times" in message
     assert not submitted.exists()
-    assert not (tmp_path / "results").exists()
+    assert not (here / "results").exists()
 
 
 LONG_AT_A_CORNER = """
@@ -769,11 +699,10 @@ def test_run__jobs_that_cannot_be_submitted(tmp_path: Path, answer: str | None) 
     if answer:
         (commands / "sbatch").write_text(f"#!/bin/sh\necho {answer} >&2\nexit 1\n")
         (commands / "sbatch").chmod(0o755)
-    process = command("run", file, "--slurm", cwd=tmp_path, PATH=str(commands))
-    out, errors = process.communicate(timeout=60)
-    assert (process.returncode, out, len(errors.splitlines())) == (2, "", 1), errors
-    assert errors.startswith("simdyn: --slurm: jobs cannot be submitted here: ")
-    assert (answer or "sbatch") in errors
+    ran = ended(command("run", file, "--slurm", cwd=tmp_path, PATH=str(commands)))
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1), ran
+    assert ran.err.startswith("simdyn: --slurm: jobs cannot be submitted here: ")
+    assert (answer or "sbatch") in ran.err
     assert not (tmp_path / "results").exists()
 
 
@@ -794,23 +723,27 @@ def test_open_client__protocols_that_cannot_be_spoken(address: str) -> None:
 
 def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:
     # The same script that Slurm would get, run by the shell: dask-jobqueue's own local cluster.
-    from dask_jobqueue.local import LocalCluster
-    from distributed import Client
+    from dask_jobqueue.local import LocalCluster, LocalJob
 
-    script_of = job_cluster("slurm", Jobs(cores=1, memory="2GB"))
-    try:
+    class Job(LocalJob):  # type: ignore[misc]
+        """Waits for the process that it kills and closes its pipes, which the original does not."""
+
+        async def close(self) -> None:
+            await super().close()
+            self.process.proc.wait()
+            self.process.stdout.close()
+            self.process.stderr.close()
+
+    with contextlib.closing(job_cluster("slurm", Jobs(cores=1, memory="2GB"))) as script_of:
         wanted = script_of.job_script()
-    finally:
-        script_of.close()
-    with LocalCluster(
-        cores=1, processes=1, memory="2GB", scheduler_options={"dashboard_address": None}
-    ) as cluster:
-        assert (
-            cluster.job_script().splitlines()[-1].split(" tcp://")[0]
-            == (wanted.splitlines()[-1].split(" tcp://")[0])
+    options = {"cores": 1, "processes": 1, "memory": "2GB", "job_cls": Job}
+    with LocalCluster(scheduler_options={"dashboard_address": None}, **options) as cluster:
+        one, other = (
+            text.splitlines()[-1].split(" tcp://")[0] for text in (cluster.job_script(), wanted)
         )
+        assert one == other
         cluster.scale(jobs=2)
-        with Client(cluster) as made:
+        with distributed.Client(cluster) as made:
             run_study(study(), tmp_path / "jobs.zarr", client=made)
     run_study(study(), tmp_path / "one.zarr", threads=1)
-    assert files(tmp_path / "jobs.zarr") == files(tmp_path / "one.zarr")
+    assert unlogged(tmp_path / "jobs.zarr") == unlogged(tmp_path / "one.zarr")

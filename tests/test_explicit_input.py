@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import common
 import numpy as np
 import pytest
 
-from simdyn import SGD, InputError, Problem, Record, train
+from simdyn import SGD, Problem, Record, train
 
 N, P, D, M = 4, 3, 6, 2
 DRAW = np.random.default_rng(0)
@@ -35,10 +36,7 @@ def named(**changes: Any) -> Problem:
 
 
 def refusal(call: Callable[[], Any]) -> str:
-    with pytest.raises(InputError) as problem:
-        call()
-    message = str(problem.value)
-    assert len(message.splitlines()) == 1
+    message = common.refusal(call)
     assert len(message) < 500
     return message
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import xarray as xr
+from common import items, refusal
 from growing import equal, study
 
 from simdyn import open_results
@@ -83,24 +84,17 @@ def test_export__without_a_module(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError) as problem:
-        export(store, tmp_path / "study.nc")
-    assert str(problem.value) == (
+    assert refusal(export, store, tmp_path / "study.nc") == (
         "export needs h5netcdf and h5py: pip install 'simdyn[netcdf]' brings both"
     )
 
 
 @pytest.mark.parametrize(
     "piece",
-    [
-        "margin",
-        "dimension",
-        "status",
-        "margin/c/0/0/0/0/0/0",
-        "noise/c/0",
-        "zarr.json",
-        "simdyn.store/receipts/zarr.json",
-    ],
+    items("""
+        margin  dimension  status  margin/c/0/0/0/0/0/0  noise/c/0  zarr.json
+        simdyn.store/receipts/zarr.json
+    """),
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_export__of_a_damaged_store_is_one_line(

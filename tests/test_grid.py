@@ -7,11 +7,11 @@ import tracemalloc
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import common
 import numpy as np
 import pytest
 
 from simdyn.api.study import Study
-from simdyn.base.inputs import InputError
 from simdyn.params import Curves, ImageData, PhaseDiagram, Record
 from simdyn.space.points import Point, Space
 from simdyn.space.spread import spread
@@ -46,11 +46,7 @@ def study(
 
 def refusal(axes: Mapping[str, Any], **options: Any) -> str:
     """The message with which a study is refused: one line."""
-    with pytest.raises(InputError) as problem:
-        study(axes, **options)
-    message = str(problem.value)
-    assert len(message.splitlines()) == 1
-    return message
+    return common.refusal(study, axes, **options)
 
 
 # -- sources of points ---------------------------------------------------------------------------

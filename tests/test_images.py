@@ -12,6 +12,7 @@ import simdyn
 from simdyn import plot
 from simdyn.base.inputs import InputError
 from simdyn.engine import image_files as images
+from simdyn.engine.arguments import Wanted
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.image_problems import make_problem
 from simdyn.engine.weights import initial_weights
@@ -223,8 +224,8 @@ def _centre(everything: np.ndarray, train: np.ndarray, scale: float) -> np.ndarr
 def test_run_explicit__stops_when_told() -> None:
     problem = make_problem(digits(), NET)
     plan = [simdyn.SGD(learning_rate=0.1, epochs=10)]
-    record = simdyn.Record()
-    arguments = (problem, plan, 0, 0, record, np.array([10]), ("train_loss",))
+    wanted = Wanted(simdyn.Record(), ("train_loss",), "last")
+    arguments = (problem, plan, 0, 0, wanted, np.array([10]))
     assert run_explicit(*arguments, np.ones(1, np.int64)) is None
     assert run_explicit(*arguments, np.zeros(1, np.int64)) is not None
 

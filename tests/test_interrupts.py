@@ -1,6 +1,5 @@
 """Ctrl-C and SIGTERM at any time: exit code 130 or 0, one line, no hang, nothing lost."""
 
-import dataclasses
 import functools
 import os
 import random
@@ -11,11 +10,14 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
 import xarray as xr
-from chaos import STUDY, command, same
+from chaos import STUDY
+from commands import command
+from common import same
 
 from simdyn import open_results
 from simdyn.api.study import load_study
@@ -157,11 +159,10 @@ y = "signal_norm"
 """
 
 
-@dataclasses.dataclass
-class Command:
+class Command(NamedTuple):
     """A command to interrupt, at a random share of the time that it takes."""
 
-    words: tuple[str, ...]
+    line: str
     weight: float = 1.0
     fresh: bool = False  # begins without its store
     compiles: bool = False  # begins without compiled code
@@ -169,17 +170,14 @@ class Command:
 
 # Imports and arguments; kernels and many writes; long kernels; repair and figure; the rest.
 COMMANDS = {
-    "short": Command(("run", "short.toml"), 4, fresh=True),
-    "long": Command(("run", "long.toml"), 4),
-    "figure": Command(("run", "done.toml"), 2),
-    "plot": Command(("plot", "done.toml"), 1),
-    "verify": Command(("verify", "done.toml"), 1),
-    "status": Command(("status", "done.toml"), 1),
-    "export": Command(("export", "done.toml"), 1),
-    "simulate": Command(("simulate", "--dimension", "50", "--signal-norm", "1"), 1),
-    "help": Command(("--help",), 1),
-    "compile": Command(("run", "short.toml"), 0.2, fresh=True, compiles=True),
-    "dask": Command(("run", "short.toml", "--dask", "local:1"), 0.2, fresh=True),
+    "short": Command("run short.toml", 4, fresh=True),
+    "long": Command("run long.toml", 4),
+    "figure": Command("run done.toml", 2),
+    **{name: Command(f"{name} done.toml") for name in ("plot", "verify", "status", "export")},
+    "simulate": Command("simulate --dimension 50 --signal-norm 1"),
+    "help": Command("--help"),
+    "compile": Command("run short.toml", 0.2, fresh=True, compiles=True),
+    "dask": Command("run short.toml --dask local:1", 0.2, fresh=True),
 }
 
 
@@ -228,7 +226,7 @@ class Bench:
             cache = self.folder / "cache"
             shutil.rmtree(cache, ignore_errors=True)
             env["NUMBA_CACHE_DIR"] = str(cache)
-        process, met = command(*given.words, cwd=self.folder, **env), False
+        process, met = command(given.line, cwd=self.folder, **env), False
         try:
             while not hears(process.pid):
                 assert process.poll() is None
@@ -255,7 +253,7 @@ class Bench:
             assert errors.count(interrupts.MESSAGE) == 1, where
         elif share is None:
             assert interrupts.MESSAGE not in errors, where
-        if "long" in given.words[-1] and process.returncode == 0:
+        if "long" in given.line and process.returncode == 0:
             self.check_whole("long")
         self.ends[process.returncode] += 1
         return met
@@ -349,8 +347,9 @@ def test_cli_run__interrupted_while_it_compiles_leaves_no_process(
 
 @pytest.mark.campaign
 def test_cli__any_number_of_interrupts(bench: Bench) -> None:
-    """SIMDYN_INTERRUPTS of them (500 where not given), at random times of random commands."""
-    count, rng = int(os.environ.get("SIMDYN_INTERRUPTS", "500")), random.Random(14)
+    """SIMDYN_INTERRUPTS of them, at random times of random commands; SIMDYN_SEED says which."""
+    count = int(os.environ.get("SIMDYN_INTERRUPTS", "500"))
+    rng = random.Random(int(os.environ.get("SIMDYN_SEED", "14")))
     names, weights = zip(*((name, c.weight) for name, c in COMMANDS.items()), strict=True)
     met: Counter[str] = Counter()
     while met.total() < count:

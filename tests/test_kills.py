@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import COUNTING, Cluster, blocks_begun, command, run_through_chaos, same, write_study
+from chaos import COUNTING, Cluster, blocks_begun, run_through_chaos, write_study
+from commands import command
+from common import same
 
 from simdyn import open_results
 from simdyn.api.study import load_study

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from commands import call
+from common import everything
 
 import simdyn
 from simdyn.api.study import load_study
 from simdyn.base.inputs import InputError
-from simdyn.cli import app
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.store import Store, as_stored, export, open_study
 from simdyn.store.audit import audit
@@ -53,14 +54,6 @@ def old(tmp_path: Path) -> Path:
     return tmp_path / "results" / "before.zarr"
 
 
-def command(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str]:
-    """Exit code of a command, and all that it prints."""
-    with pytest.raises(SystemExit) as ended:
-        app(list(map(str, words)))
-    printed = capsys.readouterr()
-    return int(ended.value.code or 0), printed.out + printed.err
-
-
 # Stores of before
 
 
@@ -95,21 +88,18 @@ def test_old_store__damaged_metadata_is_found(old: Path, damaged: str) -> None:
     assert (finding.file, finding.trouble) == (damaged, "is damaged")
 
 
-def test_old_store__commands_read_it_and_run_does_not_mix_it(
-    old: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_old_store__commands_read_it_and_run_does_not_mix_it(old: Path) -> None:
     folder = old.parent.parent
-    for words in (["status"], ["verify"], ["export"]):
+    for name in ("status", "verify", "export"):
         for what in ([old], [folder / "before.toml", "--out", folder]):
-            code, said = command(capsys, *words, *what)
-            assert code == 0, said
-    before = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
-    code, said = command(capsys, "run", folder / "before.toml", "--out", folder)
-    assert code == 2
-    refusal = [line for line in said.splitlines() if "regime" not in line]
+            assert call(name, *what).code == 0
+    before = everything(folder)
+    answer = call("run", folder / "before.toml", "--out", folder)
+    assert answer.code == 2
+    refusal = [line for line in answer.err.splitlines() if "regime" not in line]
     assert len(refusal) == 1
     assert "NUMERICS_VERSION 2" in refusal[0]
-    assert before == {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+    assert everything(folder) == before
 
 
 def test_old_store__export_has_its_values(old: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+from common import items
 
 import simdyn
 
@@ -190,17 +191,10 @@ def test_train__a_lone_vector_far_smaller_than_the_others() -> None:
 def test_simulate__units_of_the_data_do_not_matter(size: float, noise: str) -> None:
     """Data times a power of two, weights over it, rates over its square: the same bits."""
     record = simdyn.Record(
-        variables=(
-            "train_loss",
-            "margin",
-            "signal_coef",
-            "noise_coef",
-            "test_error",
-            "sam_gap",
-            "deactivated_fraction",
-            "grad_norm",
-            "sharpness",
-        )
+        variables=items("""
+            train_loss  margin  signal_coef  noise_coef  test_error  sam_gap  deactivated_fraction
+            grad_norm  sharpness
+        """)
     )
 
     def run(unit: float) -> Any:

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from commands import call
 
 import simdyn
 from simdyn.api.study import Study, load_study
-from simdyn.cli import app
 from simdyn.params import SAM, SGD, SignalNoiseData, TwoLayerCNN, XORData
 from simdyn.study import regime_check
 from simdyn.study.regime_check import outside
@@ -229,10 +228,9 @@ def test_cli__plan_and_run_say_in_one_line_when_a_study_lies_outside(
     path.write_text(STUDY.replace("RATE", str(rate)))
     line = outside(load_study(path))
     assert (line == "") == (rate == 0.01)
-    for command in (["plan", "--nominal"], ["run"]):
-        out = ["--out", str(tmp_path)]
-        result = CliRunner().invoke(app, [command[0], str(path), *command[1:], *out])
-        assert result.exit_code == 0, result.output
-        said = [text.strip() for text in result.output.splitlines() if "regime" in text]
+    for command in ("plan --nominal", "run"):
+        answer = call(command, path, "--out", tmp_path)
+        assert answer.code == 0, answer
+        said = [text.strip() for text in (answer.out + answer.err).splitlines() if "regime" in text]
         assert said == ([line] if line else [])
     assert "noise is fitted in 0.042 updates" in line or not line

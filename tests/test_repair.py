@@ -1,24 +1,21 @@
 """Damage to every kind of file a store has: found, named, and repaired by the next run."""
 
-import functools
 import os
 import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from damages import DAMAGES, KINDS, META, Expected, Whole, files, same_meaning
-from typer.testing import CliRunner
+from commands import call
+from common import Heard, files, refusal
+from damages import DAMAGES, KINDS, META, Expected, Whole, same_meaning
 
 from simdyn import load_study
 from simdyn.api.study import Study
-from simdyn.base.inputs import InputError
-from simdyn.cli import app
-from simdyn.run import Silent, run_study
+from simdyn.run import run_study
 from simdyn.store import Store, audit, open_study, skeleton
 from simdyn.store.log import computed_by
 
@@ -28,6 +25,7 @@ replicates = 2
 [data]
 n_samples = 4
 signal_norm = "2*strength"
+dimension = 20
 [network]
 n_filters = 2
 init_std = 0.01
@@ -41,7 +39,6 @@ strength = [0.5, 1.0]
 every = 1
 variables = ["train_loss", "margin"]
 """
-TEXT = TEXT.replace("[network]", "dimension = 20\n[network]")
 
 
 class Place:
@@ -82,31 +79,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return Place(tmp_path_factory.mktemp("stale") / "two", seed=6).whole.files
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_skeleton() -> Iterator[None]:
-    """What should be there is worked out once: it is half the time of a case."""
-    made = functools.lru_cache(
-        lambda fingerprint, title, *rest: skeleton.Skeleton(studies[fingerprint, title], *rest)
-    )
-    studies: dict[tuple[str, str], Study] = {}
-
-    def known(study: Study, shape: tuple[int, ...], *rest: Any) -> Any:
-        studies[study.fingerprint, study.name] = study
-        return made(study.fingerprint, study.name, tuple(shape), *rest)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("simdyn.store.audit.Skeleton", known)
-        yield
-
-
-class Heard(Silent):
-    """Notes of a run."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+pytestmark = pytest.mark.usefixtures("one_skeleton")  # half the time of a case else
 
 
 def run_again(place: Place) -> tuple[list[int], list[str]]:
@@ -128,11 +101,8 @@ def run_again(place: Place) -> tuple[list[int], list[str]]:
 
 def verify(place: Place) -> tuple[int, list[str], str]:
     """Exit code, lines and complaint of `simdyn verify`."""
-    folder = place.file.parent
-    result = CliRunner().invoke(app, ["verify", str(place.file), "--out", str(folder)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout.splitlines(), result.stderr
+    answer = call("verify", place.file, "--out", place.file.parent)
+    return answer.code, answer.out.splitlines(), answer.err
 
 
 def hold(place: Place, command: bool = False) -> str:
@@ -201,10 +171,8 @@ def _refused(place: Place, now: dict[str, bytes]) -> str:
     """No place of the store says any more what it is: one line, and nothing changed."""
     code, lines, complaint = verify(place)
     assert (code, lines, len(complaint.splitlines())) == (2, [], 1)
-    with pytest.raises(InputError) as problem:
-        run_study(place.study, place.store, threads=1)
-    assert len(str(problem.value).splitlines()) == 1
-    assert str(problem.value).startswith(f"{place.store}: ")
+    message = refusal(run_study, place.study, place.store, threads=1)
+    assert message.startswith(f"{place.store}: ")
     assert files(place.store) == now
     return "refused"
 
@@ -261,8 +229,8 @@ def test_open_study__one_of_the_places_that_say_it_is_enough(here: Place, name: 
     here.again()
     (here.store / name).write_bytes(b"{")
     assert open_study(here.store).fingerprint == here.study.fingerprint
-    result = CliRunner().invoke(app, ["verify", str(here.store)])
-    assert (result.exit_code, f"  {name} is damaged" in result.stdout.splitlines()) == (1, True)
+    answer = call("verify", here.store)
+    assert (answer.code, f"  {name} is damaged" in answer.out.splitlines()) == (1, True)
 
 
 def test_run__nothing_foreign_is_lost_when_names_meet(here: Place) -> None:

@@ -14,8 +14,9 @@ import numba
 import numpy as np
 import pytest
 import xarray as xr
+from commands import call
+from common import refusal
 from played import METHODS, study
-from typer.testing import CliRunner
 
 from simdyn import open_results
 from simdyn.api.agreement import agreement
@@ -23,7 +24,6 @@ from simdyn.api.point_search import find_point
 from simdyn.api.replay import replay
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
-from simdyn.cli import app
 from simdyn.params import SGD, ImageData, PhaseDiagram, Record
 from simdyn.run import MASKED, run_study
 from simdyn.run.price import price
@@ -309,9 +309,7 @@ def test_replay__points_that_are_none(
     tmp_path: Path, at: dict[str, Any], method: str | None, message: str
 ) -> None:
     Store(tmp_path / "played.zarr", study())
-    with pytest.raises(InputError) as problem:
-        replay(tmp_path / "played.zarr", at, method)
-    assert message in str(problem.value)
+    assert message in refusal(replay, tmp_path / "played.zarr", at, method)
 
 
 def test_replay__before_the_point_is_computed(tmp_path: Path) -> None:
@@ -433,13 +431,6 @@ def test_run_study__masked_points_are_not_computed(
 # -- status, plan, verify: from the store alone --------------------------------------------------
 
 
-def call(*words: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.exit_code, done.stdout, done.stderr
-
-
 def test_status__counts_from_the_store_alone(tmp_path: Path) -> None:
     path, made = tmp_path / "played.zarr", study(**STUDIES["masked"])
     run_study(made, path, shard=(1, 2))
@@ -490,7 +481,7 @@ def test_replay_plot_export__name_the_block_that_is_damaged(
     made, path = study(figure=figure), tmp_path / "results" / "played.zarr"
     run_study(made, path)
     monkeypatch.setattr("simdyn.cli.studies.load", lambda *_: made)
-    assert call("plot", "played.toml")[0] == 0
+    assert call("plot played.toml")[0] == 0
     block = Store(path, made).blocks.holding((2, 1, 0))
     file = path / Store(path, made).files_of(made.blocks[block])["test_error"]
     if gone:

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import command, same, write_study
+from chaos import write_study
+from commands import call, command, ended
+from common import Heard, same
 
 from simdyn import open_results, simulate
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.engine import replicates
 from simdyn.params import SAM, SGD, Record, SignalNoiseData
-from simdyn.run import FAILED, Silent, run_block, run_study
+from simdyn.run import FAILED, run_block, run_study
 from simdyn.variables.selection import by_studies, offers_of, recordable
 
 SCALARS = by_studies(recordable(offers_of(SignalNoiseData)))
@@ -41,24 +43,6 @@ def study(**changes: Any) -> Study:
 @pytest.fixture(scope="module")
 def expected() -> xr.Dataset:
     return study().run(threads=1)
-
-
-class Heard(Silent):
-    """What a run says of itself."""
-
-    def __init__(self) -> None:
-        self.begun: list[tuple[int, int]] = []
-        self.steps: list[int] = []
-        self.failures: list[tuple[str, str]] = []
-
-    def start(self, runs: int, done: int) -> None:
-        self.begun.append((runs, done))
-
-    def advance(self, runs: int) -> None:
-        self.steps.append(runs)
-
-    def failed(self, place: str, cause: str) -> None:
-        self.failures.append((place, cause))
 
 
 # -- the same values however it is run -----------------------------------------------------------
@@ -219,10 +203,10 @@ def test_cli_run__interrupted_in_long_trajectories_ends_at_once(
     wait_for(store / "simdyn.store" / "log", process)
     time.sleep(1.5)  # kernels are loaded and at work
     process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "simdyn: interrupted; run the same command to go on"
-    assert "Traceback" not in errors
+    answer = ended(process)
+    assert answer.code == 130
+    assert answer.err.splitlines()[-1] == "simdyn: interrupted; run the same command to go on"
+    assert "Traceback" not in answer.err
     assert (open_results(store)["status"].values == 0).all()
     assert not (tmp_path / "figures").exists()
 
@@ -242,26 +226,23 @@ def test_cli_run__interrupted_and_resumed_equals_undisturbed(
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 130, errors
+        assert (answer := ended(process)).code == 130, answer
         assert (open_results(store)["status"].values == 0).any()
-    process = command("run", file, cwd=tmp_path)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "already done" in errors
+    answer = call("run", file, "--out", tmp_path)
+    assert answer.code == 0, answer
+    assert "already done" in answer.err
     same(open_results(store), undisturbed)
 
 
 def test_cli_simulate__interrupted_ends_at_once(undisturbed: xr.Dataset, tmp_path: Path) -> None:
-    process = command(
-        "simulate", "--dimension", 100, "--signal-norm", 1, "--epochs", 10**9, cwd=tmp_path
-    )
+    line = f"simulate --dimension 100 --signal-norm 1 --epochs {10**9}"
+    process = command(line, cwd=tmp_path)
     time.sleep(5.0)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in errors
+    answer = ended(process)
+    assert answer.code == 130
+    assert "Traceback" not in answer.err
 
 
 def test_train__interrupted_ends_at_once(tmp_path: Path) -> None:

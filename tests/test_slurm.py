@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chaos import command, files, write_study
+from chaos import write_study
+from commands import command
+from common import unlogged
 
 from simdyn.api.study import load_study
 from simdyn.store import Store
@@ -79,7 +81,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("threads")
     path = folder / "one.zarr"
     load_study(write_study(folder, EPOCHS)).run(path)
-    return files(path)
+    return unlogged(path)
 
 
 @pytest.fixture(autouse=True)
@@ -93,21 +95,8 @@ def nothing_left() -> Iterator[None]:
 
 def submit(file: Path, shards: int, *words: object) -> str:
     """Submit an array of shards; returns its number."""
-    process = command(
-        "plan",
-        file,
-        "--sbatch",
-        "--shards",
-        shards,
-        "--cores",
-        1,
-        "--memory",
-        "1GB",
-        "--walltime",
-        WALLTIME,
-        cwd=file.parent,
-    )
-    script, errors = process.communicate(timeout=300)
+    line = f"plan --sbatch --shards {shards} --cores 1 --memory 1GB --walltime {WALLTIME}"
+    script, errors = (process := command(line, file, cwd=file.parent)).communicate(timeout=300)
     assert process.returncode == 0, errors
     (file.parent / "job.sh").write_text(script)
     said = slurm("sbatch", "--parsable", *words, "--chdir", file.parent, file.parent / "job.sh")
@@ -121,7 +110,7 @@ def log(file: Path, task: str) -> str:
 def whole(file: Path, undisturbed: dict[str, bytes]) -> None:
     """Every file of the store is that of a run on threads, but for the log of who computed."""
     store = file.parent / "results" / "killed.zarr"
-    assert files(store) == undisturbed
+    assert unlogged(store) == undisturbed
     assert audit(store, load_study(file)).good == 48
 
 
@@ -160,20 +149,8 @@ def test_run__jobs_lost_in_every_way_and_the_client_killed(
     tmp_path: Path, undisturbed: dict[str, bytes]
 ) -> None:
     file = write_study(tmp_path, EPOCHS)
-    words = (
-        "run",
-        file,
-        "--slurm",
-        "--jobs",
-        2,
-        "--cores",
-        1,
-        "--memory",
-        "1GB",
-        "--walltime",
-        WALLTIME,
-    )
-    client = command(*words, cwd=tmp_path)
+    line = f"run --slurm --jobs 2 --cores 1 --memory 1GB --walltime {WALLTIME}"
+    client = command(line, file, cwd=tmp_path)
     try:
         wait_until(lambda: kept(file) >= 3)
         slurm("scancel", min(states()))
@@ -188,7 +165,7 @@ def test_run__jobs_lost_in_every_way_and_the_client_killed(
     wait_until(lambda: not states(), 180)  # its jobs go by themselves
     before = kept(file)
     assert before < 48
-    client = command(*words, cwd=tmp_path)
+    client = command(line, file, cwd=tmp_path)
     _, errors = client.communicate(timeout=1800)
     assert client.returncode == 0, errors
     assert "blame" not in errors

@@ -7,28 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from chaos import same
+from common import Heard, same
 
 from simdyn import open_results
 from simdyn.api.replay import replay
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.params import SGD, ImageData, TwoLayerCNN
-from simdyn.run import Silent, run_study
+from simdyn.run import run_study
 from simdyn.run.dask import do_block
 from simdyn.store import Store, open_study
 from simdyn.store.audit import audit
-
-
-class Heard(Silent):
-    """Notes of a run."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
 
 NET = TwoLayerCNN(n_filters=2, init_std=0.05)
 DATA: dict[str, Any] = {

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from common import Heard, files, refusal, unlogged
 
 from simdyn import open_results
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.params import SAM, SGD, Record, SignalNoiseData
-from simdyn.run import Silent, run_block, run_study
+from simdyn.run import run_block, run_study
 from simdyn.store import Store, open_group
 from simdyn.study.blocks import Block
 from simdyn.variables.registry import VARIABLES
@@ -64,23 +65,6 @@ def computed(made: Study, block: Block) -> dict[str, np.ndarray]:
     return arrays
 
 
-def refusal(call: Callable[[], Any]) -> str:
-    """The message of an InputError: one line."""
-    with pytest.raises(InputError) as problem:
-        call()
-    message = str(problem.value)
-    assert len(message.splitlines()) == 1
-    return message
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
 def values_of(path: Path) -> dict[str, np.ndarray]:
     with open_results(path) as results:
         return {str(name): array.values for name, array in results.data_vars.items()}
@@ -90,15 +74,6 @@ def same_values(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
     assert one.keys() == other.keys()
     for name, values in one.items():
         np.testing.assert_array_equal(other[name], values, err_msg=name)
-
-
-class Heard(Silent):
-    """Counts the runs that are computed."""
-
-    fresh = 0
-
-    def advance(self, runs: int) -> None:
-        self.fresh += runs
 
 
 # -- what lies on disk ---------------------------------------------------------------------------
@@ -184,15 +159,7 @@ def test_receipt__depends_on_fingerprint_block_and_every_value(tmp_path: Path) -
 
 def test_store__equal_physics_gives_equal_value_files(finished: Path, tmp_path: Path) -> None:
     study().run(tmp_path / "two.zarr", threads=1)
-
-    def kept(folder: Path) -> dict[str, bytes]:
-        return {
-            name: content
-            for name, content in files(folder).items()
-            if not name.startswith("simdyn.store/log/2")
-        }
-
-    assert kept(tmp_path / "two.zarr") == kept(finished)
+    assert unlogged(tmp_path / "two.zarr") == unlogged(finished)
 
 
 def test_open_log__who_computed_is_beside_the_values(copied: Path) -> None:
@@ -593,4 +560,4 @@ def test_store__stands_when_block_sizes_of_the_package_change(
     run_study(other, path)
     same_values(values_of(path), values_of(small_store))
     run_study(other, path, progress=(heard := Heard()))
-    assert heard.fresh == 0
+    assert sum(heard.steps) == 0

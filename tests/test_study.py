@@ -7,12 +7,12 @@ import math
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from common import items, refusal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -73,15 +73,6 @@ def changed(path: str = "", value: Any = None, **more: Any) -> dict[str, Any]:
 
 def study(path: str = "", value: Any = None, **more: Any) -> Study:
     return Study.from_mapping(changed(path, value, **more), "tiny")
-
-
-def refusal(call: Callable[[], Any]) -> str:
-    """The message of an InputError: one line."""
-    with pytest.raises(InputError) as problem:
-        call()
-    message = str(problem.value)
-    assert len(message.splitlines()) == 1
-    return message
 
 
 # -- the file of the repository ------------------------------------------------------------------
@@ -622,15 +613,8 @@ def test_study__very_large_studies_are_described_quickly() -> None:
 def test_layout__order_of_dims() -> None:
     made = study("record/variables", [*SCALARS, "margin", "signal_coef", "noise_coef"])
     layout = made.layout
-    assert layout.all_dims == (
-        "dimension",
-        "signal_norm",
-        "method",
-        "replicate",
-        "step",
-        "sign",
-        "filter",
-        "sample",
+    assert layout.all_dims == items(
+        "dimension  signal_norm  method  replicate  step  sign  filter  sample"
     )
     grid = ("dimension", "signal_norm", "method", "replicate")
     assert layout.dims("noise_coef") == (*grid, "step", "sign", "filter", "sample")
@@ -746,20 +730,10 @@ LEAVES = st.one_of(
     st.binary(max_size=3).map(str),
     st.sampled_from(
         [
-            "SGD",
-            "SAM",
-            "dimension",
-            "n_samples",
-            "sqrt(dimension)",
-            "1/0",
-            "2*radius",
-            "keep",
-            "orthogonal",
-            "test_error",
-            "margin",
-            "sgd",
-            "sam",
-            "step",
+            *items("""
+                SGD  SAM  dimension  n_samples  sqrt(dimension)  1/0  2*radius  keep  orthogonal
+                test_error  margin  sgd  sam  step
+            """),
             10**400,
             2**53,
             2**63,
@@ -785,39 +759,12 @@ VALUES = st.recursive(
 KEYS = st.one_of(
     st.text(max_size=6),
     st.sampled_from(
-        [
-            "seed",
-            "data",
-            "space",
-            "self",
-            "n_samples",
-            "noise",
-            "noise_std",
-            "dimension",
-            "epochs",
-            "batch_size",
-            "radius",
-            "learning_rate",
-            "last_batch",
-            "every",
-            "unit",
-            "log_spaced",
-            "variables",
-            "test_draws",
-            "x",
-            "y",
-            "compare",
-            "sgd.0.epochs",
-            "sam.0.radius",
-            "method",
-            "data.dimension",
-            "optimiser",
-            "n_filters",
-            "label_flip",
-            "n_patches",
-            "num",
-            "log",
-        ]
+        items("""
+            seed  data  space  self  n_samples  noise  noise_std  dimension  epochs  batch_size
+            radius  learning_rate  last_batch  every  unit  log_spaced  variables  test_draws  x
+            y  compare  sgd.0.epochs  sam.0.radius  method  data.dimension  optimiser  n_filters
+            label_flip  n_patches  num  log
+        """)
     ),
 )
 

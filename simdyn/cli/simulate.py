@@ -30,6 +30,11 @@ def simulate(
         Any, typer.Option(help="Learning rate η, or a formula: 0.1*cosine().", parser=_rate)
     ] = 0.1,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 100,
+    until: Annotated[
+        Any, typer.Option(help='End when this holds: "train_loss < 0.01".', parser=str)
+    ] = None,
+    stepping: Annotated[Any, typer.Option(help="exact, strides or flow.", parser=str)] = "exact",
+    stride_tolerance: Annotated[float, typer.Option(help="Tolerance of strides.")] = 1e-3,
     batch_size: Annotated[int | None, typer.Option(help="Batch size B; full if not given.")] = None,
     n_samples: Annotated[int, typer.Option(help="Training samples n.")] = 20,
     n_patches: Annotated[int, typer.Option(help="Patches P.")] = 2,
@@ -66,6 +71,9 @@ def simulate(
             "learning_rate": learning_rate,
             "epochs": epochs,
             "batch_size": batch_size,
+            "until": until,
+            "stepping": stepping,
+            "stride_tolerance": stride_tolerance,
         }
         sgd = radius == 0.0
         phase = simdyn.SGD(**shared) if sgd else simdyn.SAM(radius=radius, **shared)

@@ -54,9 +54,9 @@ def kernel_schedule(
     A learning rate that changes is NaN, and has a program beside the phases.
     """
     phases = [phase for plan in plans for phase in plan]
-    array = np.zeros(len(phases), PHASE_FIELDS)
+    rows: list[tuple[Any, ...]] = []
     steps: list[tuple[str, float]] = []
-    for row, phase in zip(array, phases, strict=True):
+    for phase in phases:
         program, start, goal = phase.rate_program(n_samples), len(steps), phase.goal
         steps += [] if is_constant(program) else program
         own = {
@@ -71,10 +71,10 @@ def kernel_schedule(
             "goal_below": goal.below if goal else False,
             "goal_bound": goal.bound if goal else 0.0,
         }
-        for name in array.dtype.names or ():
-            row[name] = own[name] if name in own else getattr(phase, name)
+        names = PHASE_FIELDS.names or ()
+        rows.append(tuple(own[name] if name in own else getattr(phase, name) for name in names))
     return Schedule(
-        array,
+        np.array(rows, PHASE_FIELDS),
         np.cumsum([0, *map(len, plans[:-1])]).astype(np.int64),
         np.array([rates.OPERATIONS.index(operation) for operation, _ in steps], np.int64),
         np.array([value for _, value in steps], np.float64),

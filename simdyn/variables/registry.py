@@ -280,10 +280,10 @@ VARIABLES: dict[str, Variable] = {
     ),
     "stride_error": Variable(
         "",
-        "max_i |y_i f(x_i) − y_i f̃(x_i)| / max_i |y_i f(x_i)|",
+        "3 max_i |y_i f(x_i) − y_i f̃(x_i)| / max_i |y_i f(x_i)|",
         "estimated error of strides",
-        "Largest difference of a margin from a run f̃ with strides twice as long, over the largest "
-        "margin.",
+        "Three times the largest difference of a margin from a run f̃ with strides twice as long, "
+        "over the largest margin: a bound that holds in most runs.",
         needs=("strides",),
         recorded="by studies",
     ),

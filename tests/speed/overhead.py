@@ -23,7 +23,7 @@ import numpy as np
 
 from simdyn.api.study import Study
 from simdyn.base.threads import side_by_side
-from simdyn.engine import arguments as bridge
+from simdyn.engine import replicates as bridge
 from simdyn.engine.arguments import Wanted, point_arguments, pointers_for
 from simdyn.kernels.point import run_point
 from simdyn.params import SAM, SGD
