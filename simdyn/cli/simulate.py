@@ -82,6 +82,11 @@ def simulate(
             data, net, phase, seed=seed, replicates=replicates, record=record, threads=threads
         )
         print_course(results, as_json)
+        if until is not None and not as_json:
+            met = results["goal_update"].isel(step=-1).dropna("replicate").values.astype(int)
+            at = f", at update {met.min()}" if met.size else ""
+            at += f" … {met.max()}" if met.size and met.min() < met.max() else ""
+            typer.echo(f"{until}: met by {met.size} of {replicates} runs{at}")
 
 
 def print_course(
