@@ -1,6 +1,7 @@
 """Sentences of captions: fixed parameters, training, and the study that a figure is from."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def _phase(fields: Mapping[str, Any]) -> str:
 
     batch = "full batch" if fields.get("batch_size", "swept") is None else item("batch_size")
     radius = [item("radius")] if "radius" in owner.model_fields else []
-    epochs = f"{fields.get('epochs', 'swept')} epochs"
+    count = fields.get("epochs", "swept")
+    power = round(math.log10(count)) if isinstance(count, int) and count >= 10**6 else 0
+    most = "at most " if fields.get("until") else ""
+    epochs = f"{most}{f'$10^{{{power}}}$' if power and count == 10**power else count} epochs"
     rest = [item(name) for name in ("momentum", "weight_decay") if fields.get(name)]
     if fields.get("label_noise"):
         rest.append(f"label noise {fields['label_noise']}")
@@ -87,6 +91,10 @@ def _phase(fields: Mapping[str, Any]) -> str:
         rest.append(f"groups of {fields['group_size']}")
     if fields.get("restart"):
         rest.append("velocity from zero")
+    if (stepping := fields.get("stepping", "exact")) != "exact":
+        rest.append({"strides": "in strides", "flow": "gradient flow"}.get(stepping, stepping))
+    if fields.get("until"):
+        rest.append(f"until {fields['until']}")
     items = [*radius, item("learning_rate"), batch, epochs, *rest]
     return f"{fields['optimiser']} " + ", ".join(items)
 

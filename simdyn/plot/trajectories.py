@@ -347,8 +347,9 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
         sheet = page.Page(
             TOP + rows * (PANEL + BETWEEN) - 0.22, _legend(course), _caption(course), columns=3
         )
-        wide = (page.WIDTH - LEFT - RIGHT - (COLUMNS - 1) * GAP) / COLUMNS
         ends = [ends for at in course.updates.values() for ends in (at[0], at[-1])]
+        right = RIGHT if max(ends) < 1e10 else 2 * RIGHT  # for a longer last label
+        wide = (page.WIDTH - LEFT - right - (COLUMNS - 1) * GAP) / COLUMNS
         for k, draw in enumerate(panels):
             left = LEFT + (k % COLUMNS) * (wide + GAP)
             ax = sheet.add_axes(left, TOP + (k // COLUMNS) * (PANEL + BETWEEN), wide, PANEL)
