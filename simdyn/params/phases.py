@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import StrictBool, field_validator
 
 from simdyn.base.inputs import InputError, nearest, shown
-from simdyn.params.goals import GOAL_EXAMPLE, Goal, goal_of
+from simdyn.params.conditions import GOAL_EXAMPLE, Goal, goal_of
 from simdyn.params.parameters import (
     MAX_DIMENSION,
     Integer,
