@@ -133,6 +133,14 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ("weight_decay", [0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
         ("label_noise", [0, 0.5], [0.51, -0.1, NAN], "a number from 0 to 0.5"),
         ("restart", [True, False], ["yes", None, 1], "true or false"),
+        (
+            "until",
+            [None, "train_loss < 0.01", "margin > 1e3"],
+            ["", "train_loss", "train_loss < inf"],
+            "a name, < or >, and a number: train_loss < 0.01",
+        ),
+        ("stepping", ["exact", "strides", "flow"], ["leaps", None], '"exact", "strides" or "flow"'),
+        ("stride_tolerance", [1e-8, 0.1], [0, 0.11, NAN], "a number from 1e-8 to 0.1"),
     ],
     SAM: [
         ("normalised", [True, False], ["yes", None], "true or false"),
@@ -260,7 +268,7 @@ def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
         *items("""
         signal_norm  noise_std  label_flip  init_std  learning_rate  radius  level  hatch_loss
         probe_radius  activation_shape  momentum  weight_decay  label_noise  angle  weak_norm
-        strong_only  weak_only  test_strong_only  test_weak_only  signal_share
+        stride_tolerance  strong_only  weak_only  test_strong_only  test_weak_only  signal_share
     """)
     }
     for owner in VALID:

@@ -9,6 +9,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from simdyn import InputError, Problem, SignalNoiseData, TwoLayerCNN, simulate, train
+from simdyn.api.replay import replay
 from simdyn.api.study import Study
 from simdyn.cli import app
 from simdyn.kernels.codes import DONE, UNREACHED
@@ -288,3 +289,23 @@ def test_cli_simulate__until_and_strides() -> None:
     answer = CliRunner().invoke(app, [*words.split(), "train_loss < 0.001"])
     assert answer.exit_code == 0, answer.output
     assert "train_loss < 0.001: met by 1 of 1 runs, at update" in answer.output
+
+
+def test_study__with_a_strided_and_an_exact_method_replays(tmp_path: Path) -> None:
+    goal = PHASES[0].replace(epochs=500, until="train_loss < 0.1")
+    methods = {"strided": [strided(PHASES[1], epochs=2000)], "exact": [goal]}
+    data, axes = {"n_samples": 4, "signal_norm": 2.0}, {"dimension": [20, 50]}
+    study = Study(data, NET, methods, axes, replicates=2)
+    results = study.run(tmp_path / "store.zarr", threads=1)
+    assert (results.goal_update.sel({"method": "exact"}) > 0).all()
+    for method in methods:
+        course = replay(tmp_path / "store.zarr", {"dimension": 50}, method=method)
+        assert course.attrs["agreement"] == "bits"
+        assert ("strides" in course) == (method == "strided")
+
+
+def test_study__conditions_read_what_the_data_have() -> None:
+    data = {"model": "xor", "n_samples": 4, "signal_norm": 1.0}
+    plan = [PHASES[0].replace(until="signal_coef > 1")]
+    with pytest.raises(InputError, match="'signal_coef' is not available here"):
+        Study(data, NET, {"sgd": plan}, {"dimension": [20, 50]})

@@ -1,6 +1,6 @@
 """One point of a store trained again, with its full trajectory, from the store alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +9,13 @@ from simdyn.api.point_search import find_point
 from simdyn.api.simulation import simulate
 from simdyn.base.inputs import InputError, check_replicates, nearest, shown
 from simdyn.kernels.codes import MASKED
-from simdyn.params import Record
+from simdyn.params import Phase, Record
 from simdyn.run.block import point_label
 from simdyn.store import Store, explain_damaged_blocks, open_results, open_study
 from simdyn.study.checks import possible_variables
 from simdyn.study.design import StudyDesign
 from simdyn.variables.registry import VARIABLES
-from simdyn.variables.selection import by_default
+from simdyn.variables.selection import by_default, offers_of_plan
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,7 +45,8 @@ def replay(
         Needed if the study has more than one.
     every : int ≥ 1, optional
         Epochs between recorded states; the last is always recorded. If absent, as
-        `simulate` records: every epoch, or log-spaced states of more than a thousand epochs.
+        `simulate` records: every epoch, or log-spaced states of more than a thousand epochs; of
+        training in strides, the states of the study.
     replicates : int, optional
         Only the first ones; all if absent.
     threads : int, optional
@@ -84,7 +85,7 @@ def replay(
         plan,
         seed=study.seed,
         replicates=count,
-        record=_record(study, every),
+        record=_record(study, plan, every),
         threads=threads,
     )
     found = agreement(course, stored, Path(path))
@@ -108,13 +109,22 @@ def _method(study: StudyDesign, method: str | None) -> str:
     return method
 
 
-def _record(study: StudyDesign, every: int | None) -> Record:
+def _record(study: StudyDesign, plan: Sequence[Phase], every: int | None) -> Record:
     """The study's record over all epochs, with what `simulate` records by default."""
     variables = study.record.variables
     if variables is not None:
         usual = by_default(possible_variables(study.space))
-        variables = tuple(name for name in VARIABLES if name in {*usual, *variables} - {"status"})
-    return study.record.replace(every=every, unit="epoch", log_spaced=None, variables=variables)
+        # What only phases of other methods have is left out.
+        other = {"strides", "conditions"} - offers_of_plan(plan)
+        wanted = {name for name in (*usual, *variables) if not other & set(VARIABLES[name].needs)}
+        variables = tuple(name for name in VARIABLES if name in wanted - {"status"})
+    record = study.record.replace(variables=variables)
+    if every is None and "strides" in offers_of_plan(plan):
+        # Strides end where a state is recorded: with other states they would be others.
+        if record.every is None and record.log_spaced is None:
+            record = record.replace(every=max(1, sum(phase.epochs for phase in plan)))
+        return record
+    return record.replace(every=every, unit="epoch", log_spaced=None)
 
 
 def _stored(

@@ -131,7 +131,7 @@ def _recorded(
         )
     possible = recordable(offers_of(type(data), offers_of_plan(plan)))
     names = choose_variables(record.variables, by_default(possible), possible)
-    check_conditions(plan, possible)
+    check_conditions((phase.until for phase in plan), possible)
     check_estimator(record, net.activation, type(data))
     check_init(net.init, type(data))
     check_activation(names, net.activation)

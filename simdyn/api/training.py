@@ -66,7 +66,7 @@ def train(
     check_kind("record", record, Record)
     n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
     possible = problem.recordable(offers_of_plan(plan))
-    check_conditions(plan, possible)
+    check_conditions((phase.until for phase in plan), possible)
     names = choose_variables(record.variables, by_default(possible), possible)
     updates = record.updates(plan, n, "epoch")
     traced = tuple(dict.fromkeys((*names, "coef", "initial_share"))) if record.weights else names

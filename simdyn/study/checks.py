@@ -15,6 +15,7 @@ from simdyn.variables.registry import VARIABLES, Offer
 from simdyn.variables.selection import (
     by_studies,
     check_activation,
+    check_conditions,
     check_estimator,
     check_init,
     choose_variables,
@@ -47,6 +48,7 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
                     "varies over the space; allowed are variables without that dim"
                 )
     _check_each_network(space, record)
+    check_conditions(space.phase_values("until"), known)
     possible = [name for name in possible_variables(space) if not gone & set(VARIABLES[name].dims)]
     usual = [*by_studies(possible), *(n for n in possible if figure and n in figure.shown)]
     return choose_variables(record.variables, usual, possible, "record")

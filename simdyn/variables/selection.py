@@ -5,6 +5,7 @@ from typing import Any
 
 from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.params import PIECEWISE_LINEAR, Data, DrawnData, Phase, Record
+from simdyn.params.conditions import goal_of
 from simdyn.variables.registry import VARIABLES, Offer
 
 
@@ -69,7 +70,7 @@ def offers_of_plan(plan: Sequence[Phase]) -> set[Offer]:
     return offers_of_phases((p.stepping for p in plan), (p.until for p in plan))
 
 
-def check_conditions(plan: Iterable[Phase], possible: Sequence[str]) -> None:
+def check_conditions(conditions: Iterable[Any], possible: Sequence[str]) -> None:
     """A condition that ends a phase must read what the problem has.
 
     Raises
@@ -77,12 +78,9 @@ def check_conditions(plan: Iterable[Phase], possible: Sequence[str]) -> None:
     InputError
         If it reads a variable that is not among the possible ones.
     """
-    for phase in plan:
-        if phase.goal is not None and phase.goal.quantity not in possible:
-            raise InputError(
-                f"{type(phase).__name__}.until = {shown(phase.until)}: "
-                f"'{phase.goal.quantity}' is not available here"
-            )
+    for condition in filter(None, conditions):
+        if (name := goal_of(condition).quantity) not in possible:
+            raise InputError(f"until = {shown(condition)}: '{name}' is not available here")
 
 
 def recordable(offers: Iterable[Offer]) -> tuple[str, ...]:
