@@ -432,7 +432,7 @@ def test_plan__sbatch_runs_as_a_script(here: Path) -> None:
     assert all(store.is_done(block) for block in store.blocks)
 
 
-EPOCHS = 20_000  # of a task that is at work for some seconds
+EPOCHS = 80_000  # of a task that is at work for some seconds on any machine
 
 
 @dataclasses.dataclass
