@@ -52,39 +52,27 @@ def run_explicit(
     """
 
     def run(plans: Sequence[Sequence[Phase]], wanted: Wanted) -> dict[str, np.ndarray] | None:
-        return _run(problem, plans[0], seed, replicate, wanted, updates, stop)
+        record, names, activation = wanted.record, wanted.names, problem.net.activation
+        n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
+        fresh = problem.fresh_samples._replace(draws=record.draws(activation))
+        if not any(VARIABLES[name].test for name in names):
+            fresh = fresh._replace(method=codes.NO_TEST)
+        elif fresh.method == codes.LINE:
+            fresh = fresh._replace(method=codes.ESTIMATORS[record.estimator(activation)].code)
+        estimated = fresh.method not in (codes.NO_TEST, codes.TEST_SET)
+        needed = [name for name in names if estimated or not VARIABLES[name].test]
+        train, *tools = (pointer() for pointer in pointers_for(record, activation, needed))
+        schedule = kernel_schedule(plans, n, [updates])
+        sizes = {"filter": banks // 2, "sample": n, "vector": q}
+        recording = kernel_recording(schedule, 1, wanted, sizes, fresh, problem.test_set)
+        seeds = np.uint64(seed), np.uint64(replicate)
+        if not run_problem(problem.arrays, schedule, *seeds, train, Tools(*tools), stop, recording):
+            return None
+        arrays = recorded(recording, (), names)
+        if fresh.method == codes.TEST_SET and set(INTERVAL) & set(names):
+            error, count = recording.traces.test_error[0], problem.test_set.labels.size
+            ends = _binomial_interval(error, count)
+            arrays |= {name: end for name, end in zip(INTERVAL, ends, strict=True) if name in names}
+        return arrays
 
     return with_stride_error(run, [plan], wanted)
-
-
-def _run(
-    problem: Problem,
-    plan: Sequence[Phase],
-    seed: int,
-    replicate: int,
-    wanted: Wanted,
-    updates: np.ndarray,
-    stop: np.ndarray,
-) -> dict[str, np.ndarray] | None:
-    record, names, activation = wanted.record, wanted.names, problem.net.activation
-    n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
-    fresh = problem.fresh_samples._replace(draws=record.draws(activation))
-    if not any(VARIABLES[name].test for name in names):
-        fresh = fresh._replace(method=codes.NO_TEST)
-    elif fresh.method == codes.LINE:
-        fresh = fresh._replace(method=codes.ESTIMATORS[record.estimator(activation)].code)
-    estimated = fresh.method not in (codes.NO_TEST, codes.TEST_SET)
-    needed = [name for name in names if estimated or not VARIABLES[name].test]
-    train, *tools = (pointer() for pointer in pointers_for(record, activation, needed))
-    schedule = kernel_schedule([plan], n, [updates])
-    sizes = {"filter": banks // 2, "sample": n, "vector": q}
-    recording = kernel_recording(schedule, 1, wanted, sizes, fresh, problem.test_set)
-    seeds = np.uint64(seed), np.uint64(replicate)
-    if not run_problem(problem.arrays, schedule, *seeds, train, Tools(*tools), stop, recording):
-        return None
-    arrays = recorded(recording, (), names)
-    if fresh.method == codes.TEST_SET and set(INTERVAL) & set(names):
-        error, count = recording.traces.test_error[0], problem.test_set.labels.size
-        ends = _binomial_interval(error, count)
-        arrays |= {name: end for name, end in zip(INTERVAL, ends, strict=True) if name in names}
-    return arrays

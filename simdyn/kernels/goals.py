@@ -2,11 +2,11 @@
 
 import math
 
-from simdyn.kernels.activations import half_error, loss
 from simdyn.kernels.codes import GRAD_NORM, LARGEST_NOISE, LARGEST_SIGNAL, MARGIN, TRAIN_ERROR
 from simdyn.kernels.compiled import borrowing
 from simdyn.kernels.gradient import apply_gram, gradient
 from simdyn.kernels.linear import squared_norm
+from simdyn.kernels.observe import training_scores
 
 
 @borrowing
@@ -37,17 +37,13 @@ def reading(quantity, problem, copies, state, work):
         return math.nan
     if quantity == GRAD_NORM:
         return scale * apply_gram(work)
-    total, least = 0.0, math.inf
-    for margin in work.margins:
-        least = min(least, margin)
-        if quantity == TRAIN_ERROR:
-            total += half_error(margin)
-        else:
-            total += loss(problem.model.loss, margin)
     if quantity == MARGIN:
+        least = math.inf
+        for margin in work.margins:
+            least = min(least, margin)
         return least
-    summed = problem.model.summed > 0 and quantity != TRAIN_ERROR
-    return total if summed else total / work.margins.size
+    train_loss, train_error = training_scores(problem.model, work.margins)
+    return train_error if quantity == TRAIN_ERROR else train_loss
 
 
 @borrowing
