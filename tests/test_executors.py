@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import itertools
 import json
+import logging
 import random
 import signal
 import subprocess
@@ -713,6 +714,25 @@ def test_run_study__clients_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"client = .*: allowed is a distributed\.Client"):
             run_study(study(), tmp_path / "one.zarr", client=client)  # type: ignore[arg-type]
     assert not (tmp_path / "one.zarr").exists()
+
+
+def test_open_client__closes_quietly_if_its_scheduler_has_gone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that is closed while it looks for a scheduler logs a traceback."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+
+    class Lost:
+        def close(self) -> None:
+            log.error("Traceback")
+
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: Lost())
+    with open_client("tcp://127.0.0.1:1"):
+        log.error("something else")
+    assert "something else" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert log.level == level
 
 
 @pytest.mark.parametrize("address", ["tls://127.0.0.1:8786", "ucx://127.0.0.1:8786", "x://y:1"])

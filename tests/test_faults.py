@@ -81,7 +81,7 @@ FAULTS = {
         {"update": "ℓ' at W + ε̂"},
     ),
     "coefficients decay": Fault(
-        "kernels/train.py",
+        "kernels/updates.py",
         MOVE,
         f"            add_scaled(state.moved, state.moved, -1e-3)\n{MOVE}",
         {"signs": "never falls"},
@@ -153,7 +153,7 @@ FAULTS = {
         {"deactivation-start": "erf(τ/(σ_0√(2Bm)))"},
     ),
     "SAM does not perturb": Fault(
-        "kernels/train.py",
+        "kernels/updates.py",
         "passes = 2 if radius > 0.0 else 1",
         "passes = 1",
         {

@@ -200,10 +200,17 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ("kind", ["trajectories"], ["trajectory"], '"trajectories"'),
         ("compare", [None, ("a", "b")], [("a",), "ab"], "two names of methods"),
         (
+            "overlay",
+            [None, ("a",), ("a", "b")],
+            [(), ("a", "b", "c"), "ab"],
+            "a list of one or two names of methods",
+        ),
+        (
             "panels",
             [None, ("growth",), ("sharpness", "losses")],
             [(), ("loss",), "growth"],
-            "a list of growth, losses, deactivated_fraction, sharpness, sam_gap",
+            "a list of growth, losses, deactivated_fraction, sharpness, sam_gap, "
+            "switching_fraction",
         ),
     ],
 }

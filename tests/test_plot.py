@@ -1028,6 +1028,36 @@ def test_trajectories__a_panel_for_each_thing_recorded(course):
     assert [ax.get_title() for ax in few.axes] == ["(a) sharpness"]
 
 
+def test_trajectories__overlaid_methods_are_below_those_of_their_place():
+    sgd = SGD(learning_rate=0.05, epochs=2000)
+    methods = {
+        "sgd": [sgd.replace(stepping="strides")],
+        "sam": [SAM(radius=0.01, learning_rate=0.05, epochs=2000)],
+        "sgd_exact": [sgd.replace(epochs=1000)],
+    }
+    figure = Trajectories(
+        compare=("sgd", "sam"),
+        overlay=("sgd_exact",),
+        panels=("growth", "losses", "switching_fraction"),
+    )
+    record = Record(log_spaced=6, variables=(*figure.shown, "strides"))
+    data = {"n_samples": 4, "dimension": 100, "signal_norm": 2.0}
+    net = {"n_filters": 3, "init_std": 1e-3}
+    ds = Study(data, net, methods, replicates=2, record=record, figure=figure).run()
+    drawn = plot.draw(ds, figure)
+    titles = [ax.get_title() for ax in drawn.axes]
+    assert titles[-1] == "(d) switching activations"
+    below = [line for line in drawn.axes[2].lines if line.get_zorder() < 1]
+    loss, error = (ds[name].sel({"method": "sgd_exact"}) for name in ("train_loss", "test_error"))
+    for line, values in zip(below, (loss, error), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), values.mean("replicate"))
+        assert line.get_xdata()[-1] == 1000
+    caption = " ".join(text.get_text() for text in drawn.texts)
+    assert "not drawn" not in caption.lower()
+    with pytest.raises(InputError, match=r"figure\.overlay: no method 'sdg'"):
+        plot.draw(ds, Trajectories(overlay=("sdg",)))
+
+
 def test_trajectories__growth_is_that_of_the_largest_coefficients(course):
     ax = plot.draw(course, Trajectories()).axes[1]
     one = course.sel({"method": "sam"})

@@ -122,7 +122,9 @@ def test_array__goes_on_over_its_time_limits(tmp_path: Path, undisturbed: dict[s
     limits = said.count("blocks left at the time limit; queued again")
     assert limits >= 1
     assert said.count("interrupted") == limits
-    assert said.splitlines()[-1].endswith("results/killed.zarr")
+    # Slurm's own lines about earlier rounds may come late.
+    own = [line for line in said.splitlines() if not line.startswith("slurmstepd")]
+    assert own[-1].endswith("results/killed.zarr")
     whole(file, undisturbed)
     print(f"\none task, queued again {limits} times at its limit of {WALLTIME}")
 

@@ -45,8 +45,7 @@ def replay(
         Needed if the study has more than one.
     every : int ≥ 1, optional
         Epochs between recorded states; the last is always recorded. If absent, as
-        `simulate` records: every epoch, or log-spaced states of more than a thousand epochs; of
-        training in strides, the states of the study.
+        `simulate` records: every epoch, or log-spaced states of more than a thousand epochs.
     replicates : int, optional
         Only the first ones; all if absent.
     threads : int, optional
@@ -118,13 +117,7 @@ def _record(study: StudyDesign, plan: Sequence[Phase], every: int | None) -> Rec
         other = {"strides", "conditions"} - offers_of_plan(plan)
         wanted = {name for name in (*usual, *variables) if not other & set(VARIABLES[name].needs)}
         variables = tuple(name for name in VARIABLES if name in wanted - {"status"})
-    record = study.record.replace(variables=variables)
-    if every is None and "strides" in offers_of_plan(plan):
-        # Strides end where a state is recorded: with other states they would be others.
-        if record.every is None and record.log_spaced is None:
-            record = record.replace(every=max(1, sum(phase.epochs for phase in plan)))
-        return record
-    return record.replace(every=every, unit="epoch", log_spaced=None)
+    return study.record.replace(variables=variables, every=every, unit="epoch", log_spaced=None)
 
 
 def _stored(

@@ -7,7 +7,7 @@ import numpy as np
 
 from simdyn.base.inputs import InputError, check_replicates, check_seed
 from simdyn.base.threads import check_threads, side_by_side
-from simdyn.engine.arguments import Wanted, pointers_for
+from simdyn.engine.arguments import Wanted, pointers_for, read_by_conditions
 from simdyn.engine.image_files import sizes
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
@@ -96,7 +96,9 @@ def simulate(
     arrays = layout.arrays()
     threads = check_threads(threads)
     if isinstance(data, DrawnData):
-        prepare(pointers_for(record, net.activation, names))
+        stepping = {phase.stepping for phase in plan}
+        goals = read_by_conditions([plan])
+        prepare(pointers_for(record, net.activation, names, stepping, goals))
     elif isinstance(data, ImageData):
         sizes(data)  # a bad file is refused before anything runs
 

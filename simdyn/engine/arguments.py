@@ -1,6 +1,6 @@
 """From parameters to the arguments of kernels, and from what they fill to arrays by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,13 +9,15 @@ from simdyn.kernels import codes, rates
 from simdyn.kernels.activations import Model
 from simdyn.kernels.compiled import Pointed
 from simdyn.kernels.estimates import counted_estimate, no_estimate, radial_estimate
+from simdyn.kernels.goals import no_goal, seek_goal
 from simdyn.kernels.line_estimate import line_estimate
-from simdyn.kernels.observe import Recording, Tools, Traces
+from simdyn.kernels.observe import Readers, Recording, Traces
 from simdyn.kernels.probes import no_probe, probe
 from simdyn.kernels.sampling import Setting
+from simdyn.kernels.strides import no_stride, stride
 from simdyn.kernels.structures import PHASE_FIELDS, FreshSamples, Schedule, Table, TestSet, Views
 from simdyn.kernels.test_error import test
-from simdyn.kernels.train import train
+from simdyn.kernels.train import Tools, train
 from simdyn.params import DrawnData, Phase, Record, TwoLayerCNN, View
 from simdyn.params.schedule import is_constant
 from simdyn.variables.registry import VARIABLES
@@ -159,12 +161,39 @@ NO_FRESH_SAMPLES = FreshSamples(  # one signal, shared noise, and no test
 )
 
 
-def pointers_for(record: Record, activation: str, names: Sequence[str]) -> tuple[Pointed, ...]:
-    """The kernels, called through pointers, that a run with these variables needs: train, tools."""
-    tested = any(VARIABLES[name].test for name in names)
-    probed = any(VARIABLES[name].probe for name in names)
-    estimate = ESTIMATES[record.estimator(activation)] if tested else no_estimate
-    return train, test, estimate, probe if probed else no_probe
+def read_by_conditions(plans: Iterable[Sequence[Phase]]) -> set[str]:
+    """Variables that conditions of phases read."""
+    return {phase.goal.quantity for plan in plans for phase in plan if phase.goal}
+
+
+def pointers_for(
+    record: Record, activation: str, names: Iterable[str], stepping: Iterable[Any], goals: set[str]
+) -> tuple[Pointed, ...]:
+    """The kernels, called through pointers, that a run needs: `train`, and those of `tools_of`.
+
+    Parameters
+    ----------
+    record, activation, names
+        What is recorded of a network.
+    stepping, goals
+        All values that this field of phases has, and what their conditions read.
+    """
+    read = {*names, *goals}
+    tested = any(VARIABLES[name].test for name in read)
+    probed = any(VARIABLES[name].probe for name in read)
+    return (
+        train,
+        test,
+        ESTIMATES[record.estimator(activation)] if tested else no_estimate,
+        probe if probed else no_probe,
+        stride if set(stepping) - {"exact"} else no_stride,
+        seek_goal if goals else no_goal,
+    )
+
+
+def tools_of(pointers: Sequence[Any]) -> Tools:
+    """Compiled kernels as `train` takes them, in the order of `pointers_for`, without `train`."""
+    return Tools(Readers(*pointers[:3]), *pointers[3:])
 
 
 def kernel_views(views: Sequence[View]) -> Views:
@@ -222,9 +251,10 @@ def point_arguments(
 ) -> tuple[Any, ...]:
     """What `run_point` takes to run every method on every replicate of one point."""
     record, n = wanted.record, data.n_samples
+    read = {*wanted.names, *read_by_conditions(plans)}
     updates = [record.updates(plan, n, wanted.default) for plan in plans]
     schedule = kernel_schedule(plans, n, updates)
-    tested = any(VARIABLES[name].test for name in wanted.names)
+    tested = any(VARIABLES[name].test for name in read)
     method = codes.ESTIMATORS[record.estimator(net.activation)].code if tested else codes.NO_TEST
     sizes = {"filter": net.n_filters, "sample": n, "vector": data.dictionary_size}
     fresh = kernel_fresh(data, method, record.draws(net.activation))
@@ -235,7 +265,7 @@ def point_arguments(
         np.uint64(seed),
         replicates.start,
         train,
-        Tools(*tools),
+        tools_of(tools),
         stop,
         kernel_recording(schedule, len(replicates), wanted, sizes, fresh, NO_TEST_SET),
     )

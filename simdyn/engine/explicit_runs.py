@@ -10,12 +10,13 @@ from simdyn.engine.arguments import (
     kernel_recording,
     kernel_schedule,
     pointers_for,
+    read_by_conditions,
     recorded,
+    tools_of,
 )
 from simdyn.engine.problems import Problem
 from simdyn.engine.stride_errors import with_stride_error
 from simdyn.kernels import codes
-from simdyn.kernels.observe import Tools
 from simdyn.kernels.point import run_problem
 from simdyn.params import Phase
 from simdyn.variables.registry import VARIABLES
@@ -55,18 +56,22 @@ def run_explicit(
         record, names, activation = wanted.record, wanted.names, problem.net.activation
         n, (q, banks) = problem.arrays.labels.size, problem.arrays.overlaps.shape
         fresh = problem.fresh_samples._replace(draws=record.draws(activation))
-        if not any(VARIABLES[name].test for name in names):
+        goals = read_by_conditions(plans)
+        if not any(VARIABLES[name].test for name in (*names, *goals)):
             fresh = fresh._replace(method=codes.NO_TEST)
         elif fresh.method == codes.LINE:
             fresh = fresh._replace(method=codes.ESTIMATORS[record.estimator(activation)].code)
         estimated = fresh.method not in (codes.NO_TEST, codes.TEST_SET)
         needed = [name for name in names if estimated or not VARIABLES[name].test]
-        train, *tools = (pointer() for pointer in pointers_for(record, activation, needed))
+        stepping = {phase.stepping for plan in plans for phase in plan}
+        kernels = pointers_for(record, activation, needed, stepping, goals)
+        train, *others = (pointer() for pointer in kernels)
         schedule = kernel_schedule(plans, n, [updates])
         sizes = {"filter": banks // 2, "sample": n, "vector": q}
         recording = kernel_recording(schedule, 1, wanted, sizes, fresh, problem.test_set)
         seeds = np.uint64(seed), np.uint64(replicate)
-        if not run_problem(problem.arrays, schedule, *seeds, train, Tools(*tools), stop, recording):
+        tools = tools_of(others)
+        if not run_problem(problem.arrays, schedule, *seeds, train, tools, stop, recording):
             return None
         arrays = recorded(recording, (), names)
         if fresh.method == codes.TEST_SET and set(INTERVAL) & set(names):

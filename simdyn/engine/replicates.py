@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from simdyn.engine.arguments import Wanted, point_arguments, pointers_for, recorded
+from simdyn.engine.arguments import (
+    Wanted,
+    point_arguments,
+    pointers_for,
+    read_by_conditions,
+    recorded,
+)
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.image_problems import make_problem
 from simdyn.engine.stride_errors import with_stride_error
@@ -63,7 +69,10 @@ def run_drawn(
     dict of str to ndarray, or None
         Variables with dims (method, replicate, step, …); None if the stop flag was raised.
     """
-    pointers = [pointer() for pointer in pointers_for(wanted.record, net.activation, wanted.names)]
+    goals = read_by_conditions(plans)
+    stepping = {phase.stepping for plan in plans for phase in plan}
+    kernels = pointers_for(wanted.record, net.activation, wanted.names, stepping, goals)
+    pointers = [pointer() for pointer in kernels]
     arguments = point_arguments(data, net, plans, seed, replicates, wanted, stop, pointers)
     if not run_point(*arguments):
         return None

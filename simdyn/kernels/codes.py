@@ -17,6 +17,7 @@ NO_TEST, LINE, COUNTED, RADIAL, TEST_SET = range(5)
 
 # What a condition that ends a phase may read.
 TRAIN_LOSS, TRAIN_ERROR, GRAD_NORM, MARGIN, LARGEST_SIGNAL, LARGEST_NOISE = range(1, 7)
+TEST_ERROR, CLEAN_TEST_ERROR, SAM_GAP, DEACTIVATED, SHARPNESS = range(7, 12)
 GOALS = {
     "train_loss": TRAIN_LOSS,
     "train_error": TRAIN_ERROR,
@@ -24,6 +25,11 @@ GOALS = {
     "margin": MARGIN,  # the smallest
     "signal_coef": LARGEST_SIGNAL,
     "noise_coef": LARGEST_NOISE,
+    "test_error": TEST_ERROR,
+    "clean_test_error": CLEAN_TEST_ERROR,
+    "sam_gap": SAM_GAP,
+    "deactivated_fraction": DEACTIVATED,
+    "sharpness": SHARPNESS,
 }
 
 

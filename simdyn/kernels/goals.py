@@ -2,39 +2,67 @@
 
 import math
 
-from simdyn.kernels.codes import GRAD_NORM, LARGEST_NOISE, LARGEST_SIGNAL, MARGIN, TRAIN_ERROR
-from simdyn.kernels.compiled import borrowing
-from simdyn.kernels.gradient import apply_gram, gradient
+from simdyn.kernels.codes import (
+    CLEAN_TEST_ERROR,
+    DEACTIVATED,
+    GRAD_NORM,
+    LARGEST_NOISE,
+    LARGEST_SIGNAL,
+    MARGIN,
+    SAM_GAP,
+    SHARPNESS,
+    TEST_ERROR,
+    TEST_SET,
+    TRAIN_ERROR,
+)
+from simdyn.kernels.compiled import borrowing, borrowing_pointed
+from simdyn.kernels.gradient import Workspace, apply_gram, gradient
 from simdyn.kernels.linear import squared_norm
-from simdyn.kernels.observe import training_scores
+from simdyn.kernels.observe import Readers, Recording, probe_state, training_scores
+from simdyn.kernels.random import Stream
+from simdyn.kernels.state import MET, PHASE, State
+from simdyn.kernels.structures import Indices, Problem, Schedule
 
 
 @borrowing
-def reading(quantity, problem, copies, state, work):
-    """A quantity at the weights of a state; NaN if an output overflows.
-
-    Parameters
-    ----------
-    copies : float
-        Patches that show a noise vector, as for `FreshSamples.noise_copies`.
-    """
-    dictionary, moved, banks = problem.dictionary, state.moved, problem.overlaps.shape[1]
-    largest = -math.inf
-    if quantity == LARGEST_SIGNAL:
-        square = squared_norm(dictionary, 0) * dictionary.units[0]
-        for f in range(banks):
-            largest = max(largest, square * (moved[0, f] if f < banks // 2 else -moved[0, f]))
-        return largest
-    if quantity == LARGEST_NOISE:
+def largest_coefficient(of_noise, problem, copies, moved):
+    """The largest signal or noise coefficient; noise is shown in `copies` patches."""
+    dictionary, banks, largest = problem.dictionary, problem.overlaps.shape[1], -math.inf
+    if of_noise:
         for i in range(problem.labels.size):
             k = problem.n_signals + i
             square = copies * squared_norm(dictionary, k) * dictionary.units[k]
             for f in range(banks):
                 largest = max(largest, square * moved[k, f])
         return largest
+    square = squared_norm(dictionary, 0) * dictionary.units[0]
+    for f in range(banks):
+        largest = max(largest, square * (moved[0, f] if f < banks // 2 else -moved[0, f]))
+    return largest
+
+
+@borrowing
+def reading(phase, problem, stream, readers, stop, state, work, recording):
+    """What a phase's condition reads, at the weights of a state; NaN if an output overflows."""
+    quantity, fresh = phase.goal, recording.fresh
+    if quantity in (LARGEST_SIGNAL, LARGEST_NOISE):
+        of_noise = quantity == LARGEST_NOISE
+        return largest_coefficient(of_noise, problem, fresh.noise_copies, state.moved)
+    if quantity in (TEST_ERROR, CLEAN_TEST_ERROR):
+        readers.test(
+            problem, stream, fresh, recording.test_set, readers.estimate, state, work, stop
+        )
+        error = work.found[0]
+        if quantity == TEST_ERROR and fresh.method != TEST_SET:
+            error = fresh.label_flip + (1.0 - 2.0 * fresh.label_flip) * error
+        return error
     scale, finite = gradient(state.overlaps, problem, work.every_sample, work.every_patch, work)
     if not finite:
         return math.nan
+    if quantity in (SAM_GAP, DEACTIVATED, SHARPNESS):
+        drawn, sharp = quantity == DEACTIVATED, quantity == SHARPNESS
+        probe_state(problem, phase, readers, stop, state, work, recording, (drawn, sharp))
+        return work.found[0 if quantity == SAM_GAP else 1 if drawn else 2]
     if quantity == GRAD_NORM:
         return scale * apply_gram(work)
     if quantity == MARGIN:
@@ -46,9 +74,33 @@ def reading(quantity, problem, copies, state, work):
     return train_error if quantity == TRAIN_ERROR else train_loss
 
 
-@borrowing
-def goal_met(problem, phase, copies, state, work):
-    """Does the condition of a phase hold?"""
-    value = reading(phase.goal, problem, copies, state, work)
+@borrowing_pointed
+def seek_goal(
+    problem: Problem,
+    schedule: Schedule,
+    stream: Stream,
+    readers: Readers,
+    stop: Indices,
+    state: State,
+    work: Workspace,
+    recording: Recording,
+) -> None:
+    """Does the condition of the current phase hold? The answer goes into at[MET]."""
+    phase = schedule.phases[state.at[PHASE]]
+    value = reading(phase, problem, stream, readers, stop, state, work, recording)
     bound = phase.goal_bound
-    return value < bound if phase.goal_below else value > bound
+    state.at[MET] = 1 if (value < bound if phase.goal_below else value > bound) else 0
+
+
+@borrowing_pointed
+def no_goal(
+    problem: Problem,
+    schedule: Schedule,
+    stream: Stream,
+    readers: Readers,
+    stop: Indices,
+    state: State,
+    work: Workspace,
+    recording: Recording,
+) -> None:
+    """Used if no phase has a condition, so that `seek_goal` is not compiled."""

@@ -50,6 +50,14 @@ def copy(source, out):
 
 
 @borrowing
+def multiply(array, factor):
+    """Array ← factor · array, for two axes."""
+    for k in range(array.shape[0]):
+        for f in range(array.shape[1]):
+            array[k, f] *= factor
+
+
+@borrowing
 def same(a, b):
     """Are two vectors equal in every entry?"""
     c = 0

@@ -10,7 +10,16 @@ from simdyn.kernels.activations import half_error, loss
 from simdyn.kernels.compiled import borrowing, inlined, stopped
 from simdyn.kernels.gradient import apply_gram, gradient
 from simdyn.kernels.linear import all_finite, squared_norm
-from simdyn.kernels.state import COVERED, REACHED, RECORDED, REJECTED, RUN, STRIDES, UPDATE
+from simdyn.kernels.state import (
+    COVERED,
+    REACHED,
+    RECORDED,
+    REJECTED,
+    RUN,
+    STRIDES,
+    UPDATE,
+    switching_fraction,
+)
 from simdyn.kernels.structures import Cube, FourAxes, FreshSamples, Indices, Matrix, TestSet
 
 
@@ -33,6 +42,7 @@ class Traces(NamedTuple):
     sharpness: Matrix
     active_count: FourAxes  # (runs, T, 2, n)
     initial_share: Matrix
+    switching_fraction: Matrix
     exact_updates: Matrix
     strides: Matrix
     rejected_strides: Matrix
@@ -51,8 +61,11 @@ class Recording(NamedTuple):
     status_step: Indices  # (runs,), the update at which the status set in
 
 
-class Tools(NamedTuple):
-    """Kernels that are called through pointers: `test`, an estimate, `probe` or `no_probe`."""
+class Readers(NamedTuple):
+    """Kernels that read a state, called through pointers: `test`, an estimate and `probe`.
+
+    What is not needed has a stand-in.
+    """
 
     test: Annotated[Any, testing.test]
     estimate: Annotated[Any, risk.no_estimate]
@@ -128,11 +141,11 @@ def write_samples(problem, overlaps, margins, run, index, traces):
 
 
 @inlined
-def write_test_error(problem, stream, tools, stop, state, work, recording):
+def write_test_error(problem, stream, readers, stop, state, work, recording):
     """Test error on observed and on true labels, by one of the estimates or on given samples."""
     fresh, traces = recording.fresh, recording.traces
     run, index = state.at[RUN], state.at[RECORDED]
-    tools.test(problem, stream, fresh, recording.test_set, tools.estimate, state, work, stop)
+    readers.test(problem, stream, fresh, recording.test_set, readers.estimate, state, work, stop)
     error, deviation, effective = work.found[0], work.found[1], work.found[2]
     traces.test_error[run, index], traces.test_error_se[run, index] = error, deviation
     if fresh.method != codes.TEST_SET:  # on true labels
@@ -144,7 +157,16 @@ def write_test_error(problem, stream, tools, stop, state, work, recording):
 
 
 @inlined
-def observe(problem, phase, stream, tools, stop, state, work, recording):
+def probe_state(problem, phase, readers, stop, state, work, recording, wanted):
+    """SAM gap, deactivated fraction and sharpness, into work.found; `wanted`: the last two?"""
+    own = recording.probe_radius < 0.0
+    radius = phase.perturbation if own else recording.probe_radius
+    drawn, sharp = wanted
+    readers.probe(problem, state.overlaps, work, radius, phase.batch_size, drawn, sharp, stop)
+
+
+@inlined
+def observe(problem, phase, stream, readers, stop, state, work, recording):
     """Record a state; `phase` is that of the last update, whose perturbation is probed.
 
     Returns DONE, STOPPED, or NON_FINITE: if a number is beyond a double, nothing is recorded.
@@ -161,9 +183,7 @@ def observe(problem, phase, stream, tools, stop, state, work, recording):
         if not finite or not (all_finite(overlaps) and all_finite(moved)):
             return codes.NON_FINITE
         if k + 1 < passes:
-            own = recording.probe_radius < 0.0
-            radius = phase.perturbation if own else recording.probe_radius
-            tools.probe(problem, overlaps, work, radius, phase.batch_size, drawn, sharp, stop)
+            probe_state(problem, phase, readers, stop, state, work, recording, (drawn, sharp))
     norm = scale * apply_gram(work) if traces.grad_norm.size > 0 else 0.0
     train_loss, train_error = training_scores(problem.model, work.margins)
     if not (math.isfinite(train_loss) and math.isfinite(norm)):
@@ -181,6 +201,8 @@ def observe(problem, phase, stream, tools, stop, state, work, recording):
     write(traces.deactivated_fraction, run, index, found[1])
     write(traces.sharpness, run, index, found[2])
     write(traces.initial_share, run, index, state.shares[0])
+    if state.switched.size > 0:
+        write(traces.switching_fraction, run, index, switching_fraction(state))
     write(traces.exact_updates, run, index, float(state.at[UPDATE] - state.at[COVERED]))
     write(traces.strides, run, index, float(state.at[STRIDES]))
     write(traces.rejected_strides, run, index, float(state.at[REJECTED]))
@@ -190,5 +212,5 @@ def observe(problem, phase, stream, tools, stop, state, work, recording):
     write_samples(problem, overlaps, work.margins, run, index, traces)
     write_coefficients(problem, fresh, moved, run, index, traces)
     if fresh.method != codes.NO_TEST:
-        write_test_error(problem, stream, tools, stop, state, work, recording)
+        write_test_error(problem, stream, readers, stop, state, work, recording)
     return codes.STOPPED if stopped(stop) else codes.DONE

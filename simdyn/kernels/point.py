@@ -26,14 +26,15 @@ def run_point(setting, schedule, seed, first_replicate, train, tools, stop, reco
     bool
         False if the stop flag was raised; what is filled so far is then incomplete.
     """
-    methods = schedule.record_at.shape[0]
+    methods, watched = schedule.record_at.shape[0], recording.traces.switching_fraction.size > 0
     replicates = recording.status.size // methods
     for replicate in range(replicates):
         stream = Stream(np.uint64(seed), np.uint64(first_replicate + replicate))
         problem = draw_problem(setting, stream)
         for method in range(methods):
             run = method * replicates + replicate
-            state, work = new_state(problem, schedule, method, run), new_workspace(problem)
+            state = new_state(problem, schedule, method, run, watched)
+            work = new_workspace(problem)
             train(problem, schedule, stream, tools, stop, state, work, recording)
             if recording.status[run] == codes.STOPPED:
                 return False
@@ -44,6 +45,7 @@ def run_point(setting, schedule, seed, first_replicate, train, tools, stop, reco
 def run_problem(problem, schedule, seed, replicate, train, tools, stop, recording):
     """As `run_point`, for one given problem and one method."""
     stream = Stream(np.uint64(seed), np.uint64(replicate))
-    state, work = new_state(problem, schedule, 0, 0), new_workspace(problem)
+    watched = recording.traces.switching_fraction.size > 0
+    state, work = new_state(problem, schedule, 0, 0, watched), new_workspace(problem)
     train(problem, schedule, stream, tools, stop, state, work, recording)
     return recording.status[0] != codes.STOPPED

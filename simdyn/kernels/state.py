@@ -8,18 +8,23 @@ from simdyn.kernels import rates
 from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.gradient import pad, padded_copy
 from simdyn.kernels.linear import fill
-from simdyn.kernels.structures import Indices, Matrix, Vector
+from simdyn.kernels.structures import Counts, Indices, Matrix, Vector
 
 # Entries of State.at. A run is one method on one replicate.
 RUN, METHOD, RECORDED, UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = range(10)
 STRIDES, COVERED, REJECTED = range(10, 13)  # strides, the updates in them, strides taken back
 # The update at which the condition of a phase was last met, or −1, and phases in which it was not.
 REACHED, MISSED = range(13, 15)
+TARGET, MET = 15, 16  # the update to train to; is the condition of the phase met here?
 
-# Entries of State.pace: the stride to come, the last one, updates in the phase after and before it,
-# those after which training is as far as it was from zero at the start, and those by which a
-# condition is met.
-LENGTH, LAST, PASSED, BEFORE, START, CEILING = range(6)
+# Entries of State.pace. The last stride leads from one update of the phase to another; LINE is 1 if
+# it was more than a single update.
+LENGTH, FROM, TO, LINE, START = range(5)
+# At its end: is the gradient there in the workspace, its factor and norm, and did anything move?
+# That is NaN if it could not be taken, for an output overflows.
+FRESH, SCALE, NORM, MOVES = range(5, 9)
+SHARE_BEHIND, SHARE_AHEAD = range(9, 11)  # of W(0), at both ends
+GOAL = 11  # updates of the phase at which its condition is met, as far as is known
 
 
 class State(NamedTuple):
@@ -34,9 +39,12 @@ class State(NamedTuple):
     stack: Vector  # room for the program of a learning rate
     at: Indices  # counters
     pace: Vector  # of strides; this and what follows is empty if no phase has any
-    kept_overlaps: Matrix  # A and S before the last stride
+    kept_overlaps: Matrix  # A and S at the start of the last stride
     kept_moved: Matrix
-    pulls: Vector  # at the last stride, one for each patch
+    ahead_overlaps: Matrix  # and at its end
+    ahead_moved: Matrix
+    pulls: Vector  # at the end of the last stride, one for each patch
+    switched: Counts  # see `note_switches`; empty if nobody asks
 
 
 @borrowing
@@ -56,9 +64,9 @@ def has_strides(schedule, method):
 
 
 @inlined
-def new_state(problem, schedule, method, run):
-    """The state before the first update."""
-    at = np.zeros(15, np.int64)
+def new_state(problem, schedule, method, run, watched):
+    """The state before the first update; `watched`: switching activations are noted."""
+    at = np.zeros(17, np.int64)
     at[RUN], at[METHOD], at[PHASE], at[FROZEN_AT] = run, method, schedule.first_phase[method], -1
     at[REACHED] = -1
     q, banks = problem.overlaps.shape
@@ -66,22 +74,30 @@ def new_state(problem, schedule, method, run):
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
-    pace = np.zeros(6 * strided)
+    pace = np.zeros(12 * strided)
     if strided > 0:
-        pace[LENGTH] = 1.0
+        pace[LENGTH], pace[GOAL] = 1.0, np.inf
+    height, width = overlaps.shape
+    switched = np.zeros((q if watched else 0, banks), np.int64)
+    for k in range(switched.shape[0]):
+        for f in range(banks):
+            switched[k, f] = 1 if overlaps[k, f] > 0.0 else 0
     return State(
         overlaps,
-        np.zeros(overlaps.shape),
-        np.zeros(overlaps.shape),
-        np.zeros(overlaps.shape),
+        np.zeros((height, width)),
+        np.zeros((height, width)),
+        np.zeros((height, width)),
         shares,
         np.arange(problem.labels.size),
         np.zeros(rates.MOST_NUMBERS),
         at,
         pace,
-        np.zeros((strided * overlaps.shape[0], overlaps.shape[1])),
-        np.zeros((strided * overlaps.shape[0], overlaps.shape[1])),
+        np.zeros((strided * height, width)),
+        np.zeros((strided * height, width)),
+        np.zeros((strided * height, width)),
+        np.zeros((strided * height, width)),
         np.zeros(strided * problem.table.row.size),
+        switched,
     )
 
 
@@ -91,3 +107,25 @@ def stop_moving(state):
     fill(state.velocity, 0.0)
     fill(state.velocity_overlaps, 0.0)
     state.shares[1] = 0.0
+
+
+@borrowing
+def note_switches(overlaps, update, state):
+    """Remember for each overlap the update of its last change of sign: 2·update, plus 1 if > 0."""
+    switched = state.switched
+    for k in range(switched.shape[0]):
+        for f in range(switched.shape[1]):
+            above = 1 if overlaps[k, f] > 0.0 else 0
+            if switched[k, f] % 2 != above:
+                switched[k, f] = 2 * update + above
+
+
+@borrowing
+def switching_fraction(state):
+    """Overlaps whose sign changed in the last tenth of the updates, as a share of all."""
+    switched, count = state.switched, 0
+    first = state.at[UPDATE] - state.at[UPDATE] // 10
+    for k in range(switched.shape[0]):
+        for f in range(switched.shape[1]):
+            count += 1 if switched[k, f] // 2 > first else 0
+    return count / switched.size

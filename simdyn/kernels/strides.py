@@ -3,13 +3,16 @@
 Once the loss falls slowly, so do the pulls: the gradient's coefficients C change by a share of 1/t
 in an update. A stride of s updates takes
 
-    S ← S − η s C(A − η (s − 1)/2 · U),    U = G C(A)                SGD
-    S ← S − η s C(A + τ U/ν),              ν = √(Σ C∘U)              SAM
+    S ← z^s S − D(s) C(A at the middle),                           SGD
+    S ← z^s S − D(s) C(A + τ U/ν),    ν = √(Σ C∘U), U = G C(A)     SAM
 
-The sum of C over s updates is s times its value at their middle, up to the second order in s; the
-middle lies (s − 1)/2 updates ahead, not s/2, so that the effect of a finite η stays and s = 1 is
-the update itself. Gradient flow, dA/dt = −U in the time t of η updates, is the same with the middle
-at s/2 and any real s. SAM's stride is of first order.
+Without weight decay z = 1 and D(s) = η s/(1 − β), and the middle lies (s − 1)/2 − β/(1 − β) updates
+ahead. The sum of C over s updates is s times its value at their middle, up to the second order in
+s, and with momentum an update has the gradients of those before, β/(1 − β) updates ago on average.
+So the effect of a finite η stays, and s = 1 is the update itself. With weight decay λ, z is the
+larger root of z² − (1 + β − ηλ) z + β = 0, by which an undriven weight shrinks in an update, and
+D(s) = (1 − z^s)/λ. Gradient flow, dW/dt = −∇L − λ W in the time t of η updates, has z = e^{−ηλ},
+its middle at s/2 and any real s. SAM's stride is of first order.
 
 Activations chatter: where a neuron that is on is pushed off and one that is off pushed on, an
 overlap stays near zero for ever, within η s |U|, and is on for the share of the time that balances
@@ -20,44 +23,145 @@ a share of the perturbation at most.
 
 A stride is at most a share `REACH` · tolerance of the updates since the phase began. A stride of
 SAM moves the overlaps by at most `PERTURBED` times that share of the perturbation. No pull may
-change by more than `CHANGE` times that share in a stride, relative to the largest pull, or the
-stride is taken back and the next is half as long.
+change by more than twice `CHANGE` times that share from the start of a stride to its end, relative
+to the largest pull, or it is taken again, a quarter as long. Nor may it to the middle of a stride
+of SGD: where an overlap is on at the start and off at the middle, nothing pushes it off, and it
+comes to rest half a stride's own push above zero instead of at zero. Between its ends a state is on
+the straight line, so that strides do not depend on which states are recorded.
 """
 
 import math
 
-from simdyn.kernels.compiled import borrowing, inlined
-from simdyn.kernels.gradient import apply_gram, gradient, perturb
-from simdyn.kernels.linear import copy
+from simdyn.kernels.compiled import borrowing, borrowing_pointed
+from simdyn.kernels.gradient import Workspace, apply_gram, gradient, perturb
+from simdyn.kernels.linear import copy, multiply
 from simdyn.kernels.simd import add_scaled, flat_dot
 from simdyn.kernels.state import (
-    BEFORE,
-    CEILING,
     COVERED,
     EPOCH,
-    LAST,
+    FRESH,
+    FROM,
+    GOAL,
     LENGTH,
-    PASSED,
+    LINE,
+    MOVES,
+    NORM,
+    PHASE,
     PHASE_EPOCH,
     REJECTED,
+    SCALE,
+    SHARE_AHEAD,
+    SHARE_BEHIND,
     START,
     STRIDES,
+    TARGET,
+    TO,
     UPDATE,
+    State,
+    note_switches,
 )
+from simdyn.kernels.structures import Problem, Schedule
+from simdyn.kernels.updates import move
 
-REACH = 3.0
+REACH = 2.5
 PERTURBED = 10.0
 CHANGE = 2.0
 GROWTH = 1.5  # of a stride over the last, at most
-SHORTEST = 0.01  # stride of gradient flow that may be taken back, over the share
+AGAIN = 0.25  # of a stride, if it is taken again
+SHORTEST = 0.01  # stride of gradient flow that may be taken again, over the share
+SETTLED = 20.0  # memories of the velocity, of 1/(1 − β) updates, before the first stride
 
 
 @borrowing
 def begin_strides(state):
     """A phase begins."""
     pace = state.pace
-    pace[LENGTH], pace[LAST], pace[PASSED], pace[START] = 1.0, 0.0, 0.0, 0.0
-    pace[CEILING] = math.inf
+    pace[LENGTH], pace[FROM], pace[TO], pace[LINE], pace[START] = 1.0, 0.0, 0.0, 0.0, 0.0
+    pace[FRESH], pace[GOAL] = 0.0, math.inf
+
+
+@borrowing
+def place(state, passed):
+    """Bring the weights to where they are after so many updates of the phase.
+
+    The last stride must lead there or farther: on its way, weights are on a straight line.
+    """
+    pace = state.pace
+    if pace[LINE] == 0.0:
+        return
+    copy(state.ahead_overlaps, state.overlaps)
+    copy(state.ahead_moved, state.moved)
+    state.shares[0] = pace[SHARE_AHEAD]
+    behind = (pace[TO] - passed) / (pace[TO] - pace[FROM])
+    if behind > 0.0:
+        multiply(state.overlaps, 1.0 - behind)
+        multiply(state.moved, 1.0 - behind)
+        add_scaled(state.overlaps, state.kept_overlaps, behind)
+        add_scaled(state.moved, state.kept_moved, behind)
+        state.shares[0] += behind * (pace[SHARE_BEHIND] - pace[SHARE_AHEAD])
+
+
+@borrowing
+def walk(state):
+    """Follow the last stride to its end, to the phase's condition or to the update at[TARGET]."""
+    pace, at = state.pace, state.at
+    made = int(min(pace[TO], pace[GOAL])) - at[PHASE_EPOCH]
+    made = min(made, at[TARGET] - at[UPDATE])
+    place(state, float(at[PHASE_EPOCH] + made))
+    at[COVERED] += made if pace[LINE] > 0.0 else 0
+    at[UPDATE] += made
+    at[EPOCH] += made
+    at[PHASE_EPOCH] += made
+
+
+@borrowing
+def gradient_at(overlaps, problem, work):
+    """C and U of the whole batch into the workspace.
+
+    Returns
+    -------
+    scale : float
+        The gradient is this times C.
+    norm : float
+        ‖Σ_k C_k v_k‖; not finite if an output overflows.
+    """
+    scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
+    return scale, apply_gram(work) if finite else math.inf
+
+
+@borrowing
+def change_of_pulls(state, work):
+    """Largest change of a pull since the last stride, over the largest pull."""
+    before, pulls, change, largest = state.pulls, work.pulls, 0.0, 0.0
+    for p in range(pulls.size):
+        change = max(change, abs(pulls[p] - before[p]))
+        largest = max(largest, abs(before[p]))
+    return change / largest if largest > 0.0 else 0.0
+
+
+@borrowing
+def arrive(overlaps, problem, state, work):
+    """The gradient at the end of a stride; returns the change of pulls, infinite if not finite."""
+    pace = state.pace
+    pace[SCALE], pace[NORM] = gradient_at(overlaps, problem, work)
+    return change_of_pulls(state, work) if math.isfinite(pace[NORM]) else math.inf
+
+
+@borrowing
+def keep_pulls(state, work):
+    """The pulls of the gradient at the end of a stride, to compare later ones with."""
+    for p in range(work.pulls.size):
+        state.pulls[p] = work.pulls[p]
+
+
+@borrowing
+def settle(change, share, state, work):
+    """A stride is taken: the next one starts with the gradient found at its end."""
+    pace = state.pace
+    keep_pulls(state, work)
+    growth = GROWTH if change == 0.0 else min(GROWTH, max(0.5, CHANGE * share / change))
+    pace[LENGTH] *= growth
+    pace[FRESH] = 1.0
 
 
 @borrowing
@@ -72,130 +176,161 @@ def start_of_flow(rate, state, work):
 
 
 @borrowing
-def change_of_pulls(state, work):
-    """Largest change of a pull since the last stride, over the largest pull; keeps the pulls."""
-    before, pulls = state.pulls, work.pulls
-    change, largest = 0.0, 0.0
-    for p in range(pulls.size):
-        change = max(change, abs(pulls[p] - before[p]))
-        largest = max(largest, abs(before[p]))
-        before[p] = pulls[p]
-    return change / largest if largest > 0.0 else 0.0
+def log_shrinking(phase):
+    """The logarithm of z; NaN if updates without a gradient would oscillate."""
+    loss_of_weight, memory = phase.learning_rate * phase.weight_decay, phase.momentum
+    if loss_of_weight == 0.0:
+        return 0.0
+    if phase.flows:
+        return -loss_of_weight
+    if loss_of_weight >= (1.0 - math.sqrt(memory)) ** 2:
+        return math.nan
+    root = math.sqrt((1.0 + memory - loss_of_weight) ** 2 - 4.0 * memory)
+    return math.log1p(-2.0 * loss_of_weight / (root + 1.0 - memory + loss_of_weight))
 
 
 @borrowing
-def closes_in(phase, state):
-    """A condition is met: is this the update at which it is? Else the stride is taken back."""
+def driven(phase, length, shrinking):
+    """D(s), by which a constant gradient moves the weights in a stride."""
+    if phase.weight_decay == 0.0:
+        return phase.learning_rate / (1.0 - phase.momentum) * length
+    return -math.expm1(shrinking * length) / phase.weight_decay
+
+
+@borrowing
+def next_length(phase, share, shrinking, state):
+    """How long the next stride is to be, in updates: a whole number but for gradient flow."""
     pace = state.pace
-    if pace[LAST] <= 1.0:
-        return True
-    pace[CEILING] = pace[PASSED]
-    take_back(phase, state)
-    return False
+    length = min(pace[LENGTH], share * (pace[TO] + pace[START]))
+    if phase.perturbation > 0.0 and pace[NORM] > 0.0:
+        reach = phase.perturbation
+        if phase.perturbs_by_norm:
+            reach /= pace[SCALE] * pace[NORM]
+        rate = phase.learning_rate / (1.0 - phase.momentum)
+        length = min(length, PERTURBED * share * reach / rate)
+    if not phase.flows:
+        unsettled = phase.momentum > 0.0 and pace[TO] * (1.0 - phase.momentum) < SETTLED
+        length = 1.0 if unsettled or math.isnan(shrinking) else max(1.0, length)
+    pace[LENGTH] = length
+    return min(length if phase.flows else math.floor(length), phase.epochs - pace[TO])
 
 
 @borrowing
-def take_back(phase, state):
-    """Undo the last stride, so that the next is half as long."""
-    pace, at = state.pace, state.at
-    copy(state.kept_overlaps, state.overlaps)
-    copy(state.kept_moved, state.moved)
-    at[REJECTED] += 1
-    at[STRIDES] -= 1
-    at[COVERED] -= 0 if phase.flows else int(pace[LAST])
-    pace[LENGTH], pace[LAST], pace[PASSED] = 0.5 * pace[LAST], 0.0, pace[BEFORE]
+def look(problem, phase, middle, shrinking, state, work):
+    """The gradient that drives a stride, at its middle or at W + ε̂, if it is not zero.
 
-
-@borrowing
-def count_strides(phase, state):
-    """Bring the counters to where the last stride has led, or been taken back to."""
-    at = state.at
-    made = int(state.pace[PASSED]) - at[PHASE_EPOCH]
-    at[COVERED] += made if phase.flows else 0
-    at[UPDATE] += made
-    at[EPOCH] += made
-    at[PHASE_EPOCH] += made
-
-
-@borrowing
-def next_length(phase, share, change, reach, state):
-    """How long the next stride is to be, in updates; it need not be whole.
-
-    Parameters
-    ----------
-    reach : float
-        SAM's perturbation over the gradient; 0 for SGD.
+    Returns the factor of C in it, and whether no output overflows.
     """
-    pace = state.pace
-    growth = GROWTH if change == 0.0 else min(GROWTH, max(0.5, CHANGE * share / change))
-    length = min(pace[LENGTH] * growth, share * (pace[PASSED] + pace[START]))
-    if reach > 0.0:
-        length = min(length, PERTURBED * share * reach / phase.learning_rate)
-    return length if phase.flows else max(1.0, length)
+    scale, norm = state.pace[SCALE], state.pace[NORM]
+    if norm == 0.0:
+        return 0.0, True
+    if phase.perturbation > 0.0:
+        reach = phase.perturbation * (1.0 if phase.perturbs_by_norm else scale * norm)
+        perturb(state.overlaps, reach, norm, work)
+    elif middle != 0.0:
+        copy(state.overlaps, work.perturbed)
+        if shrinking != 0.0:
+            multiply(work.perturbed, math.exp(shrinking * middle))
+        add_scaled(work.perturbed, work.products, -scale * driven(phase, middle, shrinking))
+    else:
+        return scale, True
+    scale, norm = gradient_at(work.perturbed, problem, work)
+    return scale, math.isfinite(norm)
 
 
-@inlined
-def stride(problem, phase, end, state, work):
-    """One stride, in place, or the last one is taken back.
-
-    Parameters
-    ----------
-    end : int
-        Updates of the phase at which to stop at the latest.
-
-    Returns
-    -------
-    moves : bool
-        False if the gradient is exactly zero.
-    finite : bool
-        False if an output overflowed.
-    """
-    pace, at, radius, rate = state.pace, state.at, phase.perturbation, phase.learning_rate
-    share = REACH * phase.stride_tolerance
-    shortest = SHORTEST * share if phase.flows else 1.0
-    overlaps, length, passes, k = state.overlaps, 0.0, 2, 0
-    scale, finite = 0.0, True
-    while k < passes:  # one call of the gradient, so that it is compiled once
-        scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
-        norm = apply_gram(work) if finite else math.inf
-        if k == 0:
-            change = change_of_pulls(state, work) if finite else math.inf
-            if pace[LAST] > shortest and change > 2.0 * CHANGE * share:
-                take_back(phase, state)
-                return True, True
-            if norm == 0.0 or not math.isfinite(norm):
-                pace[PASSED] = float(end)
-                return False, math.isfinite(norm)
-            reach = radius / (scale * norm) if radius > 0.0 and phase.perturbs_by_norm else radius
-            if pace[START] == 0.0:
-                start = start_of_flow(rate * scale, state, work)
-                pace[START] = start if phase.flows else 1.0
-            room = end - pace[PASSED]
-            if pace[PASSED] >= pace[CEILING]:
-                pace[CEILING] = math.inf
-            elif pace[CEILING] < math.inf:
-                room = min(room, max(1.0, math.floor(0.5 * (pace[CEILING] - pace[PASSED]))))
-            pace[LENGTH] = next_length(phase, share, change, reach, state)
-            length = min(pace[LENGTH] if phase.flows else math.floor(pace[LENGTH]), room)
-            ahead = 0.5 * length if phase.flows else 0.5 * (length - 1.0)
-            if radius > 0.0:
-                perturb(state.overlaps, reach * scale * norm, norm, work)
-                overlaps = work.perturbed
-            elif ahead > 0.0:
-                perturb(state.overlaps, -(rate * ahead * scale) * norm, norm, work)
-                overlaps = work.perturbed
-            else:
-                passes = 1
-        k += 1
-    if not finite:
-        return False, False
+@borrowing
+def draw_line(phase, scale, length, shrinking, state, work):
+    """The end of a stride, into the overlaps and moved coefficients ahead."""
+    factor, amount = math.exp(shrinking * length), scale * driven(phase, length, shrinking)
     copy(state.overlaps, state.kept_overlaps)
     copy(state.moved, state.kept_moved)
-    add_scaled(state.overlaps, work.products, -(rate * length * scale))
-    add_scaled(state.moved, work.coefficients, -(rate * length * scale))
-    pace[LAST], pace[BEFORE] = length, pace[PASSED]
-    pace[PASSED] = float(end) if length >= end - pace[PASSED] else pace[PASSED] + length
-    if length > 1.0 or phase.flows:
+    copy(state.overlaps, state.ahead_overlaps)
+    copy(state.moved, state.ahead_moved)
+    if factor != 1.0:
+        multiply(state.ahead_overlaps, factor)
+        multiply(state.ahead_moved, factor)
+    if amount != 0.0:
+        add_scaled(state.ahead_overlaps, work.products, -amount)
+        add_scaled(state.ahead_moved, work.coefficients, -amount)
+    state.pace[SHARE_BEHIND], state.pace[SHARE_AHEAD] = state.shares[0], factor * state.shares[0]
+
+
+@borrowing
+def keep_velocity(rate, length, state):
+    """The velocity after a stride: what moved the weights on average."""
+    pace, unit = state.pace, 1.0 / (rate * length)
+    copy(state.kept_overlaps, state.velocity_overlaps)
+    add_scaled(state.velocity_overlaps, state.ahead_overlaps, -1.0)
+    multiply(state.velocity_overlaps, unit)
+    copy(state.kept_moved, state.velocity)
+    add_scaled(state.velocity, state.ahead_moved, -1.0)
+    multiply(state.velocity, unit)
+    state.shares[1] = (pace[SHARE_BEHIND] - pace[SHARE_AHEAD]) * unit
+
+
+@borrowing_pointed
+def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) -> None:
+    """One stride or one update from where the last one ended; `walk` follows it.
+
+    Whether anything moves, in `state.pace`, is NaN if an output overflows at its start, or at
+    W + ε̂ of an update. The state is then left as it was.
+    """
+    pace, at = state.pace, state.at
+    phase = schedule.phases[at[PHASE]]
+    rate, share = phase.learning_rate, REACH * phase.stride_tolerance
+    place(state, pace[TO])
+    if pace[FRESH] == 0.0:
+        arrive(state.overlaps, problem, state, work)
+        keep_pulls(state, work)
+    pace[MOVES] = math.nan
+    if not math.isfinite(pace[NORM]):
+        return
+    if pace[START] == 0.0:
+        pace[START] = start_of_flow(rate * pace[SCALE], state, work) if phase.flows else 1.0
+    shrinking = log_shrinking(phase)
+    if pace[NORM] == 0.0 and phase.weight_decay == 0.0 and phase.momentum == 0.0:
+        draw_line(phase, 0.0, 1.0, 0.0, state, work)
+        pace[FROM], pace[TO], pace[LINE], pace[MOVES] = pace[TO], float(phase.epochs), 1.0, 0.0
         at[STRIDES] += 1
-        at[COVERED] += 0 if phase.flows else int(length)
-    return scale > 0.0, True
+        return
+    while True:
+        length = next_length(phase, share, shrinking, state)
+        single = length == 1.0 and not phase.flows
+        middle = 0.5 * length
+        if not phase.flows:
+            middle = 0.0 if single else middle - 0.5 - phase.momentum / (1.0 - phase.momentum)
+        scale, finite = look(problem, phase, middle, shrinking, state, work)
+        shortest = length <= (SHORTEST * share if phase.flows else 1.0)
+        if shortest and not finite:
+            return
+        change = math.inf
+        if single:
+            move(phase, rate, scale, scale > 0.0, state, work)
+            change = arrive(state.overlaps, problem, state, work)
+            break
+        limit = 2.0 * CHANGE * share
+        steady = phase.perturbation > 0.0 or change_of_pulls(state, work) <= limit
+        if finite and (steady or shortest):
+            draw_line(phase, scale, length, shrinking, state, work)
+            change = arrive(state.ahead_overlaps, problem, state, work)
+        if shortest or change <= limit:
+            if phase.momentum > 0.0:
+                keep_velocity(rate, length, state)
+            at[STRIDES] += 1
+            break
+        at[REJECTED] += 1
+        pace[LENGTH] = AGAIN * length
+        arrive(state.overlaps, problem, state, work)
+    settle(change, share, state, work)
+    pace[MOVES] = 1.0
+    end = pace[TO] + length
+    pace[FROM], pace[LINE] = pace[TO], 0.0 if single else 1.0
+    pace[TO] = float(phase.epochs) if end >= phase.epochs else end
+    if state.switched.size > 0:
+        overlaps = state.overlaps if single else state.ahead_overlaps
+        note_switches(overlaps, at[UPDATE] + int(pace[TO]) - at[PHASE_EPOCH], state)
+
+
+@borrowing_pointed
+def no_stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) -> None:
+    """Used if no phase goes in strides, so that `stride` is not compiled."""

@@ -18,6 +18,7 @@ Matrix = Annotated[Floats, np.float64, 2]
 Cube = Annotated[Floats, np.float64, 3]
 FourAxes = Annotated[Floats, np.float64, 4]
 Indices = Annotated[npt.NDArray[np.int64], np.int64, 1]
+Counts = Annotated[npt.NDArray[np.int64], np.int64, 2]
 
 
 class Table(NamedTuple):
@@ -131,4 +132,4 @@ class Schedule(NamedTuple):
     first_phase: Indices  # of each method, (methods,)
     rate_code: Indices  # operations of the programs of all changing rates, see `rates`
     rate_value: Vector  # and their constants
-    record_at: Annotated[npt.NDArray[np.int64], np.int64, 2]  # updates, increasing, (methods, T)
+    record_at: Counts  # updates, increasing, (methods, T)

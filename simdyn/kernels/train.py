@@ -1,135 +1,55 @@
-"""One driver for SGD and SAM, in Gram space.
+"""The driver of a run: phases, batches, strides, conditions, and the states that are recorded.
 
-    SGD:  A ← A − η G C                          C = C(A), the gradient's coefficients on the batch
-    SAM:  A' = A + τ U / √(Σ C∘U), U = G C;  A ← A − η G C(A')
-
-SGD is the case τ = 0. The moved coefficients S = −Σ_t η C carry the weights: W(t) = W(0) + Sᵀ V.
-Momentum and weight decay stay in the span too: the velocity v ← β v + ∇L + λ W has coefficients,
-overlaps and a share of W(0) of its own, and W(t) = a W(0) + Sᵀ V with a share a that decays. A
-phase goes on with the velocity of the last one if β is the same, and η may change in every update.
-With groups, each group of a batch is perturbed on its own and the gradients are averaged
-(m-sharpness).
-Cost per step O(m q²), whatever d is.
+`updates` has the equations of an update. A phase goes on with the velocity of the last one if β is
+the same, and η may change in every update.
 """
 
 import math
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from simdyn.kernels import codes, random, rates
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
-from simdyn.kernels.goals import goal_met
-from simdyn.kernels.gradient import Workspace, apply_gram, gradient, perturb, touch
-from simdyn.kernels.linear import all_finite, copy, fill
-from simdyn.kernels.observe import Recording, Tools, observe
-from simdyn.kernels.simd import add_scaled
+from simdyn.kernels.goals import no_goal
+from simdyn.kernels.gradient import Workspace, touch
+from simdyn.kernels.linear import all_finite
+from simdyn.kernels.observe import Readers, Recording, observe
 from simdyn.kernels.state import (
     BATCH,
     EPOCH,
+    FRESH,
     FROZEN,
     FROZEN_AT,
+    GOAL,
+    MET,
     METHOD,
     MISSED,
+    MOVES,
     PHASE,
     PHASE_EPOCH,
     REACHED,
     RECORDED,
     RUN,
+    TARGET,
+    TO,
     UPDATE,
     State,
     last_phase,
+    note_switches,
     stop_moving,
 )
-from simdyn.kernels.strides import begin_strides, closes_in, count_strides, stride
+from simdyn.kernels.strides import begin_strides, no_stride, place, walk
 from simdyn.kernels.structures import Indices, Problem, Schedule
+from simdyn.kernels.updates import step
 
 
-@inlined
-def descent(problem, samples, patches, radius, by_norm, overlaps, work):
-    """C and U = G C of the gradient at W + ε̂ on some samples, into the workspace.
+class Tools(NamedTuple):
+    """Kernels called through pointers, or stand-ins for those that a run does not need."""
 
-    Returns
-    -------
-    scale : float
-        The gradient is this times C.
-    moves : bool
-        False if the gradient at W is exactly zero, or that at W + ε̂ below a double's range.
-    finite : bool
-        False if an output overflowed.
-    """
-    passes = 2 if radius > 0.0 else 1
-    at, scale, norm = overlaps, 0.0, 0.0
-    for k in range(passes):  # one call of each part, so that it is compiled into the loop
-        scale, finite = gradient(at, problem, samples, patches, work)
-        if not finite:
-            return 0.0, False, False
-        norm = apply_gram(work)
-        if k == 0 and (norm == 0.0 or not math.isfinite(norm)):
-            return 0.0, False, math.isfinite(norm)
-        if k + 1 < passes:  # a gradient below the range of a double still has a direction
-            reach = radius if by_norm else radius * scale * norm
-            perturb(overlaps, reach, norm, work)
-            at = work.perturbed
-    return scale, scale > 0.0 or norm == 0.0, True
-
-
-@inlined
-def step(problem, samples, patches, phase, rate, state, work):
-    """One update on one batch, in place, at the learning rate `rate`.
-
-    Returns
-    -------
-    moves : bool
-        False if nothing changes: the gradient is exactly zero, and there is no velocity or decay.
-    finite : bool
-        False if an output overflowed; the state is then left as it was.
-    """
-    size = samples.size
-    whole = not 0 < phase.perturbed_together < size
-    group = size if whole else phase.perturbed_together
-    if not whole:
-        fill(work.total, 0.0)
-    scale, moves = 0.0, False
-    for first in range(0, size, group):
-        part = samples if whole else samples[first : min(first + group, size)]
-        shown = patches if whole else work.touched[: touch(problem.table, part, work)]
-        scale, pulls, finite = descent(
-            problem, part, shown, phase.perturbation, phase.perturbs_by_norm, state.overlaps, work
-        )
-        if not finite:
-            return False, False
-        moves |= pulls
-        if pulls and not whole:
-            share = 1.0 if problem.model.summed > 0 else part.size / size
-            add_scaled(work.total, work.coefficients, scale * share)
-    if moves and not whole:
-        scale = 1.0
-        copy(work.total, work.coefficients)
-        apply_gram(work)
-    if phase.momentum == 0.0 and phase.weight_decay == 0.0:
-        if moves:
-            add_scaled(state.overlaps, work.products, -(rate * scale))
-            add_scaled(state.moved, work.coefficients, -(rate * scale))
-        return moves, True
-    change_velocity(phase.momentum, phase.weight_decay, scale if moves else 0.0, state, work)
-    add_scaled(state.overlaps, state.velocity_overlaps, -rate)
-    add_scaled(state.moved, state.velocity, -rate)
-    state.shares[0] -= rate * state.shares[1]
-    return True, True
-
-
-@borrowing
-def change_velocity(momentum, decay, scale, state, work):
-    """Velocity v ← β v + ∇L + λ W, as coefficients, as overlaps, and as its share of W(0)."""
-    velocity, overlaps = state.velocity, state.velocity_overlaps
-    for k in range(velocity.shape[0]):
-        for f in range(velocity.shape[1]):
-            velocity[k, f] = momentum * velocity[k, f] + decay * state.moved[k, f]
-            overlaps[k, f] = momentum * overlaps[k, f] + decay * state.overlaps[k, f]
-    state.shares[1] = momentum * state.shares[1] + decay * state.shares[0]
-    if scale > 0.0:
-        add_scaled(velocity, work.coefficients, scale)
-        add_scaled(overlaps, work.products, scale)
+    readers: Readers
+    stride: Annotated[Any, no_stride]
+    goal: Annotated[Any, no_goal]
 
 
 @borrowing
@@ -171,27 +91,42 @@ def note_movement(moves, at):
 
 
 @borrowing
-def seek(problem, phase, copies, state, work):
-    """End a phase if its condition is met; note if its epochs are over without."""
-    at = state.at
-    if goal_met(problem, phase, copies, state, work):
-        if phase.stride_tolerance == 0.0 or closes_in(phase, state):
-            at[REACHED], at[PHASE_EPOCH] = at[UPDATE], phase.epochs
-            at[EPOCH] += 1 if at[BATCH] > 0 else 0
-            at[BATCH] = 0
-        else:
-            count_strides(phase, state)
-    elif at[PHASE_EPOCH] >= phase.epochs:
-        at[MISSED] += 1
+def end_phase(phase, at):
+    """The condition of a phase is met: it ends here."""
+    at[REACHED], at[PHASE_EPOCH] = at[UPDATE], phase.epochs
+    at[EPOCH] += 1 if at[BATCH] > 0 else 0
+    at[BATCH] = 0
 
 
 @inlined
-def advance(problem, schedule, stream, until, copies, stop, state, work):
-    """Train until the update number `until`; returns DONE, NON_FINITE or STOPPED.
+def seek_ahead(problem, schedule, stream, tools, stop, state, work, recording):
+    """Find the first update on the way of the last stride at which the phase's condition is met.
 
-    If conditions end all phases before, it returns DONE there. `copies` is for `goals.reading`.
+    It is taken to stay met up to the end of the stride.
     """
-    at, n = state.at, problem.labels.size
+    pace, low, high = state.pace, state.at[PHASE_EPOCH], int(state.pace[TO])
+    probed = high
+    while high > low and probed > low:
+        place(state, float(probed))
+        tools.goal(problem, schedule, stream, tools.readers, stop, state, work, recording)
+        if state.at[MET] > 0:
+            high, pace[GOAL] = probed, float(probed)
+        else:
+            low = probed
+        probed = (low + high) // 2
+    pace[FRESH] = 0.0
+
+
+@inlined
+def advance(problem, schedule, stream, tools, stop, state, work, recording):
+    """Train until the update number at[TARGET]; returns DONE, NON_FINITE or STOPPED.
+
+    If conditions end all phases before, it returns DONE there.
+    """
+    at, pace, n = state.at, state.pace, problem.labels.size
+    watched, until = state.switched.size > 0, at[TARGET]
+    if pace.size > 0:
+        pace[FRESH] = 0.0
     while at[UPDATE] < until:
         if stopped(stop):
             return codes.STOPPED
@@ -207,18 +142,24 @@ def advance(problem, schedule, stream, until, copies, stop, state, work):
             phase = schedule.phases[at[PHASE]]
             if phase.restart or not 0.0 < phase.momentum == momentum:
                 stop_moving(state)
-            if state.pace.size > 0:
+            if pace.size > 0:
                 begin_strides(state)
-        if phase.stride_tolerance > 0.0:
-            end = at[PHASE_EPOCH] + min(until - at[UPDATE], phase.epochs - at[PHASE_EPOCH])
-            moves, finite = stride(problem, phase, end, state, work)
-            if not finite:
-                return codes.NON_FINITE
-            note_movement(moves, at)
-            count_strides(phase, state)
+        strides = phase.stride_tolerance > 0.0
+        if strides and int(pace[TO]) > at[PHASE_EPOCH]:
+            walk(state)
             at[FROZEN] |= 0 <= at[FROZEN_AT] < at[UPDATE]
+            if pace[GOAL] == at[PHASE_EPOCH]:
+                end_phase(phase, at)
+            elif phase.goal > 0 and at[PHASE_EPOCH] >= phase.epochs:
+                at[MISSED] += 1
+            continue
+        if strides:
+            tools.stride(problem, schedule, state, work)
+            if math.isnan(pace[MOVES]):
+                return codes.NON_FINITE
+            note_movement(pace[MOVES] > 0.0, at)
             if phase.goal > 0:
-                seek(problem, phase, copies, state, work)
+                seek_ahead(problem, schedule, stream, tools, stop, state, work, recording)
             continue
         size = phase.batch_size
         batches = batches_per_epoch(n, size, phase.keep_last)
@@ -250,8 +191,14 @@ def advance(problem, schedule, stream, until, copies, stop, state, work):
             at[BATCH] = 0
             at[EPOCH] += 1
             at[PHASE_EPOCH] += 1
+        if watched:
+            note_switches(state.overlaps, at[UPDATE], state)
         if phase.goal > 0:
-            seek(problem, phase, copies, state, work)
+            tools.goal(problem, schedule, stream, tools.readers, stop, state, work, recording)
+            if at[MET] > 0:
+                end_phase(phase, at)
+            elif at[PHASE_EPOCH] >= phase.epochs:
+                at[MISSED] += 1
     return codes.DONE
 
 
@@ -280,16 +227,15 @@ def train(
         is left as it was) or STOPPED.
     """
     at, dictionary, code = state.at, problem.dictionary, codes.DONE
-    copies = recording.fresh.noise_copies
     if not (all_finite(dictionary.gram) and all_finite(dictionary.rows)):
         code = codes.NON_FINITE
     while code == codes.DONE and at[RECORDED] < schedule.record_at.shape[1]:
-        until = schedule.record_at[at[METHOD], at[RECORDED]]
-        code = advance(problem, schedule, stream, until, copies, stop, state, work)
+        at[TARGET] = schedule.record_at[at[METHOD], at[RECORDED]]
+        code = advance(problem, schedule, stream, tools, stop, state, work, recording)
         if code == codes.DONE:
             # The phase that made the last update: `advance` turns to the next one when it begins.
             phase = schedule.phases[at[PHASE]]
-            code = observe(problem, phase, stream, tools, stop, state, work, recording)
+            code = observe(problem, phase, stream, tools.readers, stop, state, work, recording)
             at[RECORDED] += 1
     update = 0 if code == codes.DONE else at[UPDATE]
     if code == codes.DONE and at[FROZEN] > 0:

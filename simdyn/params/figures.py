@@ -98,7 +98,7 @@ class Picture(Parameters):
                 f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
                 "choose one value of it"
             )
-        for option in ("compare", "variables"):
+        for option in ("compare", "variables", "overlay"):
             names = getattr(self, option, None) or ()
             if len(set(names)) < len(names):
                 raise InputError(f"figure.{option} = {list(names)}: allowed are distinct names")
@@ -106,10 +106,11 @@ class Picture(Parameters):
         for option in ("variable", "variables"):
             for name in self.shown if hasattr(self, option) else ():
                 _check_known(option, name, scalars, "not recorded")
-        for method in getattr(self, "compare", None) or ():
-            if method not in contents.methods:
-                hint = nearest(method, contents.methods)
-                raise InputError(f"figure.compare: no method {method!r}; {hint}")
+        for option in ("compare", "overlay"):
+            for method in getattr(self, option, None) or ():
+                if method not in contents.methods:
+                    hint = nearest(method, contents.methods)
+                    raise InputError(f"figure.{option}: no method {method!r}; {hint}")
 
 
 class PhaseDiagram(Picture):
@@ -196,7 +197,9 @@ PANELS = {  # of trajectories: the variables that each shows
     "deactivated_fraction": ("deactivated_fraction",),
     "sharpness": ("sharpness",),
     "sam_gap": ("sam_gap",),
+    "switching_fraction": ("switching_fraction",),
 }
+USUAL = tuple(panel for panel in PANELS if panel != "switching_fraction")  # unless others are named
 ALWAYS_SHOWN = ("growth", "losses")
 TRAJECTORY_STATES = 100  # log-spaced, unless the record says when
 LEAST_STATES = 3  # of trajectories
@@ -215,15 +218,27 @@ class Trajectories(Picture):
     kind : {"trajectories"}
     compare : tuple of two str, optional
         Methods drawn; the study's first two if absent.
+    overlay : tuple of one or two str, optional
+        Methods whose means are drawn as wide grey lines below those of the first and the second
+        method: of the same training by other means, which should coincide.
     panels : tuple of str, optional
         Of "growth" (signal_coef, noise_coef), "losses" (train_loss, test_error),
-        "deactivated_fraction", "sharpness" and "sam_gap". If absent, growth and losses, which must
-        be recorded if the data has them, and those of the others that are recorded.
+        "deactivated_fraction", "sharpness", "sam_gap" and "switching_fraction". If absent, growth
+        and losses, which must be recorded if the data has them, and those of the others that are
+        recorded.
     """
 
     kind: Literal["trajectories"] = described("trajectories", "", "kind of figure")
     compare: tuple[str, str] | None = described(
         None, "", "methods compared", "two names of methods"
+    )
+    overlay: tuple[str, ...] | None = described(
+        None,
+        "",
+        "methods drawn below these",
+        "a list of one or two names of methods",
+        min_length=1,
+        max_length=2,
     )
     panels: tuple[Literal[*PANELS], ...] | None = described(  # type: ignore[valid-type]
         None, "", "panels", f"a list of {', '.join(PANELS)}", min_length=1
@@ -232,7 +247,7 @@ class Trajectories(Picture):
     @property
     def shown(self) -> tuple[str, ...]:
         """The variables of the panels."""
-        return tuple(name for panel in self.panels or PANELS for name in PANELS[panel])
+        return tuple(name for panel in self.panels or USUAL for name in PANELS[panel])
 
     def lacks(self, contents: Contents) -> list[str]:
         """Variables that must be recorded and are not.
@@ -241,7 +256,7 @@ class Trajectories(Picture):
         and losses do. If it is not known what can be recorded, a named panel needs one of its
         variables, and without names one panel does.
         """
-        panels, recorded = self.panels or PANELS, set(contents.variables)
+        panels, recorded = self.panels or USUAL, set(contents.variables)
         if contents.possible:
             wanted = [name for panel in self.panels or ALWAYS_SHOWN for name in PANELS[panel]]
             return [name for name in wanted if name in contents.possible and name not in recorded]

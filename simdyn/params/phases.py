@@ -114,22 +114,21 @@ class Phase(Parameters):
         return self.model_copy(update={"stride_tolerance": 2.0 * self.stride_tolerance})
 
     def _check_strides(self, small_batches: bool) -> None:
-        """Strides know full-batch SGD and SAM of a constant learning rate."""
+        """Strides know full-batch SGD and SAM of a constant learning rate; flow has no velocity."""
         unknown = {
             "batch_size": small_batches,
             "group_size": self.perturbed_together > 0,
-            "momentum": self.momentum > 0,
-            "weight_decay": self.weight_decay > 0,
+            "momentum": self.momentum > 0 and self.stepping == "flow",
             "label_noise": self.label_noise > 0,
             "learning_rate": isinstance(self.learning_rate, str),
         }
         for field, given in unknown.items():
             if given:
                 where = f"{type(self).__name__}.{field} = {shown(getattr(self, field))}"
+                no = "momentum or label noise" if self.stepping == "flow" else "label noise"
                 raise InputError(
                     f'{where} with stepping = "{self.stepping}": allowed are the full batch, one '
-                    "perturbation, a constant learning rate, no momentum, decay or label noise; or "
-                    'stepping = "exact"'
+                    f'perturbation, a constant learning rate, no {no}; or stepping = "exact"'
                 )
 
     def rate_program(self, n_samples: int) -> Program:
@@ -169,14 +168,16 @@ class SGD(Phase):
     until : str, optional
         A condition that ends the phase as soon as it holds after an update, such as
         "train_loss < 0.01"; `epochs` is then the most it may take, and a run that does not get
-        there has status 6. It may read train_loss, train_error, grad_norm, and margin (the
-        smallest), signal_coef and noise_coef (the largest). The next phase starts there; after the
-        last one the weights rest.
+        there has status 6. It may read any recorded number (train_loss, train_error, grad_norm,
+        test_error, clean_test_error, sam_gap, deactivated_fraction, sharpness), and margin (the
+        smallest), signal_coef and noise_coef (the largest). It is read after every update, or at
+        both ends of a stride; a test error costs many updates. The next phase starts there; after
+        the last one the weights rest.
     stepping : {"exact", "strides", "flow"}
         "exact": update by update. "strides": many updates at once where training is slow, see
-        `simdyn.kernels.strides`; for the full batch, a constant learning rate and no momentum,
-        decay or label noise. "flow": the gradient flow dW/dt = −∇L(W) (for SAM −∇L(W + ε̂)), the
-        limit of small η; an epoch is a time η.
+        `simdyn.kernels.strides`; for the full batch, a constant learning rate and no label noise.
+        "flow": the gradient flow dW/dt = −∇L(W) − λ W (for SAM −∇L(W + ε̂)), the limit of small η,
+        without momentum; an epoch is a time η.
     stride_tolerance : float, 1e-8 … 0.1
         Of strides: about the relative error of margins under SGD. Under SAM it is larger; the
         variable ``stride_error`` estimates it.

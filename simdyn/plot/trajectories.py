@@ -26,6 +26,7 @@ from simdyn.theory.regime import noise_updates, regime, signal_updates, uncovere
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
 GREY = "#8c8c8c"
 PREDICTED: dict[str, Any] = {"color": GREY, "linewidth": 1.6, "zorder": 0}
+BELOW: dict[str, Any] = {"color": "#bdbdbd", "linewidth": 3.2, "zorder": 0.5}  # overlaid methods
 BAND: dict[str, Any] = {"color": "black", "alpha": 0.15, "linewidth": 0}
 MARKERS = {  # of quantities that share a panel, with their symbols
     "largest_signal": ("o", r"$\max\,\gamma$"),
@@ -49,6 +50,7 @@ class Course:
     source: Source
     updates: dict[str, np.ndarray]  # updates made at each state, with ½ for 0 on the log axis
     panels: tuple[str, ...]
+    overlay: tuple[str, ...]  # methods below those of the same place
 
     def statistics(self, array: xr.DataArray, method: str) -> xr.Dataset:
         """Mean and standard error over replicates of one method, at every state."""
@@ -72,11 +74,12 @@ def _course(ds: xr.Dataset, figure: Trajectories) -> Course:
     ds = checked(ds, figure, source.possible)
     methods = figure.compare or tuple(map(str, ds["method"].values[:2]))
     at, updates = ds["updates"], {}
-    for method in methods:
+    overlay = figure.overlay or ()
+    for method in (*methods, *overlay):
         own = at.sel({"method": method}) if "method" in at.dims else at
         updates[method] = np.maximum(own.values.astype(float), 0.5)
     there = tuple(panel for panel in figure.panels or PANELS if set(PANELS[panel]) & set(ds))
-    return Course(ds, methods, source, updates, there)
+    return Course(ds, methods, source, updates, there, overlay)
 
 
 # -- panels --------------------------------------------------------------------------------------
@@ -93,7 +96,14 @@ SMALL: dict[str, Any] = {
 def draw_course(
     ax: Axes, course: Course, array: xr.DataArray, method: str, index: int, marker: str = ""
 ) -> list[Artist]:
-    """The mean over replicates with a band of two standard errors, in the style of the method."""
+    """The mean over replicates with a band of two standard errors, in the style of the method.
+
+    Below it, without a band, that of the method it overlays.
+    """
+    for other in course.overlay[index : index + 1]:
+        mean = course.statistics(array, other)["mean"].values
+        mean = np.where(mean > 0, mean, np.nan) if ax.get_yscale() == "log" else mean
+        ax.plot(course.updates[other], mean, **BELOW)
     found, at = course.statistics(array, method), course.updates[method]
     mean, error = found["mean"].values, 2 * np.nan_to_num(found["standard_error"].values)
     if ax.get_yscale() == "log":
@@ -252,6 +262,9 @@ def _legend(course: Course) -> list[Artist]:
         artists.entry(missing.legend_name(course.ds, method), linestyle=style)
         for method, style in zip(course.methods, LINE_STYLES, strict=False)
     ]
+    if course.overlay:
+        names = ", ".join(missing.legend_name(course.ds, method) for method in course.overlay)
+        entries.append(artists.entry(names, **BELOW))
     there: set[str] = set(map(str, course.ds)) if "losses" in course.panels else set()
     if "growth" in course.panels:
         there |= set(map(str, analysis.largest_coefficients(course.ds)))
@@ -299,7 +312,8 @@ def _caption(course: Course) -> list[str]:
     runs = missing.runs_in_means(ds, course.methods)
     bands = "" if count < 2 else "; bands: two standard errors"
     sentences = [f"Means over {runs}{bands}; the initial state stands at half an update."]
-    sentences += [*missing.left_out(ds, course.methods), *captions.not_drawn(ds, course.methods)]
+    drawn = (*course.methods, *course.overlay)
+    sentences += [*missing.left_out(ds, drawn), *captions.not_drawn(ds, drawn)]
     predicted = _each(course, lambda name: _times_text(course, name))
     if "growth" in course.panels and any(_drawn_times(course, name) for name in course.methods):
         sentences.append(
@@ -317,7 +331,7 @@ def _caption(course: Course) -> list[str]:
     origin = captions.origin(ds) if "fingerprint" in ds.attrs else ""
     if not origin and ds.attrs.get("seed") is not None:
         origin = f"Seed {ds.attrs['seed']}."
-    return [*sentences, *captions.setting(ds, course.methods), origin]
+    return [*sentences, *captions.setting(ds, drawn), origin]
 
 
 def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figure:

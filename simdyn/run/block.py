@@ -11,6 +11,7 @@ from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
 from simdyn.kernels.codes import FAILED, MASKED
 from simdyn.params import DrawnData
+from simdyn.params.conditions import goal_of
 from simdyn.store.smaller import SmallerStore
 from simdyn.study.blocks import Block
 from simdyn.study.design import StudyDesign
@@ -23,11 +24,13 @@ NONE: Mapping[int, str] = MappingProxyType({})
 def prepare_kernels(study: StudyDesign) -> float:
     """Compile or load the kernels of a study; returns the seconds it took. Quick when repeated."""
     drawn = issubclass(study.space.law, DrawnData)
+    stepping, until = (study.space.phase_values(name) for name in ("stepping", "until"))
+    goals = {goal_of(str(condition)).quantity for condition in until if condition}
     # The error on given test samples is counted, and needs no estimate.
     names = [name for name in study.variables if drawn or not VARIABLES[name].test]
     with _COMPILING:
         return sum(
-            prepare(pointers_for(study.record, activation, names), drawn=drawn)
+            prepare(pointers_for(study.record, activation, names, stepping, goals), drawn=drawn)
             for activation in study.space.activations
         )
 

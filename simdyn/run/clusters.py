@@ -166,6 +166,22 @@ def _children_ignore_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _closing_quietly() -> Iterator[None]:
+    """No log lines of Dask's client from here on.
+
+    A scheduler that has gone by the end of a run is no fault, but a client that closes while it
+    looks for it logs a traceback.
+    """
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@contextlib.contextmanager
 def open_client(address: str) -> Iterator["Client"]:
     """A client of a Dask cluster.
 
@@ -206,8 +222,11 @@ def open_client(address: str) -> Iterator["Client"]:
         client = distributed.Client(address, timeout=5)
     except Exception as problem:  # other protocols may raise anything
         raise InputError(f"dask = {address!r}: no scheduler answers: {problem}") from None
-    with client:
+    try:
         yield client
+    finally:
+        with _closing_quietly():
+            client.close()
 
 
 def _configured(system: str, name: str) -> list[str]:

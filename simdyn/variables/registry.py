@@ -238,6 +238,14 @@ VARIABLES: dict[str, Variable] = {
         "What weight decay has left of the initial weights: the coefficients are of W − a W(0).",
         recorded="on request",
     ),
+    "switching_fraction": Variable(
+        "",
+        "#{(j, r, k): the sign of ⟨w_{j,r}, v_k⟩ changed in the last tenth of the updates} / (2mq)",
+        "switching activations",
+        "Share of the overlaps of filters and patches whose sign changed in the last tenth of the "
+        "updates: in long training, neurons that stay at the edge of being active.",
+        recorded="on request",
+    ),
     "updates_made": Variable(
         "",
         "",
