@@ -24,7 +24,8 @@ LENGTH, FROM, TO, LINE, START = range(5)
 # That is NaN if it could not be taken, for an output overflows.
 FRESH, SCALE, NORM, MOVES = range(5, 9)
 SHARE_BEHIND, SHARE_AHEAD = range(9, 11)  # of W(0), at both ends
-GOAL = 11  # updates of the phase at which its condition is met, as far as is known
+AWAY = 11  # 1 if the weights are on its way; those at its end are then kept ahead
+GOAL = 12  # updates of the phase at which its condition is met, as far as is known
 
 
 class State(NamedTuple):
@@ -41,7 +42,7 @@ class State(NamedTuple):
     pace: Vector  # of strides; this and what follows is empty if no phase has any
     kept_overlaps: Matrix  # A and S at the start of the last stride
     kept_moved: Matrix
-    ahead_overlaps: Matrix  # and at its end
+    ahead_overlaps: Matrix  # and at its end, while the weights are on its way
     ahead_moved: Matrix
     pulls: Vector  # at the end of the last stride, one for each patch
     switched: Counts  # see `note_switches`; empty if nobody asks
@@ -74,7 +75,7 @@ def new_state(problem, schedule, method, run, watched):
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
-    pace = np.zeros(12 * strided)
+    pace = np.zeros(13 * strided)
     if strided > 0:
         pace[LENGTH], pace[GOAL] = 1.0, np.inf
     height, width = overlaps.shape

@@ -37,6 +37,7 @@ from simdyn.kernels.gradient import Workspace, apply_gram, gradient, perturb
 from simdyn.kernels.linear import copy, multiply
 from simdyn.kernels.simd import add_scaled, flat_dot
 from simdyn.kernels.state import (
+    AWAY,
     COVERED,
     EPOCH,
     FRESH,
@@ -77,28 +78,30 @@ def begin_strides(state):
     """A phase begins."""
     pace = state.pace
     pace[LENGTH], pace[FROM], pace[TO], pace[LINE], pace[START] = 1.0, 0.0, 0.0, 0.0, 0.0
-    pace[FRESH], pace[GOAL] = 0.0, math.inf
+    pace[FRESH], pace[AWAY], pace[GOAL] = 0.0, 0.0, math.inf
 
 
 @borrowing
 def place(state, passed):
     """Bring the weights to where they are after so many updates of the phase.
 
-    The last stride must lead there or farther: on its way, weights are on a straight line.
+    That is at the end of the last stride, or on its way: there, weights are on a straight line.
     """
-    pace = state.pace
-    if pace[LINE] == 0.0:
-        return
-    copy(state.ahead_overlaps, state.overlaps)
-    copy(state.ahead_moved, state.moved)
-    state.shares[0] = pace[SHARE_AHEAD]
-    behind = (pace[TO] - passed) / (pace[TO] - pace[FROM])
-    if behind > 0.0:
+    pace, shares = state.pace, state.shares
+    if pace[AWAY] > 0.0:
+        copy(state.ahead_overlaps, state.overlaps)
+        copy(state.ahead_moved, state.moved)
+        shares[0], pace[AWAY] = pace[SHARE_AHEAD], 0.0
+    if pace[LINE] > 0.0 and passed < pace[TO]:
+        copy(state.overlaps, state.ahead_overlaps)
+        copy(state.moved, state.ahead_moved)
+        pace[SHARE_AHEAD], pace[AWAY] = shares[0], 1.0
+        behind = (pace[TO] - passed) / (pace[TO] - pace[FROM])
         multiply(state.overlaps, 1.0 - behind)
         multiply(state.moved, 1.0 - behind)
         add_scaled(state.overlaps, state.kept_overlaps, behind)
         add_scaled(state.moved, state.kept_moved, behind)
-        state.shares[0] += behind * (pace[SHARE_BEHIND] - pace[SHARE_AHEAD])
+        shares[0] += behind * (pace[SHARE_BEHIND] - shares[0])
 
 
 @borrowing
@@ -239,33 +242,40 @@ def look(problem, phase, middle, shrinking, state, work):
 
 
 @borrowing
-def draw_line(phase, scale, length, shrinking, state, work):
-    """The end of a stride, into the overlaps and moved coefficients ahead."""
+def leap(phase, scale, length, shrinking, state, work):
+    """Go a stride ahead, and keep where it begins."""
     factor, amount = math.exp(shrinking * length), scale * driven(phase, length, shrinking)
     copy(state.overlaps, state.kept_overlaps)
     copy(state.moved, state.kept_moved)
-    copy(state.overlaps, state.ahead_overlaps)
-    copy(state.moved, state.ahead_moved)
+    state.pace[SHARE_BEHIND] = state.shares[0]
     if factor != 1.0:
-        multiply(state.ahead_overlaps, factor)
-        multiply(state.ahead_moved, factor)
+        multiply(state.overlaps, factor)
+        multiply(state.moved, factor)
+        state.shares[0] *= factor
     if amount != 0.0:
-        add_scaled(state.ahead_overlaps, work.products, -amount)
-        add_scaled(state.ahead_moved, work.coefficients, -amount)
-    state.pace[SHARE_BEHIND], state.pace[SHARE_AHEAD] = state.shares[0], factor * state.shares[0]
+        add_scaled(state.overlaps, work.products, -amount)
+        add_scaled(state.moved, work.coefficients, -amount)
+
+
+@borrowing
+def take_back(state):
+    """Return to where the last stride began."""
+    copy(state.kept_overlaps, state.overlaps)
+    copy(state.kept_moved, state.moved)
+    state.shares[0] = state.pace[SHARE_BEHIND]
 
 
 @borrowing
 def keep_velocity(rate, length, state):
     """The velocity after a stride: what moved the weights on average."""
-    pace, unit = state.pace, 1.0 / (rate * length)
+    unit = 1.0 / (rate * length)
     copy(state.kept_overlaps, state.velocity_overlaps)
-    add_scaled(state.velocity_overlaps, state.ahead_overlaps, -1.0)
+    add_scaled(state.velocity_overlaps, state.overlaps, -1.0)
     multiply(state.velocity_overlaps, unit)
     copy(state.kept_moved, state.velocity)
-    add_scaled(state.velocity, state.ahead_moved, -1.0)
+    add_scaled(state.velocity, state.moved, -1.0)
     multiply(state.velocity, unit)
-    state.shares[1] = (pace[SHARE_BEHIND] - pace[SHARE_AHEAD]) * unit
+    state.shares[1] = (state.pace[SHARE_BEHIND] - state.shares[0]) * unit
 
 
 @borrowing_pointed
@@ -289,7 +299,7 @@ def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) 
         pace[START] = start_of_flow(rate * pace[SCALE], state, work) if phase.flows else 1.0
     shrinking = log_shrinking(phase)
     if pace[NORM] == 0.0 and phase.weight_decay == 0.0 and phase.momentum == 0.0:
-        draw_line(phase, 0.0, 1.0, 0.0, state, work)
+        leap(phase, 0.0, 1.0, 0.0, state, work)
         pace[FROM], pace[TO], pace[LINE], pace[MOVES] = pace[TO], float(phase.epochs), 1.0, 0.0
         at[STRIDES] += 1
         return
@@ -303,7 +313,6 @@ def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) 
         shortest = length <= (SHORTEST * share if phase.flows else 1.0)
         if shortest and not finite:
             return
-        change = math.inf
         if single:
             move(phase, rate, scale, scale > 0.0, state, work)
             change = arrive(state.overlaps, problem, state, work)
@@ -311,24 +320,25 @@ def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) 
         limit = 2.0 * CHANGE * share
         steady = phase.perturbation > 0.0 or change_of_pulls(state, work) <= limit
         if finite and (steady or shortest):
-            draw_line(phase, scale, length, shrinking, state, work)
-            change = arrive(state.ahead_overlaps, problem, state, work)
-        if shortest or change <= limit:
-            if phase.momentum > 0.0:
-                keep_velocity(rate, length, state)
-            at[STRIDES] += 1
-            break
+            leap(phase, scale, length, shrinking, state, work)
+            change = arrive(state.overlaps, problem, state, work)
+            if shortest or change <= limit:
+                break
+            take_back(state)
         at[REJECTED] += 1
         pace[LENGTH] = AGAIN * length
         arrive(state.overlaps, problem, state, work)
     settle(change, share, state, work)
+    if not single:
+        at[STRIDES] += 1
+        if phase.momentum > 0.0:
+            keep_velocity(rate, length, state)
     pace[MOVES] = 1.0
     end = pace[TO] + length
     pace[FROM], pace[LINE] = pace[TO], 0.0 if single else 1.0
     pace[TO] = float(phase.epochs) if end >= phase.epochs else end
     if state.switched.size > 0:
-        overlaps = state.overlaps if single else state.ahead_overlaps
-        note_switches(overlaps, at[UPDATE] + int(pace[TO]) - at[PHASE_EPOCH], state)
+        note_switches(state.overlaps, at[UPDATE] + int(pace[TO]) - at[PHASE_EPOCH], state)
 
 
 @borrowing_pointed
