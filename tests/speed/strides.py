@@ -12,8 +12,9 @@ import argparse
 import time
 
 import numpy as np
+from settings import setting
 
-from simdyn import SAM, SGD, Record, SignalNoiseData, TwoLayerCNN, simulate
+from simdyn import Record, simulate
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--optimiser", choices=["SGD", "SAM"], default="SGD")
@@ -25,32 +26,9 @@ given = parser.parse_args()
 RECORDED = ("margin", "signal_coef", "noise_coef", "test_error")
 COUNTED = ("strides", "exact_updates", "rejected_strides", "stride_error")
 
-
-def setting(rng: np.random.Generator) -> tuple[SignalNoiseData, TwoLayerCNN, SGD | SAM]:
-    """Data, network and a phase that neither diverges nor stands still."""
-    n, m, patches = (int(rng.integers(*ends)) for ends in ((5, 41), (2, 21), (2, 5)))
-    d = int(10 ** rng.uniform(1.5, 5.0))
-    norm = (patches - 1) * (d / n) ** 0.25 * 10 ** rng.uniform(-0.7, 0.7)
-    fitting = 20 * m * n / ((patches - 1) ** 2 * d + n * norm**2)  # η that fits in an update or so
-    init_std = 30 / np.sqrt(d) * 10 ** rng.uniform(-3.0, -1.0)
-    data = SignalNoiseData(
-        n_samples=n,
-        dimension=d,
-        signal_norm=norm,
-        n_patches=patches,
-        label_flip=float(rng.choice([0.0, 0.1])),
-    )
-    net = TwoLayerCNN(n_filters=m, init_std=init_std)
-    rate = 10 ** rng.uniform(-2.5, 0.0) * min(1.0, fitting)
-    radius = 3 * np.sqrt(n * m) * init_std * 10 ** rng.uniform(-2.0, 0.0)
-    shared = {"learning_rate": rate, "epochs": int(given.updates)}
-    sgd = given.optimiser == "SGD"
-    return data, net, SGD(**shared) if sgd else SAM(radius=radius, **shared)
-
-
 rng, rows, share = np.random.default_rng(7), [], []
 for seed in range(given.settings):
-    data, net, exact = setting(rng)
+    data, net, exact = setting(rng, given.optimiser, int(given.updates))
     strided = exact.replace(stepping="strides", stride_tolerance=given.tolerance)
     found, seconds = [], []
     for phase, names in ((exact, RECORDED), (strided, RECORDED), (strided, RECORDED + COUNTED)):
