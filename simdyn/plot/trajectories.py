@@ -6,6 +6,7 @@ A line style is a method, a marker is a quantity, grey is a prediction, in every
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import matplotlib.figure
@@ -245,8 +246,7 @@ def _panels(course: Course) -> list[Callable[[Axes, Course], None]]:
     chosen: list[Callable[[Axes, Course], None]] = []
     for panel in course.panels:
         if panel == "growth":
-            for index in range(len(course.methods)):
-                chosen.append(lambda ax, course, index=index: draw_growth(ax, course, index))  # type: ignore[misc]
+            chosen += [partial(draw_growth, index=index) for index in range(len(course.methods))]
         elif panel == "losses":
             chosen.append(draw_losses)
         elif panel == "deactivated_fraction":
