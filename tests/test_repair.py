@@ -233,6 +233,16 @@ def test_open_study__one_of_the_places_that_say_it_is_enough(here: Place, name: 
     assert (answer.code, f"  {name} is damaged" in answer.out.splitlines()) == (1, True)
 
 
+@pytest.mark.parametrize("name", [META, f"simdyn.store/receipts/{META}"])
+def test_verify__names_the_copy_of_a_study_that_is_damaged(here: Place, name: str) -> None:
+    """A field of no value may lose its name, and the study is the same."""
+    here.again()
+    content = here.whole.files[name]
+    assert content.count(b"log_spaced") == 1
+    (here.store / name).write_bytes(content.replace(b"log_spaced", b"log_spcced"))
+    assert hold(here, command=True) == "repaired"
+
+
 def test_run__nothing_foreign_is_lost_when_names_meet(here: Place) -> None:
     """A file, then a folder of its name, then the file again."""
     here.again()
