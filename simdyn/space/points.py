@@ -8,36 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from simdyn.base.formula import CONSTANTS, FUNCTIONS, holds, names_in
-from simdyn.base.inputs import InputError, nearest, shown
-from simdyn.params import Data, Parameters, Phase, Real, TwoLayerCNN, described
-from simdyn.params.schedule import NAMES, read_by
+from simdyn.base.inputs import InputError, shown
+from simdyn.params import Data, Parameters, Phase, TwoLayerCNN
 from simdyn.space.axes import axis_values
-from simdyn.space.columns import Column, column, evaluate_column
+from simdyn.space.columns import Column, column
+from simdyn.space.mask import Mask, location
+from simdyn.space.owners import Owners
 from simdyn.space.product_grid import PointSource, ProductGrid
-from simdyn.space.scope import Columns, Frame, LocatedError, Scope
+from simdyn.space.scope import Columns, Frame, Scope
 from simdyn.space.sections import Section, data_section, phase_sections
 from simdyn.space.zips import groups_of
-from simdyn.variables.registry import VARIABLES
-
-RESERVED = (
-    "method",
-    "replicate",
-    "step",
-    "sign",
-    "filter",
-    "sample",
-    "vector",
-    "updates",
-    "update",
-)
-AT_ONCE = 2**16  # points whose mask is evaluated together
-
-
-class Named(Parameters):
-    """A swept number that is no field: formulas read it under the axis's own name."""
-
-    value: Real = described(0.0, "", "", "a finite number")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +72,7 @@ class Space:
         self.net = Section.make("network", TwoLayerCNN, net)
         self.phases = {name: phase_sections(name, plan) for name, plan in methods.items()}
         self.methods = tuple(self.phases)
-        self.owners = {name: self._owners(name) for name in axes}
-        self.set_by = self._set_by()
+        self._owners = Owners(self.data, self.net, self.sections[2:], axes)
         groups = groups_of(together, tuple(axes))
         repeating = {name for group in groups for name in group[1:]}
         values = {
@@ -101,36 +80,24 @@ class Space:
             for name, given in axes.items()
         }
         self.source = source(values, groups)
-        self._check_names()
+        self._owners.check_names()
         self._frames()
 
     def _frames(self) -> None:
         """What formulas read, prepared for all points."""
-        named = [name for name, owners in self.owners.items() if not owners]
-        both = [self.data, self.net]
-        self._shared = Frame(both, self.set_by, named)
+        both, set_by = [self.data, self.net], self._owners.set_by
+        self._shared = Frame(both, set_by, self._owners.named)
         self._frame = {section.where: self._shared for section in both} | {
-            section.where: Frame([section], self.set_by, parent=self._shared)
+            section.where: Frame([section], set_by, parent=self._shared)
             for plan in self.phases.values()
             for section in plan
         }
         self._parts = {s.where: self._frame[s.where].of(s) for s in self.sections}
         self._last: dict[str, tuple[list[Any], Parameters]] = {}
-        if self.where is None:
-            return
-        kinds = {name: self.field_of(name) for name in self.owners if name.isidentifier()}
+        kinds = {name: self.field_of(name) for name in self._owners.of if name.isidentifier()}
         readable = [name for name, (owner, field) in kinds.items() if owner.is_number(field)]
-        self._mask = Frame([], {}, readable, self._shared)
-        known = sorted({*self._numeric_names(self.data), *readable})
-        try:
-            used = sorted(names_in(self.where, truth=True))
-        except InputError as problem:
-            raise InputError(f"space.where = {problem}") from None
-        for name in used:
-            if name not in known:
-                raise InputError(
-                    f"space.where = {self.where!r}: no field '{name}'; {nearest(name, known)}"
-                )
+        known = {*self._owners.numeric_names(self.data), *readable}
+        self._mask = Mask(self.where, self._shared, readable, known)
 
     def with_values(self, axes: Mapping[str, np.ndarray]) -> "Space":
         """The same space with other values of some axes, of the same kind and number."""
@@ -188,7 +155,7 @@ class Space:
         """Every value that a field of the phases has in the space; of text fields."""
         phases = [section for plan in self.phases.values() for section in plan]
         held = {section.fields[field] for section in phases}
-        swept = [n for n, owners in self.owners.items() if any(f == field for _, f in owners)]
+        swept = [n for n, owners in self._owners.of.items() if any(f == field for _, f in owners)]
         return held.union(*(self.axes[name].tolist() for name in swept))
 
     @property
@@ -199,107 +166,20 @@ class Space:
     @property
     def swept_fields(self) -> set[str]:
         """Fields that an axis sets somewhere."""
-        return {field for owners in self.owners.values() for _, field in owners}
+        return {field for owners in self._owners.of.values() for _, field in owners}
 
     @property
     def formula_fields(self) -> set[str]:
         """Fields that a formula gives somewhere."""
         return {name for section in self.sections for name in section.formulas}
 
-    def _owners(self, name: str) -> list[tuple[Section, str]]:
-        """Which fields a swept name sets."""
-        if name in RESERVED or name in VARIABLES:
-            raise InputError(f"space.{name}: the name is reserved for the results")
-        found = [
-            (section, field)
-            for section in self.sections
-            for field in section.owner.model_fields
-            if name in (field, section.label(field))
-        ]
-        if any(section.owner.is_flag(field) for section, field in found):
-            raise InputError(
-                f"space.{name}: a field that is true or false cannot be swept; give each its method"
-            )
-        if not found and name in self._read_by_formulas():
-            meant = name in NAMES and name in self._read_by_schedules()
-            if name in FUNCTIONS or name in CONSTANTS or meant:
-                raise InputError(
-                    f"space.{name}: the name has a meaning in formulas; choose another"
-                )
-            return []
-        if not found:
-            known = {f for s in self.sections for f in s.owner.model_fields}
-            raise InputError(f"space.{name}: no such field; {nearest(name, sorted(known))}")
-        return found
-
-    def _read_by_formulas(self) -> set[str]:
-        """Every name in the study's formulas."""
-        texts = [text for section in self.sections for text in section.formulas.values()]
-        return set().union(*map(read_by, texts))
-
-    def _read_by_schedules(self) -> set[str]:
-        """Every name in the study's schedules."""
-        texts = [s.formulas[name] for s in self.sections for name in s.schedules]
-        return set().union(*map(read_by, texts))
-
-    def _set_by(self) -> dict[tuple[str, str], str]:
-        """The axis that sets a field: of several the most special, and each must set something."""
-        set_by = {
-            (section.where, field): name
-            for name in sorted(self.owners, key=lambda name: "." in name)
-            for section, field in self.owners[name]
-        }
-        for name in self.owners:
-            if self.owners[name] and name not in set_by.values():
-                section, field = self.owners[name][0]
-                other = set_by[section.where, field]
-                raise InputError(f"space.{name}: has no effect, '{other}' sets all it names")
-        return set_by
-
     def field_of(self, name: str) -> tuple[type[Parameters], str]:
         """The class and field that say what an axis may hold and what it means."""
-        if not self.owners[name]:
-            return Named, "value"
-        section, field = self.owners[name][0]
-        return section.owner, field
-
-    def _check_names(self) -> None:
-        """Every formula must read fields that exist, and every required field must be set."""
-        swept = {(s.where, field) for owners in self.owners.values() for s, field in owners}
-        for section in self.sections:
-            for name, info in section.owner.model_fields.items():
-                missing = name not in section.fields and (section.where, name) not in swept
-                if info.is_required() and missing:
-                    raise InputError(
-                        f"{section.where}.{name} is missing; allowed is "
-                        f"{section.owner.allowed(name)}"
-                    )
-            known = self._numeric_names(section)
-            schedules = {at for at in section.schedules if (section.where, at) not in swept}
-            for name, value in section.formulas.items():
-                scope = known | {*NAMES} if section.owner.is_schedule(name) else known
-                for used in sorted(read_by(value)):
-                    if used not in scope:
-                        raise InputError(
-                            f"{section.where}.{name} = {value!r}: no field '{used}'; "
-                            f"{nearest(used, sorted(scope))}"
-                        )
-                    if used in schedules:
-                        raise InputError(
-                            f"{section.where}.{name} = {value!r}: {used} changes during the phase; "
-                            f"allowed are {', '.join(sorted(known - schedules))}"
-                        )
-
-    def _numeric_names(self, section: Section) -> set[str]:
-        sections = {s.where: s for s in (self.data, self.net, section)}.values()
-        fields = set().union(*(s.numbers for s in sections))
-        return fields | {name for name, owners in self.owners.items() if not owners}
+        return self._owners.field_of(name)
 
     def location(self, index: Sequence[int]) -> str:
         """The swept values of a point, as the end of a message; empty if nothing is swept."""
-        swept = self.source.swept(index).items()
-        values = ", ".join(f"{name} = {value}" for name, value in swept)
-        return f" (at {values})" if values else ""
+        return location(self.source, index)
 
     def point(self, index: Sequence[int]) -> Point:
         """The parameters of one point, masked or not.
@@ -350,15 +230,7 @@ class Space:
         InputError
             If the formula has no value; the message says at which point.
         """
-        if self.where is None:
-            return True
-        swept = self.source.swept(index)
-        try:
-            return holds(self.where, Scope(self._mask, swept, Scope(self._shared, swept)))
-        except LocatedError as problem:
-            raise InputError(f"space.where: {problem}{self.location(index)}") from None
-        except InputError as problem:
-            raise InputError(f"space.where = {problem}{self.location(index)}") from None
+        return self._mask.wanted(self.source, index)
 
     @property
     def first_point(self) -> Point:
@@ -374,27 +246,7 @@ class Space:
         InputError
             If there is none.
         """
-        if self.where is None or not self.dims:
-            if not self.wanted((0,) * len(self.dims)):
-                raise self._nowhere()
-            return (0,) * len(self.dims)
-        for start in range(0, self.size, AT_ONCE):
-            flat = np.arange(start, min(start + AT_ONCE, self.size))
-            at = dict(zip(self.dims, np.unravel_index(flat, self.shape), strict=True))
-            swept = self.source.swept_along(at)
-            names = Columns(self._mask, swept, Columns(self._shared, swept))
-            true, ok = evaluate_column(self.where, names, truth=True)
-            for k in np.flatnonzero(np.broadcast_to(true | ~ok, flat.shape)):
-                index = tuple(int(along[k]) for along in at.values())
-                if self.wanted(index):  # raises if the formula has no value
-                    return index
-        raise self._nowhere()
-
-    def _nowhere(self) -> InputError:
-        return InputError(
-            f"space.where = {self.where!r}: true at no point; allowed is a formula that is true at "
-            "one or more"
-        )
+        return self._mask.first(self.source)
 
     # -- many points at once ---------------------------------------------------------------------
 
