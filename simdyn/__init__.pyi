@@ -9,6 +9,7 @@ from .engine.weights import initial_weights as initial_weights
 from .params import SAM as SAM
 from .params import SGD as SGD
 from .params import ClusterData as ClusterData
+from .params import Crossing as Crossing
 from .params import ImageData as ImageData
 from .params import IndependentNoiseData as IndependentNoiseData
 from .params import MultiViewData as MultiViewData
@@ -18,5 +19,6 @@ from .params import TwoLayerCNN as TwoLayerCNN
 from .params import XORData as XORData
 from .store import open_results as open_results
 from .theory.analysis import summary as summary
+from .theory.exponents import exponent as exponent
 
 __version__: str

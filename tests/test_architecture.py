@@ -184,9 +184,9 @@ def test_tests__import_no_other_test() -> None:
 def test_all__public_names_are_pinned() -> None:
     assert sorted(simdyn.__all__) == sorted(
         items("""
-            SAM  SGD  ClusterData  ImageData  IndependentNoiseData  InputError  MultiViewData
-            Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  initial_weights
-            load_study  open_results  simulate  summary  train
+            SAM  SGD  ClusterData  Crossing  ImageData  IndependentNoiseData  InputError
+            MultiViewData  Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  exponent
+            initial_weights  load_study  open_results  simulate  summary  train
         """)
     )
     for name in simdyn.__all__:

@@ -26,6 +26,7 @@ from simdyn.base.inputs import InputError
 from simdyn.params import PICTURES, SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
 from simdyn.plot import artists
 from simdyn.theory import analysis
+from simdyn.theory.crossing import is_geometric
 
 FINGERPRINT = "5eed" * 16
 # Many small updates: the noise takes 10 updates or more at d = 21000.
@@ -757,7 +758,7 @@ def test_math_symbol(symbol, expected):
     ],
 )
 def test_is_geometric(values, expected):
-    assert artists.is_geometric(np.array(values)) is expected
+    assert is_geometric(np.array(values)) is expected
 
 
 def test_cell_edges():

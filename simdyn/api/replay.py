@@ -1,5 +1,6 @@
 """One point of a store trained again, with its full trajectory, from the store alone."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from simdyn.run.block import point_label
 from simdyn.store import Store, explain_damaged_blocks, open_results, open_study
 from simdyn.study.checks import possible_variables
 from simdyn.study.design import StudyDesign
+from simdyn.variables.outcomes import OUTCOMES, Outcome
 from simdyn.variables.registry import VARIABLES
 from simdyn.variables.selection import by_default, offers_of_plan
 
@@ -31,6 +33,8 @@ def replay(
     threads: int | None = None,
 ) -> "xr.Dataset":
     """Train one point of a store again, record its trajectory, and compare it with the store.
+
+    If the study solves for a field, the point is trained at its critical value.
 
     It has the same bits as the store if the type of CPU and the versions are the same, and differs
     by rounding on others.
@@ -75,9 +79,12 @@ def replay(
     count = study.replicates if replicates is None else check_replicates(replicates)
     if count > study.replicates:
         raise InputError(f"replicates = {count}: allowed is up to the study's {study.replicates}")
-    point = study.space.point(index)
-    plan = point.plans[study.space.methods.index(method)]
     stored = _stored(path, study, index, method, count)
+    value = None
+    if study.solve is not None:
+        value, stored = _at_solution(study, stored)
+    point = study.space.point(index, value)
+    plan = point.plans[study.space.methods.index(method)]
     course = simulate(
         point.data,
         point.net,
@@ -91,6 +98,8 @@ def replay(
     for name, gap in found.differences.items():
         course[name].attrs["difference"] = gap
     label = f"{point_label(study, index)}, method = {method}"
+    if study.solve is not None:
+        label += f", {study.solve.field} = {value}"
     return course.assign_attrs(
         point=label, replayed=found.compared, agreement=found.kind, verdict=str(found)
     )
@@ -129,3 +138,23 @@ def _stored(
     with explain_damaged_blocks(store, blocks):
         stored = open_results(path).isel(dict(zip(study.space.dims, index, strict=True)))
         return stored.sel({"method": method}).isel(replicate=slice(replicates)).load()
+
+
+def _at_solution(study: StudyDesign, stored: "xr.Dataset") -> tuple[float, "xr.Dataset"]:
+    """The critical value of a point, and what the store has of the runs there.
+
+    Raises
+    ------
+    InputError
+        If none was found, or it is not computed yet.
+    """
+    assert study.solve is not None
+    value = float(stored["critical_value"])
+    if not math.isfinite(value):
+        outcome = OUTCOMES[Outcome(int(stored["crossing_status"]))]
+        raise InputError(
+            f"crossing_status {int(stored['crossing_status'])}: this point has no critical value "
+            f"({outcome}), and nothing to train again"
+        )
+    last = stored["value_at_critical"].expand_dims("step", axis=-1)
+    return value, stored[["status", "status_step"]].assign({study.solve.variable: last})

@@ -35,6 +35,9 @@ class Study(StudyDesign):
         If a space has more than 50,000 points, some thousands are checked before it runs.
     replicates : int ≥ 1
     seed : int, 0 … 2⁶³ − 1
+    solve : Crossing, optional
+        A field that is solved for instead of swept: at each point and for each method, its value
+        at which the mean over replicates of a variable crosses a level.
     record : Record, optional
         By default only the last state is recorded.
     figure : Picture, optional

@@ -83,7 +83,7 @@ def benign_harmful(bench: Bench) -> Iterator[Quantity]:
 
 def critical(grid: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Where mean test errors (R, …, K) over a grid (K,) fall to LEVEL: (…), NaN if they do not."""
-    return crossing(errors.mean(axis=0), LEVEL).geometric(grid)
+    return crossing(errors.mean(axis=0), LEVEL).at(grid)
 
 
 def _curves(

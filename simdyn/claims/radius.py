@@ -52,7 +52,7 @@ def _errors(bench: Bench, count: int, **change: float) -> tuple[np.ndarray, floa
 def _onset(errors: np.ndarray) -> float:
     """Radius, in units of the grid, at which half of SGD's error is gone; errors (R, 1 + K)."""
     half = 0.5 * float(errors[:, 0].mean())
-    return float(crossing(errors[:, 1:].mean(axis=0), half).geometric(GRID))
+    return float(crossing(errors[:, 1:].mean(axis=0), half).at(GRID))
 
 
 def _regret(setting: str, errors: np.ndarray) -> Quantity:

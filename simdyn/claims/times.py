@@ -21,7 +21,7 @@ def hitting(values: np.ndarray, epochs: np.ndarray) -> np.ndarray:
 
     A curve that starts at one or above has no such time either.
     """
-    found = crossing(values, 1.0, rising=True).linear(epochs)
+    found = crossing(values, 1.0, rising=True).at(epochs)
     return np.where(values[:, 0] < 1.0, found, np.nan)
 
 

@@ -22,8 +22,8 @@ from simdyn.kernels.linear import gram_of, inner_products, lower_factor, scale_r
 from simdyn.kernels.structures import Dictionary, FreshSamples, TestSet
 from simdyn.kernels.structures import Problem as KernelProblem
 from simdyn.params import TwoLayerCNN, made
-from simdyn.variables.registry import Offer
 from simdyn.variables.selection import recordable
+from simdyn.variables.variable import Offer
 
 
 def _array(name: str, value: Any, ndim: int, shape: tuple[int | None, ...]) -> Floats:

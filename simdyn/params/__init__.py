@@ -1,5 +1,6 @@
 """Frozen, validated parameter classes: data, network, phases of training, record and figures."""
 
+from simdyn.params.crossings import Crossing
 from simdyn.params.data import (
     MODELS,
     ClusterData,
@@ -36,6 +37,7 @@ __all__ = [
     "SGD",
     "ClusterData",
     "Contents",
+    "Crossing",
     "Curves",
     "Data",
     "DrawnData",

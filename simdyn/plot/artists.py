@@ -19,6 +19,8 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from simdyn.theory.crossing import is_geometric
+
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 7,
@@ -89,20 +91,6 @@ def wrap(sentences: Sequence[str], width: float, size: float) -> list[str]:
 
 
 # -- geometry ------------------------------------------------------------------------------------
-
-
-def is_geometric(values: np.ndarray) -> bool:
-    """Are these values better spaced by a constant factor than by a constant step?"""
-    values = np.asarray(values, dtype=np.float64)
-    if values.size < 3 or values.min() <= 0:
-        return False
-
-    def unevenness(at: np.ndarray) -> float:
-        steps = np.diff(at)
-        return float(np.ptp(steps) / abs(steps.mean()))
-
-    # The tolerance allows for integers that were rounded in a geometric progression.
-    return unevenness(np.log(values)) < min(0.2, unevenness(values))
 
 
 def cell_edges(values: np.ndarray) -> np.ndarray:

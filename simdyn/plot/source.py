@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.params import MODELS, OPTIMISERS, Contents, Data, Phase, Picture, TwoLayerCNN
+from simdyn.params import MODELS, OPTIMISERS, Contents, Crossing, Data, Phase, Picture, TwoLayerCNN
 from simdyn.space.points import Point, Space
 from simdyn.study.checks import possible_variables
 from simdyn.variables.layout import parameter_coordinate
@@ -75,7 +75,14 @@ class Source:
 def space_of(ds: xr.Dataset) -> Space:
     """The space of the study whose results these are."""
     study = json.loads(ds.attrs["study"])
-    return Space(study["data"], study["network"], study["methods"], study["space"])
+    solve = study.get("solve")
+    return Space(
+        study["data"],
+        study["network"],
+        study["methods"],
+        study["space"],
+        solved=None if solve is None else Crossing(**solve),
+    )
 
 
 def point_at(space: Space, ds: xr.Dataset, **values: float) -> Point:

@@ -9,6 +9,7 @@ import numpy as np
 from simdyn.engine.arguments import Wanted, pointers_for
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
+from simdyn.engine.solving import Setting, solve
 from simdyn.kernels.codes import FAILED, MASKED
 from simdyn.params import DrawnData
 from simdyn.params.conditions import goal_of
@@ -27,7 +28,7 @@ def prepare_kernels(study: StudyDesign) -> float:
     stepping, until = (study.space.phase_values(name) for name in ("stepping", "until"))
     goals = {goal_of(str(condition)).quantity for condition in until if condition}
     # The error on given test samples is counted, and needs no estimate.
-    names = [name for name in study.variables if drawn or not VARIABLES[name].test]
+    names = [name for name in study.variables_of_runs if drawn or not VARIABLES[name].test]
     with _COMPILING:
         return sum(
             prepare(pointers_for(study.record, activation, names, stepping, goals), drawn=drawn)
@@ -38,13 +39,13 @@ def prepare_kernels(study: StudyDesign) -> float:
 def empty_block(study: StudyDesign, block: Block) -> dict[str, np.ndarray]:
     """Arrays of a block, every value missing."""
     layout = study.layout
-    outer = tuple(part.stop - part.start for part in block.region)
-    outer = (*outer[:-1], len(study.space.methods), outer[-1])
+    *grid, replicates = (part.stop - part.start for part in block.region)
     arrays = {}
     for name in study.variables:
         dtype = VARIABLES[name].dtype
-        inner = layout.shape(name)[len(layout.outer) :]
-        arrays[name] = np.full((*outer, *inner), np.nan if dtype == "float64" else 0, dtype)
+        outer = layout.by_block(name, grid, len(study.space.methods), replicates)
+        shape = (*outer, *layout.inner(name))
+        arrays[name] = np.full(shape, np.nan if dtype == "float64" else 0, dtype)
     return arrays
 
 
@@ -98,7 +99,8 @@ def run_block(
                 continue
             if begun is not None:
                 begun(number)
-            if not _run_point(study, index, block.replicates, local, arrays, stop, smaller):
+            run_point = _run_point if study.solve is None else _solve_point
+            if not run_point(study, index, block.replicates, local, arrays, stop, smaller):
                 return None
         except Exception as problem:  # a study is never stopped by a point
             for name, values in arrays.items():
@@ -138,4 +140,38 @@ def _run_point(
         first = part.start - replicates.start
         for name, value in computed.items():
             arrays[name][local][list(methods), first : first + len(part)] = value
+    return True
+
+
+def _solve_point(
+    study: StudyDesign,
+    index: tuple[int, ...],
+    replicates: range,
+    local: tuple[int, ...],
+    arrays: dict[str, np.ndarray],
+    stop: np.ndarray,
+    smaller: SmallerStore | None,
+) -> bool:
+    """Fill in what is solved for at one point; False if the stop flag was raised."""
+    space, crossing = study.space, study.solve
+    assert crossing is not None
+    methods = range(len(space.methods))
+    taken = None if smaller is None else smaller.take(index, replicates)
+    old = taken[1] if taken and taken[2] == len(replicates) else ()
+    if taken and old:
+        for name, value in taken[0].items():
+            arrays[name][local][list(old)] = value
+    for method in (k for k in methods if k not in old):
+
+        def made(value: float, method: int = method) -> Setting:
+            point = space.point(index, value)
+            return point.data, point.net, point.plans[method], space.level(index, value)
+
+        found = solve(
+            made, crossing, space.ends(index), study.seed, len(replicates), study.record, stop
+        )
+        if found is None:
+            return False
+        for name, value in found.items():
+            arrays[name][local][method] = value
     return True

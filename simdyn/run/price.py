@@ -106,7 +106,7 @@ def _nominal(study: StudyDesign, blocks: Blocks, numbers: np.ndarray) -> tuple[f
 def _price_of(study: StudyDesign, block: Block, last: bool = False) -> float:
     """Nominal core-seconds of a block, if all its points cost what one of them does."""
     found = _a_point(study, block, last)
-    return found[1] * block.cells if found else 0.0
+    return found[1] * block.cells * study.evaluations if found else 0.0
 
 
 def _cut_short(point: Point, nominal: float) -> Point:
@@ -148,7 +148,7 @@ def _calibrate(study: StudyDesign, blocks: Blocks) -> tuple[float, int]:
             continue
         replicates = range(min(study.replicates, max(1, int(0.1 / of_one))))
         start = time.perf_counter()
-        wanted = Wanted(study.record, study.variables, "last")
+        wanted = Wanted(study.record, study.variables_of_runs, "last")
         run_replicates(short.data, short.net, short.plans, study.seed, replicates, wanted, stop)
         now = time.perf_counter()
         nominal, spent = nominal + of_one * len(replicates), spent + now - start

@@ -34,7 +34,7 @@ class Memory:
 
     def __init__(self, study: StudyDesign) -> None:
         self.blocks = study.blocks
-        self.arrays = study.layout.arrays()
+        self.layout, self.arrays = study.layout, study.layout.arrays()
 
     def checked_values(self, block: Block) -> dict[str, np.ndarray] | None:
         """Always None: no block is done before this run."""
@@ -44,7 +44,7 @@ class Memory:
         """Keep a block."""
         *grid, replicates = block.region
         for name, values in arrays.items():
-            self.arrays[name][(*grid, slice(None), replicates)] = values
+            self.arrays[name][self.layout.by_block(name, grid, slice(None), replicates)] = values
 
 
 @dataclasses.dataclass(frozen=True)

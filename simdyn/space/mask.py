@@ -1,6 +1,7 @@
 """Which points of a space are wanted: those at which its `where` is true."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from simdyn.space.scope import Columns, Frame, LocatedError, Scope
 AT_ONCE = 2**16  # points whose mask is evaluated together
 
 
-def location(source: PointSource, index: Sequence[int]) -> str:
-    """The swept values of a point, as the end of a message; empty if nothing is swept."""
-    values = ", ".join(f"{name} = {value}" for name, value in source.swept(index).items())
+def location(swept: Mapping[str, Any]) -> str:
+    """Values of a point, as the end of a message; empty if nothing is swept."""
+    values = ", ".join(f"{name} = {value}" for name, value in swept.items())
     return f" (at {values})" if values else ""
 
 
@@ -70,9 +71,9 @@ class Mask:
         try:
             return holds(self.where, Scope(self._frame, swept, Scope(self._shared, swept)))
         except LocatedError as problem:
-            raise InputError(f"space.where: {problem}{location(source, index)}") from None
+            raise InputError(f"space.where: {problem}{location(swept)}") from None
         except InputError as problem:
-            raise InputError(f"space.where = {problem}{location(source, index)}") from None
+            raise InputError(f"space.where = {problem}{location(swept)}") from None
 
     def first(self, source: PointSource) -> tuple[int, ...]:
         """Index of the first point that is wanted.

@@ -1,6 +1,6 @@
 """Which fields each swept name of a space sets, and whether all names are known."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from simdyn.base.formula import CONSTANTS, FUNCTIONS
 from simdyn.base.inputs import InputError, nearest
@@ -38,6 +38,8 @@ class Owners:
         Of all methods.
     names : iterable of str
         What is swept.
+    solved : str, optional
+        A field that is solved for: it is set at each point like a swept one.
 
     Attributes
     ----------
@@ -53,21 +55,51 @@ class Owners:
     """
 
     def __init__(
-        self, data: Section, net: Section, phases: Sequence[Section], names: Iterable[str]
+        self,
+        data: Section,
+        net: Section,
+        phases: Sequence[Section],
+        names: Iterable[str],
+        solved: str | None = None,
     ) -> None:
         self._shared, self.sections = (data, net), (data, net, *phases)
-        self.of: Mapping[str, list[tuple[Section, str]]] = {n: self._owners(n) for n in names}
+        self.of: dict[str, list[tuple[Section, str]]] = {
+            name: self._owners(name, f"space.{name}") for name in names
+        }
+        self.solved = solved
+        if solved is not None:
+            self._check_solved(solved)
+            self.of[solved] = self._owners(solved, self._place(solved))
         self.set_by = self._set_by()
+
+    def _place(self, name: str) -> str:
+        """Where a study names it, as messages begin."""
+        return f"solve.field = {name!r}" if name == self.solved else f"space.{name}"
+
+    def _check_solved(self, name: str) -> None:
+        """A solved field is on no axis and holds real numbers."""
+        where = self._place(name)
+        if name in self.of:
+            raise InputError(f"{where}: it is swept, too; allowed is a field that is on no axis")
+        for section in self.sections:
+            for field in section.owner.model_fields:
+                if name not in (field, section.label(field)):
+                    continue
+                if not section.owner.is_number(field) or section.owner.is_integer(field):
+                    raise InputError(
+                        f"{where}: it holds {section.owner.allowed(field)}; allowed is a "
+                        "real-valued field"
+                    )
 
     @property
     def named(self) -> list[str]:
         """Swept names that only formulas read."""
         return [name for name, owners in self.of.items() if not owners]
 
-    def _owners(self, name: str) -> list[tuple[Section, str]]:
+    def _owners(self, name: str, where: str) -> list[tuple[Section, str]]:
         """Which fields a swept name sets."""
         if name in RESERVED or name in VARIABLES:
-            raise InputError(f"space.{name}: the name is reserved for the results")
+            raise InputError(f"{where}: the name is reserved for the results")
         found = [
             (section, field)
             for section in self.sections
@@ -76,18 +108,16 @@ class Owners:
         ]
         if any(section.owner.is_flag(field) for section, field in found):
             raise InputError(
-                f"space.{name}: a field that is true or false cannot be swept; give each its method"
+                f"{where}: a field that is true or false cannot be swept; give each its method"
             )
         if not found and name in self._read_by_formulas():
             meant = name in NAMES and name in self._read_by_schedules()
             if name in FUNCTIONS or name in CONSTANTS or meant:
-                raise InputError(
-                    f"space.{name}: the name has a meaning in formulas; choose another"
-                )
+                raise InputError(f"{where}: the name has a meaning in formulas; choose another")
             return []
         if not found:
             known = {f for s in self.sections for f in s.owner.model_fields}
-            raise InputError(f"space.{name}: no such field; {nearest(name, sorted(known))}")
+            raise InputError(f"{where}: no such field; {nearest(name, sorted(known))}")
         return found
 
     def _read_by_formulas(self) -> set[str]:
@@ -111,7 +141,7 @@ class Owners:
             if owners and name not in set_by.values():
                 section, field = owners[0]
                 other = set_by[section.where, field]
-                raise InputError(f"space.{name}: has no effect, '{other}' sets all it names")
+                raise InputError(f"{self._place(name)}: has no effect, '{other}' sets all it names")
         return set_by
 
     def field_of(self, name: str) -> tuple[type[Parameters], str]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from simdyn.base.inputs import InputError, shown
-from simdyn.params import Data, Parameters, Phase, TwoLayerCNN
+from simdyn.params import Crossing, Data, Parameters, Phase, TwoLayerCNN
 from simdyn.space.axes import axis_values
 from simdyn.space.columns import Column, column
 from simdyn.space.mask import Mask, location
 from simdyn.space.owners import Owners
 from simdyn.space.product_grid import PointSource, ProductGrid
 from simdyn.space.scope import Columns, Frame, Scope
+from simdyn.space.search import Search
 from simdyn.space.sections import Section, data_section, phase_sections
 from simdyn.space.zips import groups_of
 
@@ -45,6 +46,8 @@ class Space:
         Values of each axis, `zip` and `where`.
     source : callable
         Makes the source of points from the values of the axes, and from those that go together.
+    solved : Crossing, optional
+        A field that is solved for: it is no axis, and each point may be made with any value of it.
 
     Attributes
     ----------
@@ -61,6 +64,7 @@ class Space:
         methods: Mapping[str, Sequence[Any]],
         axes: Mapping[str, Any],
         source: Callable[..., PointSource] = ProductGrid,
+        solved: Crossing | None = None,
     ) -> None:
         axes = dict(axes)
         together, self.where = axes.pop("zip", None), axes.pop("where", None)
@@ -72,7 +76,9 @@ class Space:
         self.net = Section.make("network", TwoLayerCNN, net)
         self.phases = {name: phase_sections(name, plan) for name, plan in methods.items()}
         self.methods = tuple(self.phases)
-        self._owners = Owners(self.data, self.net, self.sections[2:], axes)
+        self.solved = solved
+        field = None if solved is None else solved.field
+        self._owners = Owners(self.data, self.net, self.sections[2:], axes, field)
         groups = groups_of(together, tuple(axes))
         repeating = {name for group in groups for name in group[1:]}
         values = {
@@ -97,6 +103,12 @@ class Space:
         kinds = {name: self.field_of(name) for name in self._owners.of if name.isidentifier()}
         readable = [name for name, (owner, field) in kinds.items() if owner.is_number(field)]
         known = {*self._owners.numeric_names(self.data), *readable}
+        self.search: Search | None = None
+        if self.solved is not None:
+            field = self.solved.field
+            moving = {n for n in known if n == field or field in self._shared.depends_on(n)}
+            known -= moving
+            self.search = Search(self.solved, self._shared, readable, known, moving)
         self._mask = Mask(self.where, self._shared, readable, known)
 
     def with_values(self, axes: Mapping[str, np.ndarray]) -> "Space":
@@ -179,17 +191,58 @@ class Space:
 
     def location(self, index: Sequence[int]) -> str:
         """The swept values of a point, as the end of a message; empty if nothing is swept."""
-        return location(self.source, index)
+        return location(self.source.swept(index))
 
-    def point(self, index: Sequence[int]) -> Point:
+    def ends(self, index: Sequence[int]) -> tuple[float, float]:
+        """The bracket in which a point is searched.
+
+        Raises
+        ------
+        InputError
+            If it is none; the message says at which point.
+        """
+        assert self.search is not None
+        try:
+            return self.search.ends(self.source.swept(index))
+        except InputError as problem:
+            raise InputError(f"{problem}{self.location(index)}") from None
+
+    def level(self, index: Sequence[int], value: float) -> float:
+        """The level of a point that is solved, where the solved field has this value."""
+        assert self.search is not None
+        swept = self._swept(index, value)
+        try:
+            return self.search.level(swept)
+        except InputError as problem:
+            raise InputError(f"{problem}{location(swept)}") from None
+
+    def _swept(self, index: Sequence[int], value: float | None) -> dict[str, Any]:
+        """The values of swept fields and of the solved one, by default inside its bracket."""
+        swept = self.source.swept(index)
+        if self.search is None:
+            return swept
+        if value is None:
+            value = self.search.middle(swept)
+        return {**swept, self.search.crossing.field: value}
+
+    def point(self, index: Sequence[int], value: float | None = None) -> Point:
         """The parameters of one point, masked or not.
+
+        Parameters
+        ----------
+        index : sequence of int
+        value : float, optional
+            Of the field that is solved for; inside its bracket if absent.
 
         Raises
         ------
         InputError
             If they are not allowed; the message says at which point.
         """
-        swept = self.source.swept(index)
+        try:
+            swept = self._swept(index, value)
+        except InputError as problem:
+            raise InputError(f"{problem}{self.location(index)}") from None
         try:
             shared = Scope(self._shared, swept)
             data = self._made(self.data, shared)
@@ -202,7 +255,7 @@ class Space:
                 for phase in plan:
                     phase.updates_per_epoch(data.n_samples)
         except InputError as problem:
-            raise InputError(f"{problem}{self.location(index)}") from None
+            raise InputError(f"{problem}{location(swept)}") from None
         return Point(data, net, plans)
 
     def _made(self, section: Section, shared: Scope) -> Any:
@@ -256,9 +309,16 @@ class Space:
 
     def varying_dims(self, fields: Iterable[tuple[Section, str]]) -> tuple[str, ...]:
         """The dims along which any of these fields may vary."""
-        axes = set().union(*(self._frame[s.where].depends_on(name) for s, name in fields))
-        dims = {self.dim_of[axis] for axis in axes}
+        dims = {self.dim_of[axis] for axis in self._depend_on(fields) if axis in self.dim_of}
         return tuple(dim for dim in self.dims if dim in dims)
+
+    def are_solved(self, fields: Iterable[tuple[Section, str]]) -> bool:
+        """Does any of these fields depend on what is solved for? Then it has no value of a dim."""
+        return self.solved is not None and self.solved.field in self._depend_on(fields)
+
+    def _depend_on(self, fields: Iterable[tuple[Section, str]]) -> set[str]:
+        """All axes, and the solved field, on which any of these fields depends."""
+        return set().union(*(self._frame[s.where].depends_on(name) for s, name in fields))
 
     def fields(
         self, fields: Sequence[tuple[Section, str]], dims: Sequence[str]

@@ -22,6 +22,7 @@ from simdyn.store.skeleton import Skeleton, in_place
 from simdyn.store.store import Store
 from simdyn.study.blocks import Block
 from simdyn.study.design import StudyDesign
+from simdyn.variables.registry import VARIABLES
 
 FOREIGN, FOLDER = "does not belong here", "is a folder"
 DAMAGED, MISSING = "is damaged", "is missing"
@@ -73,8 +74,7 @@ class ExpectedFiles:
         self.skeleton = Skeleton(study, shape, self.names, study_text(path, study), same_texts)
         self.counts = tuple(-(-n // k) for n, k in zip(study.lengths, shape, strict=True))
         self.blocks = math.prod(self.counts)
-        outer = len(study.layout.outer)
-        self.inner = {name: len(study.layout.dims(name)) - outer for name in study.variables}
+        self.variables, self.layout = study.variables, study.layout
 
     def belongs(self, name: str) -> bool:
         """Does a file of this name belong in the store?"""
@@ -86,12 +86,12 @@ class ExpectedFiles:
         at = tuple(map(int, chunk.split("/")))
         if array == self.names.sha256:
             return len(at) == 2 and at[0] < self.blocks and at[1] == 0
-        if array not in self.inner or len(at) != len(self.counts) + 1 + self.inner[array]:
+        if array not in self.variables:
             return False
-        *grid, method, replicates = at[: len(self.counts) + 1]
-        rest = at[len(self.counts) + 1 :]
-        inside = all(i < n for i, n in zip((*grid, replicates), self.counts, strict=True))
-        return inside and method == 0 and not any(rest)
+        *grid, replicates = self.counts
+        chunks = self.layout.by_block(array, grid, 1, replicates)
+        chunks += (1,) * len(VARIABLES[array].dims)
+        return len(at) == len(chunks) and all(i < n for i, n in zip(at, chunks, strict=True))
 
     def is_entry(self, name: str) -> bool:
         """Is this the name of a log entry's file?"""

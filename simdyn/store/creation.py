@@ -70,8 +70,8 @@ def lay_out(
     group = zarr.open_group(target, mode="r+")
     *grid, replicates = block_shape
     for name in study.variables:
-        inner = layout.shape(name)[len(layout.outer) :]
-        chunks = (*grid, len(study.space.methods), replicates, *inner)
+        outer = layout.by_block(name, grid, len(study.space.methods), replicates)
+        chunks = (*outer, *layout.inner(name))
         variable = VARIABLES[name]
         _create(
             group,

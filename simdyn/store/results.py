@@ -27,7 +27,8 @@ from simdyn.store.files import (
 )
 from simdyn.store.identity import open_group, open_study
 from simdyn.store.store import Store, explain_damaged_blocks
-from simdyn.variables.registry import INNER, OUTER, VARIABLES
+from simdyn.variables.registry import VARIABLES
+from simdyn.variables.variable import INNER, OUTER
 
 
 def write_dataset(ds: xr.Dataset, path: str | Path) -> None:

@@ -7,18 +7,22 @@ Every value is on disk at every moment, so a run that is killed loses none.
 
 import collections
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from simdyn.base.inputs import InputError
+from simdyn.kernels.codes import DONE, NON_FINITE, UNREACHED, ZERO_GRADIENT
 from simdyn.store.differences import Extension, extension
 from simdyn.store.files import store_names
 from simdyn.store.identity import open_study
 from simdyn.store.store import Store
 from simdyn.study.design import StudyDesign
+from simdyn.variables.registry import VARIABLES
 
-TAKEN = (1, 2, 3)  # done, zero gradient, non-finite: states that computing again would give again
+# States that computing again would give again.
+TAKEN = (DONE, ZERO_GRADIENT, NON_FINITE, UNREACHED)
 
 
 class SmallerStore:
@@ -63,7 +67,7 @@ class SmallerStore:
         -------
         (values, methods, count) or None
             Variables with dims (method, replicate, …) for those methods of the larger study and
-            the first `count` of the replicates.
+            the first `count` of the replicates; (method, …) if they have no replicates.
         """
         wanted = range(replicates.start, min(replicates.stop, self.extension.replicates))
         if not wanted or self.extension.old_index(index) is None:
@@ -82,10 +86,17 @@ class SmallerStore:
         if not best:
             return None
         values = {
-            name: np.stack([np.stack([cell[k][name] for cell in cells[:count]]) for k in best])
+            name: np.stack([self._joined([cell[k] for cell in cells[:count]], name) for k in best])
             for name in cells[0][best[0]]
         }
         return values, best, count
+
+    @staticmethod
+    def _joined(runs: Sequence[Mapping[str, np.ndarray]], name: str) -> np.ndarray:
+        """Values of a method's replicates."""
+        if VARIABLES[name].pooled:
+            return runs[0][name]
+        return np.stack([run[name] for run in runs])
 
     def cell(self, index: tuple[int, ...], replicate: int) -> dict[int, dict[str, np.ndarray]]:
         """Values of one replicate of a point, for each method of the larger study that has them."""
@@ -101,7 +112,11 @@ class SmallerStore:
             )
             for k in range(len(self.extension.methods)):
                 if values["status"][(*grid, k, inner)] in TAKEN:
-                    found[k] = {name: array[(*grid, k, inner)] for name, array in values.items()}
+                    layout = self.store.study.layout
+                    found[k] = {
+                        name: array[layout.by_block(name, grid, k, inner)]
+                        for name, array in values.items()
+                    }
         if self.before and len(found) < len(self.extension.methods):
             found = self.before.cell(old, replicate) | found
         return {self.extension.methods[k]: found[k] for k in found}

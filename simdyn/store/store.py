@@ -72,16 +72,16 @@ class Store:
     def _region(self, block: Block, name: str) -> tuple[slice, ...]:
         """The part of a variable's array that a block fills."""
         *grid, replicates = block.region
-        inner = len(self.study.layout.dims(name)) - len(grid) - 2
-        return (*grid, slice(None), replicates, *(slice(None),) * inner)
+        return self.study.layout.by_block(name, grid, slice(None), replicates)
 
     def files_of(self, block: Block) -> dict[str, str]:
         """Names of a block's files: its chunk of each variable, by name, then its receipt."""
         *grid, replicates = self.blocks.position(block.number)
         chunks = {}
         for name in self.study.variables:
-            inner = len(self.study.layout.dims(name)) - len(grid) - 2
-            chunks[name] = f"{name}/c/" + "/".join(map(str, (*grid, 0, replicates, *(0,) * inner)))
+            outer = self.study.layout.by_block(name, grid, 0, replicates)
+            inner = (0,) * len(VARIABLES[name].dims)
+            chunks[name] = f"{name}/c/" + "/".join(map(str, (*outer, *inner)))
         return {**chunks, self.names.sha256: f"{self.names.sha256}/c/{block.number}/0"}
 
     def receipt(self, block: Block, arrays: Mapping[str, np.ndarray]) -> bytes:

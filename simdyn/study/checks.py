@@ -11,7 +11,7 @@ from simdyn.params import PIECEWISE_LINEAR, Contents, ImageData, IndependentNois
 from simdyn.params.record import Record
 from simdyn.space.points import Space
 from simdyn.space.spread import spread
-from simdyn.variables.registry import VARIABLES, Offer
+from simdyn.variables.registry import VARIABLES
 from simdyn.variables.selection import (
     by_studies,
     check_activation,
@@ -23,6 +23,7 @@ from simdyn.variables.selection import (
     offers_of_phases,
     recordable,
 )
+from simdyn.variables.variable import Offer
 
 CHECKED_POINTS = 50_000  # every point up to this number is checked before anything runs
 SPREAD_POINTS = 2000  # of a larger space: spread over it,
@@ -47,7 +48,7 @@ def recorded_variables(space: Space, record: Record, figure: Picture | None) -> 
                     f"record.variables: '{name}' has a value for each {dim}, and {field} "
                     "varies over the space; allowed are variables without that dim"
                 )
-    _check_each_network(space, record)
+    check_networks(space, record)
     check_conditions(space.phase_values("until"), known)
     possible = [name for name in possible_variables(space) if not gone & set(VARIABLES[name].dims)]
     usual = [*by_studies(possible), *(n for n in possible if figure and n in figure.shown)]
@@ -66,7 +67,7 @@ def possible_variables(space: Space) -> tuple[str, ...]:
     return recordable(offers)
 
 
-def _check_each_network(space: Space, record: Record) -> None:
+def check_networks(space: Space, record: Record) -> None:
     """Weights must be drawable, and what is recorded have a meaning for every activation."""
     for init in space.axes.get("init", [space.net.fields["init"]]):
         check_init(str(init), space.law)
@@ -117,18 +118,32 @@ def check_points(space: Space, record: Record) -> int:
     for index in dict.fromkeys(itertools.chain([space.first], _checked_indices(space))):
         if not space.wanted(index):
             continue
+        if space.solved is not None:
+            _check_search(space, index)
+            continue
         point = space.point(index)
         if isinstance(point.data, ImageData):
             _check_images(point.data, space.location(index))
         for method, plan in zip(space.methods, point.plans, strict=True):
             size = record.updates(plan, point.data.n_samples, "last").size
             counts.setdefault(size, f"{size} for {method} at point {index}")
+    if space.solved is not None:
+        return 1
     if len(counts) > 1:
         raise InputError(
             f"record: {' but '.join(counts.values())}; allowed is one number of states for all "
             "points and methods (record only the last state, or equal numbers of updates)"
         )
     return next(iter(counts))
+
+
+def _check_search(space: Space, index: tuple[int, ...]) -> None:
+    """Both ends of a bracket must be allowed, and the level have a value there."""
+    for value in space.ends(index):
+        point = space.point(index, value)
+        space.level(index, value)
+        if isinstance(point.data, ImageData):
+            _check_images(point.data, space.location(index))
 
 
 def _check_images(data: ImageData, location: str) -> None:

@@ -57,7 +57,8 @@ def layout_of(space: Space, results: Results, attrs: Mapping[str, Any]) -> Layou
     lengths = {dim: length for dim, length in lengths.items() if dim in used}
     lengths |= {"replicate": results.replicates, "step": results.states}
     coords |= axis_coordinates(lengths, space.methods)
-    coords |= _updates(space, results)
+    if results.states:
+        coords |= _updates(space, results)
     for section in (space.data, space.net):
         coords |= _held(space, section)
     dims = (*space.dims, "method", "replicate")
@@ -69,7 +70,7 @@ def _held(space: Space, section: Section) -> dict[str, Coordinate]:
     found = {}
     for name in section.owner.model_fields:
         field = (section, name)
-        if name in space.axes or not space.has(*field):
+        if name in space.axes or not space.has(*field) or space.are_solved([field]):
             continue
         dims = space.varying_dims([field])
         shape = tuple(space.axes[dim].size for dim in dims)

@@ -8,11 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from simdyn.base.inputs import InputError, check_replicates, check_seed, nearest, shown
+from simdyn.base.inputs import InputError, check_seed, nearest, shown
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
     MODELS,
     PICTURES,
+    Crossing,
     Data,
     DrawnData,
     ImageData,
@@ -37,12 +38,24 @@ from simdyn.study.fingerprint import (
     record_of,
 )
 from simdyn.study.image_sources import contents_of
+from simdyn.study.solved import NOMINAL_EVALUATIONS, replicates_of, solved_variables
 from simdyn.study.tables import shrunk
 from simdyn.variables.layout import Layout
 from simdyn.variables.provenance import as_json
 from simdyn.variables.registry import VARIABLES
 
-TABLES = ("seed", "replicates", "data", "network", "methods", "space", "record", "figure", "smoke")
+TABLES = (
+    "seed",
+    "replicates",
+    "data",
+    "network",
+    "methods",
+    "space",
+    "solve",
+    "record",
+    "figure",
+    "smoke",
+)
 
 
 class StudyDesign:
@@ -57,6 +70,7 @@ class StudyDesign:
         *,
         replicates: int = 1,
         seed: int = 0,
+        solve: Crossing | None = None,
         record: Record | None = None,
         figure: Picture | None = None,
         name: str = "study",
@@ -71,7 +85,10 @@ class StudyDesign:
             if not isinstance(axis, str):
                 raise InputError(f"space: the name {shown(axis)}: allowed are names of fields")
         self.name = name
-        self.seed, self.replicates = check_seed(seed), check_replicates(replicates)
+        if solve is not None and not isinstance(solve, Crossing):
+            raise InputError(f"solve = {shown(solve)}: allowed is a Crossing(…)")
+        self.solve = solve
+        self.seed, self.replicates = check_seed(seed), replicates_of(replicates, solve)
         if record is not None and not isinstance(record, Record):
             raise InputError(f"record = {shown(record)}: allowed is a Record(…)")
         if figure is not None and not isinstance(figure, Picture):
@@ -83,8 +100,11 @@ class StudyDesign:
             self.record = figure.recording(self.record)
         if self.record.weights:
             raise InputError("record.weights = True: allowed for explicit data only")
-        self.space = Space(data, net, methods, space or {})
-        self.variables = recorded_variables(self.space, self.record, figure)
+        self.space = Space(data, net, methods, space or {}, solved=solve)
+        if solve is None:
+            self.variables = recorded_variables(self.space, self.record, figure)
+        else:
+            self.variables = solved_variables(self.space, self.record, solve)
         self._tables: dict[str, Any] = {}  # of a study file
         self._file = ""  # with which messages begin
         self.states = check_points(self.space, self.record)
@@ -107,7 +127,7 @@ class StudyDesign:
         for key in ("data", "network", "methods"):
             if key not in tables:
                 raise InputError(f"[{key}] is missing")
-        record, figure = tables.get("record", {}), tables.get("figure")
+        record, figure, solve = tables.get("record", {}), tables.get("figure"), tables.get("solve")
         study = cls(
             tables["data"],
             tables["network"],
@@ -115,6 +135,7 @@ class StudyDesign:
             tables.get("space", {}),
             replicates=tables.get("replicates", 1),
             seed=tables.get("seed", 0),
+            solve=None if solve is None else made("solve", Crossing, solve),
             record=made("record", Record, record),
             figure=None if figure is None else made_picture(figure),
             name=name,
@@ -142,6 +163,9 @@ class StudyDesign:
             data["model"] = ImageData.with_readers(sources or {})
             for key in ("test_estimator", "test_draws"):  # stored, but not allowed as input
                 record.pop(key, None)
+        solve = physics.get("solve")
+        if solve is not None:
+            record.pop("variables")  # what it records is no choice
         study = cls(
             data,
             physics["network"],
@@ -149,6 +173,7 @@ class StudyDesign:
             {**axes, **rules},
             replicates=physics["replicates"],
             seed=physics["seed"],
+            solve=None if solve is None else Crossing(**solve),
             record=made("record", Record, record),
             name=name,
         )
@@ -207,6 +232,7 @@ class StudyDesign:
             record,
             self.contents.values(),
             fields,
+            self.solve,
             replicates=self.replicates,
             seed=self.seed,
             numerics_version=self.numerics_version,
@@ -247,7 +273,8 @@ class StudyDesign:
             "seed": self.seed,
             "numerics_version": self.numerics_version,
         }
-        results = Results(self.record, self.variables, self.replicates, self.states)
+        states = 0 if self.solve else self.states  # what is solved for has no states
+        results = Results(self.record, self.variables, self.replicates, states)
         return layout_of(self.space, results, attrs)
 
     # -- blocks and their price ------------------------------------------------------------------
@@ -261,7 +288,17 @@ class StudyDesign:
     def cost(self) -> float:
         """Nominal core-seconds of the study, from all points or a thousand spread evenly."""
         one = nominal_seconds(self.space, self.record, self.states)
-        return one * self.replicates
+        return one * self.replicates * self.evaluations
+
+    @property
+    def variables_of_runs(self) -> tuple[str, ...]:
+        """What each run records: the variables of the results, or what a search reads."""
+        return (self.solve.variable, "status", "status_step") if self.solve else self.variables
+
+    @property
+    def evaluations(self) -> int:
+        """About how many runs of a replicate each of the results takes."""
+        return NOMINAL_EVALUATIONS if self.solve else 1
 
     @property
     def bytes(self) -> int:
@@ -274,6 +311,9 @@ class StudyDesign:
     @functools.cached_property
     def block_shape(self) -> tuple[int, ...]:
         """Points and replicates of a block along each grid dim and replicate."""
+        if self.solve:  # a search has all replicates of a point
+            points = blocks.block_shape(self.space.shape, self.cost, self.bytes)
+            return (*points, self.replicates)
         return blocks.block_shape(self.lengths, self.cost, self.bytes)
 
     @functools.cached_property

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from simdyn.params import Record
+from simdyn.params import Crossing, Record
 from simdyn.space.points import Space
 from simdyn.variables.provenance import as_json
 
@@ -29,7 +29,12 @@ def record_of(record: Record, space: Space, fields: Fields) -> dict[str, Any]:
 
 
 def physics_of(
-    space: Space, record: Mapping[str, Any], contents: Iterable[str], fields: Fields, **numbers: int
+    space: Space,
+    record: Mapping[str, Any],
+    contents: Iterable[str],
+    fields: Fields,
+    solve: Crossing | None,
+    **numbers: int,
 ) -> dict[str, Any]:
     """Everything that decides the values and where they lie, as plain data.
 
@@ -43,6 +48,8 @@ def physics_of(
     contents : iterable of str
         SHA-256 of each source of images.
     fields : {"fields", "essential"}
+    solve : Crossing or None
+        What the study solves for.
     **numbers : int
         Seed, replicates and numerics_version.
     """
@@ -52,6 +59,7 @@ def physics_of(
         "network": getattr(space.net, fields),
         "methods": plans_of(space, fields),
         "space": space.physics,
+        **({} if solve is None else {"solve": _solved(solve, fields)}),
         "replicates": numbers["replicates"],
         "seed": numbers["seed"],
         "record": dict(sorted(record.items())),
@@ -59,13 +67,22 @@ def physics_of(
     }
 
 
+def _solved(solve: Crossing, fields: Fields) -> dict[str, Any]:
+    """What is solved for; its replicates are the study's."""
+    plain = solve.model_dump(exclude={"replicates"}, exclude_defaults=fields == "essential")
+    return {**plain, "between": list(solve.between)}
+
+
 def fixed_in_growth(essential: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the physics that a study keeps while it grows.
 
-    That is all but axes, methods, replicates and images.
+    That is all but axes, methods, replicates and images. A value that was solved for is one of all
+    replicates together: then their number is fixed, too.
     """
     space = {key: essential["space"].get(key) for key in ("zip", "where")}
-    growing = ("space", "methods", "replicates", "contents")
+    growing = {"space", "methods", "replicates", "contents"}
+    if "solve" in essential:
+        growing -= {"replicates"}
     return {**{k: v for k, v in essential.items() if k not in growing}, **space}
 
 

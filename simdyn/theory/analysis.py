@@ -256,8 +256,8 @@ def contour(
 ) -> xr.DataArray:
     """Where the mean of a variable falls to a level as a swept parameter grows.
 
-    The mean is taken as linear between grid values; crossings are those of
-    `simdyn.theory.crossing`.
+    The mean is a straight line between grid values, over the logarithm of a grid that is spaced by
+    a constant factor: see `simdyn.theory.crossing`.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def contour(
         at, crossings = np.full(values.shape[:-1], np.nan), np.zeros(values.shape[:-1], np.int64)
     else:
         found = crossing(values, level, rising=rising)
-        at, crossings = found.linear(grid), found.number
+        at, crossings = found.at(grid), found.number
     over = mean.dims[:-1]
     coords = {
         name: coord

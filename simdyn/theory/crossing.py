@@ -1,11 +1,17 @@
-"""Crossings of a level by curves on a grid: one definition for analysis, claims and figures."""
+"""Crossings of a level by curves on a grid: one definition for analysis, claims and figures.
+
+Of several falls to a level the last is taken, of several rises the first. Between two values of a
+grid a curve is a straight line: over the logarithm of the grid if that is spaced by a constant
+factor, and over the grid itself otherwise. A field that is solved for has the same definition: see
+`simdyn.theory.root_search`.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
 
-class Crossing(NamedTuple):
+class Crossed(NamedTuple):
     """Where curves pass a level, as steps of their grid.
 
     Attributes
@@ -22,18 +28,29 @@ class Crossing(NamedTuple):
     share: np.ndarray
     number: np.ndarray
 
-    def linear(self, grid: np.ndarray) -> np.ndarray:
+    def at(self, grid: np.ndarray) -> np.ndarray:
         """Values between those of the grid (K,), NaN without crossing."""
         before, after = grid[self.step], grid[self.step + 1]
+        if is_geometric(grid):
+            return np.asarray(before * (after / before) ** self.share)
         return np.asarray(before + self.share * (after - before))
 
-    def geometric(self, grid: np.ndarray) -> np.ndarray:
-        """Values between those of a grid of positive numbers, linear in their logarithms."""
-        before, after = grid[self.step], grid[self.step + 1]
-        return np.asarray(before * (after / before) ** self.share)
+
+def is_geometric(values: np.ndarray) -> bool:
+    """Are these values better spaced by a constant factor than by a constant step?"""
+    values = np.asarray(values, dtype=np.float64)
+    if values.size < 3 or values.min() <= 0:
+        return False
+
+    def unevenness(at: np.ndarray) -> float:
+        steps = np.diff(at)
+        return float(np.ptp(steps) / abs(steps.mean()))
+
+    # The tolerance allows for integers that were rounded in a geometric progression.
+    return unevenness(np.log(values)) < min(0.2, unevenness(values))
 
 
-def crossing(curves: np.ndarray, level: float, *, rising: bool = False) -> Crossing:
+def crossing(curves: np.ndarray, level: float, *, rising: bool = False) -> Crossed:
     """Where curves (…, K) fall to a level, or rise to it.
 
     A step crosses if it begins above the level and ends at or below it; with `rising`, if it begins
@@ -49,7 +66,7 @@ def crossing(curves: np.ndarray, level: float, *, rising: bool = False) -> Cross
 
     Returns
     -------
-    Crossing
+    Crossed
     """
     before, after = curves[..., :-1], curves[..., 1:]
     if rising:
@@ -61,4 +78,4 @@ def crossing(curves: np.ndarray, level: float, *, rising: bool = False) -> Cross
     start, end = (np.take_along_axis(part, step[..., None], -1)[..., 0] for part in (before, after))
     number = steps.sum(axis=-1)
     share = (start - level) / np.where(number > 0, start - end, np.nan)
-    return Crossing(step, share, number)
+    return Crossed(step, share, number)

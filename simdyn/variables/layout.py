@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from simdyn.variables.registry import VARIABLES, equations
 
 if TYPE_CHECKING:
     import xarray as xr
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Layout:
     Attributes
     ----------
     outer : tuple of str
-        Dims that every variable has: the grid, then method and replicate where they exist.
+        Dims of every variable: the grid, then method and replicate where they exist; one number
+        for all replicates does not have the last.
     coords : dict of str to Coordinate
         One-dimensional coordinates of all dims, and others.
     variables : tuple of str
@@ -59,7 +62,18 @@ class Layout:
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Dims of a variable."""
-        return self.outer + VARIABLES[name].dims
+        pooled = VARIABLES[name].pooled
+        outer = tuple(dim for dim in self.outer if not (pooled and dim == "replicate"))
+        return outer + VARIABLES[name].dims
+
+    def inner(self, name: str) -> tuple[int, ...]:
+        """Shape of a variable at one point, method and replicate."""
+        sizes = self.sizes
+        return tuple(sizes[dim] for dim in VARIABLES[name].dims)
+
+    def by_block(self, name: str, grid: Sequence[T], methods: T, replicates: T) -> tuple[T, ...]:
+        """Something for each outer dim of a study's variable, as slices or lengths."""
+        return (*grid, methods) if VARIABLES[name].pooled else (*grid, methods, replicates)
 
     def documentation(self, name: str) -> dict[str, str]:
         """Metadata of a variable."""

@@ -1,11 +1,11 @@
-"""The registry: every variable that can be recorded, what it means, of which data and when."""
+"""The registry: every variable that can be recorded, and what the codes of its statuses mean."""
 
-import dataclasses
-from collections.abc import Iterable
-from typing import Literal
+from typing import Any
 
 from simdyn.kernels import codes
 from simdyn.params import Data, DrawnData
+from simdyn.variables.outcomes import OUTCOMES
+from simdyn.variables.variable import Variable
 
 STATUS = {
     codes.MISSING: "missing: not computed yet",
@@ -20,74 +20,8 @@ STATUS = {
     "valid",
 }
 
-OUTER = ("method", "replicate")
-INNER = ("step", "sign", "filter", "sample", "vector")
-
-
-Offer = Literal[
-    "fresh samples",  # test samples are drawn from the law of the data
-    "test samples",  # test samples are given
-    "one signal",  # every sample has the one signal
-    "one noise",  # every sample has one noise vector
-    "dictionary",  # distinct patch vectors that have no names as signal and noise
-    "piecewise linear",  # the network, in its weights
-    "strides",  # a phase that goes in strides
-    "conditions",  # a phase that ends by a condition
-    "weights",  # weights whose coordinates mean something, asked for with `Record.weights`
-]
-"""What a problem, its network and its test can offer, and some variables need."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Variable:
-    """A variable: what it means, of which problems it can be recorded, and when it is.
-
-    Attributes
-    ----------
-    dims : tuple of str
-        Of `INNER`; the shape of its trace follows from them.
-    needs : tuple of str
-        What a problem must offer for it (`Offer`): every one of them.
-    test : bool
-        Is it part of the test error? Then a problem must offer test samples of either kind.
-    probe : bool
-        Does the kernel have to probe SAM's perturbation or the Hessian for it?
-    recorded : str
-        When it is recorded if no variables are named: "always", even beside variables that are;
-        "by studies", and by `simulate` and `train`; "in full", by these two only; "on request".
-    """
-
-    symbol: str
-    equation: str
-    long_name: str
-    description: str
-    dims: tuple[str, ...] = ("step",)
-    units: str = "1"
-    dtype: str = "float64"
-    needs: tuple[Offer, ...] = ()
-    test: bool = False
-    probe: bool = False
-    recorded: Literal["always", "by studies", "in full", "on request"] = "in full"
-
-    @property
-    def attrs(self) -> dict[str, str]:
-        """Metadata of the labelled variable."""
-        return {
-            "long_name": self.long_name,
-            "symbol": self.symbol,
-            "units": self.units,
-            "equation": self.equation,
-            "description": self.description,
-        }
-
-    def possible(self, offers: Iterable[Offer]) -> bool:
-        """Can it be recorded of a problem that offers this?"""
-        offers = set(offers)
-        tested = not self.test or bool(offers & {"fresh samples", "test samples"})
-        return tested and offers >= set(self.needs)
-
-
 _FILTER = ("step", "sign", "filter")
+_SOLVED: dict[str, Any] = {"dims": (), "needs": ("solved axis",), "recorded": "by solving"}
 
 VARIABLES: dict[str, Variable] = {
     "train_loss": Variable(
@@ -294,6 +228,82 @@ VARIABLES: dict[str, Variable] = {
         "over the largest margin: a bound that holds in most runs.",
         needs=("strides",),
         recorded="by studies",
+    ),
+    "critical_value": Variable(
+        "",
+        "mean over replicates of the variable = level",
+        "critical value",
+        "Value of the solved field at which the mean over replicates, or the median, crosses the "
+        "level.",
+        pooled=True,
+        **_SOLVED,
+    ),
+    "critical_low": Variable(
+        "",
+        "",
+        "lower end of the critical value's interval",
+        "Of the 95 % interval over replicates, by Student's t or, of a median, by order "
+        "statistics; with the slope it becomes an interval of the solved field.",
+        pooled=True,
+        **_SOLVED,
+    ),
+    "critical_high": Variable(
+        "",
+        "",
+        "upper end of the critical value's interval",
+        "Of the 95 % interval over replicates, by Student's t or, of a median, by order "
+        "statistics; with the slope it becomes an interval of the solved field.",
+        pooled=True,
+        **_SOLVED,
+    ),
+    "critical_slope": Variable(
+        "",
+        "d mean / d x",
+        "slope at the critical value",
+        "Of the mean over replicates, or the median, for a unit of the solved field x, by a "
+        "central difference.",
+        pooled=True,
+        **_SOLVED,
+    ),
+    "critical_level": Variable(
+        "",
+        "",
+        "level at the critical value",
+        "What the mean crosses there.",
+        pooled=True,
+        **_SOLVED,
+    ),
+    "crossing_status": Variable(
+        "",
+        "",
+        "status of the crossing",
+        "; ".join(f"{code:d} {text}" for code, text in OUTCOMES.items()),
+        pooled=True,
+        dtype="int8",
+        **_SOLVED,
+    ),
+    "evaluations": Variable(
+        "",
+        "",
+        "runs of the search",
+        "Trajectories that were simulated to find the critical value.",
+        pooled=True,
+        dtype="int64",
+        **_SOLVED,
+    ),
+    "value_at_critical": Variable(
+        "",
+        "",
+        "value at the critical value",
+        "The variable of each replicate at the critical value.",
+        **_SOLVED,
+    ),
+    "slope_at_critical": Variable(
+        "",
+        "",
+        "slope of a replicate at the critical value",
+        "As critical_slope, of each replicate.",
+        **_SOLVED,
     ),
     "status": Variable(
         "",

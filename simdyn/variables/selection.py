@@ -6,7 +6,8 @@ from typing import Any
 from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.params import PIECEWISE_LINEAR, Data, DrawnData, Phase, Record
 from simdyn.params.conditions import goal_of
-from simdyn.variables.registry import VARIABLES, Offer
+from simdyn.variables.registry import VARIABLES
+from simdyn.variables.variable import Offer
 
 
 def choose_variables(
