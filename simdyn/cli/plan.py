@@ -112,6 +112,8 @@ def _report(
         "methods": list(study.space.methods),
         "replicates": study.replicates,
         "runs": study.runs,
+        "solves_for": study.solve.field if study.solve else None,
+        "evaluations": study.evaluations,
         "blocks": there.size,
         "blocks_done": done,
         "core_hours": cost.seconds / 3600,
@@ -133,7 +135,13 @@ def _report(
     typer.echo(
         f"  {study.runs:,} runs: × {methods} method{many[methods > 1]} × "
         f"{study.replicates} replicate{many[study.replicates > 1]}"
+        + (f", each about {study.evaluations} times" if study.solve else "")
     )
+    if study.solve:
+        typer.echo(
+            f"  solves for {study.solve.field}: where {study.solve.variable} crosses "
+            f"{study.solve.level}"
+        )
     typer.echo(f"  {there.size:,} blocks, {done:,} done, {there.size - done:,} left")
     typer.echo(
         f"  about {cost.seconds / 3600:.2g} core-hours ({clock(cost.seconds)} on one core), "
