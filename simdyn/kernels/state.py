@@ -26,6 +26,8 @@ FRESH, SCALE, NORM, MOVES = range(5, 9)
 SHARE_BEHIND, SHARE_AHEAD = range(9, 11)  # of W(0), at both ends
 AWAY = 11  # 1 if the weights are on its way; those at its end are then kept ahead
 GOAL = 12  # updates of the phase at which its condition is met, as far as is known
+# Strides to take before a long one of SAM is tried again, and after the next that fails.
+WAIT, PATIENCE = range(13, 15)
 
 
 class State(NamedTuple):
@@ -75,7 +77,7 @@ def new_state(problem, schedule, method, run, watched):
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
-    pace = np.zeros(13 * strided)
+    pace = np.zeros(15 * strided)
     if strided > 0:
         pace[LENGTH], pace[GOAL] = 1.0, np.inf
     height, width = overlaps.shape

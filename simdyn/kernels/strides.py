@@ -19,10 +19,12 @@ overlap stays near zero for ever, within η s |U|, and is on for the share of th
 both pushes. That share, and with it the drift of everything else, does not depend on s while the
 overlap stays bounded. What does is how far SAM sees: an overlap in (0, δ), which the perturbation
 puts to zero, rests there, and a stride longer than δ jumps over the rest. So SAM's strides move by
-a share of the perturbation at most.
+a share of the perturbation at most, unless no overlap changes its sign in them, neither at W nor
+at W + ε̂: in the theorem's regime nearly all strides are of that kind.
 
 A stride is at most a share `REACH` · tolerance of the updates since the phase began. A stride of
-SAM moves the overlaps by at most `PERTURBED` times that share of the perturbation. No pull may
+SAM moves the overlaps by at most `PERTURBED` times that share of the perturbation; a longer one is
+tried where the ones before it succeeded, and taken again if a sign changed. No pull may
 change by more than twice `CHANGE` times that share from the start of a stride to its end, relative
 to the largest pull, or it is taken again, a quarter as long. Nor may it to the middle of a stride
 of SGD: where an overlap is on at the start and off at the middle, nothing pushes it off, and it
@@ -47,6 +49,7 @@ from simdyn.kernels.state import (
     LINE,
     MOVES,
     NORM,
+    PATIENCE,
     PHASE,
     PHASE_EPOCH,
     REJECTED,
@@ -58,6 +61,7 @@ from simdyn.kernels.state import (
     TARGET,
     TO,
     UPDATE,
+    WAIT,
     State,
     note_switches,
 )
@@ -70,6 +74,7 @@ CHANGE = 2.0
 GROWTH = 1.5  # of a stride over the last, at most
 AGAIN = 0.25  # of a stride, if it is taken again
 SHORTEST = 0.01  # stride of gradient flow that may be taken again, over the share
+MOST_PATIENCE = 64.0  # strides between two tries of a long one
 SETTLED = 20.0  # memories of the velocity, of 1/(1 − β) updates, before the first stride
 
 
@@ -79,6 +84,7 @@ def begin_strides(state):
     pace = state.pace
     pace[LENGTH], pace[FROM], pace[TO], pace[LINE], pace[START] = 1.0, 0.0, 0.0, 0.0, 0.0
     pace[FRESH], pace[AWAY], pace[GOAL] = 0.0, 0.0, math.inf
+    pace[WAIT], pace[PATIENCE] = 0.0, 1.0
 
 
 @borrowing
@@ -201,16 +207,39 @@ def driven(phase, length, shrinking):
 
 
 @borrowing
+def longest_perturbed(phase, share, state):
+    """Updates that move the overlaps by a share of the perturbation, at least one."""
+    pace = state.pace
+    if phase.perturbation == 0.0 or pace[NORM] == 0.0:
+        return math.inf
+    reach = phase.perturbation
+    if phase.perturbs_by_norm:
+        reach /= pace[SCALE] * pace[NORM]
+    length = PERTURBED * share * reach * (1.0 - phase.momentum) / phase.learning_rate
+    return length if phase.flows else max(length, 1.0)
+
+
+@borrowing
+def signs_rest(phase, state, work):
+    """Are the signs of all overlaps, at W and at W + ε̂, those at the start of the stride?"""
+    pace, kept, before, products = state.pace, state.kept_overlaps, work.perturbed, work.products
+    reach = phase.perturbation / pace[NORM] if pace[NORM] > 0.0 else 0.0
+    if not phase.perturbs_by_norm:
+        reach *= pace[SCALE] * pace[NORM]
+    changes = 0
+    for k in range(kept.shape[0]):
+        for f in range(kept.shape[1]):
+            now = state.overlaps[k, f]
+            changes += (now > 0.0) != (kept[k, f] > 0.0)
+            changes += (now + reach * products[k, f] > 0.0) != (before[k, f] > 0.0)
+    return changes == 0
+
+
+@borrowing
 def next_length(phase, share, shrinking, state):
     """How long the next stride is to be, in updates: a whole number but for gradient flow."""
     pace = state.pace
     length = min(pace[LENGTH], share * (pace[TO] + pace[START]))
-    if phase.perturbation > 0.0 and pace[NORM] > 0.0:
-        reach = phase.perturbation
-        if phase.perturbs_by_norm:
-            reach /= pace[SCALE] * pace[NORM]
-        rate = phase.learning_rate / (1.0 - phase.momentum)
-        length = min(length, PERTURBED * share * reach / rate)
     if not phase.flows:
         unsettled = phase.momentum > 0.0 and pace[TO] * (1.0 - phase.momentum) < SETTLED
         length = 1.0 if unsettled or math.isnan(shrinking) else max(1.0, length)
@@ -303,6 +332,10 @@ def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) 
         pace[FROM], pace[TO], pace[LINE], pace[MOVES] = pace[TO], float(phase.epochs), 1.0, 0.0
         at[STRIDES] += 1
         return
+    longest = longest_perturbed(phase, share, state)
+    if pace[WAIT] > 0.0:
+        pace[LENGTH] = min(pace[LENGTH], longest)
+    rested = True
     while True:
         length = next_length(phase, share, shrinking, state)
         single = length == 1.0 and not phase.flows
@@ -322,12 +355,21 @@ def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) 
         if finite and (steady or shortest):
             leap(phase, scale, length, shrinking, state, work)
             change = arrive(state.overlaps, problem, state, work)
+            if length > longest and not signs_rest(phase, state, work):
+                rested, change = False, math.inf
             if shortest or change <= limit:
                 break
             take_back(state)
         at[REJECTED] += 1
-        pace[LENGTH] = AGAIN * length
+        pace[LENGTH] = AGAIN * length if rested else max(AGAIN * length, min(length, longest))
         arrive(state.overlaps, problem, state, work)
+    if not rested:
+        pace[WAIT] = pace[PATIENCE]
+        pace[PATIENCE] = min(2.0 * pace[PATIENCE], MOST_PATIENCE)
+    elif length > longest:
+        pace[PATIENCE] = 1.0
+    else:
+        pace[WAIT] -= 1.0
     settle(change, share, state, work)
     if not single:
         at[STRIDES] += 1
