@@ -72,6 +72,7 @@ REACH = 2.5
 PERTURBED = 10.0
 CHANGE = 2.0
 GROWTH = 1.5  # of a stride over the last, at most
+GROWTH_AT_REST = 4.0  # after a stride of SAM that is longer than the perturbation allows
 AGAIN = 0.25  # of a stride, if it is taken again
 SHORTEST = 0.01  # stride of gradient flow that may be taken again, over the share
 MOST_PATIENCE = 64.0  # strides between two tries of a long one
@@ -164,11 +165,11 @@ def keep_pulls(state, work):
 
 
 @borrowing
-def settle(change, share, state, work):
+def settle(change, most, share, state, work):
     """A stride is taken: the next one starts with the gradient found at its end."""
     pace = state.pace
     keep_pulls(state, work)
-    growth = GROWTH if change == 0.0 else min(GROWTH, max(0.5, CHANGE * share / change))
+    growth = most if change == 0.0 else min(most, max(0.5, CHANGE * share / change))
     pace[LENGTH] *= growth
     pace[FRESH] = 1.0
 
@@ -370,7 +371,7 @@ def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) 
         pace[PATIENCE] = 1.0
     else:
         pace[WAIT] -= 1.0
-    settle(change, share, state, work)
+    settle(change, GROWTH_AT_REST if length > longest else GROWTH, share, state, work)
     if not single:
         at[STRIDES] += 1
         if phase.momentum > 0.0:

@@ -15,6 +15,7 @@ from simdyn.params.data import (
 from simdyn.params.figures import (
     PICTURES,
     Contents,
+    CriticalLines,
     Curves,
     PhaseDiagram,
     Picture,
@@ -37,6 +38,7 @@ __all__ = [
     "SGD",
     "ClusterData",
     "Contents",
+    "CriticalLines",
     "Crossing",
     "Curves",
     "Data",

@@ -1,6 +1,7 @@
 """The figure that a study declares: one class for each kind."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from simdyn.base.inputs import InputError, nearest, shown
@@ -22,6 +23,10 @@ class Contents(NamedTuple):
         Recorded states of a run.
     possible : sequence of str
         Variables that can be recorded of the data and network; empty if that is not known.
+    dim_of : dict of str to str
+        Swept numbers, each with the dim along which it goes.
+    solved : str
+        The field that is solved for; empty if there is none.
     """
 
     axes: Mapping[str, bool]
@@ -29,6 +34,8 @@ class Contents(NamedTuple):
     variables: Mapping[str, int]
     states: int
     possible: Sequence[str] = ()
+    dim_of: Mapping[str, str] = MappingProxyType({})
+    solved: str = ""
 
 
 PICTURES: dict[str, type["Picture"]] = {}  # kinds of figure by their name in study files
@@ -85,6 +92,11 @@ class Picture(Parameters):
         InputError
             One line that names the option, the value and what is allowed.
         """
+        if contents.solved:
+            raise InputError(
+                f"figure.kind = {self.kind!r}: the study solves for {contents.solved}; allowed is "
+                f"{CriticalLines.model_fields['kind'].default!r}"
+            )
         for option, axis in zip("xy", self.axes, strict=False):
             _check_known(option, axis, contents.axes, "not swept")
             if not contents.axes[axis]:
@@ -184,6 +196,78 @@ class Curves(Picture):
     def check(self, contents: Contents) -> None:
         """Refuse more methods than line styles can tell apart, and what no figure can show."""
         super().check(contents)
+        if (number := len(self.compare or contents.methods)) > MOST_CURVES:
+            raise InputError(
+                f"figure.compare: there are {number} methods; allowed is a list of up to "
+                f"{MOST_CURVES}"
+            )
+
+
+class CriticalLines(Picture):
+    """Critical values over swept parameters, a panel for each and a line for each method.
+
+    Of a study that solves for a field. Lines are drawn with their intervals, in logarithms, with
+    the power fitted to each. If several parameters go along one dim, as `zip` makes them, each has
+    a panel with the points at which all others are as at the first point: one study varies several
+    parameters in turn.
+
+    Parameters
+    ----------
+    kind : {"critical_lines"}
+    x : tuple of str
+        The swept parameters, along one dim.
+    compare : tuple of str, optional
+        Methods drawn; all of them if absent.
+    """
+
+    kind: Literal["critical_lines"] = described("critical_lines", "", "kind of figure")
+    x: tuple[str, ...] = described(
+        ("dimension",),
+        "",
+        "horizontal axes",
+        "a list of up to six swept parameters",
+        min_length=1,
+        max_length=6,
+    )
+    compare: tuple[str, ...] | None = described(
+        None,
+        "",
+        "methods drawn",
+        "a list of up to six names of methods",
+        min_length=1,
+        max_length=MOST_CURVES,
+    )
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """None that other kinds of figure have."""
+        return ()
+
+    def check(self, contents: Contents) -> None:
+        """Refuse a study that solves for nothing, or sweeps what is on no axis."""
+        if not contents.solved:
+            raise InputError(
+                f"figure.kind = {self.kind!r}: allowed for a study with [solve], which has "
+                "critical values"
+            )
+        for name in self.x:
+            _check_known("x", name, contents.dim_of, "not a swept number")
+        if len(set(self.x)) < len(self.x):
+            raise InputError(f"figure.x = {list(self.x)}: allowed are distinct names")
+        dims = {contents.dim_of[name] for name in self.x}
+        others = sorted({*contents.axes} - dims)
+        if len(dims) > 1:
+            raise InputError(
+                f"figure.x = {list(self.x)}: these are swept apart; allowed are names that go "
+                "together in space.zip"
+            )
+        if others:
+            raise InputError(
+                f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
+                "choose one value of it"
+            )
+        for method in self.compare or ():
+            _check_known("compare", method, contents.methods, "no such method")
         if (number := len(self.compare or contents.methods)) > MOST_CURVES:
             raise InputError(
                 f"figure.compare: there are {number} methods; allowed is a list of up to "

@@ -58,7 +58,7 @@ def law_name(ds: xr.Dataset) -> str:
     return model if model in LAWS and activation == "relu" else ""
 
 
-def _scale(ds: xr.Dataset, name: str) -> Any:
+def scale_of(ds: xr.Dataset, name: str) -> Any:
     """The law with a constant of one."""
     d, n, patches, std = (
         ds[field] for field in ("dimension", "n_samples", "n_patches", "noise_std")
@@ -124,7 +124,7 @@ def fitted_band(
     axes = (figure.x, figure.y) == ("dimension", "signal_norm")
     if not axes or not name or not all(field in ds for field in needed):
         return Band()
-    scale = _scale(ds, name)
+    scale = scale_of(ds, name)
     if scale.dims != (figure.x,):  # a parameter that varies with ‖μ‖ leaves no line
         return Band()
     return _in_regime(ds, figure, method, contour, loss, scale, name)

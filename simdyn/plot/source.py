@@ -44,10 +44,22 @@ def checked(ds: xr.Dataset, figure: Picture, possible: Sequence[str] = ()) -> xr
             {str(k): len({*v.dims} - apart) for k, v in ds.data_vars.items() if "step" in v.dims},
             ds.sizes.get("step", 0),
             possible,
+            {
+                str(name): str(at.dims[0])
+                for name, at in ds.coords.items()
+                if at.ndim == 1 and np.issubdtype(at.dtype, np.number) and at.dims[0] in over
+            },
+            solved_field(ds),
         )
     )
     ds = ds.isel({dim: 0 for dim in _swept(ds) if dim not in over})
     return ds.sortby(list(figure.axes))
+
+
+def solved_field(ds: xr.Dataset) -> str:
+    """The field for which the study of these results solves; empty if it solves for none."""
+    solve = json.loads(ds.attrs.get("study", "{}")).get("solve")
+    return str(solve["field"]) if solve else ""
 
 
 @dataclasses.dataclass(frozen=True)

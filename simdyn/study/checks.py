@@ -87,7 +87,14 @@ def check_figure(figure: Picture, space: Space, variables: Sequence[str], states
     axes = {dim: np.issubdtype(space.axes[dim].dtype, np.number) for dim in space.dims}
     depth = {name: len(VARIABLES[name].dims) - 1 for name in variables}
     recorded = {name: more for name, more in depth.items() if more >= 0}
-    figure.check(Contents(axes, space.methods, recorded, states, possible_variables(space)))
+    numbers = {
+        name: dim
+        for name, dim in space.dim_of.items()
+        if np.issubdtype(space.axes[name].dtype, np.number)
+    }
+    solved = space.solved.field if space.solved else ""
+    possible = possible_variables(space)
+    figure.check(Contents(axes, space.methods, recorded, states, possible, numbers, solved))
 
 
 def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:

@@ -1,0 +1,210 @@
+"""Critical values over swept parameters: lines with intervals, and the power of each."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from simdyn.params import CriticalLines
+from simdyn.plot import artists, captions, page
+from simdyn.plot.band import law_name, scale_of
+from simdyn.plot.curves import STYLES
+from simdyn.plot.source import checked, point_at, solved_field, space_of
+from simdyn.theory.analysis import fit_critical_constant
+from simdyn.theory.exponents import exponent
+from simdyn.variables.layout import parameter_coordinate
+from simdyn.variables.outcomes import OUTCOMES, Outcome
+
+LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.6, 0.55, 0.12, 0.24, 2.1, 0.48  # inches
+ROW = 3  # panels in a row
+SHORT = 100.0  # an axis that spans less has its own values as ticks
+
+
+def _panel_points(ds: xr.Dataset, name: str, names: Sequence[str]) -> xr.Dataset:
+    """The points of a panel, in increasing order: all other parameters as at the first point."""
+    (dim,) = ds[name].dims
+    same = np.ones(ds.sizes[dim], dtype=bool)
+    for other in names:
+        if other != name:
+            same &= (ds[other] == ds[other][0]).values
+    chosen = ds.isel({dim: same})
+    if name != dim:
+        chosen = chosen.swap_dims({dim: name})
+    return chosen.sortby(name)
+
+
+def _found(ds: xr.Dataset) -> xr.DataArray:
+    """Where there is a critical value that a line may go through."""
+    return ds["crossing_status"].isin([o for o in Outcome if o.located])
+
+
+def _draw_line(ax: Axes, points: xr.Dataset, name: str, style: Any) -> list[Artist]:
+    """The critical values of one method, with their intervals."""
+    shown = points.where(_found(points))
+    value = shown["critical_value"].values
+    bars = np.stack([value - shown["critical_low"].values, shown["critical_high"].values - value])
+    drawn = ax.errorbar(
+        points[name].values,
+        value,
+        np.nan_to_num(np.maximum(bars, 0.0)),
+        color="black",
+        linewidth=0.9,
+        elinewidth=0.6,
+        capsize=1.5,
+        markersize=3.2,
+        markeredgewidth=0.7,
+        **style,
+    )
+    return [*drawn.get_children()]
+
+
+def _law(ds: xr.Dataset, points: xr.Dataset, name: str, method: str) -> xr.DataArray | None:
+    """The law of the critical signal norm along a panel, its constant fitted; None without one."""
+    needed = ("dimension", "n_samples", "n_patches", "noise_std")
+    if solved_field(ds) != "signal_norm" or not all(field in points for field in needed):
+        return None
+    space = space_of(ds)
+    plan = point_at(space, ds).plans[space.methods.index(method)]
+    perturbed = any(phase.perturbation > 0.0 for phase in plan)
+    if not (law := law_name(ds)) or (perturbed and law != "relu"):
+        return None
+    # Of SAM the theorem says: no d, no n, but the scale of the noise.
+    scale = (points["n_patches"] - 1) * points["noise_std"] if perturbed else scale_of(points, law)
+    scale = scale.broadcast_like(points[name]).astype(np.float64)
+    line = (
+        points["critical_value"]
+        .sel({"method": method})
+        .where(_found(points).sel({"method": method}))
+    )
+    return scale * fit_critical_constant(line, scale).constant
+
+
+def _power(fit: xr.Dataset, method: str) -> str:
+    """A power and half the width of its interval, '0.2500 ± 0.0004'."""
+    one = fit.sel({"method": method})
+    value, half = one["exponent"].item(), one["exponent_high"].item() - one["exponent"].item()
+    if not math.isfinite(value):
+        return "none"
+    if not half > 0.0:
+        return f"{value:.4f}"
+    places = max(1 - math.floor(math.log10(half)), 0)
+    return f"{value:.{places}f}{captions.NBSP}±{captions.NBSP}{half:.{places}f}"
+
+
+def _scales(ax: Axes, points: xr.Dataset, name: str) -> None:
+    """Logarithmic axes; the values as ticks if they span little."""
+    ax.set(xscale="log", yscale="log")
+    x = points[name].values.astype(np.float64)
+    if x.max() < SHORT * x.min():
+        ax.xaxis.set_major_locator(FixedLocator(x[:: -(-x.size // 6)].tolist()))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+    low, high = ax.get_ylim()
+    if high < SHORT * low:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+        ax.yaxis.set_minor_formatter(
+            FuncFormatter(lambda tick, _: f"{tick:.3g}" if f"{tick:.0e}"[0] in "235" else "")
+        )
+
+
+def _without(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
+    """A sentence for each way in which points have no critical value."""
+    sentences = []
+    for outcome, text in OUTCOMES.items():
+        for method in methods:
+            count = int((ds["crossing_status"].sel({"method": method}) == outcome).sum())
+            if count and outcome is not Outcome.FOUND:
+                points = captions.plural(count, "point")
+                sentences.append(f"{captions.display_name(method)}, {points}: {text}.")
+    return sentences
+
+
+def _caption(ds: xr.Dataset, methods: Sequence[str], fits: dict[str, xr.Dataset]) -> list[str]:
+    solve = json.loads(ds.attrs["study"])["solve"]
+    level, statistic = solve.get("level", 0.1), solve.get("statistic", "mean")
+    variable = str(solve.get("variable", "test_error")).replace("_", " ")
+    powers = [
+        f"({page.letter(k)}) "
+        + "; ".join(f"{captions.display_name(one)} {_power(fit, one)}" for one in methods)
+        for k, fit in enumerate(fits.values())
+    ]
+    runs = captions.plural(ds.sizes["replicate"], "replicate")
+    return [
+        f"Where the {statistic} {variable} over {runs} is {level}; bars: 95 % intervals.",
+        f"Fitted powers, 95 % intervals by resampling whole replicates: {', '.join(powers)}.",
+        *_without(ds, methods),
+        *captions.not_drawn(ds, methods),
+        *captions.setting(ds, methods),
+        captions.origin(ds),
+    ]
+
+
+def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.Figure:
+    """Critical values over swept parameters, a panel for each parameter.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results of a study that solves for a field, complete or as far as it is computed.
+    figure : simdyn.params.CriticalLines
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        7 inches wide, with a caption.
+
+    Raises
+    ------
+    InputError
+        If the figure names what the results do not have.
+    """
+    ds = checked(ds, figure).load()
+    methods = list(figure.compare or map(str, ds["method"].values))
+    (dim,) = ds[figure.x[0]].dims
+    along = [str(name) for name, at in ds.coords.items() if at.dims == (dim,)]
+    turned = [name for name in along if name in figure.x]
+    panels = {name: _panel_points(ds, name, turned) for name in figure.x}
+    fits = {name: exponent(points, name) for name, points in panels.items()}
+    laws = {
+        (name, method): law
+        for name, points in panels.items()
+        for method in methods
+        if (law := _law(ds, points, name, method)) is not None
+    }
+    handles: list[Artist] = [
+        artists.entry(captions.display_name(method), **style)
+        for method, style in zip(methods, STYLES, strict=False)
+    ]
+    if laws:
+        handles.append(artists.entry("theory, its constant fitted", linewidth=4.2, color="#d0d0d0"))
+    columns = min(ROW, len(panels))
+    rows = -(-len(panels) // columns)
+    height = PANEL + BELOW_PANEL
+    solved = space_of(ds)
+    owner, field = solved.field_of(solved_field(ds))
+    axis = parameter_coordinate(solved_field(ds), (), np.array(0.0), owner, field)
+    ylabel = artists.label(xr.DataArray(0.0, attrs={**axis.attrs}, name=solved_field(ds)))
+    with artists.style():
+        sheet = page.Page(
+            TOP + rows * height, handles, _caption(ds, methods, fits), columns=min(3, len(handles))
+        )
+        wide = (page.WIDTH - LEFT - RIGHT - (columns - 1) * GAP) / columns
+        for index, (name, points) in enumerate(panels.items()):
+            row, column = divmod(index, columns)
+            ax = sheet.add_axes(LEFT + column * (wide + GAP), TOP + row * height, wide, PANEL)
+            for method in methods:
+                if (name, method) in laws:
+                    artists.draw_law(ax, laws[name, method])
+            for method, style in zip(methods, STYLES, strict=False):
+                _draw_line(ax, points.sel({"method": method}), name, style)
+            _scales(ax, points, name)
+            ax.set(xlabel=artists.label(points[name]), ylabel=ylabel if column == 0 else "")
+            ax.set_title(f"({page.letter(index)})", pad=4, loc="left")
+    return sheet.figure
