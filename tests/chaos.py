@@ -31,6 +31,18 @@ signal_norm = [0.0, 0.5, 1.0, 2.0]
 [record]
 variables = ["train_loss", "test_error", "margin", "signal_coef", "noise_coef"]
 """
+# The same methods in a study that solves for the signal norm.
+SEARCH = (
+    STUDY[: STUDY.index("[space]")].replace("replicates = 3", "replicates = 20")
+    + """
+[space]
+dimension = [20, 30, 50, 80, 120, 200]
+[solve]
+field = "signal_norm"
+between = [0.1, 100]
+level = 0.2
+"""
+)
 # Each block that is begun is noted, so that work done twice can be counted.
 COUNTING = """
 import os
@@ -44,9 +56,9 @@ worker.run_block = run_block
 """
 
 
-def write_study(folder: Path, epochs: int, name: str = "killed") -> Path:
+def write_study(folder: Path, epochs: int, name: str = "killed", text: str = STUDY) -> Path:
     path = folder / f"{name}.toml"
-    path.write_text(STUDY.replace("EPOCHS", str(epochs)))
+    path.write_text(text.replace("EPOCHS", str(epochs)))
     return path
 
 

@@ -158,10 +158,15 @@ FAULTS = {
         "passes = 1",
         {
             "deactivation-stage": "switched off",
-            "sam-line": "SAM and then SGD",
             "label-noise": "comes down to p",
             "best-radius": "best radius",
         },
+    ),
+    "strides of SAM that do not perturb": Fault(
+        "kernels/strides.py",
+        "perturb(state.overlaps, reach, norm, work)",
+        "perturb(state.overlaps, 0.0 * reach, norm, work)",
+        {"sam-line": "SAM and then SGD"},
     ),
     "noise learned in a third of the time": Fault(
         "theory/laws.py",

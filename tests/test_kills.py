@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import COUNTING, Cluster, blocks_begun, run_through_chaos, write_study
+from chaos import COUNTING, SEARCH, Cluster, blocks_begun, run_through_chaos, write_study
 from commands import command
 from common import same
 
@@ -97,6 +97,18 @@ def test_threads__killed_and_resumed_equals_undisturbed(
     finished(file, tmp_path, undisturbed, kills)
 
 
+def kill_searches(folder: Path, epochs: int, kills: int, rng: random.Random) -> int:
+    """A study that solves for a field, killed and resumed; returns kills that met a process."""
+    file = write_study(folder, epochs, text=SEARCH)
+    met = kill_until_done(file, folder, kills, rng)
+    finished(file, folder, load_study(file).run(), met)
+    return met
+
+
+def test_threads__searches_killed_and_resumed_equal_undisturbed(tmp_path: Path) -> None:
+    assert kill_searches(tmp_path, 200, 3, random.Random(5)) > 0
+
+
 def test_dask__killed_and_resumed_equals_undisturbed(
     undisturbed: xr.Dataset, tmp_path: Path
 ) -> None:
@@ -145,6 +157,16 @@ def test_threads__killed_two_hundred_times_campaign(
         f"\n{kills} kills of local runs, {stores} stores, all equal to an undisturbed run; "
         f"blocks done twice: {twice}"
     )
+
+
+@pytest.mark.campaign
+def test_threads__searches_killed_fifty_times_campaign(tmp_path: Path) -> None:
+    rng, kills, stores = random.Random(6), 0, 0
+    while kills < 50:
+        folder = tmp_path / str(stores)
+        folder.mkdir()
+        kills, stores = kills + kill_searches(folder, 400, 8, rng), stores + 1
+    print(f"\n{kills} kills of searches, {stores} stores, all equal to an undisturbed run")
 
 
 @pytest.mark.campaign

@@ -3,8 +3,8 @@
 A claim is a function that runs small studies and returns quantities, under the decorator `claim`
 that states what is claimed. All modules of this folder are loaded, and each may hold claims:
 `exact` has those that are true to rounding, `repeated` and `fresh_samples` those true in law;
-`gradients`, `neurons` and `times` are about neurons, `errors` about test errors, `radius` about the
-choice of SAM's radius.
+`gradients`, `neurons` and `times` are about neurons, `errors` about test errors, `lines` about
+critical lines, `radius` about the choice of SAM's radius.
 """
 
 import importlib
@@ -26,7 +26,10 @@ __all__ = [
     "failed",
 ]
 
-FIRST = ("exact", "repeated", "fresh_samples", "gradients", "neurons", "times", "errors", "radius")
+FIRST = (
+    *("exact", "repeated", "fresh_samples", "gradients", "neurons", "times", "errors", "lines"),
+    "radius",
+)
 # The table has the claims of these modules first, then those of other modules by name.
 for _name in (*FIRST, *(module.name for module in pkgutil.iter_modules(__path__))):
     importlib.import_module(f"{__name__}.{_name}")

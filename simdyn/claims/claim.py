@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from simdyn.api.study import Study
 from simdyn.claims.verdict import Quantity
-from simdyn.params import Phase, Record, SignalNoiseData, TwoLayerCNN
+from simdyn.params import Crossing, Phase, Record
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,10 +50,20 @@ class Bench:
             name: [plan] if isinstance(plan, Phase) else list(plan)
             for name, plan in methods.items()
         }
-        swept = set(space or {})
-        fixed = SignalNoiseData(**data) if not swept & set(SignalNoiseData.model_fields) else data
-        wide = TwoLayerCNN(**net) if not swept & set(TwoLayerCNN.model_fields) else net
-        study = Study(fixed, wide, plans, space, replicates=replicates, record=Record(**record))
+        study = Study(data, net, plans, space, replicates=replicates, record=Record(**record))
+        return study.run(threads=self.threads)
+
+    def solve(
+        self,
+        data: Mapping[str, Any],
+        net: Mapping[str, Any],
+        methods: Mapping[str, Sequence[Phase | Mapping[str, Any]]],
+        replicates: int,
+        space: Mapping[str, Any],
+        crossing: Crossing,
+    ) -> "xr.Dataset":
+        """Critical values of a small study, in memory."""
+        study = Study(data, net, methods, space, replicates=replicates, solve=crossing)
         return study.run(threads=self.threads)
 
 

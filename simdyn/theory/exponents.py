@@ -123,6 +123,28 @@ def exponent(
     return xr.Dataset(variables, coords, {**ds.attrs, **how})
 
 
+def replicate_positions(ds: xr.Dataset) -> xr.DataArray:
+    """Logarithms of critical values as each replicate alone moves them, to first order.
+
+    ln x − (v − level)/(x s), with the mean slope s: their mean over replicates is the logarithm of
+    the critical value, less what the search has left.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results of a study that solves for a field, for a mean over replicates.
+
+    Returns
+    -------
+    xarray.DataArray
+        With the dims of `value_at_critical`; NaN where no critical value was found.
+    """
+    value, slope = ds["critical_value"], ds["slope_at_critical"].mean("replicate")
+    apart: xr.DataArray = (ds["value_at_critical"] - ds["critical_level"]) / (value * slope)
+    logs: xr.DataArray = xr.apply_ufunc(np.log, value)
+    return logs - apart
+
+
 def _check(ds: xr.Dataset, along: str, resamples: int, correction: float) -> None:
     missing = [name for name in NEEDED if name not in ds]
     if missing:
