@@ -29,7 +29,8 @@ class Study(StudyDesign):
         twelve digits are equal, on an axis and in "where".
         A name means that field wherever it occurs; "sam.0.epochs" names a single one.
         "zip": ["dimension", "n_samples"], or a list of such lists: these vary together, as one dim
-        of the grid that has the name of the first. "where": "signal_norm < dimension**0.5": points
+        of the grid that has the name of the first, which must not repeat its values: it may be a
+        name of its own with the values 0, 1, 2, …. "where": "signal_norm < dimension**0.5": points
         at which this is false are masked and need not be allowed; it may read numbers of data and
         network, also swept ones and formulas.
         If a space has more than 50,000 points, some thousands are checked before it runs.

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from simdyn.params import CriticalLines
@@ -86,16 +87,25 @@ def _law(ds: xr.Dataset, points: xr.Dataset, name: str, method: str) -> xr.DataA
     return scale * fit_critical_constant(line, scale).constant
 
 
-def _power(fit: xr.Dataset, method: str) -> str:
-    """A power and half the width of its interval, '0.2500 ± 0.0004'."""
+def _power(fit: xr.Dataset, name: str, method: str) -> str:
+    """A power and half the width of its interval, '0.2500 ± 0.0004'; empty if it is not known."""
     one = fit.sel({"method": method})
-    value, half = one["exponent"].item(), one["exponent_high"].item() - one["exponent"].item()
+    value, half = one[name].item(), one[f"{name}_high"].item() - one[name].item()
     if not math.isfinite(value):
-        return "none"
-    if not half > 0.0:
-        return f"{value:.4f}"
-    places = max(1 - math.floor(math.log10(half)), 0)
-    return f"{value:.{places}f}{captions.NBSP}±{captions.NBSP}{half:.{places}f}"
+        return ""
+    places = max(1 - math.floor(math.log10(half)), 0) if half > 0.0 else 4
+    text = f"{value:.{places}f}{captions.NBSP}±{captions.NBSP}{half:.{places}f}"
+    return f"{captions.display_name(method)} {text}".replace("-", "−")
+
+
+def _powers(fits: Mapping[str, xr.Dataset], name: str, methods: Sequence[str]) -> str:
+    """The powers of all panels and methods; empty if none is known."""
+    parts = []
+    for k, fit in enumerate(fits.values()):
+        known = "; ".join(filter(None, (_power(fit, name, method) for method in methods)))
+        letter = f"({page.letter(k)}) " if len(fits) > 1 else ""
+        parts.append(f"{letter}{known}" if known else "")
+    return ", ".join(filter(None, parts))
 
 
 def _scales(ax: Axes, points: xr.Dataset, name: str) -> None:
@@ -130,15 +140,16 @@ def _caption(ds: xr.Dataset, methods: Sequence[str], fits: dict[str, xr.Dataset]
     solve = json.loads(ds.attrs["study"])["solve"]
     level, statistic = solve.get("level", 0.1), solve.get("statistic", "mean")
     variable = str(solve.get("variable", "test_error")).replace("_", " ")
-    powers = [
-        f"({page.letter(k)}) "
-        + "; ".join(f"{captions.display_name(one)} {_power(fit, one)}" for one in methods)
-        for k, fit in enumerate(fits.values())
-    ]
+    powers = {
+        "Fitted powers (95 % intervals by resampling whole replicates)": _powers(
+            fits, "exponent", methods
+        ),
+        "Extrapolated powers": _powers(fits, "limit", methods),
+    }
     runs = captions.plural(ds.sizes["replicate"], "replicate")
     return [
         f"Where the {statistic} {variable} over {runs} is {level}; bars: 95 % intervals.",
-        f"Fitted powers, 95 % intervals by resampling whole replicates: {', '.join(powers)}.",
+        *(f"{text}: {found}." for text, found in powers.items() if found),
         *_without(ds, methods),
         *captions.not_drawn(ds, methods),
         *captions.setting(ds, methods),
@@ -183,7 +194,8 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
         for method, style in zip(methods, STYLES, strict=False)
     ]
     if laws:
-        handles.append(artists.entry("theory, its constant fitted", linewidth=4.2, color="#d0d0d0"))
+        label = "theory, its constant fitted"
+        handles.append(Patch(facecolor="white", edgecolor="black", linewidth=0.5, label=label))
     columns = min(ROW, len(panels))
     rows = -(-len(panels) // columns)
     height = PANEL + BELOW_PANEL
@@ -204,7 +216,9 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
                     artists.draw_law(ax, laws[name, method])
             for method, style in zip(methods, STYLES, strict=False):
                 _draw_line(ax, points.sel({"method": method}), name, style)
+            ax.margins(y=0.1)
             _scales(ax, points, name)
             ax.set(xlabel=artists.label(points[name]), ylabel=ylabel if column == 0 else "")
-            ax.set_title(f"({page.letter(index)})", pad=4, loc="left")
+            if len(panels) > 1:
+                ax.set_title(f"({page.letter(index)})", pad=4, loc="left")
     return sheet.figure

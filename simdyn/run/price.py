@@ -149,7 +149,9 @@ def _calibrate(study: StudyDesign, blocks: Blocks) -> tuple[float, int]:
         replicates = range(min(study.replicates, max(1, int(0.1 / of_one))))
         start = time.perf_counter()
         wanted = Wanted(study.record, study.variables_of_runs, "last")
-        run_replicates(short.data, short.net, short.plans, study.seed, replicates, wanted, stop)
+        # One by one: shorter plans may record other numbers of states.
+        for plan in short.plans:
+            run_replicates(short.data, short.net, [plan], study.seed, replicates, wanted, stop)
         now = time.perf_counter()
         nominal, spent = nominal + of_one * len(replicates), spent + now - start
         runs += len(replicates) * len(short.plans)

@@ -1,6 +1,6 @@
 """Which fields each swept name of a space sets, and whether all names are known."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from simdyn.base.formula import CONSTANTS, FUNCTIONS
 from simdyn.base.inputs import InputError, nearest
@@ -40,6 +40,8 @@ class Owners:
         What is swept.
     solved : str, optional
         A field that is solved for: it is set at each point like a swept one.
+    labels : collection of str
+        Names that need not be fields.
 
     Attributes
     ----------
@@ -61,8 +63,9 @@ class Owners:
         phases: Sequence[Section],
         names: Iterable[str],
         solved: str | None = None,
+        labels: Collection[str] = (),
     ) -> None:
-        self._shared, self.sections = (data, net), (data, net, *phases)
+        self._shared, self.sections, self._labels = (data, net), (data, net, *phases), labels
         self.of: dict[str, list[tuple[Section, str]]] = {
             name: self._owners(name, f"space.{name}") for name in names
         }
@@ -115,7 +118,7 @@ class Owners:
             if name in FUNCTIONS or name in CONSTANTS or meant:
                 raise InputError(f"{where}: the name has a meaning in formulas; choose another")
             return []
-        if not found:
+        if not found and name not in self._labels:
             known = {f for s in self.sections for f in s.owner.model_fields}
             raise InputError(f"{where}: no such field; {nearest(name, sorted(known))}")
         return found

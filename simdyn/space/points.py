@@ -18,7 +18,7 @@ from simdyn.space.product_grid import PointSource, ProductGrid
 from simdyn.space.scope import Columns, Frame, Scope
 from simdyn.space.search import Search
 from simdyn.space.sections import Section, data_section, phase_sections
-from simdyn.space.zips import groups_of
+from simdyn.space.zips import groups_of, is_label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +34,10 @@ class Space:
     """All points of a study, made one by one when asked for.
 
     An axis bears the name of a field, which it sets wherever that occurs; or another name that
-    formulas read. Two words are no axes: `zip`, a list of axes that go together, or several such
-    lists; and `where`, a formula that is true at the points which are wanted. It reads numbers of
-    data and network, and swept ones. What is not wanted is masked; it need not be allowed.
+    formulas read, or that numbers the points of axes which go together. Two words are no axes:
+    `zip`, a list of axes that go together, or several such lists; and `where`, a formula that is
+    true at the points which are wanted. It reads numbers of data and network, and swept ones. What
+    is not wanted is masked; it need not be allowed.
 
     Parameters
     ----------
@@ -78,8 +79,9 @@ class Space:
         self.methods = tuple(self.phases)
         self.solved = solved
         field = None if solved is None else solved.field
-        self._owners = Owners(self.data, self.net, self.sections[2:], axes, field)
         groups = groups_of(together, tuple(axes))
+        labels = {group[0] for group in groups if is_label(axes[group[0]])}
+        self._owners = Owners(self.data, self.net, self.sections[2:], axes, field, labels)
         repeating = {name for group in groups for name in group[1:]}
         values = {
             name: axis_values(name, given, *self.field_of(name), distinct=name not in repeating)

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from simdyn.base.inputs import InputError, nearest, shown
 
 ZIP_FORM = "a list of two or more swept names, or a list of such lists"
@@ -41,6 +43,16 @@ def groups_of(given: Any, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     order = list(names).index
     ordered = [(group[0], *sorted(group[1:], key=order)) for group in groups]
     return tuple(sorted(ordered, key=lambda group: order(group[0])))
+
+
+def is_label(given: Any) -> bool:
+    """Do the values of an axis number its points, as 0, 1, 2, …?
+
+    The first of several axes that go together may do so under a name of its own, so that all others
+    may repeat their values.
+    """
+    whole = isinstance(given, list | tuple | np.ndarray) and len(given) > 1
+    return whole and list(given) == list(range(len(given)))
 
 
 def dims_of(

@@ -1,10 +1,12 @@
 """Nominal prices: what a point and a study take on one core."""
 
+import math
+
 import numpy as np
 
 from simdyn.engine.image_files import sizes
 from simdyn.kernels import LANCZOS_STEPS
-from simdyn.params import Data, DrawnData, ImageData, Record
+from simdyn.params import Data, DrawnData, ImageData, Phase, Record
 from simdyn.space.points import Point, Space
 from simdyn.space.spread import spread
 
@@ -14,6 +16,7 @@ PRICED_POINTS = 1000  # at least, if there are as many
 PRODUCT_SECONDS = 2.5e-10  # for each of the 2m·q² products of a gradient
 DRAW_SECONDS = 4.0e-8  # for each coordinate of a drawn vector
 LINE_SECONDS = 1.0e-7  # for each filter of a line
+REACH = 2.5  # strides are at most this times the tolerance of the updates before them
 
 
 def _sizes(data: Data) -> tuple[int, int, int]:
@@ -22,6 +25,15 @@ def _sizes(data: Data) -> tuple[int, int, int]:
         return data.dictionary_size, data.dimension, data.noise_vectors
     assert isinstance(data, ImageData)
     return *sizes(data), 1
+
+
+def _gradients(phase: Phase, n_samples: int) -> float:
+    """Updates of a phase, or about as many strides as it makes: those grow like log t."""
+    updates = float(phase.epochs * phase.updates_per_epoch(n_samples))
+    if phase.stepping == "exact":
+        return updates
+    share = REACH * phase.stride_tolerance
+    return 2.0 * math.log1p(updates * share) / share
 
 
 def seconds(point: Point, record: Record, states: int) -> float:
@@ -38,7 +50,7 @@ def seconds(point: Point, record: Record, states: int) -> float:
         for phase in plan:
             groups = -(-n // phase.perturbed_together) if phase.perturbed_together else 1
             passes = 2 * groups if phase.perturbation > 0 else 1
-            total += phase.epochs * phase.updates_per_epoch(n) * passes * product
+            total += _gradients(phase, n) * passes * product
         lines = states * record.draws(point.net.activation)
         total += lines * 2 * m * vectors**2 * LINE_SECONDS
         total += states * probing * product

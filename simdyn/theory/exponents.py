@@ -90,6 +90,7 @@ def exponent(
     """
     _check(ds, along, resamples, correction)
     check_seed(seed)
+    ds = ds.sortby(along)
     median = json.loads(ds.attrs["study"])["solve"].get("statistic") == "median"
     others = [str(dim) for dim in ds["critical_value"].dims if dim != along]
     size = ds.sizes["replicate"]
