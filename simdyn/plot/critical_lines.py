@@ -24,7 +24,8 @@ from simdyn.variables.layout import parameter_coordinate
 from simdyn.variables.outcomes import OUTCOMES, Outcome
 
 LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.6, 0.55, 0.12, 0.24, 2.1, 0.48  # inches
-ROW = 3  # panels in a row
+ROW_GAP = 0.2
+PLACES = 6  # of a power, at most
 SHORT = 100.0  # an axis that spans less has its own values as ticks
 
 
@@ -93,7 +94,9 @@ def _power(fit: xr.Dataset, name: str, method: str) -> str:
     value, half = one[name].item(), one[f"{name}_high"].item() - one[name].item()
     if not math.isfinite(value):
         return ""
-    places = max(1 - math.floor(math.log10(half)), 0) if half > 0.0 else 4
+    if half < 10.0**-PLACES:  # an exact symmetry, up to rounding
+        return f"{captions.display_name(method)} {value:.{PLACES}f}".replace("-", "−")
+    places = max(1 - math.floor(math.log10(half)), 0)
     text = f"{value:.{places}f}{captions.NBSP}±{captions.NBSP}{half:.{places}f}"
     return f"{captions.display_name(method)} {text}".replace("-", "−")
 
@@ -196,16 +199,19 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
     if laws:
         label = "theory, its constant fitted"
         handles.append(Patch(facecolor="white", edgecolor="black", linewidth=0.5, label=label))
-    columns = min(ROW, len(panels))
+    columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
     rows = -(-len(panels) // columns)
-    height = PANEL + BELOW_PANEL
+    height = PANEL + BELOW_PANEL + ROW_GAP
     solved = space_of(ds)
     owner, field = solved.field_of(solved_field(ds))
     axis = parameter_coordinate(solved_field(ds), (), np.array(0.0), owner, field)
     ylabel = artists.label(xr.DataArray(0.0, attrs={**axis.attrs}, name=solved_field(ds)))
     with artists.style():
         sheet = page.Page(
-            TOP + rows * height, handles, _caption(ds, methods, fits), columns=min(3, len(handles))
+            TOP + rows * height - ROW_GAP,
+            handles,
+            _caption(ds, methods, fits),
+            columns=min(3, len(handles)),
         )
         wide = (page.WIDTH - LEFT - RIGHT - (columns - 1) * GAP) / columns
         for index, (name, points) in enumerate(panels.items()):
