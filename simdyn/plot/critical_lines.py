@@ -111,20 +111,28 @@ def _powers(fits: Mapping[str, xr.Dataset], name: str, methods: Sequence[str]) -
     return ", ".join(filter(None, parts))
 
 
+def _plain(tick: float, _: int) -> str:
+    """The text of a tick, with three digits and without an exponent."""
+    return f"{float(f'{tick:.3g}'):g}"
+
+
+def _some(tick: float, place: int) -> str:
+    """The text of a minor tick that begins with 2, 3 or 5."""
+    return _plain(tick, place) if f"{tick:.0e}"[0] in "235" else ""
+
+
 def _scales(ax: Axes, points: xr.Dataset, name: str) -> None:
     """Logarithmic axes; the values as ticks if they span little."""
     ax.set(xscale="log", yscale="log")
     x = points[name].values.astype(np.float64)
     if x.max() < SHORT * x.min():
         ax.xaxis.set_major_locator(FixedLocator(x[:: -(-x.size // 6)].tolist()))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+        ax.xaxis.set_major_formatter(FuncFormatter(_plain))
         ax.xaxis.set_minor_locator(NullLocator())
     low, high = ax.get_ylim()
     if high < SHORT * low:
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
-        ax.yaxis.set_minor_formatter(
-            FuncFormatter(lambda tick, _: f"{tick:.3g}" if f"{tick:.0e}"[0] in "235" else "")
-        )
+        ax.yaxis.set_major_formatter(FuncFormatter(_plain))
+        ax.yaxis.set_minor_formatter(FuncFormatter(_some))
 
 
 def _without(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
