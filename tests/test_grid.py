@@ -698,3 +698,18 @@ def test_images__sources_and_masks() -> None:
     )
     assert isinstance(made.space.first_point.data, ImageData)
     assert made.space.first_point.data.noise_std == 1.0
+
+
+def test_zip__a_label_numbers_points_whose_axes_repeat() -> None:
+    axes = {
+        "case": [0, 1, 2],
+        "n_samples": [8, 8, 10],
+        "dimension": [100, 200, 100],
+        "zip": ["case", "n_samples", "dimension"],
+    }
+    made = space(axes)
+    assert dict(made.dims) == {"case": ("case", "n_samples", "dimension")}
+    assert [made.point((k,)).data.n_samples for k in range(3)] == [8, 8, 10]
+    for values in ([0, 1, 3], [1, 2, 3], [0.5, 1, 2]):
+        assert "space.case: no such field" in refusal({**axes, "case": values})
+    assert "space.case: no such field" in refusal({"case": [0, 1, 2]})

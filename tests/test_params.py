@@ -15,6 +15,8 @@ from simdyn.params import (
     SAM,
     SGD,
     ClusterData,
+    CriticalLines,
+    Crossing,
     Curves,
     DrawnData,
     ImageData,
@@ -44,10 +46,13 @@ VALID: dict[type[Parameters], dict[str, Any]] = {
     Record: {},
     PhaseDiagram: {},
     Curves: {"x": "dimension"},
+    CriticalLines: {},
+    Crossing: {"field": "signal_norm", "between": (0.1, 10.0)},
     Trajectories: {},
 }
 
 NAN, INF = float("nan"), float("inf")
+FORMULAS = ((Crossing, "between"), (Crossing, "level"))  # fields that hold a number or a formula
 NOT_NUMBERS: list[Any] = [True, False, "1", "n_samples", None, [1], {"a": 1}, 1j, b"1"]
 
 # Of each class: field, values at the edge of what is allowed, values that are not, the words
@@ -196,6 +201,45 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ),
         ("scale", ["linear", "log"], ["lin", None], '"linear" or "log"'),
     ],
+    CriticalLines: [
+        ("kind", ["critical_lines"], ["lines", None], '"critical_lines"'),
+        (
+            "x",
+            [("dimension",), ["a"] * 6],
+            [(), "dimension", ["a"] * 7, None],
+            "a list of up to six swept parameters",
+        ),
+        (
+            "compare",
+            [None, ("a",), ("a",) * 6],
+            [(), ("a",) * 7, "a"],
+            "a list of up to six names of methods",
+        ),
+    ],
+    Crossing: [
+        (
+            "field",
+            ["signal_norm", "ratio"],
+            [3, None, ["dimension"]],
+            "the name of a real-valued field",
+        ),
+        (
+            "between",
+            [(-1, 5), [0.1, "2*dimension"], ("a", "b")],
+            [3, (1.0,), (1.0, 2.0, 3.0), (NAN, 1.0), (True, 2.0), ("1 +", 2.0), None],
+            "two numbers or formulas, the smaller first",
+        ),
+        ("variable", ["train_loss"], [3, None], "the name of a recorded number"),
+        (
+            "level",
+            [0, -1.5, "label_flip + 0.1"],
+            [NAN, INF, "0.1 +", None],
+            "a finite number or a formula",
+        ),
+        ("statistic", ["mean", "median"], ["mode", None], '"mean" or "median"'),
+        ("replicates", [None, 2, 2**24], [1, 0, 2**24 + 1, 2.5], "an integer from 2 to 2**24"),
+        ("tolerance", [1e-6, 0.1], [0.0, 0.2, NAN, -1], "a number above 0, at most 0.1"),
+    ],
     Trajectories: [
         ("kind", ["trajectories"], ["trajectory"], '"trajectories"'),
         ("compare", [None, ("a", "b")], [("a",), "ab"], "two names of methods"),
@@ -256,7 +300,7 @@ def test_parameters__every_field_has_limits_tested() -> None:
 @pytest.mark.parametrize("owner", VALID)
 def test_parameters__refuses_what_is_no_number(owner: type[Parameters]) -> None:
     for field, info in owner.model_fields.items():
-        if owner.is_number(field):
+        if owner.is_number(field) and (owner, field) not in FORMULAS:
             for value in NOT_NUMBERS:
                 if value is None and info.default is None:
                     continue
@@ -269,6 +313,7 @@ def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
         *items("""
         group_size  n_samples  dimension  n_patches  n_filters  epochs  batch_size  every
         log_spaced  test_draws  positive  negative  patch_size  noise_patches  test_samples
+        replicates
     """)
     }
     real = {
@@ -276,6 +321,7 @@ def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
         signal_norm  noise_std  label_flip  init_std  learning_rate  radius  level  hatch_loss
         probe_radius  activation_shape  momentum  weight_decay  label_noise  angle  weak_norm
         stride_tolerance  strong_only  weak_only  test_strong_only  test_weak_only  signal_share
+        between  tolerance
     """)
     }
     for owner in VALID:

@@ -12,8 +12,9 @@ import xarray as xr
 from common import Heard, refusal, same, unlogged
 
 import simdyn
-from simdyn import Crossing, Study, open_results
+from simdyn import Crossing, Study, open_results, plot
 from simdyn.api.replay import replay
+from simdyn.params import CriticalLines, Curves
 from simdyn.run import run_study
 from simdyn.store import open_study
 from simdyn.theory import analysis
@@ -495,6 +496,83 @@ def test_exponent__bad_input(solved: xr.Dataset) -> None:
     assert "resamples = 3" in refusal(simdyn.exponent, solved, "dimension", resamples=3)
     one = solved.isel(dimension=[0])
     assert "two or more numbers" in refusal(simdyn.exponent, one, "dimension")
+
+
+# -- figures -------------------------------------------------------------------------------------
+
+
+def caption(figure: Any) -> str:
+    return " ".join(text.get_text() for text in figure.texts if text.get_gid() == "caption")
+
+
+def test_critical_lines__lines_laws_and_powers(solved: xr.Dataset) -> None:
+    figure = plot.draw(solved, CriticalLines(x=("dimension",)))
+    (ax,) = figure.axes
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    found = simdyn.exponent(solved, "dimension").sel({"method": "sgd"})
+    half = found.exponent_high.item() - found.exponent.item()
+    text = caption(figure)
+    assert f"SGD {found.exponent.item():.{max(1 - math.floor(math.log10(half)), 0)}f}" in text
+    assert "Where the mean test error over 20 replicates is 0.1" in text
+    drawn = [line.get_ydata() for line in ax.lines if len(line.get_xdata()) == 3]
+    for method in ("sgd", "sam"):
+        values = solved.critical_value.sel({"method": method}).values
+        assert any(np.array_equal(line, values) for line in drawn)
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == [
+        "SGD",
+        "SAM",
+        "theory, its constant fitted",
+    ]
+
+
+def test_critical_lines__points_without_a_value_are_said() -> None:
+    lost = study(solve=SOLVE.replace(between=(3.5, 100.0))).run()
+    assert Outcome.BELOW in lost.crossing_status.values
+    text = caption(plot.draw(lost, CriticalLines()))
+    assert "below the level in the whole bracket" in text
+
+
+def test_critical_lines__parameters_in_turn() -> None:
+    space = {
+        "case": [0, 1, 2, 3],
+        "dimension": [300, 1200, 300, 300],
+        "n_samples": [6, 6, 12, 6],
+        "noise_std": [1.0, 1.0, 1.0, 2.0],
+        "zip": ["case", "dimension", "n_samples", "noise_std"],
+    }
+    names = ("dimension", "n_samples", "noise_std")
+    net = {"n_filters": 3, "init_std": "1e-3/noise_std"}
+    methods = {"sgd": [{**METHODS["sgd"][0], "learning_rate": "0.1/noise_std**2"}]}
+    solve = SOLVE.replace(between=("0.1*noise_std", "100*noise_std"))
+    made = study(space, methods, data={}, net=net, solve=solve, figure=CriticalLines(x=names))
+    figure = plot.draw(made.run(), made.figure)
+    drawn = [
+        [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "o"]
+        for ax in figure.axes
+    ]
+    assert drawn == [[[300, 1200]], [[6, 12]], [[1.0, 2.0]]]
+    assert "(c) SGD 1.000000" in caption(figure)  # the exact symmetry of the scale
+
+
+def test_critical_lines__bad_input(solved: xr.Dataset) -> None:
+    assert "figure.kind = 'curves': the study solves for signal_norm; allowed is" in refusal(
+        study, figure=Curves(x="dimension")
+    )
+    assert "figure.x = 'dimensio': not a swept number; did you mean 'dimension'?" in refusal(
+        plot.draw, solved, CriticalLines(x=("dimensio",))
+    )
+    assert "figure.compare = 'adam': no such method" in refusal(
+        plot.draw, solved, CriticalLines(compare=("adam",))
+    )
+    assert "noise_std is swept, but on no axis" in refusal(
+        study, {**SPACE, "noise_std": [1.0, 2.0]}, figure=CriticalLines()
+    )
+    both = CriticalLines(x=("dimension", "noise_std"))
+    assert "these are swept apart" in refusal(
+        study, {**SPACE, "noise_std": [1.0, 2.0]}, figure=both
+    )
+    grid = Study({**DATA, "signal_norm": 1.0}, NET, METHODS, SPACE).run()
+    assert "allowed for a study with [solve]" in refusal(plot.draw, grid, CriticalLines())
 
 
 # -- beside dense grids --------------------------------------------------------------------------

@@ -80,6 +80,32 @@ def test_strides__errors_fall_with_the_square_of_the_tolerance() -> None:
     assert 10.0 < coarse / fine < 40.0
 
 
+def sam_stage(dimension: int) -> tuple[SAM, dict[str, Any]]:
+    """A stage as long as a signal of norm one needs, in the regime of the theorem on SAM."""
+    phase = SAM(
+        radius=5.0 * (20 / dimension) ** 0.5,
+        learning_rate=200 / dimension,
+        epochs=round(4.9 * dimension / 20),
+    )
+    data = SignalNoiseData(n_samples=20, dimension=dimension, signal_norm=2.0)
+    return phase, {"data": data, "net": NET.replace(init_std=0.1 / dimension**0.5)}
+
+
+def test_strides__of_sam_are_long_where_no_sign_changes() -> None:
+    phase, setting = sam_stage(100_000)
+    exact, ours = run(phase, **setting), run(strided(phase), "exact_updates", "strides", **setting)
+    assert error(ours, exact, "signal_coef") < 1e-3
+    assert error(ours, exact, "margin") < 1e-3
+    assert error(ours, exact, "test_error") < 1e-3
+    phase, setting = sam_stage(10**9)
+    longer = run(strided(phase), "exact_updates", "strides", **setting).isel(step=-1)
+    # A time that grows like d, and a course that does not depend on it but for its start.
+    assert longer.updates == 245_000_000
+    assert longer.exact_updates + longer.strides < 50_000
+    for name in ("signal_coef", "margin"):
+        np.testing.assert_allclose(longer[name].max(), exact[name][-1].max(), rtol=0.02)
+
+
 @pytest.mark.parametrize(
     ("data", "net"),
     [
