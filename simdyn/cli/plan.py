@@ -11,6 +11,7 @@ import typer
 from simdyn.cli.batch import array_script, blocks_done, check_fits, how_priced, shards_for
 from simdyn.cli.display import clock
 from simdyn.cli.options import (
+    JOB_OPTIONS,
     Account,
     Cores,
     Json,
@@ -22,6 +23,7 @@ from simdyn.cli.options import (
     Smoke,
     StudyFile,
     Walltime,
+    check_needs,
     guard,
 )
 from simdyn.cli.studies import load, store_path
@@ -40,6 +42,7 @@ Shards = Annotated[
 
 
 def plan(
+    ctx: typer.Context,
     study_file: StudyFile,
     *,
     out: Out = Path(),
@@ -76,8 +79,8 @@ def plan(
             raise InputError(
                 "--json: allowed without --sbatch, --slurm and --pbs, which print a script"
             )
-        if shards is not None and not sbatch:
-            raise InputError(f"--shards {shards}: allowed with --sbatch")
+        check_needs(ctx, ["shards"], "--sbatch", sbatch)
+        check_needs(ctx, JOB_OPTIONS, "--sbatch, --slurm or --pbs", sbatch or slurm or pbs)
         if slurm or pbs:
             check_fits(study, path, asked)
             with job_cluster("slurm" if slurm else "pbs", asked) as cluster:

@@ -12,7 +12,16 @@ import numpy as np
 import typer
 
 from simdyn.cli.display import clock
-from simdyn.cli.options import CHECK_FAILED, Json, Out, Smoke, StoreFile, Threads, guard
+from simdyn.cli.options import (
+    CHECK_FAILED,
+    Json,
+    Out,
+    Smoke,
+    StoreFile,
+    Threads,
+    check_needs,
+    guard,
+)
 from simdyn.cli.simulate import print_course
 from simdyn.cli.studies import load, store_path
 from simdyn.kernels.codes import FAILED
@@ -80,6 +89,7 @@ class Tally:
 
 
 def status(
+    ctx: typer.Context,
     study_or_store: StoreFile,
     out: Out = Path(),
     smoke: Smoke = False,
@@ -92,6 +102,7 @@ def status(
         from simdyn.base.inputs import InputError
         from simdyn.store import Store
 
+        check_needs(ctx, ["every"], "--watch", watch)
         if not 0.1 <= every <= 86400:
             raise InputError(f"every = {every}: allowed is a number from 0.1 to 86400 seconds")
         study, path = found(study_or_store, out, smoke)

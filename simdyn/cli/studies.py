@@ -14,6 +14,7 @@ from simdyn.base import interrupts
 from simdyn.cli.batch import blocks_done, check_fits
 from simdyn.cli.display import Display
 from simdyn.cli.options import (
+    JOB_OPTIONS,
     LEFT,
     Account,
     Cores,
@@ -30,6 +31,7 @@ from simdyn.cli.options import (
     StudyFile,
     Threads,
     Walltime,
+    check_needs,
     guard,
 )
 
@@ -108,6 +110,7 @@ def _cluster(
 
 
 def run(
+    ctx: typer.Context,
     study_file: StudyFile,
     *,
     out: Out = Path(),
@@ -135,6 +138,7 @@ def run(
     Exit code 3 if points failed or blocks were left undone; the rest is done.
     """
     with guard():
+        check_needs(ctx, ("jobs", *JOB_OPTIONS), "--slurm or --pbs", slurm or pbs)
         study = load(study_file, smoke)
         _check_folders(study, out)
         from simdyn.study.regime_check import outside
