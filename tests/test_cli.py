@@ -17,7 +17,7 @@ from simdyn import SAM, Record, SignalNoiseData, TwoLayerCNN, load_study, open_r
 from simdyn.base.version import VERSION
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
-STUDY_COMMANDS = ("run", "plan", "status", "verify", "plot")
+STUDY_COMMANDS = ("run", "plan", "status", "show", "verify", "plot")
 COMMANDS = (*STUDY_COMMANDS, "check", "simulate")
 
 STUDY = """\

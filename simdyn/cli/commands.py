@@ -6,6 +6,7 @@ import typer
 
 from simdyn.cli.check import check
 from simdyn.cli.plan import plan
+from simdyn.cli.show import show
 from simdyn.cli.simulate import simulate
 from simdyn.cli.stores import export, replay, status, verify
 from simdyn.cli.studies import plot, run, worker
@@ -52,5 +53,5 @@ def simdyn(
     """Options that stand before a command."""
 
 
-for command in (run, plan, status, verify, plot, replay, export, worker, check, simulate):
+for command in (run, plan, status, show, verify, plot, replay, export, worker, check, simulate):
     app.command()(command)

@@ -14,7 +14,6 @@ CHECK_FAILED = 1  # `verify` found damage, a claim fails, or `replay` differs
 BAD_INPUT = 2
 LEFT = 3  # points failed, or blocks were left undone
 
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, NAME.toml.")]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for results/ and figures/.")
 ]

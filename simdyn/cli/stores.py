@@ -23,7 +23,7 @@ from simdyn.cli.options import (
     guard,
 )
 from simdyn.cli.simulate import print_course
-from simdyn.cli.studies import load, store_path
+from simdyn.cli.studies import is_store, study_and_store
 from simdyn.kernels.codes import FAILED
 
 if TYPE_CHECKING:
@@ -43,14 +43,13 @@ def found(
 
     If it is `perhaps_damaged`, one of its two identities is enough.
     """
-    from simdyn.store import as_stored, open_group, open_study
+    from simdyn.store import as_stored, open_group
     from simdyn.store.files import identities
     from simdyn.store.identity import holds, refuse
 
-    if path.suffix == ".zarr" or (path.suffix != ".toml" and path.is_dir()):
-        return open_study(path), path
-    declared = load(path, smoke)
-    store = store_path(declared, out)
+    declared, store = study_and_store(path, out, smoke)
+    if is_store(path):
+        return declared, store
     study = as_stored(store, declared)
     if perhaps_damaged and identities(store):
         ours = holds(store, study)
