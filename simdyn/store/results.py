@@ -27,6 +27,7 @@ from simdyn.store.files import (
 )
 from simdyn.store.identity import open_group, open_study
 from simdyn.store.store import Store, explain_damaged_blocks
+from simdyn.study.sample_labels import with_labels
 from simdyn.variables.registry import INNER, OUTER, VARIABLES
 
 
@@ -134,6 +135,8 @@ def open_results(path: str | Path) -> xr.Dataset:
                 continue
             if results[name].values.tolist() != labels[name]:  # a missing chunk reads as zeros
                 raise ValueError(f"{name} has other values")
+        if "sample" in results.dims:
+            results = with_labels(results, open_study(path, strictly=False))
         return results
 
 
