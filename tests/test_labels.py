@@ -1,5 +1,6 @@
-"""Labels beside results: those that training has, for every law, in memory and from a store."""
+"""Labels and units beside results: those that training has, in memory and from a store."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numba
 import numpy as np
 import pytest
 from common import same
+from matplotlib.figure import Figure
 
 import simdyn
 from simdyn.engine.arguments import kernel_setting
@@ -128,3 +130,28 @@ def test_label_draws__of_any_kind_are_small_integers() -> None:
         draws = label_draws(law, 3, 0, range(2))
         assert draws.true_labels.dtype == draws.labels(0.3).dtype == np.int8
         assert draws.flips.shape == (2, 3)
+
+
+# -- units ---------------------------------------------------------------------------------------
+
+
+def test_units__dimensionless_quantities_show_none_in_plots_of_xarray(tmp_path: Path) -> None:
+    made = study(dimension=[40, 50])
+    made.run(tmp_path / "x.zarr", threads=1)
+    for ds in (made.run(threads=1), simdyn.open_results(tmp_path / "x.zarr")):
+        last = simdyn.summary(ds).isel(step=-1).train_loss.sel({"method": "sgd"})
+        axes = Figure().subplots()
+        last.plot(ax=axes)
+        assert axes.get_ylabel() == "mean training loss"
+        assert axes.get_xlabel() == "dimension of a patch"
+
+
+def test_units__of_stores_of_before(tmp_path: Path) -> None:
+    study(dimension=[40, 50]).run(tmp_path / "x.zarr", threads=1)
+    for meta in tmp_path.rglob("zarr.json"):
+        text = meta.read_text(encoding="utf-8")
+        before = re.sub('"symbol":', '"units": "1", "symbol":', text)
+        assert before != text or "train_loss" not in str(meta)
+        meta.write_text(before, encoding="utf-8")
+    ds = simdyn.open_results(tmp_path / "x.zarr")
+    assert not any("units" in ds[name].attrs for name in ds.variables)

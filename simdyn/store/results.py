@@ -166,7 +166,11 @@ def _ordered(results: xr.Dataset) -> xr.Dataset:
                 at = xr.Variable(at.dims, np.array(at.values.tolist()), at.attrs)
             coords[name] = at
     variables = {name: results[name].variable for name in VARIABLES if name in results}
-    return xr.Dataset(variables, coords, results.attrs)
+    ordered = xr.Dataset(variables, coords, results.attrs)
+    for array in ordered.variables.values():
+        if array.attrs.get("units") == "1":  # in stores of before
+            del array.attrs["units"]
+    return ordered
 
 
 def export(path: str | Path, target: str | Path) -> None:

@@ -142,13 +142,12 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
         found[name] = each["mean"].assign_attrs(long_name=f"mean {long_name}")
         found[f"{name}_sem"] = each["standard_error"].assign_attrs(
             long_name=f"standard error of the mean {long_name}",
-            units=array.attrs.get("units", "1"),
+            **{key: text for key, text in array.attrs.items() if key == "units"},
             description="From the spread of the replicates; NaN for fewer than two runs.",
         )
     runs = ds["status"].isin(VALID).sum("replicate")
     found["runs"] = runs.assign_attrs(
         long_name="runs behind the means",
-        units="1",
         description="Replicates whose status is done or zero gradient.",
     )
     found["status_count"] = count_by_status(ds["status"])
@@ -244,10 +243,7 @@ def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) ->
     name = ds[variable].attrs.get("long_name", variable)
     attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
     found["mean"].attrs = attrs
-    found["standard_error"].attrs = {
-        "long_name": "standard error of the paired difference",
-        "units": "1",
-    }
+    found["standard_error"].attrs = {"long_name": "standard error of the paired difference"}
     return found.rename(mean="difference", runs="pairs")
 
 
