@@ -8,6 +8,19 @@ and differences well below zero (red among blue) have circles. Means that miss r
 
 Each kind of figure of `simdyn.params.figures` is drawn by the function of its name in the module of
 its name, which is imported when it is needed.
+
+Examples
+--------
+>>> study = simdyn.Study(
+...     {"n_samples": 10, "dimension": 100},
+...     simdyn.TwoLayerCNN(n_filters=2, init_std=0.01),
+...     {"sgd": simdyn.SGD(learning_rate=0.1, epochs=20)},
+...     {"signal_norm": [1.0, 2.0, 3.0]},
+... )
+>>> ds = study.run()
+>>> figure = simdyn.plot.draw(ds, simdyn.plot.usual_figure(ds))
+>>> [path.name for path in simdyn.plot.save(figure, "figures/small")]
+['small.png', 'small.pdf']
 """
 
 import importlib

@@ -5,6 +5,18 @@ state are left out and counted; nothing else is left out, so a NaN stays visible
 
 The dim of methods is called `method`, which `Dataset.sel` also has as an option: write
 `ds.sel({"method": "sam"})`, as `ds.sel(method="sam")` selects nothing and raises nothing.
+
+Examples
+--------
+>>> study = simdyn.Study(
+...     {"n_samples": 20, "noise_std": 1.0, "dimension": 1000},
+...     simdyn.TwoLayerCNN(n_filters=10, init_std=1e-3),
+...     {"sgd": simdyn.SGD(learning_rate=0.1, epochs=100)},
+...     {"signal_norm": [1.0, 2.0, 3.0, 4.0]},
+...     replicates=5,
+... )
+>>> simdyn.analysis.contour(study.run(), "test_error", 0.1, "signal_norm").round(1).item()
+3.0
 """
 
 import dataclasses
