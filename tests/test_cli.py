@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, and how it answers mistakes."""
 
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -13,9 +14,10 @@ from commands import Answer, call, command, ended, refused
 from common import everything, files, items
 
 from simdyn import SAM, Record, SignalNoiseData, TwoLayerCNN, load_study, open_results, simulate
+from simdyn.base.version import VERSION
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
-STUDY_COMMANDS = ("run", "plan", "status", "verify", "plot")
+STUDY_COMMANDS = ("run", "plan", "status", "show", "verify", "plot")
 COMMANDS = (*STUDY_COMMANDS, "check", "simulate")
 
 STUDY = """\
@@ -83,6 +85,43 @@ def test_help__without_arguments_shows_commands() -> None:
     answer = call("")
     assert "Usage:" in answer.out + answer.err
     assert "simulate" in answer.out + answer.err
+
+
+def test_version__of_the_package(here: Path) -> None:
+    answer = call("--version")
+    assert (answer.code, answer.out) == (0, f"simdyn {VERSION}\n")
+    assert call("--version run").out == answer.out
+    assert set(everything(here)) == {"small.toml"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion__of_commands_and_options(here: Path, shell: str) -> None:
+    def completed(words: str) -> str:
+        env = {
+            "_SIMDYN_COMPLETE": f"complete_{shell}",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+            "_TYPER_COMPLETE_ARGS": words,
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        }
+        # The script of a shell calls the command under its own name.
+        before = "import sys; sys.argv[0] = 'simdyn'"
+        answer = ended(command("", cwd=here, before=before, **env))
+        assert (answer.code, answer.err) == (0, "")
+        return answer.out
+
+    assert {"plan", "plot"} <= set(re.findall(r"\w+", completed("simdyn pl")))
+    assert "verify" not in completed("simdyn pl")
+    assert "--walltime" in completed("simdyn run --wa")
+    assert "--watch" not in completed("simdyn run --wa")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion__shown_as_a_script(here: Path, shell: str) -> None:
+    before = "import sys; sys.argv[0] = 'simdyn'"
+    answer = ended(command("--show-completion", shell, cwd=here, before=before))
+    assert (answer.code, answer.err) == (0, "")
+    assert "_SIMDYN_COMPLETE" in answer.out
 
 
 # -- end to end ----------------------------------------------------------------------------------
@@ -468,6 +507,18 @@ MISUSED = [
     ("run small.toml --smoke=3", "option '--smoke' does not take a value; see simdyn run --help"),
     ("status small.toml --every soon", "--every 'soon': allowed is a number"),
     ("worker small.toml", "missing option --shard I/N; see simdyn worker --help"),
+    ("simulate --d 20", "no such option --d; did you mean --dimension?"),
+    ("simulate --lr 0.1", "no such option --lr; did you mean --learning-rate?"),
+    ("run small.toml --jobs 3", "--jobs 3: allowed with --slurm or --pbs"),
+    ("run small.toml --cores=8", "--cores 8: allowed with --slurm or --pbs"),
+    ("run small.toml --dask local:1 --queue x", "--queue x: allowed with --slurm or --pbs"),
+    ("plan small.toml --walltime 1:00:00", "--walltime 1:00:00: allowed with --sbatch, --slurm"),
+    ("plan small.toml --shards 2", "--shards 2: allowed with --sbatch"),
+    ("status small.toml --every 3", "--every 3.0: allowed with --watch"),
+    (
+        "simulate --dimension 9 --signal-norm 1 --stride-tolerance 0.1",
+        "--stride-tolerance 0.1: allowed with --stepping strides or --stepping flow",
+    ),
     ("simulate", "missing option --dimension; see simdyn simulate --help"),
     ("run small.toml more.toml", "got unexpected extra argument(s) (more.toml); see simdyn run -"),
     ("rum small.toml", "no such command 'rum'; did you mean 'run'? Allowed: run, plan"),

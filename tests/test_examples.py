@@ -11,6 +11,7 @@ import pytest
 import simdyn
 
 ROOT = Path(__file__).parents[1]
+FURTHER = ("Problem.from_patches", "theory.conditions", "theory.predictions")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -21,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", [*simdyn.__all__, "Problem.from_patches"])
+@pytest.mark.parametrize("name", [*simdyn.__all__, *FURTHER])
 def test_docstrings__examples_give_what_they_show(name: str) -> None:
     found = simdyn
     for part in name.split("."):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from common import items
 
-from simdyn.base.inputs import InputError, nearest
+from simdyn.base.inputs import SYNONYMS, InputError, nearest
 from simdyn.params import (
     SAM,
     SGD,
@@ -32,6 +32,8 @@ from simdyn.params import (
     XORData,
     as_plan,
 )
+from simdyn.study.design import TABLES
+from simdyn.variables.registry import VARIABLES
 
 VALID: dict[type[Parameters], dict[str, Any]] = {
     SignalNoiseData: {"n_samples": 20, "dimension": 5000, "signal_norm": 3.0},
@@ -421,6 +423,41 @@ def test_nearest__hint_only_where_something_is_near() -> None:
         "did you mean 'dimension'? Allowed: dimension, noise"
     )
     assert nearest("zzz", ["dimension", "noise"]) == "Allowed: dimension, noise"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "meant"),
+    [
+        (SGD, "lr", "learning_rate"),
+        (SGD, "eta", "learning_rate"),
+        (SAM, "rho", "radius"),
+        (SAM, "tau", "radius"),
+        (SGD, "beta", "momentum"),
+        (SGD, "wd", "weight_decay"),
+        (SGD, "B", "batch_size"),
+        (SGD, "mu", "momentum"),
+        (SignalNoiseData, "mu", "signal_norm"),
+        (SignalNoiseData, "d", "dimension"),
+        (SignalNoiseData, "n", "n_samples"),
+        (SignalNoiseData, "P", "n_patches"),
+        (SignalNoiseData, "p", "label_flip"),
+        (SignalNoiseData, "sigma", "noise_std"),
+        (TwoLayerCNN, "sigma", "init_std"),
+        (TwoLayerCNN, "m", "n_filters"),
+    ],
+)
+def test_nearest__knows_what_others_call_a_field(
+    owner: type[Parameters], name: str, meant: str
+) -> None:
+    assert f"did you mean '{meant}'? " in refusal(owner, **{name: 1})
+
+
+def test_nearest__synonyms_lead_to_names_that_exist() -> None:
+    fields = {field for owner in VALID for field in owner.model_fields}
+    known = fields | {*TABLES, *VARIABLES, "optimiser"}
+    for name, meant in SYNONYMS.items():
+        assert {*meant} <= known, name
+        assert name == name.lower() or name.lower() in SYNONYMS
 
 
 # -- phases --------------------------------------------------------------------------------------

@@ -499,7 +499,7 @@ def test_open_results__selects_by_label(finished: Path, in_memory: xr.Dataset) -
 def test_open_results__every_variable_says_what_it_is(finished: Path) -> None:
     results = open_results(finished)
     for name, array in results.data_vars.items():
-        assert set(array.attrs) == {"long_name", "symbol", "units", "equation", "description"}
+        assert set(array.attrs) == {"long_name", "symbol", "equation", "description"}
         assert array.attrs == VARIABLES[str(name)].attrs
         assert array.attrs["long_name"]
         assert array.attrs["description"]

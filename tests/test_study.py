@@ -131,8 +131,8 @@ def test_load_study__accepts_other_line_endings_and_byte_order_mark(tmp_path: Pa
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "[data] is missing"),
-        (b"# only a comment", "[data] is missing"),
+        (b"", "[data], [network], [methods] are missing"),
+        (b"# only a comment", "[data], [network], [methods] are missing"),
         (b"seed = ", "not valid TOML"),
         (b"[data\n", "not valid TOML"),
         (b"seed = 1\nseed = 2", "not valid TOML"),
@@ -239,6 +239,64 @@ def test_load_study__paths_that_are_no_file(tmp_path: Path) -> None:
 )
 def test_from_mapping__mistakes(path: str, value: Any, words: str) -> None:
     assert words in refusal(lambda: study(path, value))
+
+
+def test_from_mapping__names_every_mistake() -> None:
+    tables = changed("data/n", 4, sead=1, replicates=0)
+    tables["network"] = {"n_filters": 2, "init_std": -1, "activation": "rellu"}
+    tables["methods"]["sgd"][0] = {"optimiser": "SGD", "lr": 0.1, "epochs": -3}
+    tables["methods"]["adam"] = {"optimiser": "Adam"}
+    tables["space"] |= {"width": [1, 2]}
+    tables["record"] = {"evry": 3}
+    tables["figure"]["level"] = "low"
+    with pytest.raises(InputError) as problem:
+        Study.from_mapping(tables)
+    lines = str(problem.value).splitlines()
+    begun = [
+        "sead: no such field; did you mean 'seed'?",
+        "replicates = 0: allowed is an integer",
+        "data.n = 4: no such field; did you mean 'n_samples'?",
+        "network.init_std = -1: allowed is a finite number ≥ 0",
+        "network.activation = 'rellu': allowed is",
+        "methods.sgd.0.lr = 0.1: no such field; did you mean 'learning_rate'?",
+        "methods.sgd.0.epochs = -3: allowed is an integer",
+        "methods.adam.0.optimiser = 'Adam': it rescales each coordinate",
+        "space.width: no such field; did you mean 'n_filters'?",
+        "record.evry: no such field; did you mean 'every'?",
+        "figure.level = 'low': allowed is a finite number",
+    ]
+    assert len(lines) == len(begun)
+    for line, words in zip(lines, begun, strict=True):
+        assert line.startswith(words)
+
+
+def test_from_mapping__names_missing_fields_but_not_swept_ones() -> None:
+    tables = changed("network", {"init_std": 0.01, "output": "sum"})
+    del tables["methods"]["sgd"][0]["epochs"]
+    with pytest.raises(InputError) as problem:
+        Study.from_mapping(tables)
+    assert [line.split(" is missing")[0] for line in str(problem.value).splitlines()] == [
+        "network.n_filters",
+        "methods.sgd.0.epochs",
+    ]
+
+
+def test_from_mapping__names_so_many_mistakes_and_counts_the_rest() -> None:
+    with pytest.raises(InputError) as problem:
+        Study.from_mapping({**changed("seed", 1), **{f"z{k}": {} for k in range(30)}})
+    lines = str(problem.value).splitlines()
+    assert len(lines) == 21
+    assert lines[-1] == "and 10 more"
+
+
+def test_load_study__each_mistake_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(FILE.read_text().replace("n_samples", "n").replace("n_filters", "m"))
+    with pytest.raises(InputError) as problem:
+        load_study(path)
+    lines = str(problem.value).splitlines()
+    assert len(lines) >= 2
+    assert all(line.startswith(f"{path}: ") for line in lines)
 
 
 def test_from_mapping__figure_of_more_axes_than_it_can_draw() -> None:
@@ -805,7 +863,7 @@ def mutants(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def answers(tables: dict[str, Any]) -> None:
-    """A study, small or whole, or one line that says why not; nothing else."""
+    """A study, small or whole, or a line for each thing that is wrong; nothing else."""
     message = "one line"
     try:
         made = Study.from_mapping(tables)
@@ -815,7 +873,8 @@ def answers(tables: dict[str, Any]) -> None:
         made.smoke()
     except InputError as problem:
         message = str(problem)
-    assert 1 <= len(message.splitlines()) <= 2, message
+    assert 1 <= len(message.splitlines()) <= 21, message
+    assert len(set(message.splitlines())) == len(message.splitlines())
 
 
 @settings(
@@ -858,7 +917,7 @@ def test_load_study__any_damage_to_the_text(tmp_path: Path, data: st.DataObject)
         load_study(path)
     except InputError as problem:
         message = str(problem)
-    assert 1 <= len(message.splitlines()) <= 2, message
+    assert 1 <= len(message.splitlines()) <= 21, message
 
 
 def test_study__accepts_parameter_objects() -> None:

@@ -1,11 +1,14 @@
 """Closed forms of the paper."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
+from common import refusal
 from scipy.integrate import quad
 
-from simdyn import SignalNoiseData, TwoLayerCNN
+from simdyn import SAM, SGD, ClusterData, SignalNoiseData, TwoLayerCNN, XORData, theory
 from simdyn.theory import (
     best_radius,
     critical_signal_norm,
@@ -190,3 +193,94 @@ def test_critical_signal_norm_xor__grows_as_the_signals_close_in() -> None:
     right = critical_signal_norm_xor(5000, 40, 3, 0.5, 90.0)
     assert right == pytest.approx(critical_signal_norm(5000, 40, 3, 0.5))
     assert critical_signal_norm_xor(5000, 40, 3, 0.5, 60.0) == pytest.approx(2**0.5 * right)
+
+
+# -- one setting ---------------------------------------------------------------------------------
+
+DATA = SignalNoiseData(n_samples=20, dimension=5000, signal_norm=3.0, label_flip=0.1)
+NET = TwoLayerCNN(n_filters=10, init_std=1e-3)
+SMALL_STEPS = SGD(learning_rate=0.01, epochs=2000)
+
+
+def test_conditions__of_objects_are_labelled_and_marked() -> None:
+    found = theory.conditions(DATA, NET, SMALL_STEPS)
+    recalled = conditions(DATA, NET, 20)
+    assert found.condition.values[:9].tolist() == list(recalled)
+    np.testing.assert_array_equal(found.log_ratio.values[:9], list(recalled.values()))
+    assert found.mark.values.tolist() == 9 * ["R"] + 3 * ["N"]
+    assert found.mark.attrs["R"] == "recalled"
+    np.testing.assert_array_equal(found.met, found.log_ratio >= 0.0)
+    assert "uncovered" not in found.attrs
+
+
+def test_conditions__rate_is_that_updates_until_the_noise_fits() -> None:
+    eta = {"condition": "η: noise is fitted in one update or more"}
+    slow, fast = (
+        theory.conditions(DATA, NET, SMALL_STEPS.replace(learning_rate=rate)).sel(eta)
+        for rate in (0.01, 1.0)
+    )
+    updates = noise_time(5000, 20, 0.01, 2, 1.0, 10)
+    assert slow.log_ratio.item() == pytest.approx(np.log10(updates))
+    assert bool(slow.met)
+    assert fast.log_ratio.item() == pytest.approx(slow.log_ratio.item() - 2.0)
+    assert not bool(fast.met)
+    batches = SMALL_STEPS.replace(batch_size=5)
+    several = theory.conditions(DATA, NET, [SMALL_STEPS.replace(epochs=0), batches])
+    expected = np.log10(4 * noise_time(5000, 5, 0.01, 2, 1.0, 10))
+    assert several.sel(eta).log_ratio.item() == pytest.approx(expected)
+
+
+def test_conditions__length_and_outputs() -> None:
+    short = theory.conditions(DATA, NET, SMALL_STEPS.replace(epochs=1))
+    long = {"condition": "training lasts until noise or signal is learned"}
+    assert not bool(short.sel(long).met)
+    assert bool(theory.conditions(DATA, NET, SMALL_STEPS).sel(long).met)
+    outputs = {"condition": "initial outputs ≤ 0.3"}
+    large = theory.conditions(DATA, NET.replace(init_std=0.1), SMALL_STEPS)
+    assert not bool(large.sel(outputs).met)
+
+
+def test_predictions__are_those_of_the_laws() -> None:
+    sam = SAM(radius=0.02, learning_rate=0.1, epochs=10, batch_size=5)
+    found = theory.predictions(DATA, NET, [SMALL_STEPS, sam])
+    assert found.optimiser.values.tolist() == ["SGD", "SAM"]
+    epochs = [noise_time(5000, 20, 0.01, 2, 1.0, 10), noise_time(5000, 5, 0.1, 2, 1.0, 10)]
+    np.testing.assert_allclose(found.noise_epochs, epochs, rtol=1e-12)
+    np.testing.assert_allclose(found.noise_updates, [epochs[0], 4 * epochs[1]], rtol=1e-12)
+    epochs = [signal_time(20, 20, 0.01, 3.0, 10, 0.1), signal_time(20, 5, 0.1, 3.0, 10, 0.1)]
+    np.testing.assert_allclose(found.signal_epochs, epochs, rtol=1e-12)
+    assert np.isnan(found.deactivated_fraction[0])
+    assert found.deactivated_fraction[1] == deactivation_probability(0.02, 1e-3, 5, 10)
+    assert found.best_radius[1] == best_radius(5000, 5, 2, 1.0, 10)
+    assert found.critical_signal_norm == critical_signal_norm(5000, 20, 2, 1.0)
+    assert found.signal_limit == signal_limit(0.1)
+    assert found.initial_gradient_norm == initial_gradient_norm(5000, 20, 3.0, 2, 1.0, 10, 0.1)
+    for array in found.data_vars.values():
+        assert callable(getattr(theory, array.attrs["law"]))
+        assert array.attrs["mark"] in "ENR"
+
+
+def test_predictions__of_other_laws_and_of_none() -> None:
+    xor = XORData(n_samples=20, dimension=5000, signal_norm=3.0, angle=80.0)
+    found = theory.predictions(xor, NET, SMALL_STEPS)
+    assert found.critical_signal_norm == critical_signal_norm_xor(5000, 20, 2, 1.0, 80.0)
+    assert np.isnan(found.signal_updates).all()
+    cubic = TwoLayerCNN(n_filters=10, init_std=1e-3, activation="relu_power", activation_shape=3)
+    found = theory.predictions(DATA, cubic, SMALL_STEPS)
+    assert found.critical_signal_norm == critical_signal_norm_power(5000, 20, 2, 1.0, 3.0)
+    momentum = SMALL_STEPS.replace(momentum=0.9)
+    found = theory.predictions(DATA, NET, momentum)
+    assert all(np.isnan(array).all() for array in found.data_vars.values())
+    assert found.attrs["uncovered"] == "momentum = 0.9"
+    conditions_of_it = theory.conditions(DATA, NET, momentum)
+    assert conditions_of_it.attrs["uncovered"] == "momentum = 0.9"
+    assert np.isnan(conditions_of_it.log_ratio[9:]).all()
+
+
+@pytest.mark.parametrize("function", [theory.conditions, theory.predictions])
+def test_conditions_and_predictions__bad_arguments(function: Any) -> None:
+    cluster = ClusterData(n_samples=20, dimension=50, signal_norm=3.0)
+    assert "allowed are SignalNoiseData and XORData" in refusal(function, cluster, NET, SMALL_STEPS)
+    assert "net = " in refusal(function, DATA, None, SMALL_STEPS)
+    assert "plan = " in refusal(function, DATA, NET, [])
+    assert "batch_size" in refusal(function, DATA, NET, SMALL_STEPS.replace(batch_size=21))

@@ -9,6 +9,7 @@ from simdyn.base.inputs import InputError, check_replicates, check_seed
 from simdyn.base.threads import check_threads, side_by_side
 from simdyn.engine.arguments import Wanted, pointers_for, read_by_conditions
 from simdyn.engine.image_files import sizes
+from simdyn.engine.labels import label_coordinates
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
 from simdyn.params import Data, DrawnData, ImageData, Phase, Plan, Record, TwoLayerCNN, as_plan
@@ -64,6 +65,8 @@ def simulate(
     -------
     xarray.Dataset
         Dims (replicate, step, sign, filter, sample); see `simdyn.variables.registry.VARIABLES`.
+        Coordinates `label` (y) and `true_label` (ŷ) over (replicate, sample) tell apart the noise
+        coefficients of a sample's own bank, ρ̄, and of the other, ρ̲.
 
     Raises
     ------
@@ -80,6 +83,9 @@ def simulate(
     ('replicate', 'step')
     >>> ds.train_loss.isel(step=-1).values.round(3)
     array([0.069, 0.108])
+    >>> own = ds.noise_coef.where(ds.label == ds.sign)  # ρ̄; where they differ: ρ̲
+    >>> bool(own.min() >= 0.0)
+    True
     """
     check_kind("data", data, Data)
     check_kind("net", net, TwoLayerCNN)
@@ -92,6 +98,7 @@ def simulate(
     attrs = provenance({"simulate": {**call, "record": record}})
     attrs |= record.thinning(plan, data.n_samples, updates)
     coords = _coordinates(data, net, names, replicates, updates)
+    coords |= label_coordinates(data, seed, replicates)
     layout = Layout(("replicate",), coords, names, attrs, type(data))
     arrays = layout.arrays()
     threads = check_threads(threads)

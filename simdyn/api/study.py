@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simdyn.base.inputs import InputError
+from simdyn.base.inputs import InputError, with_prefix
 from simdyn.study.design import StudyDesign
 from simdyn.study.tables import read_tables
 
@@ -98,7 +98,7 @@ def load_study(path: str | Path) -> Study:
     Raises
     ------
     InputError
-        One line that names the file, the field, the value and what is allowed.
+        One line for each field that is wrong: the file, the field, the value and what is allowed.
 
     Examples
     --------
@@ -111,4 +111,4 @@ def load_study(path: str | Path) -> Study:
     try:
         return Study.from_mapping(tables, path.stem, path)
     except InputError as problem:
-        raise InputError(f"{path}: {problem}") from None
+        raise with_prefix(f"{path}: ", problem) from None

@@ -8,6 +8,7 @@ from simdyn.base.inputs import InputError, check_seed
 from simdyn.base.threads import side_by_side
 from simdyn.engine.arguments import Wanted
 from simdyn.engine.explicit_runs import run_explicit
+from simdyn.engine.labels import OBSERVED_ATTRS, TRUE_ATTRS
 from simdyn.engine.problems import Problem
 from simdyn.params import Plan, Record, as_plan
 from simdyn.params.parameters import check_kind
@@ -44,7 +45,8 @@ def train(
     Returns
     -------
     xarray.Dataset
-        Dims (step, sign, filter, sample), or `vector` for sample if no signal is named.
+        Dims (step, sign, filter, sample), or `vector` for sample if no signal is named. Coordinates
+        over sample: `label`, and with a signal `true_label`.
 
     Raises
     ------
@@ -82,6 +84,12 @@ def train(
     arrays = {name: traces[name] for name in names}
     lengths = {"step": updates.size, "sign": 2, "filter": banks // 2, "sample": n}
     coords = axis_coordinates({**lengths, "vector": 0 if problem.named_signal else q})
+    for name, values, attrs in (
+        ("label", problem.arrays.labels, OBSERVED_ATTRS),
+        ("true_label", problem.arrays.true_labels, TRUE_ATTRS),
+    ):
+        if name == "label" or problem.named_signal:
+            coords[name] = Coordinate(("sample",), values.astype(np.int8), attrs)
     coords["updates"] = Coordinate(("step",), updates, UPDATE_ATTRS)
     if record.weights:
         with np.errstate(invalid="ignore", over="ignore"):  # an overflow shows in status
@@ -90,5 +98,5 @@ def train(
         features = np.arange(problem.weights.shape[2])
         coords["feature"] = Coordinate(("feature",), features, {"long_name": "feature"})
     call = {"train": {"plan": list(plan), "seed": seed, "record": record}}
-    attrs = provenance(call) | record.thinning(plan, n, updates)
-    return Layout((), coords, tuple(arrays), attrs).dataset(arrays)
+    origin = provenance(call) | record.thinning(plan, n, updates)
+    return Layout((), coords, tuple(arrays), origin).dataset(arrays)

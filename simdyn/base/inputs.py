@@ -48,16 +48,117 @@ class InputError(ValueError):
         super().__init__("".join(c if c.isprintable() else repr(c)[1:-1] for c in line))
 
 
+class SeveralMistakes(InputError):
+    """Bad input in several fields: a line for each."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        each = [str(InputError(line)) for line in lines]
+        ValueError.__init__(self, "\n".join(each))
+
+
 class LeftUndone(InputError):
     """A run ended with blocks that are not done; the others are in the store."""
 
 
+# What other papers and libraries call a field, in small letters except where that would be another
+# name, and the fields that may be meant: the first that is valid where the name stands.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "lr": ("learning_rate",),
+    "eta": ("learning_rate",),
+    "η": ("learning_rate",),
+    "step_size": ("learning_rate",),
+    "schedule": ("learning_rate",),
+    "scheduler": ("learning_rate",),
+    "rho": ("radius",),
+    "tau": ("radius",),
+    "τ": ("radius",),
+    "beta": ("momentum",),
+    "beta1": ("momentum",),
+    "mu": ("signal_norm", "momentum"),
+    "μ": ("signal_norm", "momentum"),
+    "signal": ("signal_norm",),
+    "signal_strength": ("signal_norm",),
+    "snr": ("signal_norm",),
+    "wd": ("weight_decay",),
+    "decay": ("weight_decay",),
+    "l2": ("weight_decay",),
+    "lambda": ("weight_decay",),
+    "d": ("dimension",),
+    "dim": ("dimension",),
+    "n_features": ("dimension",),
+    "features": ("dimension",),
+    "n": ("n_samples",),
+    "n_train": ("n_samples",),
+    "num_samples": ("n_samples",),
+    "samples": ("n_samples",),
+    "m": ("n_filters",),
+    "width": ("n_filters",),
+    "hidden": ("n_filters",),
+    "n_neurons": ("n_filters",),
+    "neurons": ("n_filters",),
+    "channels": ("n_filters",),
+    "P": ("n_patches",),
+    "patches": ("n_patches",),
+    "p": ("label_flip", "label_noise"),
+    "flip": ("label_flip", "label_noise"),
+    "label_noise": ("label_flip",),
+    "noise_rate": ("label_flip",),
+    "sigma": ("noise_std", "init_std"),
+    "σ": ("noise_std", "init_std"),
+    "std": ("noise_std", "init_std"),
+    "sigma_p": ("noise_std",),
+    "σ_p": ("noise_std",),
+    "noise_level": ("noise_std",),
+    "sigma_0": ("init_std",),
+    "sigma0": ("init_std",),
+    "σ_0": ("init_std",),
+    "init_scale": ("init_std",),
+    "b": ("batch_size",),
+    "bs": ("batch_size",),
+    "batch": ("batch_size",),
+    "t": ("epochs",),
+    "steps": ("epochs",),
+    "iterations": ("epochs",),
+    "n_epochs": ("epochs",),
+    "num_epochs": ("epochs",),
+    "early_stopping": ("until",),
+    "stop": ("until",),
+    "q": ("activation_shape",),
+    "nonlinearity": ("activation",),
+    "optimizer": ("optimiser",),
+    "runs": ("replicates",),
+    "repeats": ("replicates",),
+    "trials": ("replicates",),
+    "n_seeds": ("replicates",),
+    "random_state": ("seed",),
+    "random_seed": ("seed",),
+    "model": ("network",),
+    "net": ("network",),
+    "dataset": ("data",),
+    "optimizers": ("methods",),
+    "grid": ("space",),
+    "sweep": ("space",),
+    "plot": ("figure",),
+    "metrics": ("variables",),
+    "loss": ("train_loss",),
+    "accuracy": ("test_error",),
+    "test_accuracy": ("test_error",),
+    "gamma": ("signal_coef",),
+    "γ": ("signal_coef",),
+    "ρ": ("radius", "noise_coef"),
+}
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A hint for a misspelt name: the nearest valid one, then all of them."""
+    """A hint for another or a misspelt name: the valid one that is meant, then all of them."""
     valid = list(valid)
-    known = {other.lower(): other for other in reversed(valid)}
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean '{known[close[0]]}'? " if close else ""
+    meant = SYNONYMS.get(name) or SYNONYMS.get(name.lower(), ())
+    found = next((other for other in meant if other in valid), None)
+    if found is None:
+        known = {other.lower(): other for other in reversed(valid)}
+        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+        found = known[close[0]] if close else None
+    hint = f"did you mean '{found}'? " if found else ""
     return f"{hint}Allowed: {', '.join(valid) or 'none'}"
 
 
@@ -65,6 +166,14 @@ def shown(value: Any, most: int = 80) -> str:
     """A value as messages show it: its repr, cut if it is long."""
     text = repr(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def with_prefix(prefix: str, problem: InputError) -> InputError:
+    """The same problem, each of its lines with a prefix, such as the file that it is in."""
+    lines = str(problem).splitlines()
+    if len(lines) > 1:
+        return SeveralMistakes(f"{prefix}{line}" for line in lines)
+    return InputError(f"{prefix}{problem}")
 
 
 def is_plain_number(value: Any) -> bool:

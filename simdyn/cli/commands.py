@@ -1,9 +1,12 @@
 """All commands, and the general help text."""
 
+from typing import Annotated
+
 import typer
 
 from simdyn.cli.check import check
 from simdyn.cli.plan import plan
+from simdyn.cli.show import show
 from simdyn.cli.simulate import simulate
 from simdyn.cli.stores import export, replay, status, verify
 from simdyn.cli.studies import plot, run, worker
@@ -12,7 +15,6 @@ from simdyn.cli.usage import OneLine
 app = typer.Typer(
     cls=OneLine,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,5 +34,24 @@ Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
 (run the same command to go on).""",
 )
 
-for command in (run, plan, status, verify, plot, replay, export, worker, check, simulate):
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from simdyn.base.version import VERSION  # with the commit, between releases
+
+        typer.echo(f"simdyn {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def simdyn(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+for command in (run, plan, status, show, verify, plot, replay, export, worker, check, simulate):
     app.command()(command)

@@ -1,7 +1,7 @@
 """Options that several commands share, and one line for bad input."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,6 @@ CHECK_FAILED = 1  # `verify` found damage, a claim fails, or `replay` differs
 BAD_INPUT = 2
 LEFT = 3  # points failed, or blocks were left undone
 
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, NAME.toml.")]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder for results/ and figures/.")
 ]
@@ -52,15 +51,33 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Compute faile
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
+JOB_OPTIONS = ("cores", "memory", "walltime", "queue", "account")
+
+
+def check_needs(ctx: typer.Context, options: Iterable[str], needed: str, there: bool) -> None:
+    """Refuse options that the command line gives without another one that they need."""
+    from simdyn.base.inputs import InputError
+
+    for name in options:
+        source = ctx.get_parameter_source(name)
+        if not there and source is not None and source.name == "COMMANDLINE":
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag} {ctx.params[name]}: allowed with {needed}")
+
+
 @contextmanager
 def guard() -> Iterator[None]:
-    """Bad input ends with one line and exit code 2, blocks left undone with 3, Ctrl-C with 130."""
+    """Bad input ends with a line for each mistake and exit code 2.
+
+    Blocks left undone end with exit code 3, Ctrl-C with 130.
+    """
     from simdyn.base.inputs import InputError, LeftUndone
 
     try:
         yield
     except InputError as problem:
-        typer.echo(f"simdyn: {problem}", err=True)
+        for mistake in str(problem).splitlines():
+            typer.echo(f"simdyn: {mistake}", err=True)
         raise typer.Exit(LEFT if isinstance(problem, LeftUndone) else BAD_INPUT) from None
     except MemoryError:
         typer.echo("simdyn: this needs more than this machine's memory holds", err=True)

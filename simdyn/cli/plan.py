@@ -11,6 +11,7 @@ import typer
 from simdyn.cli.batch import array_script, blocks_done, check_fits, how_priced, shards_for
 from simdyn.cli.display import clock
 from simdyn.cli.options import (
+    JOB_OPTIONS,
     Account,
     Cores,
     Json,
@@ -20,15 +21,16 @@ from simdyn.cli.options import (
     Queue,
     Slurm,
     Smoke,
-    StudyFile,
+    StoreFile,
     Walltime,
+    check_needs,
     guard,
 )
-from simdyn.cli.studies import load, store_path
+from simdyn.cli.studies import study_and_store
 
 if TYPE_CHECKING:
-    from simdyn.api.study import Study
     from simdyn.run.price import Price
+    from simdyn.study.design import StudyDesign
 
 Nominal = Annotated[bool, typer.Option("--nominal", help="Use nominal prices; time no runs here.")]
 Sbatch = Annotated[
@@ -40,7 +42,8 @@ Shards = Annotated[
 
 
 def plan(
-    study_file: StudyFile,
+    ctx: typer.Context,
+    study_or_store: StoreFile,
     *,
     out: Out = Path(),
     smoke: Smoke = False,
@@ -67,8 +70,7 @@ def plan(
         from simdyn.base.inputs import InputError
         from simdyn.run.clusters import Jobs, job_cluster
 
-        study = load(study_file, smoke)
-        path = store_path(study, out)
+        study, path = study_and_store(study_or_store, out, smoke)
         asked = Jobs(cores, memory, walltime, queue, account)
         if sum((sbatch, slurm, pbs)) > 1:
             raise InputError("--sbatch, --slurm, --pbs: allowed is one of them")
@@ -76,8 +78,8 @@ def plan(
             raise InputError(
                 "--json: allowed without --sbatch, --slurm and --pbs, which print a script"
             )
-        if shards is not None and not sbatch:
-            raise InputError(f"--shards {shards}: allowed with --sbatch")
+        check_needs(ctx, ["shards"], "--sbatch", sbatch)
+        check_needs(ctx, JOB_OPTIONS, "--sbatch, --slurm or --pbs", sbatch or slurm or pbs)
         if slurm or pbs:
             check_fits(study, path, asked)
             with job_cluster("slurm" if slurm else "pbs", asked) as cluster:
@@ -91,14 +93,14 @@ def plan(
         if sbatch:
             asked.check_fits(cost.longest, how_priced(cost))
             count = shards_for(shards, cost.left, asked, len(there))
-            script = array_script(study, study_file, out, smoke, asked, count, cost.left)
+            script = array_script(study, study_or_store, out, smoke, asked, count, cost.left)
             typer.echo(script, nl=False)
             return
         _report(study, path, there, cost, reused, as_json)
 
 
 def _report(
-    study: "Study", path: Path, there: np.ndarray, cost: "Price", reused: float, as_json: bool
+    study: "StudyDesign", path: Path, there: np.ndarray, cost: "Price", reused: float, as_json: bool
 ) -> None:
     from simdyn.study.regime_check import outside
 

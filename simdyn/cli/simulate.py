@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from simdyn.cli.options import Json, Threads, guard
+from simdyn.cli.options import Json, Threads, check_needs, guard
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,6 +22,7 @@ def _rate(text: str) -> float | str:
 
 
 def simulate(
+    ctx: typer.Context,
     *,
     dimension: Annotated[int, typer.Option(help="Dimension d of a patch.")],
     signal_norm: Annotated[float, typer.Option(help="Signal norm ‖μ‖.")],
@@ -55,6 +56,8 @@ def simulate(
     Values are means over replicates; for signal and noise, of the largest coefficient.
     """
     with guard():
+        strides = "--stepping strides or --stepping flow"
+        check_needs(ctx, ["stride_tolerance"], strides, stepping != "exact")
         import simdyn
 
         data = simdyn.SignalNoiseData(

@@ -12,9 +12,18 @@ import numpy as np
 import typer
 
 from simdyn.cli.display import clock
-from simdyn.cli.options import CHECK_FAILED, Json, Out, Smoke, StoreFile, Threads, guard
+from simdyn.cli.options import (
+    CHECK_FAILED,
+    Json,
+    Out,
+    Smoke,
+    StoreFile,
+    Threads,
+    check_needs,
+    guard,
+)
 from simdyn.cli.simulate import print_course
-from simdyn.cli.studies import load, store_path
+from simdyn.cli.studies import is_store, study_and_store
 from simdyn.kernels.codes import FAILED
 
 if TYPE_CHECKING:
@@ -34,14 +43,13 @@ def found(
 
     If it is `perhaps_damaged`, one of its two identities is enough.
     """
-    from simdyn.store import as_stored, open_group, open_study
+    from simdyn.store import as_stored, open_group
     from simdyn.store.files import identities
     from simdyn.store.identity import holds, refuse
 
-    if path.suffix == ".zarr" or (path.suffix != ".toml" and path.is_dir()):
-        return open_study(path), path
-    declared = load(path, smoke)
-    store = store_path(declared, out)
+    declared, store = study_and_store(path, out, smoke)
+    if is_store(path):
+        return declared, store
     study = as_stored(store, declared)
     if perhaps_damaged and identities(store):
         ours = holds(store, study)
@@ -80,6 +88,7 @@ class Tally:
 
 
 def status(
+    ctx: typer.Context,
     study_or_store: StoreFile,
     out: Out = Path(),
     smoke: Smoke = False,
@@ -92,6 +101,7 @@ def status(
         from simdyn.base.inputs import InputError
         from simdyn.store import Store
 
+        check_needs(ctx, ["every"], "--watch", watch)
         if not 0.1 <= every <= 86400:
             raise InputError(f"every = {every}: allowed is a number from 0.1 to 86400 seconds")
         study, path = found(study_or_store, out, smoke)

@@ -14,6 +14,7 @@ from simdyn.base import interrupts
 from simdyn.cli.batch import blocks_done, check_fits
 from simdyn.cli.display import Display
 from simdyn.cli.options import (
+    JOB_OPTIONS,
     LEFT,
     Account,
     Cores,
@@ -27,9 +28,10 @@ from simdyn.cli.options import (
     RetryFailed,
     Slurm,
     Smoke,
-    StudyFile,
+    StoreFile,
     Threads,
     Walltime,
+    check_needs,
     guard,
 )
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from simdyn.api.study import Study
+    from simdyn.params import Picture
+    from simdyn.study.design import StudyDesign
 
 
 def load(path: Path, smoke: bool) -> "Study":
@@ -53,23 +57,41 @@ def store_path(study: "Study", out: Path) -> Path:
     return out / "results" / f"{study.name}.zarr"
 
 
-def _draw(study: "Study", results: "xr.Dataset", out: Path) -> list[Path]:
-    """The study's figure as PNG and PDF; nothing if it declares none."""
-    if study.figure is None:
+def is_store(path: Path) -> bool:
+    """Is this the path of a store, and not that of a study file?"""
+    return path.suffix == ".zarr" or (path.suffix != ".toml" and path.is_dir())
+
+
+def study_and_store(path: Path, out: Path, smoke: bool) -> tuple["StudyDesign", Path]:
+    """A study and the path of its store, from the study's file or from the store alone."""
+    if not is_store(path):
+        study = load(path, smoke)
+        return study, store_path(study, out)
+    from simdyn.base.inputs import InputError
+    from simdyn.store import open_study
+
+    if smoke:
+        raise InputError(f"--smoke: allowed with a study file, and {path} is a store")
+    return open_study(path), path
+
+
+def _draw(figure: "Picture | None", name: str, results: "xr.Dataset", out: Path) -> list[Path]:
+    """A figure as PNG and PDF; nothing if there is none."""
+    if figure is None:
         return []
     from simdyn.base.inputs import InputError
     from simdyn.plot import draw, save
 
     folder = out / "figures"
     try:
-        return list(save(draw(results, study.figure), folder / study.name))
+        return list(save(draw(results, figure), folder / name))
     except OSError as problem:
         raise InputError(f"{folder}: cannot be written: {problem.strerror}") from None
 
 
-def _check_folders(study: "Study", out: Path) -> None:
+def _check_folders(study: "StudyDesign", path: Path, out: Path) -> None:
     """Before anything runs, check that results and figures can be written."""
-    check_folders([out / "results", *([out / "figures"] if study.figure else [])])
+    check_folders([path.parent, *([out / "figures"] if study.figure else [])])
 
 
 def check_folders(folders: list[Path]) -> None:
@@ -84,7 +106,7 @@ def check_folders(folders: list[Path]) -> None:
 
 @contextlib.contextmanager
 def _cluster(
-    study: "Study", path: Path, asked: dict[str, Any], number: int, jobs: dict[str, Any]
+    study: "StudyDesign", path: Path, asked: dict[str, Any], number: int, jobs: dict[str, Any]
 ) -> Iterator["Client | None"]:
     """The cluster that an option asks for; none if no option does."""
     from simdyn.base.inputs import InputError
@@ -108,7 +130,8 @@ def _cluster(
 
 
 def run(
-    study_file: StudyFile,
+    ctx: typer.Context,
+    study_or_store: StoreFile,
     *,
     out: Out = Path(),
     smoke: Smoke = False,
@@ -127,7 +150,8 @@ def run(
 ) -> None:
     """Simulate every point of a study, store the results, and draw its figure.
 
-    Writes results/NAME.zarr and figures/NAME.png and .pdf. Only what the store lacks is computed:
+    Writes results/NAME.zarr and figures/NAME.png and .pdf. A store is gone on with where it is.
+    Only what the store lacks is computed:
     after Ctrl-C or a crash the same command continues, to the same values, on threads or on any
     cluster; damaged blocks are repaired; if axes, methods or replicates were added, only these are
     computed.
@@ -135,11 +159,12 @@ def run(
     Exit code 3 if points failed or blocks were left undone; the rest is done.
     """
     with guard():
-        study = load(study_file, smoke)
-        _check_folders(study, out)
+        check_needs(ctx, ("jobs", *JOB_OPTIONS), "--slurm or --pbs", slurm or pbs)
+        study, path = study_and_store(study_or_store, out, smoke)
+        _check_folders(study, path, out)
         from simdyn.study.regime_check import outside
 
-        path, display = store_path(study, out), Display(study.name)
+        display = Display(study.name)
         asked = {"--dask": dask, "--slurm": slurm, "--pbs": pbs, "--threads": threads}
         sizes = {
             "cores": cores,
@@ -155,7 +180,7 @@ def run(
                 study, path, display, threads=threads, client=client, retry_failed=retry_failed
             )
             ran = time.monotonic()
-        figures = _draw(study, results, out)
+        figures = _draw(study.figure, study.name, results, out)
         seconds = {
             "seconds": time.monotonic() - began,
             "run_seconds": ran - opened,
@@ -170,11 +195,13 @@ def run(
             for made in (path, *figures):
                 typer.echo(made)
             if not figures:
-                typer.echo(f"no figure: {study_file} has no [figure] table", err=True)
+                hint = "; `simdyn plot` draws the usual one" if is_store(study_or_store) else ""
+                lack = "a store keeps none" if hint else f"{study_or_store} has no [figure] table"
+                typer.echo(f"no figure: {lack}{hint}", err=True)
         _exit_if_failed(display)
 
 
-def _compute(study: "Study", path: Path, display: Display, **options: Any) -> "xr.Dataset":
+def _compute(study: "StudyDesign", path: Path, display: Display, **options: Any) -> "xr.Dataset":
     """Run a study under a display."""
     from simdyn.run import run_study
 
@@ -185,7 +212,11 @@ def _compute(study: "Study", path: Path, display: Display, **options: Any) -> "x
 
 
 def _print_json(
-    study: "Study", path: Path, figures: list[Path], display: Display, seconds: dict[str, float]
+    study: "StudyDesign",
+    path: Path,
+    figures: list[Path],
+    display: Display,
+    seconds: dict[str, float],
 ) -> None:
     report = {
         "store": str(path),
@@ -221,7 +252,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def worker(
-    study_file: StudyFile,
+    study_or_store: StoreFile,
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Which part: the I-th of N, I from 1.")
     ],
@@ -243,35 +274,42 @@ def worker(
     """
     with guard():
         part = _shard(shard)
-        study = load(study_file, smoke)
-        path = store_path(study, out)
+        study, path = study_and_store(study_or_store, out, smoke)
         if left:
             _, there, _ = blocks_done(study, path)
             typer.echo(int((~there[part[0] - 1 :: part[1]]).sum()))
             return
-        _check_folders(study, out)
+        _check_folders(study, path, out)
         display = Display(f"{study.name}, shard {shard}")
         _compute(study, path, display, threads=threads, shard=part, retry_failed=retry_failed)
         typer.echo(path)
         _exit_if_failed(display)
 
 
-def plot(study_file: StudyFile, out: Out = Path(), smoke: Smoke = False) -> None:
-    """Draw a study's figure again from its results. Simulates nothing."""
+def plot(study_or_store: StoreFile, out: Out = Path(), smoke: Smoke = False) -> None:
+    """Draw a study's figure again from its results. Simulates nothing.
+
+    A store keeps no [figure]. From a store alone the usual figure is drawn: a phase diagram over
+    two swept fields, curves over one, trajectories if nothing is swept.
+    """
     with guard():
         from simdyn.base.inputs import InputError
+        from simdyn.plot import usual_figure
         from simdyn.store import Store, as_stored, explain_damaged_blocks, open_group, open_results
 
-        study = load(study_file, smoke)
-        if study.figure is None:
+        study, path = study_and_store(study_or_store, out, smoke)
+        alone = is_store(study_or_store)
+        if study.figure is None and not alone:
             raise InputError(
-                f'{study_file}: declares no [figure]; [figure] with x = "…" and y = "…", two swept '
-                "fields, makes one"
+                f'{study_or_store}: declares no [figure]; [figure] with x = "…" and y = "…", two '
+                "swept fields, makes one"
             )
         check_folders([out / "figures"])
-        path = store_path(study, out)
         open_group(path)
+        name = path.name.removesuffix(".zarr") if alone else study.name
         with explain_damaged_blocks(Store(path, as_stored(path, study))):
-            figures = _draw(study, open_results(path), out)
+            results = open_results(path)
+            figure = usual_figure(results) if alone else study.figure
+            figures = _draw(figure, name, results, out)
         for made in figures:
             typer.echo(made)

@@ -77,8 +77,14 @@ def _nearest_option(name: str, ctx: Any) -> str | None:
     """The option that may have been meant."""
     import difflib
 
+    from simdyn.base.inputs import SYNONYMS
+
     params = ctx.command.get_params(ctx) if ctx is not None else []
     known = [opt for param in params for opt in param.opts if opt.startswith("-")]
+    meant = SYNONYMS.get(name.lstrip("-").replace("-", "_"), ())
+    for option in (f"--{field.replace('_', '-')}" for field in meant):
+        if option in known:
+            return option
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return close[0] if close else None
 

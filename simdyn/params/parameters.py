@@ -97,7 +97,9 @@ class Parameters(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as problem:
-            raise InputError(self._explain(problem, fields)) from None
+            # A misspelt name leaves its field missing too: the message is about the spelling.
+            error: Any = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
+            raise InputError(self._explain(error, fields)) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse: parameters are immutable."""
@@ -111,9 +113,23 @@ class Parameters(BaseModel):
         return type(self)(**{**self.model_dump(), **changes})
 
     @classmethod
-    def _explain(cls, problem: ValidationError, fields: dict[str, Any]) -> str:
-        # A misspelt name leaves its field missing too: the message is about the spelling.
-        error = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    def mistakes(cls, name: str, fields: Mapping[str, Any]) -> list[str]:
+        """What is wrong with each of these fields, a line each, with a name for the object."""
+        try:
+            BaseModel.__init__(cls.__new__(cls), **{str(k): value for k, value in fields.items()})
+        except ValidationError as problem:
+            errors: list[Any] = problem.errors()
+            unknown = any(error["type"] == "extra_forbidden" for error in errors)
+            # A misspelt name leaves its field missing too: the message is about the spelling.
+            said = [e for e in errors if not (unknown and e["type"] == "missing")]
+            lines = (cls._explain(error, dict(fields)) for error in said)
+            return list(dict.fromkeys(line.replace(cls.__name__, name, 1) for line in lines))
+        except InputError as problem:
+            return [str(problem).replace(cls.__name__, name, 1)]
+        return []
+
+    @classmethod
+    def _explain(cls, error: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
         name = str(error["loc"][0]) if error["loc"] else ""
         field = f"{cls.__name__}.{name}"
         if error["type"] == "extra_forbidden":

@@ -8,6 +8,19 @@ and differences well below zero (red among blue) have circles. Means that miss r
 
 Each kind of figure of `simdyn.params.figures` is drawn by the function of its name in the module of
 its name, which is imported when it is needed.
+
+Examples
+--------
+>>> study = simdyn.Study(
+...     {"n_samples": 10, "dimension": 100},
+...     simdyn.TwoLayerCNN(n_filters=2, init_std=0.01),
+...     {"sgd": simdyn.SGD(learning_rate=0.1, epochs=20)},
+...     {"signal_norm": [1.0, 2.0, 3.0]},
+... )
+>>> ds = study.run()
+>>> figure = simdyn.plot.draw(ds, simdyn.plot.usual_figure(ds))
+>>> [path.name for path in simdyn.plot.save(figure, "figures/small")]
+['small.png', 'small.pdf']
 """
 
 import importlib
@@ -22,12 +35,13 @@ from simdyn.params import Picture
 from simdyn.plot import environment  # noqa: F401  (before all others that import matplotlib)
 from simdyn.plot.artists import style
 from simdyn.plot.claim_figure import draw_laws
+from simdyn.plot.source import usual_figure
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "draw_laws", "save"]
+__all__ = ["draw", "draw_laws", "save", "usual_figure"]
 
 
 def draw(ds: "xr.Dataset", figure: Picture) -> "Figure":

@@ -64,7 +64,7 @@ def math_symbol(symbol: str) -> str:
 
 def label(array: xr.DataArray) -> str:
     """Long name, symbol, and units if there are any."""
-    symbol, units = math_symbol(array.attrs.get("symbol", "")), array.attrs.get("units", "1")
+    symbol, units = math_symbol(array.attrs.get("symbol", "")), array.attrs.get("units", "")
     parts = [str(array.attrs.get("long_name", array.name)), symbol]
     return " ".join([*filter(None, parts), *([f"({units})"] if units not in ("", "1") else [])])
 

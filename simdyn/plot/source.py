@@ -8,7 +8,20 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.params import MODELS, OPTIMISERS, Contents, Crossing, Data, Phase, Picture, TwoLayerCNN
+from simdyn.base.inputs import InputError
+from simdyn.params import (
+    MODELS,
+    OPTIMISERS,
+    Contents,
+    Crossing,
+    Curves,
+    Data,
+    Phase,
+    PhaseDiagram,
+    Picture,
+    Trajectories,
+    TwoLayerCNN,
+)
 from simdyn.space.points import Point, Space
 from simdyn.study.checks import possible_variables
 from simdyn.variables.layout import parameter_coordinate
@@ -60,6 +73,41 @@ def solved_field(ds: xr.Dataset) -> str:
     """The field for which the study of these results solves; empty if it solves for none."""
     solve = json.loads(ds.attrs.get("study", "{}")).get("solve")
     return str(solve["field"]) if solve else ""
+
+
+def usual_figure(ds: xr.Dataset) -> Picture:
+    """The figure that results of this shape usually have, if no study declares one.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+
+    Returns
+    -------
+    simdyn.params.Picture
+        A phase diagram over two swept fields, curves over one, trajectories if nothing is swept; of
+        the test error, or else of the training loss or the first variable there is.
+
+    Raises
+    ------
+    InputError
+        If more is swept, or a swept field holds no numbers.
+    """
+    axes = [dim for dim in _swept(ds) if ds.sizes[dim] > 1]
+    numbers = all(np.issubdtype(ds[dim].dtype, np.number) for dim in axes)
+    if len(axes) > 2 or not numbers:
+        raise InputError(
+            f"{', '.join(axes)} {'is' if len(axes) == 1 else 'are'} swept: no figure shows this by "
+            "itself; select from open_results in Python and draw that, or give a study file a "
+            "[figure]"
+        )
+    apart = {*ds["status"].dims, "step"}
+    scalars = [str(k) for k, v in ds.data_vars.items() if "step" in v.dims and {*v.dims} <= apart]
+    usual = [name for name in ("test_error", "train_loss") if name in scalars]
+    shown = next(iter([*usual, *scalars]), "test_error")
+    if len(axes) == 2:
+        return PhaseDiagram(x=axes[0], y=axes[1], variable=shown)
+    return Curves(x=axes[0], variables=(shown,)) if axes else Trajectories()
 
 
 @dataclasses.dataclass(frozen=True)

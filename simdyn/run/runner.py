@@ -17,6 +17,7 @@ from simdyn.store.log import failures
 from simdyn.store.smaller import smaller_store
 from simdyn.store.upkeep import clean_up, prepare_store
 from simdyn.study.design import StudyDesign
+from simdyn.study.sample_labels import with_labels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,7 +81,7 @@ def _in_memory(study: StudyDesign, threads: int, progress: Progress) -> "xr.Data
     worker = Worker(study, memory)
     for report in _on_threads(worker, iter(range(len(memory.blocks))), threads):
         _show(report, worker, progress)
-    return study.layout.dataset(memory.arrays)
+    return with_labels(study.layout.dataset(memory.arrays), study)
 
 
 def _on_threads(worker: Worker, numbers: Iterator[int], threads: int) -> Iterator[BlockReport]:

@@ -22,6 +22,7 @@ from simdyn.store.files import META, explain_file_errors, store_names
 from simdyn.variables.provenance import as_json
 
 MOST_FAILURES = 1000  # that an entry lists
+KNOWN = ("cpu", "simdyn", "numba", "llvmlite", "numpy")  # of `machine`
 
 
 def machine() -> dict[str, str]:
@@ -130,9 +131,32 @@ def computed_by(path: Path) -> list[dict[str, str]]:
     for attrs in entries(path):
         if "scheduler" in attrs:  # a client of Dask: its workers have entries of their own
             continue
-        by = {
-            key: str(attrs.get(key, "")) for key in ("cpu", "simdyn", "numba", "llvmlite", "numpy")
-        }
+        by = {key: str(attrs.get(key, "")) for key in KNOWN}
         if by not in found:
             found.append(by)
     return found
+
+
+def work_done(path: Path) -> list[dict[str, Any]]:
+    """Who computed how much of a store, when and with what: entries of equal machines together.
+
+    Returns
+    -------
+    list of dict
+        In the order of their first entries: host, cpu, platform, versions, `started` and `ended`
+        (the first and the last time, in UTC), blocks and core_seconds. What an older entry does not
+        have is "". Entries that were not closed, of processes that were killed, count no blocks.
+    """
+    names = (*KNOWN, "commit", "python", "zarr", "platform", "host")
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for attrs in entries(path):
+        if "scheduler" in attrs:  # a client of Dask: its workers have entries of their own
+            continue
+        by = {name: str(attrs.get(name, "")) for name in names}
+        start = str(attrs.get("started", ""))
+        fresh = {**by, "started": start, "ended": "", "blocks": 0, "core_seconds": 0.0}
+        one = found.setdefault(tuple(by.values()), fresh)
+        one["ended"] = max(one["ended"], str(attrs.get("ended", start)))
+        one["blocks"] += int(attrs.get("blocks", 0))
+        one["core_seconds"] += float(attrs.get("core_seconds", 0.0))
+    return list(found.values())

@@ -27,6 +27,7 @@ from simdyn.store.files import (
 )
 from simdyn.store.identity import open_group, open_study
 from simdyn.store.store import Store, explain_damaged_blocks
+from simdyn.study.sample_labels import with_labels
 from simdyn.variables.registry import VARIABLES
 from simdyn.variables.variable import INNER, OUTER
 
@@ -135,6 +136,8 @@ def open_results(path: str | Path) -> xr.Dataset:
                 continue
             if results[name].values.tolist() != labels[name]:  # a missing chunk reads as zeros
                 raise ValueError(f"{name} has other values")
+        if "sample" in results.dims:
+            results = with_labels(results, open_study(path, strictly=False))
         return results
 
 
@@ -164,7 +167,11 @@ def _ordered(results: xr.Dataset) -> xr.Dataset:
                 at = xr.Variable(at.dims, np.array(at.values.tolist()), at.attrs)
             coords[name] = at
     variables = {name: results[name].variable for name in VARIABLES if name in results}
-    return xr.Dataset(variables, coords, results.attrs)
+    ordered = xr.Dataset(variables, coords, results.attrs)
+    for array in ordered.variables.values():
+        if array.attrs.get("units") == "1":  # in stores of before
+            del array.attrs["units"]
+    return ordered
 
 
 def export(path: str | Path, target: str | Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from simdyn.base.inputs import InputError, check_seed, nearest, shown
+from simdyn.base.inputs import InputError, SeveralMistakes, check_seed, nearest, shown, with_prefix
 from simdyn.kernels import NUMERICS_VERSION
 from simdyn.params import (
     MODELS,
@@ -38,6 +38,7 @@ from simdyn.study.fingerprint import (
     record_of,
 )
 from simdyn.study.image_sources import contents_of
+from simdyn.study.mistakes import check_tables, mistakes
 from simdyn.study.solved import NOMINAL_EVALUATIONS, replicates_of, solved_variables
 from simdyn.study.tables import shrunk
 from simdyn.variables.layout import Layout
@@ -118,17 +119,35 @@ class StudyDesign:
     def from_mapping(
         cls, tables: Mapping[str, Any], name: str = "study", path: object = None
     ) -> Self:
-        """A study from the tables of a study file; messages of `smoke` name its path."""
+        """A study from the tables of a study file; messages of `smoke` name its path.
+
+        Raises
+        ------
+        InputError
+            One line for each field that is wrong.
+        """
+        try:
+            study = cls._from_tables(tables, name)
+        except InputError as problem:
+            found = mistakes(tables, TABLES)
+            if len(found) > 1:
+                raise SeveralMistakes(found) from None
+            raise problem from None
+        study._tables = copy.deepcopy(dict(tables))
+        study._file = f"{path}: " if path else ""
+        return study
+
+    @classmethod
+    def _from_tables(cls, tables: Mapping[str, Any], name: str) -> Self:
+        """A study from tables; an error names the first thing that is wrong."""
         for key, value in tables.items():
             if key not in TABLES:
                 raise InputError(f"{key}: no such field; {nearest(str(key), TABLES)}")
             if key not in ("seed", "replicates") and not isinstance(value, Mapping):
                 raise InputError(f"{key} = {shown(value)}: allowed is a table [{key}]")
-        for key in ("data", "network", "methods"):
-            if key not in tables:
-                raise InputError(f"[{key}] is missing")
+        check_tables(tables)
         record, figure, solve = tables.get("record", {}), tables.get("figure"), tables.get("solve")
-        study = cls(
+        return cls(
             tables["data"],
             tables["network"],
             tables["methods"],
@@ -140,9 +159,6 @@ class StudyDesign:
             figure=None if figure is None else made_picture(figure),
             name=name,
         )
-        study._tables = copy.deepcopy(dict(tables))
-        study._file = f"{path}: " if path else ""
-        return study
 
     @classmethod
     def from_physics(
@@ -194,9 +210,9 @@ class StudyDesign:
             try:
                 return type(self).from_mapping(tables, f"{self.name}-smoke")
             except InputError as problem:
-                raise InputError(f"with [smoke]: {problem}") from None
+                raise with_prefix("with [smoke]: ", problem) from None
         except InputError as problem:
-            raise InputError(f"{self._file}{problem}") from None
+            raise with_prefix(self._file, problem) from None
 
     def _copied(self) -> Self:
         """A copy without what is worked out once, to be changed."""

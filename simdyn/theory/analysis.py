@@ -5,6 +5,18 @@ state are left out and counted; nothing else is left out, so a NaN stays visible
 
 The dim of methods is called `method`, which `Dataset.sel` also has as an option: write
 `ds.sel({"method": "sam"})`, as `ds.sel(method="sam")` selects nothing and raises nothing.
+
+Examples
+--------
+>>> study = simdyn.Study(
+...     {"n_samples": 20, "noise_std": 1.0, "dimension": 1000},
+...     simdyn.TwoLayerCNN(n_filters=10, init_std=1e-3),
+...     {"sgd": simdyn.SGD(learning_rate=0.1, epochs=100)},
+...     {"signal_norm": [1.0, 2.0, 3.0, 4.0]},
+...     replicates=5,
+... )
+>>> simdyn.analysis.contour(study.run(), "test_error", 0.1, "signal_norm").round(1).item()
+3.0
 """
 
 import dataclasses
@@ -142,13 +154,12 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
         found[name] = each["mean"].assign_attrs(long_name=f"mean {long_name}")
         found[f"{name}_sem"] = each["standard_error"].assign_attrs(
             long_name=f"standard error of the mean {long_name}",
-            units=array.attrs.get("units", "1"),
+            **{key: text for key, text in array.attrs.items() if key == "units"},
             description="From the spread of the replicates; NaN for fewer than two runs.",
         )
     runs = ds["status"].isin(VALID).sum("replicate")
     found["runs"] = runs.assign_attrs(
         long_name="runs behind the means",
-        units="1",
         description="Replicates whose status is done or zero gradient.",
     )
     found["status_count"] = count_by_status(ds["status"])
@@ -244,10 +255,7 @@ def paired_difference(ds: xr.Dataset, variable: str, first: str, second: str) ->
     name = ds[variable].attrs.get("long_name", variable)
     attrs = {**ds[variable].attrs, "long_name": f"{name}, {first} minus {second}"}
     found["mean"].attrs = attrs
-    found["standard_error"].attrs = {
-        "long_name": "standard error of the paired difference",
-        "units": "1",
-    }
+    found["standard_error"].attrs = {"long_name": "standard error of the paired difference"}
     return found.rename(mean="difference", runs="pairs")
 
 

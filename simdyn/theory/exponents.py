@@ -109,7 +109,7 @@ def exponent(
     for name, long_name in NAMES.items():
         values = np.array([line[name] for line in lines])  # (lines, …, 1 + B)
         for ending, part in zip(("", "_low", "_high"), _interval(values, size), strict=True):
-            attrs = {"long_name": f"{BOUNDS[ending]}{long_name}", "units": "1"}
+            attrs = {"long_name": f"{BOUNDS[ending]}{long_name}"}
             part = part.reshape(*shape, *part.shape[1:])
             variables[name + ending] = ((*others, *inner[name]), part, attrs)
     count = np.array([line["points"] for line in lines]).reshape(shape)

@@ -122,7 +122,7 @@ def parameter_coordinate(
     """The coordinate of a swept parameter; one that is no field goes by its own name."""
     long_name = owner.model_fields[field].description or name.replace("_", " ")
     attrs = {"symbol": owner.symbol(field), "long_name": long_name}
-    return Coordinate(dims, values, {**attrs, "units": "1"})
+    return Coordinate(dims, values, attrs)
 
 
 DIM_NAMES = {
@@ -152,4 +152,4 @@ def axis_coordinates(
     }
 
 
-UPDATE_ATTRS = {"long_name": "parameter updates made", "symbol": "t", "units": "1"}
+UPDATE_ATTRS = {"long_name": "parameter updates made", "symbol": "t"}

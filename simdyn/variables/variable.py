@@ -50,7 +50,7 @@ class Variable:
     long_name: str
     description: str
     dims: tuple[str, ...] = ("step",)
-    units: str = "1"
+    units: str = ""  # none: dimensionless
     dtype: str = "float64"
     needs: tuple[Offer, ...] = ()
     test: bool = False
@@ -60,11 +60,14 @@ class Variable:
 
     @property
     def attrs(self) -> dict[str, str]:
-        """Metadata of the labelled variable."""
+        """Metadata of the labelled variable.
+
+        A dimensionless one has no `units`: xarray would write "[1]" behind its name on an axis.
+        """
         return {
             "long_name": self.long_name,
             "symbol": self.symbol,
-            "units": self.units,
+            **({"units": self.units} if self.units else {}),
             "equation": self.equation,
             "description": self.description,
         }
