@@ -185,14 +185,15 @@ def test_all__public_names_are_pinned() -> None:
     assert sorted(simdyn.__all__) == sorted(
         items("""
             SAM  SGD  ClusterData  Crossing  ImageData  IndependentNoiseData  InputError
-            MultiViewData  Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  exponent
-            initial_weights  load_study  open_results  simulate  summary  train
+            MultiViewData  Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  analysis
+            draw  exponent  initial_weights  load_study  open_results  plot  simulate  summary
+            theory  train
         """)
     )
     for name in simdyn.__all__:
-        assert getattr(simdyn, name).__name__ == name
+        assert getattr(simdyn, name).__name__.rpartition(".")[2] == name
         assert getattr(simdyn, name).__doc__
-        assert name in dir(simdyn)
+    assert sorted(dir(simdyn)) == sorted(simdyn.__all__)
     assert simdyn.__version__ == importlib.import_module("simdyn.base.version").VERSION
     with pytest.raises(AttributeError, match="attribute simulat"):
         simdyn.simulat  # noqa: B018
@@ -227,6 +228,9 @@ def test_import__is_quick() -> None:
         ("simdyn.simulate", {"zarr", "matplotlib", "typer"}),
         ("simdyn.open_results", {"matplotlib", "typer"}),
         ("simdyn.summary", {"numba", "zarr", "matplotlib", "typer"}),
+        ("simdyn.theory.signal_time", {"numba", "xarray", "zarr", "matplotlib", "typer"}),
+        ("simdyn.analysis.contour", {"numba", "zarr", "matplotlib", "typer"}),
+        ("simdyn.plot.draw", {"zarr", "typer"}),
     ],
 )
 def test_import__names_load_only_what_they_need(code: str, absent: set[str]) -> None:
