@@ -1,5 +1,7 @@
 """All commands, and the general help text."""
 
+from typing import Any
+
 import typer
 
 from simdyn.cli.check import check
@@ -34,3 +36,8 @@ Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
 
 for command in (run, plan, status, verify, plot, replay, export, worker, check, simulate):
     app.command()(command)
+
+
+def by_name() -> dict[str, Any]:
+    """The commands by name, as Click has them, for documentation."""
+    return dict(typer.main.get_group(app).commands)

@@ -1,0 +1,147 @@
+"""What the pages show as code: run when the site is built, with its output put below it.
+
+A page is one Python process in a folder of its own, in which the studies lie, and the results of
+the first page. Of its blocks,
+
+- ``python`` runs, with the names of the page's blocks before it;
+- ``console`` runs each line after ``$`` in a shell; a comment ``# exit code 2`` says how it ends;
+- ``toml`` whose first line is ``# NAME.toml`` is written to that file;
+- all others are only shown, and tests hold them against the command line and the study files.
+
+Pictures that a page's code leaves in its folder can be shown by its text, as FOLDER/PICTURE with
+the page's own name as the folder.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = "\x1e"  # between the outputs of blocks
+HEAD = f"""\
+import pathlib as _pathlib
+import subprocess as _subprocess
+
+
+def _shell(line):
+    done = _subprocess.run(
+        line, shell=True, text=True, stdout=_subprocess.PIPE, stderr=_subprocess.STDOUT
+    )
+    _, _, code = line.partition("# exit code ")
+    print(f"$ {{line}}\\n{{done.stdout.rstrip()}}".rstrip())
+    if done.returncode != int(code or 0):
+        raise SystemExit(f"exit code {{done.returncode}}: {{line}}")
+
+
+def _next():
+    print("{MARK}", end="", flush=True)
+
+"""
+
+
+class SiteError(Exception):
+    """The guide cannot be built: an example fails, or Sphinx warns."""
+
+
+class Block(NamedTuple):
+    """A block of code on a page."""
+
+    language: str
+    text: str
+    end: int  # where it ends on the page
+
+    @property
+    def file(self) -> str:
+        """The file that a block of TOML is written to; empty if none."""
+        named = re.match(r"# (\w+\.toml)\n", self.text) if self.language == "toml" else None
+        return named[1] if named else ""
+
+    @property
+    def script(self) -> str:
+        """What the block does when its page is run; empty for one that is only shown."""
+        if self.language == "python":
+            return self.text
+        if self.language == "console":
+            lines = re.findall(r"^\$ (.*)$", self.text, re.MULTILINE)
+            return "".join(f"_shell({line!r})\n" for line in lines)
+        return f"_pathlib.Path({self.file!r}).write_text({self.text!r})\n" if self.file else ""
+
+
+def blocks(page: str) -> Iterator[Block]:
+    """The blocks of code of a page, in their order."""
+    for found in FENCE.finditer(page):
+        yield Block(found[1], found[2], found.end())
+
+
+def script_of(page: str) -> str:
+    """A script that does what the blocks of a page do; empty if none does anything."""
+    scripts = [block.script for block in blocks(page)]
+    return HEAD + "".join(f"{each}\n_next()\n" for each in scripts) if any(scripts) else ""
+
+
+def with_outputs(page: str, outputs: list[str]) -> str:
+    """The page with the output of each of its blocks."""
+    parts, at = [], 0
+    for block, output in zip(blocks(page), outputs, strict=True):
+        end = block.end
+        if block.language == "console":
+            start = end - len(f"{block.text}```")
+            parts.append(f"{page[at:start]}{output.rstrip()}\n```")
+        elif output.strip():
+            parts.append(f"{page[at:end]}\n\n```{{code-block}} text\n:class: output\n\n{output}```")
+        else:
+            parts.append(page[at:end])
+        at = end
+    return "".join([*parts, page[at:]])
+
+
+def run(page: str, name: str, folder: Path, given: Iterable[Path]) -> str:
+    """Run the code of a page.
+
+    Parameters
+    ----------
+    page : str
+        Its text.
+    name : str
+        Of the page, in messages.
+    folder : path
+        Is made; the pictures that the page's code draws are left there.
+    given : folders
+        Copied there under their own names, such as ``studies``.
+
+    Returns
+    -------
+    str
+        The text with outputs.
+
+    Raises
+    ------
+    SiteError
+        If an example fails, with what it said.
+    """
+    script = script_of(page)
+    if not script:
+        return page
+    for each in given:
+        shutil.copytree(each, folder / each.name)
+    file = folder / "page.py"
+    file.write_text(script, encoding="utf-8")
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": programs, "COLUMNS": "96", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, file.name],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    outputs = done.stdout.split(MARK)
+    if done.returncode:
+        raise SiteError(f"{name}: an example fails:\n{outputs[-1]}{done.stderr}".rstrip())
+    return with_outputs(page, outputs[:-1])
