@@ -13,6 +13,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 4
 default_role = "py:obj"
+smartquotes = False
 nitpicky = True
 
 autodoc_typehints = "none"
@@ -25,10 +26,12 @@ html_theme = "pydata_sphinx_theme"
 html_title = "simdyn"
 html_static_path = ["pages/_static"]
 html_css_files = ["guide.css"]
+html_sidebars: dict[str, list[str]] = {name: [] for name in ("index", "start", "gallery")}
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 9,
     "navbar_end": ["theme-switcher"],
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
