@@ -260,6 +260,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def html_pages(site: Path) -> list[Path]:
+    """The pages of a site, without the templates that its theme brings along."""
+    return [file for file in site.rglob("*.html") if "_static" not in file.parts]
+
+
 class Page(html.parser.HTMLParser):
     """The links and anchors of a page."""
 
@@ -276,7 +281,7 @@ class Page(html.parser.HTMLParser):
 
 
 def test_site__has_every_page_and_no_broken_link(built: Path) -> None:
-    pages = {file: Page(file.read_text(encoding="utf-8")) for file in built.rglob("*.html")}
+    pages = {file: Page(file.read_text(encoding="utf-8")) for file in html_pages(built)}
     for name in (*WRITTEN, *GENERATED):
         assert (built / name).with_suffix(".html") in pages
     broken = defaultdict(set)
@@ -304,7 +309,7 @@ def test_site__documents_every_public_name(built: Path) -> None:
 
 def test_site__needs_no_network(built: Path) -> None:
     """Nothing that a page loads lies elsewhere; links may lead there."""
-    for file in built.rglob("*.html"):
+    for file in html_pages(built):
         loads = re.findall(
             r"<(?:script|img|link)\b[^>]*?(?:src|href)=\"([^\"]+)\"",
             file.read_text(encoding="utf-8"),

@@ -12,8 +12,11 @@ Pictures that a page's code leaves in its folder can be shown by its text, as FO
 the page's own name as the folder.
 """
 
+import contextlib
+import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,28 +27,54 @@ from typing import NamedTuple
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "\x1e"  # between the outputs of blocks
 HEAD = f"""\
-import pathlib as _pathlib
-import subprocess as _subprocess
+from pathlib import Path as _Path
 
-
-def _shell(line):
-    done = _subprocess.run(
-        line, shell=True, text=True, stdout=_subprocess.PIPE, stderr=_subprocess.STDOUT
-    )
-    _, _, code = line.partition("# exit code ")
-    print(f"$ {{line}}\\n{{done.stdout.rstrip()}}".rstrip())
-    if done.returncode != int(code or 0):
-        raise SystemExit(f"exit code {{done.returncode}}: {{line}}")
+from simdyn.guide.examples import shell as _shell
 
 
 def _next():
     print("{MARK}", end="", flush=True)
+
 
 """
 
 
 class SiteError(Exception):
     """The guide cannot be built: an example fails, or Sphinx warns."""
+
+
+def shell(line: str) -> None:
+    """Run a line of a shell in a page's process, and print it with what it says.
+
+    A plain command of `simdyn` runs in this process, which has compiled code and libraries at hand.
+
+    Raises
+    ------
+    SystemExit
+        If it ends with another exit code than its comment says.
+    """
+    words = shlex.split(line, comments=True)
+    said = io.StringIO()
+    if words[:1] == ["simdyn"] and not set("|&;<>$") & set(line):
+        from simdyn.cli import main
+
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            sys.argv = words
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = int(end.code or 0)
+    else:
+        done = subprocess.run(
+            line, shell=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        said.write(done.stdout)
+        code = done.returncode
+    print(f"$ {line}\n{said.getvalue().rstrip()}".rstrip())
+    _, _, wanted = line.partition("# exit code ")
+    if code != int(wanted or 0):
+        raise SystemExit(f"exit code {code}: {line}")
 
 
 class Block(NamedTuple):
@@ -69,7 +98,7 @@ class Block(NamedTuple):
         if self.language == "console":
             lines = re.findall(r"^\$ (.*)$", self.text, re.MULTILINE)
             return "".join(f"_shell({line!r})\n" for line in lines)
-        return f"_pathlib.Path({self.file!r}).write_text({self.text!r})\n" if self.file else ""
+        return f"_Path({self.file!r}).write_text({self.text!r})\n" if self.file else ""
 
 
 def blocks(page: str) -> Iterator[Block]:
