@@ -224,7 +224,7 @@ def test_examples__run_in_their_order_and_show_what_they_say(tmp_path: Path) -> 
     ("block", "said"),
     [
         ("```python\nprint(1)\nraise ValueError('no luck')\n```\n", "1\nTraceback.*no luck"),
-        ("```console\n$ echo out; false\n```\n", r"out\nexit code 1: echo out; false"),
+        ("```console\n$ echo out; false\n```\n", r"out\nTraceback.*exit code 1: echo out; false"),
         ("```console\n$ true  # exit code 2\n```\n", "exit code 0: true"),
     ],
 )

@@ -1,6 +1,6 @@
 """What the pages show as code: run when the site is built, with its output put below it.
 
-A page is one Python process in a folder of its own, in which the studies lie, and the results of
+A page is one Python script in a folder of its own, in which the studies lie, and the results of
 the first page. Of its blocks,
 
 - ``python`` runs, with the names of the page's blocks before it;
@@ -16,10 +16,12 @@ import contextlib
 import io
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -130,7 +132,7 @@ def with_outputs(page: str, outputs: list[str]) -> str:
 
 
 def run(page: str, name: str, folder: Path, given: Iterable[Path]) -> str:
-    """Run the code of a page.
+    """Run the code of a page in this process, whose folder is another one meanwhile.
 
     Parameters
     ----------
@@ -160,17 +162,23 @@ def run(page: str, name: str, folder: Path, given: Iterable[Path]) -> str:
         shutil.copytree(each, folder / each.name)
     file = folder / "page.py"
     file.write_text(script, encoding="utf-8")
-    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, "PATH": programs, "COLUMNS": "96", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, file.name],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
-    outputs = done.stdout.split(MARK)
-    if done.returncode:
-        raise SiteError(f"{name}: an example fails:\n{outputs[-1]}{done.stderr}".rstrip())
+    said, problem = io.StringIO(), ""
+    before = Path.cwd(), sys.argv, dict(os.environ)
+    try:
+        os.chdir(folder)
+        programs = str(Path(sys.executable).parent)
+        os.environ["PATH"] = os.pathsep.join([programs, os.environ.get("PATH", "")])
+        os.environ["COLUMNS"] = "96"
+        with contextlib.redirect_stdout(said):
+            runpy.run_path(file.name)
+    except (Exception, SystemExit):
+        problem = traceback.format_exc()
+    finally:
+        os.chdir(before[0])
+        sys.argv = before[1]
+        os.environ.clear()
+        os.environ.update(before[2])
+    outputs = said.getvalue().split(MARK)
+    if problem:
+        raise SiteError(f"{name}: an example fails:\n{outputs[-1]}{problem}".rstrip())
     return with_outputs(page, outputs[:-1])

@@ -3,10 +3,11 @@
 import contextlib
 import importlib.util
 import io
+import multiprocessing
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from simdyn.base.inputs import InputError
@@ -63,7 +64,7 @@ def build(out: Path, checkout: Path) -> Path:
     """
     if any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_parser")):
         raise InputError("Sphinx is not installed: pip install '.[docs]'")
-    studies, figures = checkout / "studies", checkout / "figures"
+    studies, figures = (checkout.resolve() / name for name in ("studies", "figures"))
     for folder in (studies, figures):
         if not folder.is_dir():
             raise InputError(f"{folder} is missing: run this in a checkout of simdyn")
@@ -96,22 +97,28 @@ def _write(path: Path, text: str) -> None:
 
 def _run_examples(source: Path, scratch: Path, studies: Path) -> None:
     """Run every page's code, and put outputs and pictures beside the pages."""
-
-    def work(page: Path, *given: Path) -> None:
-        name = page.relative_to(source).with_suffix("")
-        folder, text = scratch / name, page.read_text(encoding="utf-8")
-        page.write_text(examples.run(text, f"{name}.md", folder, given), encoding="utf-8")
-        for picture in folder.rglob("*.png"):
-            place = page.with_suffix("") / picture.name
-            place.parent.mkdir(exist_ok=True)
-            shutil.copyfile(picture, place)
-
-    work(source / FIRST, studies)
-    given = studies, (scratch / FIRST).with_suffix("") / "results"
     others = sorted(set(source.rglob("*.md")) - {source / FIRST})
-    with ThreadPoolExecutor(available_threads()) as pool:
-        for _ in pool.map(lambda page: work(page, *given), others):
-            pass
+    results = (scratch / FIRST).with_suffix("") / "results"
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(available_threads(), context) as pool:
+        pool.submit(_run_page, source, scratch, source / FIRST, (studies,)).result()
+        given = studies, results
+        waiting = [pool.submit(_run_page, source, scratch, page, given) for page in others]
+        try:
+            for each in waiting:
+                each.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_page(source: Path, scratch: Path, page: Path, given: tuple[Path, ...]) -> None:
+    name = page.relative_to(source).with_suffix("")
+    folder, text = scratch / name, page.read_text(encoding="utf-8")
+    page.write_text(examples.run(text, f"{name}.md", folder, given), encoding="utf-8")
+    for picture in folder.rglob("*.png"):
+        place = page.with_suffix("") / picture.name
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(picture, place)
 
 
 def _sphinx(source: Path, html: Path, doctrees: Path) -> None:
