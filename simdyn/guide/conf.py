@@ -56,8 +56,9 @@ def outside(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     target = node.get("reftarget", "")
     if target in OUTSIDE:
         return nodes.reference("", "", contnode, internal=False, refuri=OUTSIDE[target])
-    plain = node.get("reftype") == "obj" or target.startswith("python:")
-    return contnode if plain else None
+    if target.startswith("python:"):  # numpydoc's name for float and the like
+        return nodes.Text(contnode.astext().removeprefix("python:"))
+    return contnode if node.get("reftype") == "obj" else None
 
 
 def signature(
