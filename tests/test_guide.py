@@ -247,21 +247,6 @@ def test_examples__pages_without_code_are_left_alone(tmp_path: Path) -> None:
 # -- the site ------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as users build it; this runs every example and turns warnings down."""
-    out = tmp_path_factory.mktemp("guide") / "site"
-    done = subprocess.run(
-        [sys.executable, "-m", "simdyn.guide", out, "--checkout", ROOT],
-        capture_output=True,
-        text=True,
-        cwd=out.parent,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(out / "index.html")
-    return out
-
-
 def html_pages(site: Path) -> list[Path]:
     """The pages of a site, without the templates that its theme brings along."""
     return [file for file in site.rglob("*.html") if "_static" not in file.parts]
@@ -282,7 +267,7 @@ class Page(html.parser.HTMLParser):
         self.links += [found[key] for key in ("href", "src") if found.get(key)]
 
 
-def test_site__has_every_page_and_no_broken_link(built: Path) -> None:
+def check_pages_and_links(built: Path) -> None:
     pages = {file: Page(file.read_text(encoding="utf-8")) for file in html_pages(built)}
     for name in (*WRITTEN, *GENERATED):
         assert (built / name).with_suffix(".html") in pages
@@ -300,7 +285,7 @@ def test_site__has_every_page_and_no_broken_link(built: Path) -> None:
     assert not broken
 
 
-def test_site__documents_every_public_name(built: Path) -> None:
+def check_public_names(built: Path) -> None:
     head, body = (built / "objects.inv").read_bytes().split(b"zlib.\n", 1)
     assert b"simdyn" in head
     known = {line.split()[0] for line in zlib.decompress(body).decode().splitlines()}
@@ -309,7 +294,7 @@ def test_site__documents_every_public_name(built: Path) -> None:
     assert {"simdyn.Problem.from_patches", "simdyn.Study.run", "simdyn.SAM.replace"} <= known
 
 
-def test_site__needs_no_network(built: Path) -> None:
+def check_loads(built: Path) -> None:
     """Nothing that a page loads lies elsewhere; links may lead there."""
     for file in html_pages(built):
         loads = re.findall(
@@ -320,13 +305,49 @@ def test_site__needs_no_network(built: Path) -> None:
         assert not [each for each in loads if re.match("https?:|//", each)], file
 
 
-def test_site__shows_outputs_and_pictures(built: Path) -> None:
+def check_outputs_and_pictures(built: Path) -> None:
     text = (built / "start.html").read_text(encoding="utf-8")
     assert re.search(r"SAM, then SGD: training loss 0\.\d{3}, test error 0\.\d{4}", text)
     assert (built / "_images" / "growth.png").stat().st_size > 10_000
 
 
-@pytest.mark.filterwarnings("default")
+def test_site__is_whole(tmp_path: Path) -> None:
+    """Built as users build it: this runs every example, and turns down warnings of Sphinx.
+
+    One test, as several workers of pytest would each build the site.
+    """
+    out = tmp_path / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "simdyn.guide", out, "--checkout", ROOT],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(out / "index.html")
+    check_pages_and_links(out)
+    check_public_names(out)
+    check_loads(out)
+    check_outputs_and_pictures(out)
+
+
+def test_site__pages_leave_pictures_and_pass_on_results(tmp_path: Path) -> None:
+    source, studies = tmp_path / "source", tmp_path / "studies"
+    source.mkdir()
+    studies.mkdir()
+    first = "from pathlib import Path\n\nPath('results').mkdir()\nPath('results/kept').touch()\n"
+    then = "from pathlib import Path\n\nPath('drawn.png').touch()\nprint(*Path().glob('*/*'))\n"
+    (source / "start.md").write_text(f"```python\n{first}```\n", encoding="utf-8")
+    (source / "then.md").write_text(f"```python\n{then}```\n", encoding="utf-8")
+    site._run_examples(source, tmp_path / "scratch", studies)
+    assert "\n\nresults/kept\n```" in (source / "then.md").read_text(encoding="utf-8")
+    assert (source / "then" / "drawn.png").is_file()
+    (source / "bad.md").write_text("```python\nnothing\n```\n", encoding="utf-8")
+    with pytest.raises(SiteError, match=r"(?s)^bad.md: an example fails:.*NameError"):
+        site._run_examples(source, tmp_path / "again", studies)
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
