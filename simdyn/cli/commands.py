@@ -1,6 +1,6 @@
 """All commands, and the general help text."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,3 +55,8 @@ def simdyn(
 
 for command in (run, plan, status, show, verify, plot, replay, export, worker, check, simulate):
     app.command()(command)
+
+
+def by_name() -> dict[str, Any]:
+    """The commands by name, as Click has them, for documentation."""
+    return dict(typer.main.get_group(app).commands)

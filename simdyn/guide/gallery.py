@@ -1,0 +1,47 @@
+"""The gallery: every committed figure with its study's question and the command that draws it."""
+
+import re
+from pathlib import Path
+
+from simdyn.guide.parameter_pages import plain
+from simdyn.study.tables import read_tables
+
+
+def pages(studies: Path, figures: Path) -> dict[str, str]:
+    """Text by path."""
+    parts = [
+        "# Gallery",
+        "Every study of the repository with the question it asks, its figure, and the command that "
+        "simulates and draws it. A study file is an example, too: copy one and change it. Add "
+        "`--smoke` to try a small variant in seconds.",
+    ]
+    for file in sorted(studies.glob("*.toml")):
+        parts.append(_entry(file, figures / f"{file.stem}.png"))
+    return {"gallery.md": "\n\n".join(parts) + "\n"}
+
+
+def question(text: str) -> str:
+    """What a study file says at its top."""
+    head = re.match(r"(?:#.*\n)+", text)
+    return " ".join(line.lstrip("# ") for line in head[0].splitlines()) if head else ""
+
+
+def _entry(file: Path, picture: Path) -> str:
+    text = file.read_text(encoding="utf-8")
+    tables = read_tables(file)
+    methods = ", ".join(f"`{name}`" for name in tables["methods"])
+    swept = [name for name in tables.get("space", {}) if name not in ("where", "zip")]
+    over = f" over {' and '.join(f'`{name}`' for name in swept)}" if swept else ""
+    replicates = tables.get("replicates", 1)
+    parts = [
+        f"({file.stem})=\n## {file.stem.replace('_', ' ').capitalize()}",
+        question(text).replace("*", "\\*"),
+        f"Methods {methods}{over}; {plain(replicates)} replicates.",
+    ]
+    if picture.is_file():
+        parts.append(f"![The figure of {file.name}](/figures/{picture.name})")
+    parts += [
+        f"```sh\nsimdyn run studies/{file.name}\n```",
+        f"<details>\n<summary>The study file</summary>\n\n```toml\n{text}```\n\n</details>",
+    ]
+    return "\n\n".join(parts)
