@@ -19,13 +19,13 @@ from simdyn.cli.commands import by_name
 from simdyn.guide import examples, gallery, public_names, site
 from simdyn.guide.examples import SiteError, blocks, script_of, with_outputs
 from simdyn.guide.parameter_pages import default, documented
-from simdyn.params import MODELS, OPTIMISERS, PICTURES, Parameters, Record, TwoLayerCNN
+from simdyn.params import MODELS, OPTIMISERS, PICTURES, Crossing, Parameters, Record, TwoLayerCNN
 from simdyn.variables.registry import STATUS, VARIABLES
 
 ROOT = Path(__file__).parents[1]
 GENERATED = site.generated_pages(ROOT / "studies", ROOT / "figures")
 WRITTEN = site.written_pages()
-PARAMETERS = [*MODELS.values(), TwoLayerCNN, *OPTIMISERS.values(), Record]
+PARAMETERS = [*MODELS.values(), TwoLayerCNN, *OPTIMISERS.values(), Crossing, Record]
 
 
 def section(page: str, title: str) -> str:

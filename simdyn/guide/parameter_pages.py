@@ -10,9 +10,19 @@ from pydantic.fields import FieldInfo
 import simdyn
 from simdyn.base import formula
 from simdyn.kernels.codes import ACTIVATIONS, ESTIMATORS, GOALS, LOSSES
-from simdyn.params import MODELS, OPTIMISERS, PICTURES, Parameters, Record, TwoLayerCNN, schedule
+from simdyn.params import (
+    MODELS,
+    OPTIMISERS,
+    PICTURES,
+    Crossing,
+    Parameters,
+    Record,
+    TwoLayerCNN,
+    schedule,
+)
 from simdyn.theory.analysis import VALID
-from simdyn.variables.registry import STATUS, VARIABLES, Variable
+from simdyn.variables.registry import STATUS, VARIABLES
+from simdyn.variables.variable import Variable
 
 PUBLIC = frozenset(dir(simdyn))
 RECORDED = {
@@ -20,6 +30,7 @@ RECORDED = {
     "by studies": "by default, by studies, `simulate` and `train`",
     "in full": "by default, by `simulate` and `train`; by a study if its record names it",
     "on request": "if the record names it",
+    "by solving": "always, by studies that solve for a field",
 }
 NEEDS = {
     "fresh samples": "test samples drawn from the law of the data",
@@ -30,6 +41,7 @@ NEEDS = {
     "piecewise linear": "a network that is piecewise linear in its weights",
     "strides": "a phase that goes in strides",
     "conditions": "a phase with `until`",
+    "solved axis": "a study with `[solve]`",
     "weights": "explicit data and `Record(weights=True)`",
 }
 
@@ -66,6 +78,10 @@ def parameters() -> str:
             "## Phases of training: `[methods]`",
             "A method is a list of phases, each a table with its `optimiser` and the fields below.",
             *(_section(kind, f'`optimiser = "{name}"`') for name, kind in OPTIMISERS.items()),
+            "## What is solved for: `[solve]`",
+            "Its quantities are in the [variables](variables.md) that such studies record. See "
+            "[Solve for a critical value](../howto/critical_lines.md).",
+            _section(Crossing),
             "## Record: `[record]`",
             _section(Record),
         ]
