@@ -1,4 +1,4 @@
-"""What a store says about itself: `simdyn show`, its study written again, commands on a store."""
+"""`simdyn show`, commands on a store alone, and what is said before and after a run."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from commands import call, refused
 from common import files, items, refusal, unlogged
 
 import simdyn
+from simdyn.cli.display import Display
 from simdyn.params import Curves, PhaseDiagram, Trajectories
 from simdyn.plot import usual_figure
 from simdyn.run.runner import run_study
@@ -218,3 +219,80 @@ def test_usual_figure__of_another_variable() -> None:
     tables = {**TABLES, "space": space, "record": {"variables": items("grad_norm")}}
     figure = usual_figure(simdyn.Study.from_mapping(tables).run(threads=1))
     assert figure == PhaseDiagram(x="dimension", y="signal_norm", variable="grad_norm")
+
+
+# -- before and after a run ----------------------------------------------------------------------
+
+
+def test_plan__number_of_files(store: Path) -> None:
+    planned = json.loads(call("plan small.zarr --nominal --json").out)["files"]
+    assert 0 <= planned - len(files(store)) <= 3  # coordinates that are zero have no file of values
+    assert f"about {planned} files, in small.zarr" in call("plan small.zarr --nominal").out
+
+
+@pytest.mark.parametrize(
+    "name",
+    items("""
+        .DS_Store  train_loss/.DS_Store  train_loss/c/0/Thumbs.db  ._zarr.json  status/._c
+        simdyn.store/log/.nfs000000000123abcd0000  simdyn.store/receipts/sha256/c/.fuse_hidden0001
+        desktop.ini  .directory  @eaDir/x  .snapshot/hourly.0/zarr.json
+    """),
+)
+def test_verify_and_run__what_systems_leave_in_folders_is_no_damage(store: Path, name: str) -> None:
+    left = store / name
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"of a system")
+    assert call("verify small.zarr").code == 0
+    answer = call("run small.zarr")
+    assert answer.code == 0
+    assert "moved" not in answer.err
+    assert left.read_bytes() == b"of a system"
+    simdyn.open_results(store).load()
+    (store / "stray").write_bytes(b"of somebody")
+    assert call("verify small.zarr").code == 1
+
+
+def test_plan__head_of_a_batch_script(store: Path) -> None:
+    script = call("plan small.zarr --nominal --sbatch --shards 2 --cores 4").out.splitlines()
+    study = open_study(store)
+    assert script[0] == "#!/usr/bin/env bash"
+    assert script[1].startswith(
+        f"# simdyn-small: 2 shards of a study of {len(study.blocks)} blocks"
+    )
+    assert study.fingerprint[:12] in script[2]
+    assert any("MaxArraySize" in line for line in script[3:7])
+    options = [line for line in script if line.startswith("#SBATCH ")]
+    assert {"#SBATCH --nodes=1", "#SBATCH --ntasks=1", "#SBATCH --cpus-per-task=4"} <= {*options}
+    first = next(k for k, line in enumerate(script) if not line.startswith("#"))
+    assert all(script.index(option) < first for option in options)
+
+
+def test_plan__refuses_shards_out_of_proportion(tmp_path: Path) -> None:
+    many = {"dimension": {"log": [20, 2000], "num": 40}, "signal_norm": [0.0, 1.0, 2.0]}
+    study = StudyDesign.from_mapping({**TABLES, "space": many})
+    (tmp_path / "many.toml").write_text(as_toml(study))
+    assert len(study.blocks) > 16
+    line = f"plan {tmp_path / 'many.toml'} --out {tmp_path} --nominal --sbatch --shards"
+    message = refused(tmp_path, line, 17)
+    assert message.startswith("simdyn: shards = 17: each would have about ")
+    assert message.endswith("30 s to start; allowed here is an integer from 1 to 16\n")
+    assert call(line, 16).code == 0
+
+
+def test_display__tells_how_long_kernels_compile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("simdyn.kernels.cache.kernels_kept", lambda: False)
+    display = Display("small")
+    display.start(10, 0)
+    assert display.preparing().startswith("compiling the kernels: 0:0")
+    display.kernels_ready(83.0)
+    said = capsys.readouterr().err
+    assert "compiling the kernels, once for this version: a minute or so" in said
+    assert "  compiled in 1:23\n" in said
+    assert display.preparing() == "preparing kernels …"
+    monkeypatch.setattr("simdyn.kernels.cache.kernels_kept", lambda: True)
+    display = Display("small")
+    display.start(10, 0)
+    display.kernels_ready(0.4)
+    assert "compil" not in capsys.readouterr().err

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from simdyn.study.design import StudyDesign
 
 SLOWEST = 20.0  # times the nominal duration: if a job has time for that, no run is timed
+FEW_SHARDS = 16  # for which the work need not be longer than the start
+USUAL_ARRAY = 1000  # tasks of an array by Slurm's defaults
 LEAST_RESTARTS = 20  # of a task of an array; more if its shard is long
 
 
@@ -67,17 +69,33 @@ def check_fits(study: "StudyDesign", path: Path, jobs: "Jobs") -> None:
 def shards_for(wanted: int | None, left: float, jobs: "Jobs", blocks: int) -> int:
     """The number of tasks: as wanted, or so that each needs about half of its walltime."""
     from simdyn.base.inputs import InputError
+    from simdyn.run.clusters import STARTING
 
     if wanted is not None:
         if not 1 <= wanted <= blocks:
             raise InputError(
                 f"shards = {wanted}: allowed is an integer from 1 to {blocks}, the study's blocks"
             )
+        many = max(FEW_SHARDS, int(left / (jobs.cores * STARTING)))
+        if wanted > many:
+            work = left / (wanted * jobs.cores)
+            raise InputError(
+                f"shards = {wanted}: each would have about {work:.2g} s of work for its "
+                f"{jobs.cores} core(s), and some {STARTING:.0f} s to start; allowed here is an "
+                f"integer from 1 to {min(many, blocks)}"
+            )
         return wanted
     needed = math.ceil(left / (jobs.cores * jobs.seconds / 2))
-    return max(1, min(needed, blocks, 1000))
+    return max(1, min(needed, blocks, USUAL_ARRAY))
 
 
+HEAD = """\
+# {name}: {count} shards of a study of {blocks:,} blocks, about {hours:.2g} core-hours left
+# (fingerprint {fingerprint}, simdyn {version}).
+# Submit it with sbatch; `simdyn status` shows how far the study is, `simdyn run` draws its figure.
+# A site may allow fewer tasks in an array (MaxArraySize - 1 of `scontrol show config`; {usual:,}
+# by default), fewer jobs, cores or hours: write it with other --shards, --cores or --walltime then.
+"""
 # Slurm signals the script alone, by SIGUSR1, so that `scancel` (SIGTERM) does not queue it again.
 TASK = """\
 # Each task computes a shard. Before its time limit Slurm signals it: it stops, keeps what is done,
@@ -119,6 +137,7 @@ def array_script(
     left: float,
 ) -> str:
     """A Slurm array of `count` tasks, a shard each, with `left` core-seconds of work in all."""
+    from simdyn.base.version import VERSION
     from simdyn.run.clusters import LOCAL_CACHE
 
     def quoted(path: Path) -> str:
@@ -128,6 +147,8 @@ def array_script(
     options = {
         "job-name": name,
         "array": f"1-{count}",
+        "nodes": 1,
+        "ntasks": 1,
         "cpus-per-task": jobs.cores,
         "mem": jobs.memory_of_slurm,
         "time": jobs.walltime,
@@ -163,4 +184,13 @@ def array_script(
         for name, value in options.items()
         if value is not None
     ]
-    return "\n".join(["#!/usr/bin/env bash", *lines, task])
+    head = HEAD.format(
+        name=name,
+        count=count,
+        blocks=len(study.blocks),
+        hours=left / 3600,
+        fingerprint=study.fingerprint[:12],
+        version=VERSION,
+        usual=USUAL_ARRAY,
+    )
+    return "\n".join(["#!/usr/bin/env bash", head.rstrip(), *lines, task])

@@ -18,6 +18,18 @@ def clock(seconds: float) -> str:
 MOST_FAILURES = 20  # shown
 
 
+def tell_compiling() -> bool:
+    """If the kernels are not compiled yet, say so and what to expect; was it said?"""
+    from simdyn.kernels.cache import kernels_kept
+
+    if kernels_kept():
+        return False
+    typer.echo(
+        "  compiling the kernels, once for this version: a minute or so on two free cores", err=True
+    )
+    return True
+
+
 class Display:
     """Progress with rate and time left: a bar on a terminal, plain lines otherwise."""
 
@@ -27,38 +39,49 @@ class Display:
         self.runs = self.done = self.fresh = self.failures = 0
         self.failed_now: set[str] = set()
         self.failed_earlier: set[str] = set()
+        self.compiling = False
         self.compile_seconds = 0.0
         self.began = self.last_line = time.monotonic()
 
     def start(self, runs: int, done: int) -> None:
         """Show the number of runs, and how many of them are done; called first."""
-        from simdyn.kernels.cache import kernels_kept
-
         self.runs, self.done = runs, done
         already = f", {done:,} already done" if done else ""
         typer.echo(f"{self.name}: {runs:,} runs{already}", err=True)
-        if done < runs and not kernels_kept():
-            typer.echo("  compiling the kernels, once for this version (under a minute)", err=True)
+        self.compiling = done < runs and tell_compiling()
         if sys.stderr.isatty() and done < runs:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
+            from rich.text import Text
+
+            class Pace(ProgressColumn):
+                """Rate and time left; before the first run, for how long kernels compile."""
+
+                def render(column, task: Task) -> Text:
+                    return Text(task.fields["rate"] or self.preparing())
 
             self.bar = Progress(
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
+                Pace(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self.bar.start()
-            self.task = self.bar.add_task(
-                "", total=runs, completed=done, rate="preparing kernels …"
-            )
+            self.task = self.bar.add_task("", total=runs, completed=done, rate="")
 
     def kernels_ready(self, seconds: float) -> None:
         """Note the seconds that the kernels took to compile or load; runs begin."""
         self.compile_seconds = seconds
+        if self.compiling and seconds:
+            typer.echo(f"  compiled in {clock(seconds)}", err=True)
+        self.compiling = False
         self.began = self.last_line = time.monotonic()
+
+    def preparing(self) -> str:
+        """What is shown before the first run is done."""
+        past = clock(time.monotonic() - self.began)
+        return f"compiling the kernels: {past}" if self.compiling else "preparing kernels …"
 
     def rate(self) -> str:
         """Runs per second and time left."""

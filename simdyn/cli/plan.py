@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from simdyn.cli.batch import array_script, blocks_done, check_fits, how_priced, shards_for
-from simdyn.cli.display import clock
+from simdyn.cli.display import clock, tell_compiling
 from simdyn.cli.options import (
     JOB_OPTIONS,
     Account,
@@ -88,6 +88,8 @@ def plan(
         blocks, there, reused = blocks_done(study, path)
         from simdyn.run.price import price
 
+        if not nominal:
+            tell_compiling()
         cost = price(study, blocks, there, calibrated=not nominal)
         cost = dataclasses.replace(cost, left=cost.left * (1.0 - reused))
         if sbatch:
@@ -99,12 +101,23 @@ def plan(
         _report(study, path, there, cost, reused, as_json)
 
 
+def number_of_files(study: "StudyDesign", blocks: int) -> int:
+    """About how many files the store of a study has when it is done.
+
+    Each block has one for each variable, and its receipt; arrays and groups have their metadata,
+    coordinates their values, unless these are zero.
+    """
+    arrays, coordinates = len(study.variables) + 1, len(study.layout.coords)
+    groups = 5  # root, the store's own, receipts, log, and an entry of that
+    return blocks * arrays + arrays + 2 * coordinates + groups
+
+
 def _report(
     study: "StudyDesign", path: Path, there: np.ndarray, cost: "Price", reused: float, as_json: bool
 ) -> None:
     from simdyn.study.regime_check import outside
 
-    done = int(there.sum())
+    done, files = int(there.sum()), number_of_files(study, there.size)
     shape = dict(zip(study.space.dims, study.space.shape, strict=True))
     report: dict[str, Any] = {
         "study": study.name,
@@ -124,6 +137,7 @@ def _report(
         "calibration_runs": cost.measured,
         "longest_block_seconds": cost.longest,
         "bytes": study.bytes,
+        "files": files,
         "store": str(path),
         "outside_regime": outside(study) or None,
     }
@@ -153,6 +167,6 @@ def _report(
         typer.echo(f"  {reused:.0%} of it kept from the smaller study whose store is there")
     if done or reused:
         typer.echo(f"  about {cost.left / 3600:.2g} of them left ({clock(cost.left)})")
-    typer.echo(f"  {study.bytes / 1e6:.3g} MB of values, in {path}")
+    typer.echo(f"  {study.bytes / 1e6:.3g} MB of values and about {files:,} files, in {path}")
     if line := report["outside_regime"]:
         typer.echo(f"  {line}")

@@ -89,6 +89,22 @@ def _draw(figure: "Picture | None", name: str, results: "xr.Dataset", out: Path)
         raise InputError(f"{folder}: cannot be written: {problem.strerror}") from None
 
 
+def _write_numbers(figure: "Picture", name: str, results: "xr.Dataset", out: Path) -> Path:
+    """The numbers that a figure shows, as comma-separated values."""
+    from simdyn.base.inputs import InputError
+    from simdyn.base.replacement import replacing
+    from simdyn.plot import numbers
+
+    target = out / "figures" / f"{name}.csv"
+    text = numbers(results, figure).to_csv(index=False, lineterminator="\n")
+    try:
+        with replacing(target) as draft:
+            draft.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise InputError(f"{target}: cannot be written: {problem.strerror}") from None
+    return target
+
+
 def _check_folders(study: "StudyDesign", path: Path, out: Path) -> None:
     """Before anything runs, check that results and figures can be written."""
     check_folders([path.parent, *([out / "figures"] if study.figure else [])])
@@ -286,7 +302,14 @@ def worker(
         _exit_if_failed(display)
 
 
-def plot(study_or_store: StoreFile, out: Out = Path(), smoke: Smoke = False) -> None:
+def plot(
+    study_or_store: StoreFile,
+    out: Out = Path(),
+    smoke: Smoke = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write the numbers shown, too: figures/NAME.csv.")
+    ] = False,
+) -> None:
     """Draw a study's figure again from its results. Simulates nothing.
 
     A store keeps no [figure]. From a store alone the usual figure is drawn: a phase diagram over
@@ -311,5 +334,7 @@ def plot(study_or_store: StoreFile, out: Out = Path(), smoke: Smoke = False) -> 
             results = open_results(path)
             figure = usual_figure(results) if alone else study.figure
             figures = _draw(figure, name, results, out)
+            if csv and figure is not None:
+                figures.append(_write_numbers(figure, name, results, out))
         for made in figures:
             typer.echo(made)

@@ -35,13 +35,14 @@ from simdyn.params import Picture
 from simdyn.plot import environment  # noqa: F401  (before all others that import matplotlib)
 from simdyn.plot.artists import style
 from simdyn.plot.claim_figure import draw_laws
+from simdyn.plot.shown_numbers import numbers
 from simdyn.plot.source import usual_figure
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "draw_laws", "save", "usual_figure"]
+__all__ = ["draw", "draw_laws", "numbers", "save", "usual_figure"]
 
 
 def draw(ds: "xr.Dataset", figure: Picture) -> "Figure":

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,16 +121,28 @@ def lock_folder(folder: Path) -> Iterator[bool]:
         os.close(handle)
 
 
+# What systems and file servers put into folders that they show or share: no part of a store, and no
+# damage to it. `.nfs…` and `.fuse_hidden…` are files that were deleted while they were open.
+OF_SYSTEMS = re.compile(
+    r"\.DS_Store|\._.*|\.AppleDouble|\.Spotlight-V100|\.fseventsd|__MACOSX|[Tt]humbs\.db|"
+    r"[Dd]esktop\.ini|\.directory|@eaDir|\.snapshot|\.nfs\w+|\.fuse_hidden\w+|\.Trash.*"
+)
+
+
 def stored_files(
     path: Path, names: StoreNames, is_file: Callable[[str], bool] = lambda _: False, below: str = ""
 ) -> Iterator[str]:
     """Every file of a store, as 'train_loss/c/0/0/0/0', without those of a smaller store in it.
+
+    Files that systems leave in any folder, `OF_SYSTEMS`, are not among them.
 
     A folder whose name `is_file` takes for a file's is listed as a file.
     """
     with os.scandir(path / below) as entries:
         for entry in entries:
             name = f"{below}{entry.name}"
+            if OF_SYSTEMS.fullmatch(entry.name):
+                continue
             if not entry.is_dir(follow_symlinks=False) or is_file(name):
                 yield name
             elif name != names.before:

@@ -115,6 +115,16 @@ def open_results(path: str | Path) -> xr.Dataset:
     >>> done = study.run("results/small.zarr")
     >>> simdyn.open_results("results/small.zarr").test_error.sel(signal_norm=3.0).dims
     ('method', 'replicate', 'step')
+
+    A decimal that is not quite a label is selected as the nearest, within a tolerance; methods are
+    then selected apart, for xarray takes ``method=`` for itself:
+
+    >>> last = simdyn.summary(simdyn.open_results("results/small.zarr")).isel(step=-1)
+    >>> near = last.sel({"signal_norm": 2.9999}, method="nearest", tolerance=0.01)
+    >>> near.signal_norm.item(), near.test_error.sel({"method": "sgd"}).dims
+    (3.0, ())
+    >>> list(last.test_error.to_dataframe().index.names)
+    ['signal_norm', 'method']
     """
     if "call" in attributes(Path(path)):
         return _open_trajectory(Path(path))

@@ -139,6 +139,9 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
     >>> all_done = found.test_error.where(found.runs == ds.sizes["replicate"])
     >>> int(found.status_count.sel(status="done"))
     3
+    >>> table = found[["train_loss", "train_loss_sem", "runs"]].to_dataframe()
+    >>> list(table.columns)
+    ['train_loss', 'train_loss_sem', 'runs', 'updates']
     """
     if "status" not in ds.data_vars or "replicate" not in ds["status"].dims:
         raise InputError(

@@ -1,0 +1,91 @@
+"""The numbers that a figure shows, as a table."""
+
+from typing import Any
+
+import xarray as xr
+
+from simdyn.base.inputs import InputError
+from simdyn.params import Curves, PhaseDiagram, Picture, Trajectories
+from simdyn.params.figures import PANELS
+from simdyn.plot.source import checked, labelled
+from simdyn.theory import analysis
+
+
+def numbers(ds: xr.Dataset, figure: Picture) -> Any:
+    """What a figure shows, a row for each point of it: means over replicates, and their errors.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        Results of a study; for trajectories those of `simulate` or `train`, too.
+    figure : simdyn.params.PhaseDiagram, Curves or Trajectories
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns: the axes of the figure (of trajectories `step` and `updates`), `method`, each
+        variable, `NAME_sem`, its standard error, and `runs`, the runs in the mean. Of a phase
+        diagram also `difference`, the first method minus this one over pairs of runs, with
+        `difference_sem` and `pairs`, and `contour`, where the mean crosses the figure's level along
+        y (of each method and x). Of the coefficients of trajectories the largest.
+
+    Raises
+    ------
+    InputError
+        If the results do not have what the figure names or needs.
+    """
+    if isinstance(figure, Trajectories):
+        return _of_trajectories(ds, figure)
+    ds = checked(ds, figure)
+    methods = list(getattr(figure, "compare", None) or map(str, ds["method"].values))
+    if isinstance(figure, PhaseDiagram):
+        found = analysis.last_summary(ds, figure.variable).sel({"method": methods})
+        found = _with_differences(found, ds, figure, methods)
+        order = [figure.x, figure.y, "method"]
+    elif isinstance(figure, Curves):
+        found = analysis.last_summary(ds, *figure.variables).sel({"method": methods})
+        order = [figure.x, "method"]
+    else:
+        raise InputError(
+            f"figure.kind = {figure.kind!r}: allowed are those with a table of numbers"
+        )
+    return _tabulated(found.drop_vars("status_count"), order)
+
+
+def _with_differences(
+    found: xr.Dataset, ds: xr.Dataset, figure: PhaseDiagram, methods: list[str]
+) -> xr.Dataset:
+    """Differences from the first method, and the contours."""
+    # As the figure draws them: `measure` loads all that draws.
+    from simdyn.plot.diagram_numbers import measure
+
+    diagram = measure(ds, figure)
+    found["contour"] = diagram.contours.drop_vars("crossings", errors="ignore")
+    if diagram.differences is not None:
+        apart = diagram.differences.reindex({"method": methods})
+        found["difference"] = apart["difference"]
+        found["difference_sem"] = apart["standard_error"]
+        found["pairs"] = apart["pairs"]
+    return found
+
+
+def _of_trajectories(ds: xr.Dataset, figure: Trajectories) -> Any:
+    ds, source = labelled(ds)
+    ds = checked(ds, figure, source.possible)
+    methods = list(figure.compare or map(str, ds["method"].values[:2]))
+    shown = {name for panel in figure.panels or PANELS for name in PANELS[panel]}
+    kept = ds[[name for name in ds.data_vars if name in shown or name == "status"]]
+    largest = analysis.largest_coefficients(kept)
+    apart = {"method", "replicate", "step"}
+    scalars = kept[[name for name in kept.data_vars if {*kept[name].dims} <= apart]]
+    every = [*methods, *(figure.overlay or ())]
+    found = analysis.summary(scalars.assign(largest.data_vars)).sel({"method": every})
+    return _tabulated(found.drop_vars("status_count").reset_coords("updates"), ["method", "step"])
+
+
+def _tabulated(found: xr.Dataset, order: list[str]) -> Any:
+    """Rows in this order of dims, without coordinates that are no axes."""
+    plain = found.drop_vars([name for name in found.coords if name not in order])
+    table = plain.to_dataframe(dim_order=order).reset_index()
+    first = [*order, *(name for name in ("updates",) if name in table)]
+    return table[[*first, *(name for name in table if name not in first)]]
