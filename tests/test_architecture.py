@@ -20,8 +20,11 @@ PACKAGE = ROOT / "simdyn"
 # From the ground up: each may import only those before it, and itself.
 ROOMS = items("""
     base  kernels  params  variables  theory  engine  space  study  store  run  api  claims  plot
-    cli
+    explore  cli
 """)
+
+# Files of the room `explore` that import Bokeh as they are loaded; the server loads them.
+SKIN = {*items("controls  drawings  browser_link  playground_page")}
 
 
 def sources() -> list[Path]:
@@ -128,6 +131,16 @@ def test_libraries__only_plot_draws_and_only_cli_talks() -> None:
     assert users("matplotlib", everywhere=True) == {"plot"}
     assert users("typer", "rich", "click", everywhere=True) == {"cli"}
     assert users("tomllib", everywhere=True) == {"study"}
+    assert users("bokeh", "tornado", everywhere=True) == {"explore"}
+
+
+def test_libraries__the_state_of_the_live_page_knows_no_widgets() -> None:
+    """Nothing but the skin over it imports Bokeh, and no other room imports that skin."""
+    skin = {path.stem for path in sources() if "bokeh" in {n.split(".")[0] for n in imports(path)}}
+    assert skin == SKIN
+    for path in sources():
+        if room_of(path) != "explore" or path.stem not in SKIN:
+            assert not {f"simdyn.explore.{name}" for name in SKIN} & imports(path), path
 
 
 def test_libraries__kernels_know_no_labels_and_no_files() -> None:
@@ -227,6 +240,8 @@ def test_import__is_quick() -> None:
         ("simdyn.simulate", {"zarr", "matplotlib", "typer"}),
         ("simdyn.open_results", {"matplotlib", "typer"}),
         ("simdyn.summary", {"numba", "zarr", "matplotlib", "typer"}),
+        ("from simdyn.explore import scene, setting, server", {"bokeh", "tornado", "matplotlib"}),
+        ("from simdyn.cli import app", {"bokeh", "tornado", "matplotlib"}),
     ],
 )
 def test_import__names_load_only_what_they_need(code: str, absent: set[str]) -> None:
@@ -259,6 +274,8 @@ OF_EXTRAS = {
     "dask_jobqueue": ("cluster", {"run"}),
     "h5netcdf": ("netcdf", {"store"}),
     "h5py": ("netcdf", {"store"}),
+    "bokeh": ("explore", {"explore"}),
+    "tornado": ("explore", {"explore"}),
 }
 
 
@@ -278,7 +295,7 @@ def test_packaging__core_imports_are_declared() -> None:
                 extra, rooms = OF_EXTRAS[library]
                 assert library_named(library) in {text.split(">")[0] for text in extras[extra]}
                 assert room_of(path) in rooms
-                assert name not in imports(path)
+                assert name not in imports(path) or path.stem in SKIN
                 continue
             if library not in sys.stdlib_module_names and library != "simdyn":
                 assert come_with.get(library, library) in declared, f"{path.name}: {library}"

@@ -3,6 +3,7 @@
 import typer
 
 from simdyn.cli.check import check
+from simdyn.cli.explore import explore
 from simdyn.cli.plan import plan
 from simdyn.cli.simulate import simulate
 from simdyn.cli.stores import export, replay, status, verify
@@ -27,10 +28,13 @@ signal or to memorise the noise: simulated exactly, at a cost that does not depe
 
   simdyn simulate --dimension 5000 --signal-norm 3 --radius 0.03    one setting from flags
 
+  simdyn explore    a live page: move a slider, and SGD and SAM are trained again
+
 Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
 3: some points failed, or some blocks were left undone; 130: interrupted
 (run the same command to go on).""",
 )
 
-for command in (run, plan, status, verify, plot, replay, export, worker, check, simulate):
+COMMANDS = (run, plan, status, verify, plot, replay, export, worker, check, simulate, explore)
+for command in COMMANDS:
     app.command()(command)
