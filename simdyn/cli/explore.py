@@ -1,6 +1,8 @@
 """The command `explore`: a live page in the browser."""
 
 import importlib.util
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -50,3 +52,5 @@ def explore(
             out=out,
             say=typer.echo,
         )
+    sys.stdout.flush()
+    os._exit(0)  # the interpreter would wait for a kernel that is being compiled

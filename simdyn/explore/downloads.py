@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simdyn.explore.scene import COURSES
+from simdyn.explore.courses import COURSES
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -8,8 +8,9 @@ import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 
+from simdyn.explore.courses import COURSES
 from simdyn.explore.look import Palette, paint
-from simdyn.explore.scene import COURSES, FARTHEST, Condition
+from simdyn.explore.scene import FARTHEST, Condition
 
 GROWTH = {"signal": ("max γ", "solid"), "noise": ("max ρ̄", "solid"), "fall": ("max −ρ̲", "dashed")}
 SHARED = {  # of both methods: title and label
@@ -17,7 +18,7 @@ SHARED = {  # of both methods: title and label
     "test_error": "test error",
     "deactivated_fraction": "deactivated fraction",
 }
-DASHES = ("dashed", "solid")  # of the first and the second method
+LOOKS = (("dashed", "sgd"), ("solid", "sam"))  # of the first and the second method
 HEIGHT = 250
 
 
@@ -60,8 +61,9 @@ class CourseDrawings:
         self.names = dict(names)
         empty = {"updates": [1.0, 10.0], **{name: [math.nan] * 2 for name in COURSES}}
         self.sources = {name: ColumnDataSource(dict(empty)) for name in names}
-        self.height = Range1d(1e-4, 10)
+        self.height, self.extent = Range1d(1e-4, 10), Range1d(0.5, 100)
         self._spans: dict[str, dict[str, Span]] = {}
+        self._lines: list[tuple[Any, str]] = []  # with the colour of the palette
         self.growth = {name: self._growth(name) for name in names}
         self.shared = {name: self._shared(name) for name in SHARED}
         self.floor = Span(location=math.nan, dimension="width", line_dash="dotted", visible=False)
@@ -75,6 +77,7 @@ class CourseDrawings:
             f"{self.names[method]}: largest coefficients",
             x_axis_type="log",
             y_axis_type="log",
+            x_range=self.extent,
             y_range=self.height,
             x_axis_label="updates",
             name=f"growth_{method}",
@@ -82,13 +85,14 @@ class CourseDrawings:
         for quantity, (label, dash) in GROWTH.items():
             line = drawing.line(
                 "updates",
-                f"{quantity}",
+                quantity,
                 source=self.sources[method],
                 line_width=2,
                 line_dash=dash,
                 legend_label=label,
-                name=quantity,
+                name=f"{method} {quantity}",
             )
+            self._lines.append((line, "noise" if quantity == "fall" else quantity))
             hover = HoverTool(renderers=[line], tooltips=[("update", "@updates{0}"), *_tip(label)])
             drawing.add_tools(hover)
         one = Span(location=1, dimension="width", line_width=1)
@@ -104,9 +108,14 @@ class CourseDrawings:
 
     def _shared(self, quantity: str) -> Any:
         drawing = plain_figure(
-            SHARED[quantity], x_axis_type="log", x_axis_label="updates", name=quantity
+            SHARED[quantity],
+            x_axis_type="log",
+            x_range=self.extent,
+            x_axis_label="updates",
+            name=quantity,
         )
-        for (method, name), dash in zip(self.names.items(), DASHES, strict=True):
+        looks = zip(self.names.items(), LOOKS, strict=False)
+        for (method, name), (dash, colour) in looks:
             line = drawing.line(
                 "updates",
                 quantity,
@@ -114,8 +123,9 @@ class CourseDrawings:
                 line_width=2,
                 line_dash=dash,
                 legend_label=name,
-                name=method,
+                name=f"{quantity} of {method}",
             )
+            self._lines.append((line, colour))
             tips = [("update", "@updates{0}"), (name, f"@{quantity}{{0.0000}}")]
             drawing.add_tools(HoverTool(renderers=[line], tooltips=tips))
         if quantity != "deactivated_fraction":
@@ -148,6 +158,9 @@ class CourseDrawings:
                 span = self._spans[method][name]
                 span.visible = math.isfinite(time) and time > 0.0
                 span.location = max(time, 1e-3) if span.visible else 1
+        ends = [course["updates"] for course in courses.values()]
+        last = max(at[-1] for at in ends)
+        self.extent.update(start=min(at[0] for at in ends), end=1.1 * max(last, 1.0))
         top = max(tops) or 1.0
         self.height.update(start=max(1e-4 * top, 1e-12), end=3.0 * top)
         self.law.update(visible=not math.isnan(law), location=0.0 if math.isnan(law) else law)
@@ -157,10 +170,8 @@ class CourseDrawings:
         """Draw in these colours."""
         for drawing in self.all:
             paint(drawing, colours)
-            for line in drawing.renderers:
-                line.glyph.line_color = getattr(
-                    colours, {"fall": "noise"}.get(line.name, line.name), colours.sgd
-                )
+        for line, colour in self._lines:
+            line.glyph.line_color = getattr(colours, colour)
         for spans in self._spans.values():
             spans["one"].line_color = colours.grid
             spans["signal"].line_color = colours.signal

@@ -67,6 +67,7 @@ section { padding: .6rem 1rem; min-width: 0; }
   grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); }
 .drawings > div { background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
   padding: .3rem; min-width: 0; }
+.drawings > .wide { grid-column: 1 / -1; border: 0; padding: 0; background: none; }
 """
 
 WIDGETS = """
@@ -99,7 +100,7 @@ PAGE = """
   <section>{{ embed(roots.head) }}
     <div class="drawings">
     {% for root in roots if root.name not in ("controls", "head", "hidden") %}
-      <div>{{ embed(root) }}</div>
+      <div class="{{ root.name if root.name == "wide" }}">{{ embed(root) }}</div>
     {% endfor %}
     </div>{{ embed(roots.hidden) }}</section>
 </main>

@@ -68,9 +68,10 @@ def serve(
     say : callable
         Called with lines for the user.
     """
-    source = None
-    sock = listening(port)
-    with contextlib.closing(sock):
+    from simdyn.explore.map_source import MapSource
+
+    with contextlib.closing(listening(port)) as sock:
+        source = None if target is None else MapSource.of(target, out, threads)
         number = sock.getsockname()[1]
         address = f"http://{HOST}:{number}/{'' if source is None else 'map'}"
         say(address)
@@ -102,6 +103,7 @@ def _run(sock: socket.socket, port: int, source: Any, threads: int | None) -> No
     from tornado.httpserver import HTTPServer
     from tornado.ioloop import IOLoop
 
+    from simdyn.explore.map_page import MapPage
     from simdyn.explore.playground_page import PlaygroundPage
 
     open_pages: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -109,9 +111,15 @@ def _run(sock: socket.socket, port: int, source: Any, threads: int | None) -> No
     def playground(document: Any) -> None:
         open_pages.add(PlaygroundPage(document, threads))
 
+    def mapped(document: Any) -> None:
+        open_pages.add(MapPage(document, source))
+
     loop = IOLoop.current()
     app = BokehTornado(
-        {"/": Application(FunctionHandler(playground))},
+        {
+            "/": Application(FunctionHandler(playground)),
+            "/map": Application(FunctionHandler(mapped)),
+        },
         extra_websocket_origins=[f"{HOST}:{port}", f"localhost:{port}"],
         use_index=False,
         websocket_max_message_size_bytes=MOST_MESSAGE,
