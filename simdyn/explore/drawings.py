@@ -60,7 +60,9 @@ class CourseDrawings:
     def __init__(self, names: Mapping[str, str]) -> None:
         self.names = dict(names)
         empty = {"updates": [1.0, 10.0], **{name: [math.nan] * 2 for name in COURSES}}
-        self.sources = {name: ColumnDataSource(dict(empty)) for name in names}
+        self.sources = {
+            name: ColumnDataSource(dict(empty), name=f"course_{name}") for name in names
+        }
         self.height, self.extent = Range1d(1e-4, 10), Range1d(0.5, 100)
         self._spans: dict[str, dict[str, Span]] = {}
         self._lines: list[tuple[Any, str]] = []  # with the colour of the palette
