@@ -106,7 +106,7 @@ class MapPage:
             shared: dict[str, Any] = {
                 "title": TITLES.get(name, name),
                 "value": text,
-                "name": name,
+                "name": f"choose_{name}",
                 "sizing_mode": "stretch_width",
                 "stylesheets": styled(),
                 "margin": (2, 0, 4, 0),
