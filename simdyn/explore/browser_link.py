@@ -1,7 +1,8 @@
 """What a page does in the browser itself: address, clipboard, files, light or dark."""
 
 import base64
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from bokeh.models import Button, ColumnDataSource, CustomJS, Div, TextInput
@@ -82,6 +83,16 @@ class BrowserLink:
             "content": [base64.b64encode(content).decode()],
         }
         self.file.data = {"name": [""], "kind": [""], "content": [""]}
+
+
+@contextlib.contextmanager
+def at_once(document: Any) -> Iterator[None]:
+    """Changes in this block reach the browser as one message, so that it draws once."""
+    document.hold("combine")
+    try:
+        yield
+    finally:
+        document.unhold()
 
 
 def arguments(document: Any) -> dict[str, str]:

@@ -9,7 +9,7 @@ from bokeh.layouts import column
 from bokeh.models import Div, InlineStyleSheet, Select, Spacer, TextInput
 
 from simdyn.base.inputs import InputError
-from simdyn.explore.browser_link import BrowserLink, arguments
+from simdyn.explore.browser_link import BrowserLink, arguments, at_once
 from simdyn.explore.controls import button, buttons, styled
 from simdyn.explore.downloads import FORMS, picture, table
 from simdyn.explore.drawings import CourseDrawings
@@ -208,7 +208,8 @@ class MapPage:
         except (InputError, MemoryError, OSError) as problem:
             self.wrong.update(text=html.escape(str(problem) or "out of memory"), visible=True)
         else:
-            show()
+            with at_once(self.document):
+                show()
 
     def _glance(self) -> None:
         """Draw what has been computed since the last look, and say how far it is."""

@@ -10,7 +10,7 @@ from bokeh.layouts import column
 from bokeh.models import Div
 
 from simdyn.base.inputs import InputError
-from simdyn.explore.browser_link import BrowserLink, arguments
+from simdyn.explore.browser_link import BrowserLink, arguments, at_once
 from simdyn.explore.controls import Control, button, buttons
 from simdyn.explore.downloads import FORMS, courses_table, picture
 from simdyn.explore.drawings import ConditionBars, CourseDrawings
@@ -151,7 +151,8 @@ class PlaygroundPage:
         except MemoryError:
             self._say("this needs more than this machine's memory holds")
         else:
-            show()
+            with at_once(self.document):
+                show()
 
     def _stop(self) -> None:
         self.work.stop()

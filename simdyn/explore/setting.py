@@ -1,6 +1,7 @@
 """A setting of the playground: from texts in fields or an address to a study, or what is wrong."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,7 @@ class Setting:
         panels = tuple(panel for panel in PANELS_DRAWN if recorded & set(PANELS[panel]))
         return Trajectories(compare=METHODS, panels=panels)
 
-    @property
+    @functools.cached_property
     def study(self) -> "Study":
         """The study of this one point.
 
