@@ -1,5 +1,7 @@
 """Kernels side by side on a pool of threads, with one stop flag for all."""
 
+import contextlib
+import contextvars
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,6 +13,7 @@ from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
 
 LISTEN = 0.1  # seconds between two checks for interrupts
+_GIVEN: contextvars.ContextVar[np.ndarray | None] = contextvars.ContextVar("stop", default=None)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -31,6 +34,23 @@ def check_threads(threads: int | None) -> int:
     return threads
 
 
+@contextlib.contextmanager
+def stopped_by(flag: np.ndarray) -> Iterator[None]:
+    """Calls in this block, on this thread, end early once another thread raises the flag.
+
+    Parameters
+    ----------
+    flag : ndarray of one int64
+        Raised when it is not 0. What was not computed is then missing from the results, with
+        status 0; a store keeps its finished blocks.
+    """
+    token = _GIVEN.set(flag)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+
+
 def side_by_side(
     work: Callable[[Item, np.ndarray], Result],
     items: Iterable[Item],
@@ -40,15 +60,20 @@ def side_by_side(
     """Yield (item, work(item, stop flag)) as each is done; at most 2·threads are in flight.
 
     On an exception, an interrupt, or if the generator is left early, the stop flag is raised and
-    the kernels are waited for.
+    the kernels are waited for. If someone else raises it (`stopped_by`), no further item begins.
     """
-    flag = np.zeros(1, dtype=np.int64) if stop is None else stop
+    given = _GIVEN.get() if stop is None else stop
+    flag = np.zeros(1, dtype=np.int64) if given is None else given
     pool = ThreadPoolExecutor(threads)
     waiting = iter(items)
     running: dict[Future[Result], Item] = {}
     try:
         while True:
-            while len(running) < 2 * threads and (item := next(waiting, None)) is not None:
+            while (
+                len(running) < 2 * threads
+                and not flag[0]
+                and (item := next(waiting, None)) is not None
+            ):
                 running[pool.submit(work, item, flag)] = item
             if not running:
                 return
@@ -56,5 +81,6 @@ def side_by_side(
                 yield running.pop(done), done.result()
             interrupts.check()
     finally:
-        flag[0] = 1
+        if running:
+            flag[0] = 1
         pool.shutdown(wait=True, cancel_futures=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from simdyn.cli.check import check
+from simdyn.cli.explore import explore
 from simdyn.cli.plan import plan
 from simdyn.cli.show import show
 from simdyn.cli.simulate import simulate
@@ -28,6 +29,8 @@ signal or to memorise the noise: simulated exactly, at a cost that does not depe
   simdyn check --quick                     the paper's predictions measured, with verdicts
 
   simdyn simulate --dimension 5000 --signal-norm 3 --radius 0.03    one setting from flags
+
+  simdyn explore    a live page: move a slider, and SGD and SAM are trained again
 
 Exit code 0: done; 1: `verify` found damage, or a claim fails; 2: bad input;
 3: some points failed, or some blocks were left undone; 130: interrupted
@@ -53,7 +56,8 @@ def simdyn(
     """Options that stand before a command."""
 
 
-for command in (run, plan, status, show, verify, plot, replay, export, worker, check, simulate):
+COMMANDS = (run, plan, status, show, verify, plot, replay, export, worker, check, simulate, explore)
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -15,14 +15,13 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from simdyn import theory
 from simdyn.base.inputs import InputError
-from simdyn.params import Phase, SignalNoiseData, Trajectories
+from simdyn.params import Phase, Trajectories
 from simdyn.params.figures import PANELS
 from simdyn.plot import artists, captions, missing, page
 from simdyn.plot.source import Source, checked, labelled
 from simdyn.theory import analysis
-from simdyn.theory.regime import noise_updates, regime, signal_updates, uncovered
+from simdyn.theory.regime import deactivated_at_start, noise_updates, regime, signal_updates
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
 GREY = "#8c8c8c"
@@ -200,21 +199,11 @@ def predicted_deactivation(course: Course) -> float | None:
     data, net, radius = course.source.data, course.source.net, course.source.probe_radius
     plan = course.source.phases.get(course.methods[-1], ())
     perturbed = [phase for phase in plan if phase.perturbation > 0]
-    if not isinstance(data, SignalNoiseData) or net is None or net.activation != "relu":
-        return None
-    if not plan or (radius is None and not perturbed):
+    if data is None or net is None or not plan or (radius is None and not perturbed):
         return None
     phase = perturbed[0] if perturbed else plan[0]
-    if uncovered(data, net, phase):
-        return None
-    return float(
-        theory.deactivation_probability(
-            phase.perturbation if radius is None else radius,
-            net.init_std,
-            phase.batch_size or data.n_samples,
-            net.n_filters,
-        )
-    )
+    law = deactivated_at_start(data, net, phase, phase.perturbation if radius is None else radius)
+    return None if math.isnan(law) else law
 
 
 def draw_deactivation(ax: Axes, course: Course) -> None:

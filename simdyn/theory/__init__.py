@@ -29,7 +29,7 @@ from simdyn.theory.laws import (
     signal_limit,
     signal_time,
 )
-from simdyn.theory.setting import conditions, predictions
+from simdyn.theory.predicted import conditions, predictions
 
 __all__ = [
     "best_radius",

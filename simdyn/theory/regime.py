@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from simdyn.params import Data, Phase, SignalNoiseData, TwoLayerCNN, XORData
-from simdyn.theory.laws import noise_time, noise_time_power, signal_time
+from simdyn.theory.laws import deactivation_probability, noise_time, noise_time_power, signal_time
 
 FEWEST_UPDATES = 1.0  # in which noise may be fitted
 LARGEST_OUTPUT = 0.3  # of the network at the start
@@ -152,6 +152,19 @@ def signal_updates(data: Data, net: TwoLayerCNN, phase: Phase) -> float:
             data.label_flip,
         )
     return float(epochs) * phase.updates_per_epoch(data.n_samples)
+
+
+def deactivated_at_start(data: Data, net: TwoLayerCNN, phase: Phase, radius: float) -> float:
+    """Fraction of matching neurons that a perturbation of that radius first switches off.
+
+    NaN if no law is derived: see `deactivation_probability`.
+    """
+    if not isinstance(data, SignalNoiseData) or net.activation != "relu":
+        return math.nan
+    if uncovered(data, net, phase):
+        return math.nan
+    batch = phase.batch_size or data.n_samples
+    return float(deactivation_probability(radius, net.init_std, batch, net.n_filters))
 
 
 def conditions(data: Lawful, net: TwoLayerCNN, batch_size: int) -> dict[str, float]:

@@ -1,0 +1,159 @@
+"""The drawings of a map: a panel for each method and one for their difference."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from bokeh.layouts import column
+from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, Spacer, TapTool
+from bokeh.palettes import Cividis256, RdBu11, interp_palette
+
+from simdyn.explore.drawings import plain_figure
+from simdyn.explore.look import Palette, paint
+from simdyn.explore.phase_map import Choice, Map, edges, is_logarithmic
+
+PANELS = ("first", "second", "difference")
+HEIGHT = 330
+
+
+class MapDrawings:
+    """Panels over the same cells; a click on a cell of one chooses it in all.
+
+    Parameters
+    ----------
+    clicked : callable
+        Called with the number of the cell, in (y, x) order.
+    """
+
+    def __init__(self, clicked: Callable[[int], None]) -> None:
+        self.clicked = clicked
+        self.cells = ColumnDataSource({}, name="cells")
+        self.lines = ColumnDataSource({}, name="contours")
+        self.cells.selected.on_change("indices", self._tapped)
+        self.places = {
+            name: column(Spacer(), name=f"map_{name}", sizing_mode="stretch_width")
+            for name in PANELS
+        }
+        self.mappers = {
+            "first": LinearColorMapper(Cividis256, low=0, high=1),
+            "difference": LinearColorMapper(interp_palette(RdBu11, 255), low=-1, high=1),
+        }
+        self.mappers["second"] = self.mappers["first"]
+        self.bars: list[ColorBar] = []
+        self.figures: dict[str, Any] = {}
+        self._axes: tuple[Any, ...] = ()
+        self.colours: Palette | None = None
+
+    def _tapped(self, _attr: str, _old: Any, indices: list[int]) -> None:
+        if indices:
+            self.clicked(indices[0])
+
+    def show(self, choice: Choice, found: Map) -> None:
+        """Draw a map; panels are made anew if its axes have changed."""
+        axes = (choice.x, choice.y, is_logarithmic(found.x), is_logarithmic(found.y))
+        count = len(choice.methods)
+        x_edges, y_edges = edges(found.x), edges(found.y)
+        rows, columns = found.y.size, found.x.size
+        empty = np.full(rows * columns, math.nan)
+        self.cells.data = {
+            "left": np.tile(x_edges[:-1], rows),
+            "right": np.tile(x_edges[1:], rows),
+            "bottom": np.repeat(y_edges[:-1], columns),
+            "top": np.repeat(y_edges[1:], columns),
+            "x": np.tile(found.x, rows),
+            "y": np.repeat(found.y, columns),
+            "first": found.means[0].ravel(),
+            "second": found.means[1].ravel() if count > 1 else empty,
+            "difference": empty if found.difference is None else found.difference.ravel(),
+            "runs": found.runs[0].ravel(),
+        }
+        self.lines.data = {"x": found.x, "first": found.contours[0], "second": found.contours[-1]}
+        self._scale(found)
+        if axes != self._axes:
+            self._axes = axes
+            self._make(choice, axes[2:])
+        titles = [*choice.methods, " − ".join(choice.methods)]
+        for name, title in zip(PANELS, titles if count > 1 else [*titles[:1], "", ""], strict=True):
+            self.figures[name].title.text = f"{choice.variable}: {title}"
+            self.places[name].visible = name == "first" or count > 1
+
+    def _scale(self, found: Map) -> None:
+        finite = found.means[np.isfinite(found.means)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        self.mappers["first"].update(low=min(low, 0.0), high=high if high > min(low, 0.0) else 1.0)
+        if found.difference is not None:
+            known = found.difference[np.isfinite(found.difference)]
+            most = float(np.abs(known).max(initial=0.0)) or 1.0
+            self.mappers["difference"].update(low=-most, high=most)
+
+    def _make(self, choice: Choice, logarithmic: tuple[Any, ...]) -> None:
+        self.bars = []
+        kinds = ["log" if is_log else "linear" for is_log in logarithmic]
+        for name in PANELS:
+            drawing = plain_figure(
+                "",
+                x_axis_type=kinds[0],
+                y_axis_type=kinds[1],
+                x_axis_label=choice.x,
+                y_axis_label=choice.y,
+            )
+            drawing.height = HEIGHT
+            drawing.x_range.range_padding = drawing.y_range.range_padding = 0
+            drawing.grid.visible = False
+            mapper = self.mappers[name]
+            colour = {"field": name, "transform": mapper}
+            cells = drawing.quad(
+                left="left",
+                right="right",
+                bottom="bottom",
+                top="top",
+                source=self.cells,
+                fill_color=colour,
+                line_color=colour,  # else the edges show
+                line_width=0.5,
+                nonselection_fill_alpha=1.0,
+                selection_line_color="#e11d48",
+                selection_line_width=2,
+                name=name,
+            )
+            tips = [
+                (choice.x, "@x"),
+                (choice.y, "@y"),
+                (choice.variable, f"@{name}"),
+                ("runs", "@runs"),
+            ]
+            drawing.add_tools(
+                TapTool(renderers=[cells]), HoverTool(renderers=[cells], tooltips=tips)
+            )
+            for line, dash in (("first", "solid"), ("second", "dashed")):
+                if name in (line, "difference"):
+                    colour_of = "black" if name == "difference" else "white"
+                    drawing.line(
+                        "x",
+                        line,
+                        source=self.lines,
+                        line_color=colour_of,
+                        line_dash=dash,
+                        line_width=2,
+                    )
+            bar = ColorBar(
+                color_mapper=mapper, height=8, padding=4, major_label_text_font_size="10px"
+            )
+            drawing.add_layout(bar, "below")
+            self.bars.append(bar)
+            self.figures[name] = drawing
+            self.places[name].children = [drawing]
+        if self.colours is not None:
+            self.paint(self.colours)
+
+    def paint(self, colours: Palette) -> None:
+        """Draw in these colours."""
+        self.colours = colours
+        for mapper in self.mappers.values():
+            mapper.nan_color = colours.grid
+        for drawing in self.figures.values():
+            paint(drawing, colours)
+        for bar in self.bars:
+            bar.background_fill_color = None
+            bar.major_label_text_color = colours.ink

@@ -1,0 +1,314 @@
+"""The map: what is chosen, and the numbers of its cells, from the results of a study."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import numpy as np
+
+from simdyn.base.inputs import InputError, nearest, shown
+from simdyn.explore.courses import Course, course_of
+from simdyn.explore.map_source import MapSource
+from simdyn.explore.narration import Outcome
+from simdyn.params import PhaseDiagram
+from simdyn.theory import analysis
+from simdyn.theory.regime import noise_updates, signal_updates
+from simdyn.variables.registry import VARIABLES
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+NO_METHOD = "—"
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a map shows.
+
+    Attributes
+    ----------
+    variable, x, y : str
+        A recorded number, and the two axes.
+    methods : tuple of one or two str
+        The second is subtracted from the first.
+    level : float
+        Of the contour.
+    slices : dict of str to str
+        The value of each further axis, as text.
+    """
+
+    variable: str
+    x: str
+    y: str
+    methods: tuple[str, ...]
+    level: float
+    slices: Mapping[str, str]
+
+    @property
+    def figure(self) -> PhaseDiagram:
+        """The figure of this map."""
+        return PhaseDiagram(
+            x=self.x, y=self.y, variable=self.variable, compare=self.methods, level=self.level
+        )
+
+    @property
+    def query(self) -> str:
+        """The part of an address that brings the choice back."""
+        second = self.methods[1] if len(self.methods) > 1 else NO_METHOD
+        own = {
+            "variable": self.variable,
+            "x": self.x,
+            "y": self.y,
+            "first": self.methods[0],
+            "second": second,
+            "level": f"{self.level:g}",
+        }
+        return urlencode({**own, **self.slices})
+
+
+def variables_of(source: MapSource) -> list[str]:
+    """Variables with one number for each run and state."""
+    return [name for name in source.study.variables if VARIABLES[name].dims == ("step",)]
+
+
+def values_of(source: MapSource, dim: str) -> list[str]:
+    """The values of an axis as texts."""
+    return [str(value) for value in source.study.space.axes[dim].tolist()]
+
+
+def opening_texts(source: MapSource, given: Mapping[str, str]) -> dict[str, str]:
+    """The texts of all choices when a page opens: of the address, of the figure, or the first."""
+    figure = source.study.figure
+    own = figure if isinstance(figure, PhaseDiagram) else None
+    names, axes, methods = variables_of(source), source.axes, list(source.study.space.methods)
+    variable = "test_error" if "test_error" in names else names[0]
+    compare = list((own.compare if own else None) or methods[:2])
+    start = {
+        "variable": own.variable if own else variable,
+        "x": own.x if own else axes[0],
+        "y": own.y if own else axes[1],
+        "first": compare[0],
+        "second": compare[1] if len(compare) > 1 else NO_METHOD,
+        "level": f"{own.level if own else 0.1:g}",
+        **{dim: values_of(source, dim)[0] for dim in source.others},
+    }
+    return {name: given.get(name, text) for name, text in start.items()}
+
+
+def chosen(source: MapSource, texts: Mapping[str, str]) -> Choice:
+    """What the texts of all choices mean.
+
+    Raises
+    ------
+    InputError
+        One line with the choice that is wrong.
+    """
+    methods = list(source.study.space.methods)
+    known: dict[str, list[str]] = {
+        "variable": variables_of(source),
+        "x": source.axes,
+        "y": source.axes,
+        "first": methods,
+        "second": [*methods, NO_METHOD],
+    }
+    slices = {dim: texts[dim] for dim in source.others if dim not in (texts["x"], texts["y"])}
+    known |= {dim: values_of(source, dim) for dim in slices}
+    for name, allowed in known.items():
+        if texts[name] not in allowed:
+            raise InputError(f"{name} = {shown(texts[name])}: {nearest(texts[name], allowed)}")
+    if texts["x"] == texts["y"]:
+        raise InputError(f"y = {shown(texts['y'])}: allowed is another axis than x")
+    try:
+        level = float(texts["level"])
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise InputError(f"level = {shown(texts['level'])}: allowed is a finite number")
+    compare = [
+        texts["first"],
+        *([] if texts["second"] in (NO_METHOD, texts["first"]) else [texts["second"]]),
+    ]
+    return Choice(texts["variable"], texts["x"], texts["y"], tuple(compare), level, slices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Map:
+    """The numbers of a map.
+
+    Attributes
+    ----------
+    x, y : ndarray
+        Increasing values of the axes.
+    means : (method, y, x) ndarray
+        NaN where no run is finished.
+    difference : (y, x) ndarray, optional
+        The first method minus the second, over pairs of runs.
+    contours : (method, x) ndarray
+        Values of y where the mean crosses the level; NaN where it does not.
+    runs : (method, y, x) ndarray of int
+        Runs in the means.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    means: np.ndarray
+    difference: np.ndarray | None
+    contours: np.ndarray
+    runs: np.ndarray
+
+
+def sliced(source: MapSource, choice: Choice, ds: "xr.Dataset") -> "xr.Dataset":
+    """Results over the two axes of a choice only."""
+    at = {dim: values_of(source, dim).index(text) for dim, text in choice.slices.items()}
+    rest = {
+        dim: 0
+        for dim in source.study.space.dims
+        if dim not in (choice.x, choice.y) and dim not in at
+    }
+    return ds.isel({**at, **rest}).sortby([choice.x, choice.y])
+
+
+def map_of(source: MapSource, choice: Choice, ds: "xr.Dataset") -> Map:
+    """The numbers of a map, from results as far as they are computed."""
+    ds = sliced(source, choice, ds)[[choice.variable, "status"]].sel(
+        {"method": list(choice.methods)}
+    )
+    ds = ds.isel(step=[-1]).load()
+    plane = ("method", choice.y, choice.x)
+    mean = analysis.mean_state(ds, choice.variable).transpose(*plane)
+    difference = None
+    if len(choice.methods) > 1:
+        pair = analysis.paired_difference(ds, choice.variable, *choice.methods)
+        difference = pair["difference"].transpose(*plane[1:]).values
+    ends = mean.isel({choice.y: [0, -1]}).mean(["method", choice.x]).values
+    contours = analysis.contour(
+        ds, choice.variable, choice.level, choice.y, rising=bool(ends[1] > ends[0])
+    ).transpose("method", choice.x)
+    return Map(
+        ds[choice.x].values.astype(float),
+        ds[choice.y].values.astype(float),
+        mean.values,
+        difference,
+        contours.values,
+        mean["runs"].transpose(*plane).values,
+    )
+
+
+def is_logarithmic(values: np.ndarray) -> bool:
+    """Are the values of an axis spaced evenly in their logarithm, rather than in themselves?"""
+    if values.size < 3 or not (values > 0).all():
+        return False
+    return bool(np.ptp(np.diff(np.log(values))) < np.ptp(np.diff(values)) / np.mean(values))
+
+
+def edges(values: np.ndarray) -> np.ndarray:
+    """The edges of cells about increasing values; halfway in the logarithm on such an axis."""
+    if is_logarithmic(values):
+        return np.asarray(np.exp(edges_between(np.log(values))))
+    return edges_between(values)
+
+
+def edges_between(values: np.ndarray) -> np.ndarray:
+    """Halfway between values, and as far beyond the first and the last."""
+    middle = (values[1:] + values[:-1]) / 2
+    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+
+
+def point_of(source: MapSource, choice: Choice, ds: "xr.Dataset", cell: int) -> dict[str, Any]:
+    """The values of all axes at a cell, by its number in (y, x) order."""
+    one = sliced(source, choice, ds)
+    row, column = divmod(cell, one.sizes[choice.x])
+    one = one.isel({choice.y: row, choice.x: column})
+    return {dim: one[dim].item() for dim in source.others}
+
+
+@dataclasses.dataclass(frozen=True)
+class Replayed:
+    """The runs of a cell, trained again.
+
+    Attributes
+    ----------
+    point : dict of str to number or str
+    courses, outcomes, times : dict
+        Of each method, as in a `Scene`.
+    verdicts : dict of str to str
+        How the runs of each method compare with the store.
+    """
+
+    point: Mapping[str, Any]
+    courses: Mapping[str, Course]
+    outcomes: Mapping[str, Outcome]
+    times: Mapping[str, Mapping[str, float]]
+    verdicts: Mapping[str, str]
+
+
+def replayed(source: MapSource, choice: Choice, point: Mapping[str, Any]) -> Replayed:
+    """Train the runs of a point again, by the methods of the choice."""
+    from simdyn.api.point_search import find_point
+    from simdyn.api.replay import replay
+
+    study = source.study
+    parameters = study.space.point(find_point(study, point))
+    courses, outcomes, times, verdicts = {}, {}, {}, {}
+    for method in choice.methods:
+        course = replay(source.path, point, method, threads=source.threads)
+        values = {str(name): array.values for name, array in course.data_vars.items()}
+        courses[method], outcomes[method] = course_of(
+            values, course["updates"].values, parameters.data
+        )
+        plan = parameters.plans[study.space.methods.index(method)]
+        first = next((phase for phase in plan if phase.epochs), None)
+        found: dict[str, float] = {}
+        if first is not None:
+            found = {
+                "signal": signal_updates(parameters.data, parameters.net, first),
+                "noise": noise_updates(parameters.data, parameters.net, first),
+            }
+        times[method] = {name: time for name, time in found.items() if time == time}
+        verdicts[method] = course.attrs["verdict"]
+    return Replayed(point, courses, outcomes, times, verdicts)
+
+
+def map_code(source: MapSource, choice: Choice, point: Mapping[str, Any] | None) -> str:
+    """Python code that reads what the map shows, and trains its cell again."""
+    at = {
+        dim: source.study.space.axes[dim][values_of(source, dim).index(text)].item()
+        for dim, text in choice.slices.items()
+    }
+    lines = [
+        "import simdyn",
+        *([] if point is None else ["from simdyn.api.replay import replay"]),
+        "",
+        f"ds = simdyn.open_results({str(source.path)!r})",
+        *([f"ds = ds.sel({at!r})"] if at else []),
+        f"mean = simdyn.summary(ds)[{choice.variable!r}].isel(step=-1)",
+    ]
+    for method in choice.methods:
+        lines.append(
+            f'print(mean.sel({{"method": {method!r}}}).transpose({choice.y!r}, {choice.x!r}))'
+        )
+    if point is not None:
+        for method in choice.methods:
+            lines.append(f"course = replay({str(source.path)!r}, {dict(point)!r}, {method!r})")
+            lines.append("print(course)")
+    return "\n".join([*lines, ""])
+
+
+def cells_table(choice: Choice, found: Map) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of the map as CSV: a row for each cell; NaN is empty."""
+    means = [f"{choice.variable} {method}" for method in choice.methods]
+    runs = [f"runs {method}" for method in choice.methods]
+    columns = [choice.x, choice.y, *means, *runs]
+    if found.difference is not None:
+        columns.append(f"{choice.variable} {choice.methods[0]} minus {choice.methods[1]}")
+    rows = []
+    for row, y in enumerate(found.y.tolist()):
+        for column, x in enumerate(found.x.tolist()):
+            numbers = [*found.means[:, row, column].tolist()]
+            cells = [x, y, *numbers, *found.runs[:, row, column].tolist()]
+            if found.difference is not None:
+                cells.append(float(found.difference[row, column]))
+            rows.append(["" if value != value else value for value in cells])
+    return columns, rows
