@@ -16,7 +16,7 @@ from simdyn import SAM, Record, SignalNoiseData, TwoLayerCNN, load_study, open_r
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 STUDY_COMMANDS = ("run", "plan", "status", "verify", "plot")
-COMMANDS = (*STUDY_COMMANDS, "check", "simulate")
+COMMANDS = (*STUDY_COMMANDS, "check", "simulate", "explore")
 
 STUDY = """\
 seed = 1
