@@ -8,6 +8,7 @@ asserts nothing.
 """
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -45,6 +46,12 @@ def memory(pid: int) -> float:
     return float("nan")
 
 
+def core_seconds(pid: int) -> float:
+    """Seconds of CPU that a process has taken, which other work on the machine changes little."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def spread(values: list[float]) -> str:
     """Median, and the range that holds nine of ten."""
     ordered = sorted(values)
@@ -52,15 +59,15 @@ def spread(values: list[float]) -> str:
     return f"median {statistics.median(values):.0f} ({low:.0f} to {high:.0f})"
 
 
-def first_drawing(browser: Browser, folder: Path) -> float:
-    """Seconds from the command to the first curves, in a browser that is open."""
+def first_drawing(browser: Browser, folder: Path) -> tuple[float, float]:
+    """Seconds from the command to the first curves in an open browser; the server's CPU seconds."""
     began = time.monotonic()
-    with served(folder=folder) as (address, _):
+    with served(folder=folder) as (address, process):
         browser.driver.get(address)
         browser.until(f"window.Bokeh && {DRAWN}")
-        seconds = time.monotonic() - began
+        seconds, busy = time.monotonic() - began, core_seconds(process.pid)
         browser.driver.get("about:blank")
-    return seconds
+    return seconds, busy
 
 
 def state_alone(moves: int) -> list[float]:
@@ -86,18 +93,25 @@ def main() -> None:
         folder = Path(name)
         browser = Browser(folder)
         starts = [first_drawing(browser, folder) for _ in range(5)]
-        print(f"command to first curves   {min(starts):.2f} to {max(starts):.2f} s in five starts")
+        seconds, busy = zip(*starts, strict=True)
+        print(
+            f"command to first curves   {min(seconds):.2f} to {max(seconds):.2f} s in five starts"
+        )
+        print(f"  the server's CPU        {min(busy):.2f} to {max(busy):.2f} s")
         with served(folder=folder) as (address, process):
             browser.open(address)
             browser.until(DRAWN)
             taken: list[float] = []
+            before = core_seconds(process.pid)
             while len(taken) < moves:
                 if len(taken) in (0, moves // 10, moves // 2):
                     print(f"  after {len(taken):,} moves {memory(process.pid):.0f} MB")
                 taken.append(browser.driver.execute_async_script(MOVE))
             print(f"  after {len(taken):,} moves {memory(process.pid):.0f} MB")
             heap = browser.run("performance.memory.usedJSHeapSize / 1e6")
+            busy_for = 1000 * (core_seconds(process.pid) - before) / moves
             print(f"a move, to the new frame  {spread(taken[5:])} ms")
+            print(f"  the server's CPU        {busy_for:.0f} ms")
             print(f"the browser's heap        {heap:.0f} MB")
         browser.close()
 
