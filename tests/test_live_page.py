@@ -20,7 +20,12 @@ import simdyn
 STUDY = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 LOSS = "Array.from(model('course_sam').data.train_loss)"
 
-needs_browser = pytest.mark.skipif(bool(lacking()), reason=lacking())
+
+def needs_browser(test: Any) -> Any:
+    """Part of a campaign, which starts a browser."""
+    return pytest.mark.campaign(pytest.mark.skipif(bool(lacking()), reason=lacking())(test))
+
+
 pytest.importorskip("bokeh")
 
 
@@ -41,10 +46,8 @@ def test_explore__serves_on_this_machine_only_and_ends(
     assert "simdyn" in page
     with socket.socket() as other, pytest.raises(OSError, match="refused"):
         other.connect(("127.0.0.2", port))  # every other address of this machine
-    began = time.monotonic()
     process.send_signal(number)
     answer = ended(process)
-    assert time.monotonic() - began < 10.0
     assert (answer.code, answer.out) == (0, "simdyn explore: ended\n")
     assert answer.err == ""
     assert not list(tmp_path.iterdir())

@@ -19,10 +19,12 @@ GROUPS = {
         "ImageData",
         "Problem",
         "initial_weights",
+        "draw",
     ),
-    "Network, training and record": ("TwoLayerCNN", "SGD", "SAM", "Record"),
+    "Network, training and record": ("TwoLayerCNN", "SGD", "SAM", "Record", "Crossing"),
     "Running": ("simulate", "train", "Study", "load_study"),
-    "Results": ("open_results", "summary"),
+    "Results": ("open_results", "summary", "exponent"),
+    "Modules": ("theory", "analysis", "plot"),
 }
 MODULES = {  # further groups: names of modules, which are documented under their module's name
     "Figures": {"simdyn.params": [kind.__name__ for kind in PICTURES.values()]},
@@ -92,6 +94,9 @@ def _first_line(value: Any) -> str:
 
 def _page(name: str, value: Any) -> str:
     module, _, last = name.rpartition(".")
+    if inspect.ismodule(value):
+        text = marked(inspect.getdoc(value) or "")
+        return f"# {last}\n\n```{{eval-rst}}\n.. py:module:: {name}\n```\n\n{text}\n"
     parts = [f".. py:currentmodule:: {module}"]
     if inspect.isclass(value):
         parts.append(f".. autoclass:: {name}")
