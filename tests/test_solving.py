@@ -461,20 +461,31 @@ def test_exponent__missing_points_are_left_out() -> None:
     assert np.isnan(few.curvature).all()
 
 
-def test_exponent__intervals_hold_the_truth_as_often_as_they_say() -> None:
-    rng = np.random.default_rng(7)
-    trials = 250
-    hits = dict.fromkeys(("exponent", "curvature", "limit"), 0)
-    local = 0
-    for _ in range(trials):
-        found = simdyn.exponent(lines(lambda z: z**0.25, rng, 20), "z", resamples=400)
+def hits_of_exponents(trials: int, resamples: int) -> dict[str, float]:
+    """How often intervals hold the truth, over lines with the exponent 1/4."""
+    rng = np.random.default_rng(11)
+    hits = dict.fromkeys(("exponent", "curvature", "limit", "local_exponent"), 0.0)
+    for seed in range(trials):
+        line = lines(lambda z: z**0.25, rng, 20)
+        found = simdyn.exponent(line, "z", resamples=resamples, seed=seed).isel(method=0)
         for name in hits:
             truth = 0.0 if name == "curvature" else 0.25
-            hits[name] += bool(found[f"{name}_low"].item() < truth < found[f"{name}_high"].item())
-        local += int(((found.local_exponent_low < 0.25) & (found.local_exponent_high > 0.25)).sum())
-    for name, count in hits.items():
-        assert abs(count / trials - 0.95) < 4.0 * math.sqrt(0.95 * 0.05 / trials), name
-    assert abs(local / (6 * trials) - 0.95) < 0.02
+            inside = (found[f"{name}_low"] < truth) & (truth < found[f"{name}_high"])
+            hits[name] += float(inside.mean())
+    return {name: count / trials for name, count in hits.items()}
+
+
+def test_exponent__intervals_hold_the_truth_as_often_as_they_say() -> None:
+    for name, share in hits_of_exponents(250, 400).items():
+        assert abs(share - 0.95) < 4.0 * math.sqrt(0.95 * 0.05 / 250), name
+
+
+@pytest.mark.campaign
+def test_exponent__intervals_of_many_lines_campaign() -> None:
+    shares = hits_of_exponents(1500, 2000)
+    print(f"\nof 1,500 lines the intervals hold the truth: {shares}")
+    for name, share in shares.items():
+        assert abs(share - 0.95) < 4.0 * math.sqrt(0.95 * 0.05 / 1500), name
 
 
 def test_exponent__of_a_study(solved: xr.Dataset) -> None:
