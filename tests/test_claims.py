@@ -17,8 +17,8 @@ from scipy.stats import t as student
 from simdyn import SGD, InputError, Record, SignalNoiseData, TwoLayerCNN, claims, simulate, theory
 from simdyn.claims import CLAIMS, Bench, Claim
 from simdyn.claims.claim import EXACT, LEADING, RECALLED
-from simdyn.claims.errors import LEVEL, critical
 from simdyn.claims.fresh_samples import counted_error, planar_error
+from simdyn.claims.lines import LEVEL
 from simdyn.claims.repeated import rank, uniform
 from simdyn.claims.times import hitting
 from simdyn.claims.verdict import (
@@ -37,6 +37,7 @@ from simdyn.claims.verdict import (
     with_ladder,
 )
 from simdyn.store import write_dataset
+from simdyn.theory.crossing import crossing
 
 RNG = np.random.default_rng(5)
 SAMPLE = RNG.normal(1.0, 0.1, 50)  # a mean known to about 0.014
@@ -256,7 +257,7 @@ def test_statistics__slope_crossing_hitting() -> None:
     assert slope(x)(np.tile(3.0 * x**-0.7, (4, 1))) == pytest.approx(-0.7)
     grid = np.array([1.0, 2.0, 4.0])
     curves = np.array([[[0.5, 0.3, 0.1], [0.5, 0.4, 0.3]]]) - 0.2 + LEVEL
-    at = critical(grid, curves)
+    at = crossing(curves.mean(axis=0), LEVEL).at(grid)
     assert at[0] == pytest.approx(2.0 * math.sqrt(2.0))
     assert math.isnan(at[1]), "this curve never falls to the level"
     curve = np.array([[0.0, 0.5, 2.0], [0.0, 0.1, 0.2]])

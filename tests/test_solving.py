@@ -375,7 +375,11 @@ def test_solve__bad_input_around_it() -> None:
         study, record=simdyn.Record(every=1)
     )
     assert "no field 'signal_norm'" in refusal(study, {**SPACE, "where": "signal_norm < 3"})
-    tables = {"data": {**DATA, "dimension": 50}, "network": NET, "methods": METHODS}
+    tables = {
+        "data": {**DATA, "dimension": 50, "signal_norm": 1.0},
+        "network": NET,
+        "methods": METHODS,
+    }
     for solve, message in (
         ({"feild": "signal_norm"}, "solve.feild: no such field; did you mean 'field'?"),
         ({"field": "signal_norm"}, "solve.between is missing; allowed is two numbers or formulas"),

@@ -28,6 +28,8 @@ def study_file(study: "StudyDesign", figure: Picture | None = None) -> str:
     lines = [f"{name} = {physics[name]}" for name in ("seed", "replicates")]
     record = dict(physics["record"])
     record["variables"] = [name for name in record["variables"] if name not in RECORDED_ALWAYS]
+    if study.solve is not None:  # what it records is no choice
+        del record["variables"]
     if not record["weights"]:
         del record["weights"]
     figure = figure or study.figure
@@ -36,6 +38,7 @@ def study_file(study: "StudyDesign", figure: Picture | None = None) -> str:
         "network": physics["network"],
         "methods": physics["methods"],
         "space": physics["space"],
+        "solve": physics.get("solve", {}),
         "record": record,
         "figure": {} if figure is None else figure.model_dump(),
     }

@@ -7,6 +7,7 @@ from simdyn import theory
 from simdyn.claims import CLAIMS
 from simdyn.guide.parameter_pages import marked, table
 
+LAWS = [name for name in theory.__all__ if name not in ("conditions", "predictions")]
 MARKS = {"E": "exact", "N": "numerical", "R": "recalled"}
 
 
@@ -22,7 +23,7 @@ def marks(text: str) -> list[str]:
 
 def laws() -> str:
     """Every closed form, with its equation, source, regime and marks."""
-    functions = {name: getattr(theory, name) for name in theory.__all__}
+    functions = {name: getattr(theory, name) for name in LAWS}
     docs = {name: inspect.getdoc(each) or "" for name, each in functions.items()}
     rows = (
         (f"[`{name}`](#{name})", marked(text.partition("\n")[0]), ", ".join(marks(text)))

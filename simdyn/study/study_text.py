@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simdyn.space.axes import axis_values
+from simdyn.space.zips import is_label
 from simdyn.study.design import StudyDesign
 
 SHORT = 3  # an axis of so many values is written as a list
@@ -49,7 +50,7 @@ class _Axis:
 
     def __str__(self) -> str:
         values = self.values
-        if values.size > SHORT and values.dtype.kind in "if":
+        if values.size > SHORT and values.dtype.kind in "if" and not is_label(values):
             first, last, num = values[0].item(), values[-1].item(), int(values.size)
             ends: dict[str, Any] = {"start": first, "stop": last, "num": num}
             forms = [ends]
