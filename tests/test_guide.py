@@ -313,7 +313,8 @@ def check_outputs_and_pictures(built: Path) -> None:
     assert (built / "_images" / "growth.png").stat().st_size > 10_000
 
 
-def test_site__is_whole(tmp_path: Path) -> None:
+@pytest.mark.campaign
+def test_site__is_whole_campaign(tmp_path: Path) -> None:
     """Built as users build it: this runs every example, and turns down warnings of Sphinx.
 
     One test, as several workers of pytest would each build the site.

@@ -21,12 +21,11 @@ STUDY = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 LOSS = "Array.from(model('course_sam').data.train_loss)"
 
 
-def needs_browser(test: Any) -> Any:
-    """Part of a campaign, which starts a browser."""
-    return pytest.mark.campaign(pytest.mark.skipif(bool(lacking()), reason=lacking())(test))
+needs_browser = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
 
 pytest.importorskip("bokeh")
+pytestmark = pytest.mark.campaign  # each starts a server, most of them a browser, too
 
 
 # -- the command ---------------------------------------------------------------------------------
