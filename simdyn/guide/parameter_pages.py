@@ -143,7 +143,7 @@ def _link(owner: type) -> str:
 
 
 def _summary(owner: type) -> str:
-    return marked(inspect.getdoc(owner).partition("\n\n")[0])  # type: ignore[union-attr]
+    return marked((inspect.getdoc(owner) or "").partition("\n\n")[0])
 
 
 def documented(owner: type) -> Iterator[tuple[str, str]]:

@@ -157,6 +157,15 @@ class PhaseDiagram(Picture):
 MOST_CURVES = 6  # methods of one figure
 
 
+def _check_few(methods: Sequence[str]) -> None:
+    """Refuse more methods than line styles can tell apart."""
+    if len(methods) > MOST_CURVES:
+        raise InputError(
+            f"figure.compare: there are {len(methods)} methods; allowed is a list of up to "
+            f"{MOST_CURVES}"
+        )
+
+
 class Curves(Picture):
     """Variables over one swept parameter, a line for each method.
 
@@ -196,11 +205,7 @@ class Curves(Picture):
     def check(self, contents: Contents) -> None:
         """Refuse more methods than line styles can tell apart, and what no figure can show."""
         super().check(contents)
-        if (number := len(self.compare or contents.methods)) > MOST_CURVES:
-            raise InputError(
-                f"figure.compare: there are {number} methods; allowed is a list of up to "
-                f"{MOST_CURVES}"
-            )
+        _check_few(self.compare or contents.methods)
 
 
 class CriticalLines(Picture):
@@ -268,11 +273,7 @@ class CriticalLines(Picture):
             )
         for method in self.compare or ():
             _check_known("compare", method, contents.methods, "no such method")
-        if (number := len(self.compare or contents.methods)) > MOST_CURVES:
-            raise InputError(
-                f"figure.compare: there are {number} methods; allowed is a list of up to "
-                f"{MOST_CURVES}"
-            )
+        _check_few(self.compare or contents.methods)
 
 
 PANELS = {  # of trajectories: the variables that each shows

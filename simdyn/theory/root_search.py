@@ -176,12 +176,10 @@ def find_crossing(
     unit = coordinate.share(tolerance)
     share, slope, falling = math.nan, math.nan, False
     try:
-        outcome, start, end = _scanned(few, curve)
-        if outcome.located:
-            falling = curve(start) > curve(end) if few is curve else few(start) > few(end)
-            if few is not curve:
-                start, end = _narrowed(few, start, end, unit)
-                outcome, start, end = _verified(curve, start, end, falling, outcome)
+        outcome, start, end, falling = _scanned(few, curve)
+        if outcome.located and few is not curve:
+            start, end = _narrowed(few, start, end, unit)
+            outcome, start, end = _verified(curve, start, end, falling, outcome)
         if outcome.located:
             share = curve.root(start, end, 0.5 * unit)
             slope = (curve(end) - curve(start)) / (end - start)
@@ -194,8 +192,11 @@ def find_crossing(
     return _around(curve, share, slope, unit, falling, outcome)
 
 
-def _scanned(few: _Curve, curve: _Curve) -> tuple[Outcome, float, float]:
-    """The step of a scan that crosses zero, as few replicates see it, or all if in doubt."""
+def _scanned(few: _Curve, curve: _Curve) -> tuple[Outcome, float, float, bool]:
+    """The step of a scan that crosses zero, as few replicates see it, or all if in doubt.
+
+    The last number: does it fall there?
+    """
     shares = np.linspace(0.0, 1.0, SCANNED)
     means = np.array(list(map(few, shares)))
     finite = np.isfinite(means)
@@ -206,13 +207,14 @@ def _scanned(few: _Curve, curve: _Curve) -> tuple[Outcome, float, float]:
         means = np.array(list(map(curve.finite, shares)))
     count = _count(means)
     if count == 0:
-        return (Outcome.ABOVE if means[0] > 0.0 else Outcome.BELOW), 0.0, 1.0
+        return (Outcome.ABOVE if means[0] > 0.0 else Outcome.BELOW), 0.0, 1.0, False
     found = crossing(means, 0.0)
     if not found.number:
         found = crossing(means, 0.0, rising=True)
     step = int(found.step)
     outcome = Outcome.SEVERAL if count > 1 else Outcome.FOUND
-    return outcome, float(shares[step]), float(shares[step + 1])
+    falling = bool(means[step] > means[step + 1])
+    return outcome, float(shares[step]), float(shares[step + 1]), falling
 
 
 def _count(means: np.ndarray) -> int:
