@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import simdyn
+from simdyn.cli.commands import by_name
 
 ROOT = Path(__file__).parents[1]
 FURTHER = ("Problem.from_patches", "theory.conditions", "theory.predictions")
@@ -56,9 +57,15 @@ def test_readme__python_runs(capsys: pytest.CaptureFixture[str]) -> None:
         exec(code, names)
 
 
-def test_readme__its_study_is_one() -> None:
-    (text,) = (text for text in blocks("toml") if "[figure]" in text)
-    Path("shown.toml").write_text(text, encoding="utf-8")
-    study = simdyn.load_study("shown.toml")
-    assert set(study.space.methods) == {"sgd", "sam"}
-    assert study.figure.y == "sam.0.radius"
+def test_readme__is_short_and_its_links_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 900
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 20
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_readme__commands_exist() -> None:
+    shown = set(re.findall("^simdyn ([a-z]+)", "".join(blocks("sh")), re.MULTILINE))
+    assert {"run", "plan", "status", "verify", "explore", "check"} <= shown <= set(by_name())

@@ -17,7 +17,7 @@ from common import items, refusal, same
 
 import simdyn
 from simdyn.base.threads import stopped_by
-from simdyn.explore.copied_study import python_code, study_file
+from simdyn.explore.copied_code import python_code
 from simdyn.explore.courses import COURSES
 from simdyn.explore.downloads import courses_table, picture, table
 from simdyn.explore.fields import FIELDS, offered, words
@@ -40,6 +40,7 @@ from simdyn.explore.phase_map import (
 from simdyn.explore.scene import scene_of
 from simdyn.explore.server import listening
 from simdyn.explore.setting import Problems, Setting, parsed, starting_texts
+from simdyn.study.study_text import as_toml
 from simdyn.theory import analysis, deactivation_probability
 from simdyn.theory.regime import conditions, noise_updates, signal_updates
 
@@ -156,33 +157,11 @@ def test_copied_code__gives_the_same_numbers(
     same(run_code(python_code(setting))["ds"], shown)
     assert "test_error" in capsys.readouterr().out
     file = tmp_path / "setting.toml"
-    file.write_text(study_file(setting.study), encoding="utf-8")
+    file.write_text(as_toml(setting.study, setting.figure), encoding="utf-8")
     study = simdyn.load_study(file)
     assert study.fingerprint == setting.study.fingerprint
     assert study.figure == setting.figure
     same(study.run(), shown)
-
-
-@pytest.mark.parametrize("name", [path.stem for path in sorted(STUDIES.glob("[!d]*.toml"))])
-def test_study_file__of_a_study_means_the_same_study(name: str, tmp_path: Path) -> None:
-    study = simdyn.load_study(STUDIES / f"{name}.toml")
-    file = tmp_path / "again.toml"
-    file.write_text(study_file(study), encoding="utf-8")
-    again = simdyn.load_study(file)
-    assert again.fingerprint == study.fingerprint
-    assert again.figure == study.figure
-
-
-def test_study_file__quotes_names_of_methods(tmp_path: Path) -> None:
-    sgd = simdyn.SGD(learning_rate=0.1, epochs=2)
-    study = simdyn.Study(
-        simdyn.SignalNoiseData(n_samples=4, dimension=50, signal_norm=1.0),
-        simdyn.TwoLayerCNN(n_filters=2, init_std=0.01),
-        {"été + 2.0": [sgd]},
-    )
-    file = tmp_path / "x.toml"
-    file.write_text(study_file(study), encoding="utf-8")
-    assert simdyn.load_study(file).fingerprint == study.fingerprint
 
 
 # -- scenes --------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from bokeh.models import Div, InlineStyleSheet, Select, Spacer, TextInput
 from simdyn.base.inputs import InputError
 from simdyn.explore.browser_link import BrowserLink, arguments, at_once
 from simdyn.explore.controls import button, buttons, styled
-from simdyn.explore.copied_study import study_file
 from simdyn.explore.downloads import FORMS, picture, table
 from simdyn.explore.drawings import CourseDrawings
 from simdyn.explore.latest import Latest
@@ -36,6 +35,7 @@ from simdyn.explore.phase_map import (
     variables_of,
 )
 from simdyn.params import DrawnData
+from simdyn.study.study_text import as_toml
 
 GLANCE = 400  # milliseconds between looks at how far the study is
 NO_STORE = (
@@ -193,9 +193,7 @@ class MapPage:
 
     def _tell(self, source: MapSource, choice: Choice) -> None:
         drawn = issubclass(source.study.space.law, DrawnData)
-        text = (
-            study_file(source.study, choice.figure) if drawn else "# images: see the study's file\n"
-        )
+        text = as_toml(source.study, choice.figure) if drawn else "# images: see the study's file\n"
         self.link.tell(choice.query, python=map_code(source, choice, self.point), study=text)
 
     def _deliver(self, outcome: Callable[[], Callable[[], None]]) -> None:

@@ -12,7 +12,7 @@ from bokeh.models import Div
 from simdyn.base.inputs import InputError
 from simdyn.explore.browser_link import BrowserLink, arguments, at_once
 from simdyn.explore.controls import Control, button, buttons
-from simdyn.explore.copied_study import python_code, study_file
+from simdyn.explore.copied_code import python_code
 from simdyn.explore.downloads import FORMS, courses_table, picture
 from simdyn.explore.drawings import ConditionBars, CourseDrawings
 from simdyn.explore.fields import FIELDS
@@ -20,6 +20,7 @@ from simdyn.explore.latest import Latest
 from simdyn.explore.look import palette, template
 from simdyn.explore.scene import NAMES, Scene, scene_of
 from simdyn.explore.setting import Problems, Setting, parsed, starting_texts
+from simdyn.study.study_text import as_toml
 
 GLANCE = 250  # milliseconds between looks at whether training is under way
 LONG = 0.5  # seconds after which it is said to be
@@ -175,7 +176,9 @@ class PlaygroundPage:
         if scene.outside:
             notes.append(f"Outside the laws' regime: {scene.outside}.")
         self.notes.text = html.escape(" ".join(notes))
-        self.link.tell(setting.query, python=python_code(setting), study=study_file(setting.study))
+        self.link.tell(
+            setting.query, python=python_code(setting), study=as_toml(setting.study, setting.figure)
+        )
 
     def _glance(self) -> None:
         """Say that training takes long, and offer to stop it."""

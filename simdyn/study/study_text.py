@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simdyn.params import Picture
 from simdyn.space.axes import axis_values
 from simdyn.space.zips import is_label
 from simdyn.study.design import StudyDesign
@@ -14,8 +15,16 @@ from simdyn.study.design import StudyDesign
 SHORT = 3  # an axis of so many values is written as a list
 
 
-def as_toml(study: StudyDesign) -> str:
-    """The text of a study file, without fields at their defaults, [figure] and [smoke]."""
+def as_toml(study: StudyDesign, figure: Picture | None = None) -> str:
+    """The text of a study file, without fields at their defaults and [smoke].
+
+    Parameters
+    ----------
+    study : StudyDesign
+        The study.
+    figure : Picture, optional
+        Written as [figure]; none if absent.
+    """
     space = study.space
     data = {"model": space.law.model, **space.data.essential}
     record = study.record.model_dump(exclude_defaults=True)
@@ -37,6 +46,9 @@ def as_toml(study: StudyDesign) -> str:
         lines += ["", "[solve]", *_lines(study.solve.model_dump(exclude={"replicates"}))]
     if record:
         lines += ["", "[record]", *_lines(record)]
+    if figure is not None:
+        drawn = {"kind": figure.kind} | figure.model_dump(exclude_defaults=True)
+        lines += ["", "[figure]", *_lines(drawn)]
     return "\n".join(lines) + "\n"
 
 
