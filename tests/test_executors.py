@@ -232,7 +232,11 @@ def test_dask__points_that_end_their_process_are_found_and_marked(
     ("death", "said"),
     [
         # As the system kills the process that has taken the last memory, or a batch system.
-        (BAD + "os.kill(os.getpid(), 9)", "its process was killed from outside (SIGKILL, 3 times)"),
+        pytest.param(
+            BAD + "os.kill(os.getpid(), 9)",
+            "its process was killed from outside (SIGKILL, 3 times)",
+            marks=pytest.mark.campaign,
+        ),
         # As at a time limit: whoever computes the point is gone, and who looks into it, too.
         (
             BAD + "os.kill(os.getppid() if alone else os.getpid(), 9); time.sleep(9)",

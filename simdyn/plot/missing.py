@@ -1,4 +1,4 @@
-"""Coverage without a valid last state: how figures mark them, and what legends and captions say.
+"""Runs without a valid last state: how figures mark them, and what legends and captions say.
 
 A mean is over the runs that finished. Figures mark means over fewer than all replicates, hatch
 stretches without any run, and count both in their captions.
@@ -28,19 +28,19 @@ MOST_LISTED = 8  # points of a method whose numbers of runs a caption lists
 
 
 def counts(ds: xr.Dataset, methods: Sequence[str]) -> xr.DataArray:
-    """Coverage by `status`, over the study's points and these methods."""
+    """Runs by `status`, over the study's points and these methods."""
     return analysis.count_by_status(ds["status"].sel({"method": list(methods)}))
 
 
 def finished(count: xr.DataArray) -> xr.DataArray:
-    """Coverage behind a mean, from `counts`."""
+    """Runs behind a mean, from `counts`."""
     return count.sel({"status": [analysis.STATUS_WORDS[code] for code in analysis.VALID]}).sum(
         "status"
     )
 
 
 def expected(count: xr.DataArray) -> xr.DataArray:
-    """Coverage that the study has: all but those that are masked, from `counts`."""
+    """Runs that the study has: all but those that are masked, from `counts`."""
     return count.sum("status") - count.sel({"status": "masked"}, drop=True)
 
 
