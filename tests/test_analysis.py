@@ -131,11 +131,11 @@ def test_summary__counts_stand_beside_each_mean():
     assert found["runs"].values.tolist() == [[[2, 4], [4, 1]], [[0, 4], [4, 4]]]
     count = found["status_count"]
     words = ["missing", "done", "zero gradient", "non-finite", "failed", "masked"]
-    words.append("not reached")
+    words += ["not reached", "interpolated"]
     assert count["status"].values.tolist() == words
-    assert count[0, 0, 0].values.tolist() == [0, 1, 1, 1, 1, 0, 0]
-    assert count[0, 1, 1].values.tolist() == [1, 1, 0, 2, 0, 0, 0]
-    assert count[1, 0, 0].values.tolist() == [0, 0, 0, 0, 0, 4, 0]
+    assert count[0, 0, 0].values.tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
+    assert count[0, 1, 1].values.tolist() == [1, 1, 0, 2, 0, 0, 0, 0]
+    assert count[1, 0, 0].values.tolist() == [0, 0, 0, 0, 0, 4, 0, 0]
     assert bool((count.sum("status") == 4).all())
     valid = count.sel(status=["done", "zero gradient"]).sum("status")
     np.testing.assert_array_equal(valid, found["runs"])
@@ -159,7 +159,7 @@ def test_summary__of_simulated_runs_that_diverge():
     plan = simdyn.SGD(learning_rate=0.5, epochs=30)
     ds = simdyn.simulate(data, net, plan, seed=3, replicates=12)
     found = simdyn.summary(ds)
-    ended = {code: int((ds["status"] == code).sum()) for code in range(7)}
+    ended = {code: int((ds["status"] == code).sum()) for code in range(8)}
     assert 0 < ended[3] < 12, "some diverge and some do not"
     assert found["status_count"].values.tolist() == list(ended.values())
     finished = ds["train_loss"].values[ds["status"].isin([1, 2]).values]

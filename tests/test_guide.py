@@ -19,13 +19,22 @@ from simdyn.cli.commands import by_name
 from simdyn.guide import examples, gallery, law_pages, public_names, site
 from simdyn.guide.examples import SiteError, blocks, script_of, with_outputs
 from simdyn.guide.parameter_pages import default, documented
-from simdyn.params import MODELS, OPTIMISERS, PICTURES, Crossing, Parameters, Record, TwoLayerCNN
+from simdyn.params import (
+    MODELS,
+    OPTIMISERS,
+    PICTURES,
+    Crossing,
+    Parameters,
+    Record,
+    Refinement,
+    TwoLayerCNN,
+)
 from simdyn.variables.registry import STATUS, VARIABLES
 
 ROOT = Path(__file__).parents[1]
 GENERATED = site.generated_pages(ROOT / "studies", ROOT / "figures")
 WRITTEN = site.written_pages()
-PARAMETERS = [*MODELS.values(), TwoLayerCNN, *OPTIMISERS.values(), Crossing, Record]
+PARAMETERS = [*MODELS.values(), TwoLayerCNN, *OPTIMISERS.values(), Refinement, Crossing, Record]
 
 
 def section(page: str, title: str) -> str:

@@ -26,6 +26,7 @@ from simdyn.params import (
     Phase,
     PhaseDiagram,
     Record,
+    Refinement,
     SignalNoiseData,
     Trajectories,
     TwoLayerCNN,
@@ -51,6 +52,7 @@ VALID: dict[type[Parameters], dict[str, Any]] = {
     CriticalLines: {},
     Crossing: {"field": "signal_norm", "between": (0.1, 10.0)},
     Trajectories: {},
+    Refinement: {},
 }
 
 NAN, INF = float("nan"), float("inf")
@@ -185,6 +187,7 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ),
         ("level", [0, -1, 0.5], [NAN, INF], "a finite number"),
         ("hatch_loss", [0.05], [NAN], "a finite number"),
+        ("interpolated", ["plain", "faint"], ["hidden", None], '"plain" or "faint"'),
     ],
     Curves: [
         ("kind", ["curves"], ["curve", None], '"curves"'),
@@ -241,6 +244,13 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ("statistic", ["mean", "median"], ["mode", None], '"mean" or "median"'),
         ("replicates", [None, 2, 2**24], [1, 0, 2**24 + 1, 2.5], "an integer from 2 to 2**24"),
         ("tolerance", [1e-6, 0.1], [0.0, 0.2, NAN, -1], "a number above 0, at most 0.1"),
+    ],
+    Refinement: [
+        ("variable", ["train_loss"], [3, None], "the name of a recorded number"),
+        ("levels", [[0.1], (0, -1.5)], [[], 0.1, [NAN], [INF], None], "one or more finite numbers"),
+        ("depth", [1, 10], [0, 11, 2.5, None], "an integer from 1 to 10"),
+        ("step", [None, 1e-300, 3], [0.0, -1.0, NAN, INF], "a number above 0"),
+        ("over", [None, ["dimension"]], [[], "dimension", [3]], "a list of swept names"),
     ],
     Trajectories: [
         ("kind", ["trajectories"], ["trajectory"], '"trajectories"'),

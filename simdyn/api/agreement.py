@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.kernels.codes import DONE, NON_FINITE, ZERO_GRADIENT
+from simdyn.kernels.codes import DONE, INTERPOLATED, NON_FINITE, UNREACHED, ZERO_GRADIENT
 from simdyn.store.files import attributes
 from simdyn.store.log import computed_by, machine
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Relative differences up to this are rounding. Other types of CPU differ by some 1e-13 at the end
 # of a training, and by 1e-6 and more if the sign of an activation differs.
 ROUNDING = 1e-9
-COMPUTED = (DONE, ZERO_GRADIENT, NON_FINITE)  # statuses of runs that have values
+COMPUTED = (DONE, ZERO_GRADIENT, NON_FINITE, UNREACHED)  # statuses of runs that have values
 # What may change rounding. Versions of simdyn with one NUMERICS_VERSION have the same bits.
 NAMES = {"cpu": "type of CPU", "numba": "numba", "llvmlite": "llvmlite", "numpy": "numpy"}
 
@@ -38,12 +38,15 @@ class Agreement:
         Known reasons for other rounding: another type of CPU, other versions.
     known : bool
         Does the log of the store say what computed it?
+    interpolated : bool
+        Has the store interpolated the point instead of simulating it?
     """
 
     compared: int
     differences: dict[str, float]
     causes: tuple[str, ...] = ()
     known: bool = True
+    interpolated: bool = False
 
     @property
     def largest(self) -> float:
@@ -65,6 +68,8 @@ class Agreement:
         return "rounding" if explained and self.largest <= ROUNDING else "differs"
 
     def __str__(self) -> str:
+        if self.interpolated:
+            return "the store interpolates this point between others, so nothing was compared"
         if not self.compared:
             return "the store has no values of this point yet"
         if not self.largest:
@@ -93,8 +98,9 @@ def agreement(course: "xr.Dataset", stored: "xr.Dataset", path: Path) -> Agreeme
     path : path
         The store, whose log says what computed it.
     """
-    if not np.isin(stored["status"].values, COMPUTED).all():
-        return Agreement(0, {})
+    status = stored["status"].values
+    if not np.isin(status, COMPUTED).all():
+        return Agreement(0, {}, interpolated=bool((status == INTERPOLATED).any()))
     own = course["updates"].values
     # A store of a huge study has no `updates`; it has the last state.
     updates = stored["updates"].values.ravel() if "updates" in stored.coords else own[-1:]

@@ -61,8 +61,8 @@ def replay(
         point it is; ``replayed``, the number of values compared; ``agreement``, "bits" if all are
         the same to the last bit, "rounding" if they differ by at most 1e-9 relatively and another
         type of CPU or other versions explain it, "differs" if not, "none" if the store has no
-        values there yet; ``verdict``, the same in a sentence. ``difference`` of a variable is its
-        largest relative difference.
+        simulated values there; ``verdict``, the same in a sentence. ``difference`` of a variable is
+        its largest relative difference.
 
     Raises
     ------

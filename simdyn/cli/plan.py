@@ -128,7 +128,8 @@ def _report(
         "replicates": study.replicates,
         "runs": study.runs,
         "solves_for": study.solve.field if study.solve else None,
-        "evaluations": study.evaluations,
+        "evaluations": study.evaluations if study.solve else 1,
+        "simulated_share": min(study.evaluations, 1.0),
         "blocks": there.size,
         "blocks_done": done,
         "core_hours": cost.seconds / 3600,
@@ -157,6 +158,12 @@ def _report(
         typer.echo(
             f"  solves for {study.solve.field}: where {study.solve.variable} crosses "
             f"{study.solve.level}"
+        )
+    if (refine := study.space.refine) is not None:
+        levels = ", ".join(f"{level:g}" for level in refine.levels)
+        typer.echo(
+            f"  about {100 * study.evaluations:.2g} % of them simulated, if a line of "
+            f"{refine.variable} = {levels} crosses each map once; the others are interpolated"
         )
     typer.echo(f"  {there.size:,} blocks, {done:,} done, {there.size - done:,} left")
     typer.echo(

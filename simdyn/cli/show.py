@@ -69,6 +69,7 @@ def _about(study: "StudyDesign", path: Path) -> dict[str, Any]:
         "axes": {name: values.tolist() for name, values in space.axes.items()},
         "zip": space.physics.get("zip", []),
         "where": space.where,
+        "refine": space.physics.get("refine"),
         "data": {"model": space.law.model, **space.data.fields},
         "network": space.net.fields,
         "methods": study.plans,
@@ -99,6 +100,8 @@ def _print(about: dict[str, Any]) -> None:
         typer.echo(f"  {' and '.join(names)} go together")
     if about["where"]:
         typer.echo(f"  where {about['where']}; all else is masked")
+    if about["refine"] is not None:
+        typer.echo(f"  refined ({_fields(about['refine'])}); all else is interpolated")
     for table in ("data", "network"):
         typer.echo(table)
         typer.echo(f"  {_fields(about[table])}")
@@ -144,4 +147,6 @@ def _fields(fields: dict[str, Any], *but: str) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from simdyn.guide.parameter_pages import plain
+from simdyn.space.axes import RULES
 from simdyn.study.tables import read_tables
 
 
@@ -30,7 +31,7 @@ def _entry(file: Path, picture: Path) -> str:
     text = file.read_text(encoding="utf-8")
     tables = read_tables(file)
     methods = ", ".join(f"`{name}`" for name in tables["methods"])
-    swept = [name for name in tables.get("space", {}) if name not in ("where", "zip")]
+    swept = [name for name in tables.get("space", {}) if name not in RULES]
     over = f" over {' and '.join(f'`{name}`' for name in swept)}" if swept else ""
     replicates = tables.get("replicates", 1)
     parts = [

@@ -17,6 +17,7 @@ from simdyn.params import (
     Crossing,
     Parameters,
     Record,
+    Refinement,
     TwoLayerCNN,
     schedule,
 )
@@ -78,6 +79,9 @@ def parameters() -> str:
             "## Phases of training: `[methods]`",
             "A method is a list of phases, each a table with its `optimiser` and the fields below.",
             *(_section(kind, f'`optimiser = "{name}"`') for name, kind in OPTIMISERS.items()),
+            "## What is interpolated: `refine` of `[space]`",
+            "See [Map finely where it matters](../howto/adaptive_maps.md).",
+            _section(Refinement),
             "## What is solved for: `[solve]`",
             "Its quantities are in the [variables](variables.md) that such studies record. See "
             "[Solve for a critical value](../howto/critical_lines.md).",

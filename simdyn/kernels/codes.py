@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 # Status of a run. A stopped run is never stored.
-MISSING, DONE, ZERO_GRADIENT, NON_FINITE, FAILED, MASKED, UNREACHED = range(7)
+MISSING, DONE, ZERO_GRADIENT, NON_FINITE, FAILED, MASKED, UNREACHED, INTERPOLATED = range(8)
 STOPPED = -1
 
 # How the test error is found.

@@ -27,6 +27,7 @@ from simdyn.params.network import PIECEWISE_LINEAR, TwoLayerCNN
 from simdyn.params.parameters import MAX_DIMENSION, Data, Parameters, Real, described, made
 from simdyn.params.phases import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
 from simdyn.params.record import Record
+from simdyn.params.refinement import Refinement
 
 __all__ = [
     "MAX_DIMENSION",
@@ -53,6 +54,7 @@ __all__ = [
     "Plan",
     "Real",
     "Record",
+    "Refinement",
     "SignalNoiseData",
     "Trajectories",
     "TwoLayerCNN",

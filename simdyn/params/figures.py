@@ -141,6 +141,8 @@ class PhaseDiagram(Picture):
         Contour level.
     hatch_loss : float
         Cells whose mean training loss is this or more are hatched.
+    interpolated : {"plain", "faint"}
+        How cells are drawn that are interpolated, not simulated.
     """
 
     kind: Literal["phase_diagram"] = described("phase_diagram", "", "kind of figure")
@@ -152,6 +154,7 @@ class PhaseDiagram(Picture):
     )
     level: Real = described(0.1, "", "contour level", "a finite number")
     hatch_loss: Real = described(0.05, "", "hatched from this training loss", "a finite number")
+    interpolated: Literal["plain", "faint"] = described("plain", "", "cells not simulated")
 
 
 MOST_CURVES = 6  # methods of one figure

@@ -173,6 +173,13 @@ def mark_cells(ax: Axes, cells: xr.DataArray, *, markersize: float, **style: Any
     return [*ax.plot(x[column], y[row], linestyle="none", markersize=size, **style)]
 
 
+def veil_cells(ax: Axes, cells: xr.DataArray) -> QuadMesh:
+    """A white veil over the cells that are true."""
+    y, x = (cell_edges(cells[dim].values) for dim in cells.dims)
+    shown = np.ma.masked_where(~cells.values, np.ones(cells.shape))
+    return ax.pcolormesh(x, y, shown, cmap="Greys_r", vmin=0.0, vmax=1.0, alpha=0.6, gid="veil")
+
+
 def hatch_cells(ax: Axes, cells: xr.DataArray, mesh: QuadMesh) -> list[Artist]:
     """Hatch the region of the cells that are true, and outline it.
 

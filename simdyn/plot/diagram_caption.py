@@ -59,6 +59,16 @@ def _about_differences(diagram: Diagram, among: str) -> list[str]:
     return ["No difference is below −2 standard errors."]
 
 
+def _about_interpolation(diagram: Diagram) -> list[str]:
+    cells = diagram.interpolated
+    if not cells.any():
+        return []
+    simulated = 1.0 - float(cells.sum()) / (cells.size - int(diagram.runs.masked.sum()))
+    drawn = ", drawn faint" if diagram.figure.interpolated == "faint" else ""
+    share = f"{100 * simulated:.2g}{captions.NBSP}%"
+    return [f"{share} of the cells are simulated; the others are interpolated{drawn}."]
+
+
 def _about_runs(ds: xr.Dataset, diagram: Diagram) -> list[str]:
     sentences = missing.left_out(ds, diagram.methods)
     fewer, none = int(diagram.runs.fewer.sum()), int(diagram.runs.none.sum())
@@ -94,6 +104,7 @@ def caption(ds: xr.Dataset, diagram: Diagram) -> list[str]:
         *_about_lines(diagram),
         _about_hatching(diagram, among),
         *_about_differences(diagram, among),
+        *_about_interpolation(diagram),
         *_about_runs(ds, diagram),
         captions.origin(ds),
     ]

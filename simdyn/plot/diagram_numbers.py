@@ -63,6 +63,8 @@ class Diagram:
     band : Band
     rising : bool
         Does the variable grow with y?
+    interpolated : (method, y, x) DataArray of bool
+        Cells that are interpolated, not simulated.
     """
 
     figure: PhaseDiagram
@@ -75,6 +77,7 @@ class Diagram:
     pairs: Coverage | None
     band: Band
     rising: bool
+    interpolated: xr.DataArray
 
     @property
     def names(self) -> list[str]:
@@ -139,4 +142,5 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Diagram:
         pairs,
         band,
         rising,
+        (found["status_count"].sel({"status": "interpolated"}, drop=True) > 0).transpose(*plane),
     )

@@ -65,8 +65,11 @@ def _draw_map(
     norm: Normalize,
     cmap: str,
     hatched: xr.DataArray | None,
+    faint: xr.DataArray | None,
 ) -> QuadMesh:
     mesh = artists.draw_cells(ax, cells, norm, cmap)
+    if faint is not None:
+        artists.veil_cells(ax, faint)
     if hatched is not None:
         artists.hatch_cells(ax, hatched, mesh)
     artists.mark_cells(ax, runs.none, **NONE, gid="absent")
@@ -74,11 +77,24 @@ def _draw_map(
     return mesh
 
 
+def _faint(diagram: Diagram, methods: list[int]) -> xr.DataArray | None:
+    """Cells that are drawn faint, for any of these methods is interpolated there."""
+    if diagram.figure.interpolated == "plain":
+        return None
+    return diagram.interpolated[methods].any("method")
+
+
 def draw_method(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> QuadMesh:
     """The map of one method: cells, hatching, its contour, and the law fitted to the first's."""
     hatched = None if diagram.hatched is None else diagram.hatched[index]
     mesh = _draw_map(
-        ax, diagram.mean[index], diagram.runs.map(index), norm, artists.COLOURS, hatched
+        ax,
+        diagram.mean[index],
+        diagram.runs.map(index),
+        norm,
+        artists.COLOURS,
+        hatched,
+        _faint(diagram, [index]),
     )
     if diagram.band.line is not None and index == 0:
         artists.draw_law(ax, diagram.band.line)
@@ -101,6 +117,7 @@ def draw_difference(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> 
         norm,
         artists.DIFFERENCES,
         hatched,
+        _faint(diagram, both),
     )
     for line, style in zip(diagram.contours[both], LINE_STYLES, strict=True):
         artists.draw_contour(ax, line, style)

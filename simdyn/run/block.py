@@ -1,18 +1,23 @@
 """The values of one block of a study."""
 
+import dataclasses
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
+from simdyn.base.inputs import InputError
 from simdyn.engine.arguments import Wanted, pointers_for
 from simdyn.engine.preparation import prepare
 from simdyn.engine.replicates import run_replicates
-from simdyn.engine.solving import Setting, solve
+from simdyn.engine.solving import Setting, StoppedError, solve
 from simdyn.kernels.codes import FAILED, MASKED
 from simdyn.params import DrawnData
 from simdyn.params.conditions import goal_of
+from simdyn.run.refining import Run, Tile
+from simdyn.space.cells import Index
 from simdyn.store.smaller import SmallerStore
 from simdyn.study.blocks import Block
 from simdyn.study.design import StudyDesign
@@ -83,95 +88,177 @@ def run_block(
     begun : callable, optional
         Called with the number of each point before it is computed.
     only : range, optional
-        Numbers of the points to compute; the others stay missing.
+        Numbers of the points to compute, none of which is interpolated; the others stay missing.
     """
-    arrays = empty_block(study, block)
-    for number, (index, local) in enumerate(block.indices()):
-        if only is not None and number not in only:
-            continue
-        if number in crashing:
-            arrays["status"][local] = FAILED
-            failed(point_label(study, index), crashing[number])
-            continue
-        try:
-            if not study.space.wanted(index):
-                arrays["status"][local] = MASKED
+    filling = _Filling(study, block, empty_block(study, block), stop, failed, smaller)
+    try:
+        if study.space.refine is not None and only is None:
+            filling.refine(crashing)
+            return filling.arrays
+        for number, (index, local) in enumerate(block.indices()):
+            if only is not None and number not in only:
                 continue
+            if number in crashing:
+                filling.fail(index, local, crashing[number])
+            else:
+                filling.fill(index, local, None if begun is None else partial(begun, number))
+    except StoppedError:
+        return None
+    return filling.arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class _Filling:
+    """The arrays of a block while its points are computed.
+
+    Its methods take a point's index in the grid and in the block, and raise StoppedError if the
+    stop flag was raised.
+    """
+
+    study: StudyDesign
+    block: Block
+    arrays: dict[str, np.ndarray]
+    stop: np.ndarray
+    failed: Callable[[str, str], None]
+    smaller: SmallerStore | None
+
+    def fill(self, index: Index, local: Index, begun: Callable[[], None] | None) -> None:
+        """Compute a point, unless it is masked."""
+        try:
+            if not self.study.space.wanted(index):
+                self.arrays["status"][local] = MASKED
+                return
             if begun is not None:
-                begun(number)
-            run_point = _run_point if study.solve is None else _solve_point
-            if not run_point(study, index, block.replicates, local, arrays, stop, smaller):
-                return None
+                begun()
+            if self.study.solve is None:
+                self._run(index, local)
+            else:
+                self._solve(index, local)
+        except StoppedError:
+            raise
         except Exception as problem:  # a study is never stopped by a point
-            for name, values in arrays.items():
-                values[local] = np.nan if VARIABLES[name].dtype == "float64" else 0
-            arrays["status"][local] = FAILED
-            failed(point_label(study, index), str(problem) or type(problem).__name__)
-    return arrays
+            self.fail(index, local, _cause(problem))
 
+    def fail(self, index: Index, local: Index, cause: str) -> None:
+        """Mark a point as failed, and tell it."""
+        for name, values in self.arrays.items():
+            values[local] = np.nan if VARIABLES[name].dtype == "float64" else 0
+        self.arrays["status"][local] = FAILED
+        self.failed(point_label(self.study, index), cause)
 
-def _run_point(
-    study: StudyDesign,
-    index: tuple[int, ...],
-    replicates: range,
-    local: tuple[int, ...],
-    arrays: dict[str, np.ndarray],
-    stop: np.ndarray,
-    smaller: SmallerStore | None,
-) -> bool:
-    """Fill in the values of one point; False if the stop flag was raised."""
-    point = study.space.point(index)
-    every = tuple(range(len(point.plans)))
-    parts = [(every, replicates)]
-    if smaller is not None and (taken := smaller.take(index, replicates)) is not None:
-        values, old, count = taken
-        for name, value in values.items():
-            arrays[name][local][list(old), :count] = value
-        new = tuple(k for k in every if k not in old)
-        parts = [(old, replicates[count:]), (new, replicates)]
-    for methods, part in parts:
-        if not methods or not part:
-            continue
+    def _computed(
+        self, index: Index, methods: tuple[int, ...], replicates: range
+    ) -> dict[str, np.ndarray]:
+        """Values of some runs of a point, (method, replicate, …)."""
+        point, study = self.study.space.point(index), self.study
         plans = [point.plans[k] for k in methods]
         wanted = Wanted(study.record, study.variables, "last")
-        computed = run_replicates(point.data, point.net, plans, study.seed, part, wanted, stop)
-        if computed is None:
-            return False
-        first = part.start - replicates.start
-        for name, value in computed.items():
-            arrays[name][local][list(methods), first : first + len(part)] = value
-    return True
-
-
-def _solve_point(
-    study: StudyDesign,
-    index: tuple[int, ...],
-    replicates: range,
-    local: tuple[int, ...],
-    arrays: dict[str, np.ndarray],
-    stop: np.ndarray,
-    smaller: SmallerStore | None,
-) -> bool:
-    """Fill in what is solved for at one point; False if the stop flag was raised."""
-    space, crossing = study.space, study.solve
-    assert crossing is not None
-    methods = range(len(space.methods))
-    taken = None if smaller is None else smaller.take(index, replicates)
-    old = taken[1] if taken and taken[2] == len(replicates) else ()
-    if taken and old:
-        for name, value in taken[0].items():
-            arrays[name][local][list(old)] = value
-    for method in (k for k in methods if k not in old):
-
-        def made(value: float, method: int = method) -> Setting:
-            point = space.point(index, value)
-            return point.data, point.net, point.plans[method], space.level(index, value)
-
-        found = solve(
-            made, crossing, space.ends(index), study.seed, len(replicates), study.record, stop
+        computed = run_replicates(
+            point.data, point.net, plans, study.seed, replicates, wanted, self.stop
         )
-        if found is None:
+        if computed is None:
+            raise StoppedError
+        return computed
+
+    def _run(self, index: Index, local: Index) -> None:
+        """Fill in the values of one point."""
+        every, replicates = tuple(range(len(self.study.space.methods))), self.block.replicates
+        parts = [(every, replicates)]
+        if self.smaller and (taken := self.smaller.take(index, replicates)) is not None:
+            values, old, count = taken
+            for name, value in values.items():
+                self.arrays[name][local][list(old), :count] = value
+            new = tuple(k for k in every if k not in old)
+            parts = [(old, replicates[count:]), (new, replicates)]
+        for methods, part in parts:
+            if not methods or not part:
+                continue
+            first = part.start - replicates.start
+            for name, value in self._computed(index, methods, part).items():
+                self.arrays[name][local][list(methods), first : first + len(part)] = value
+
+    def _solve(self, index: Index, local: Index) -> None:
+        """Fill in what is solved for at one point."""
+        study, space = self.study, self.study.space
+        crossing, replicates = study.solve, self.block.replicates
+        assert crossing is not None
+        taken = None if self.smaller is None else self.smaller.take(index, replicates)
+        old = taken[1] if taken and taken[2] == len(replicates) else ()
+        if taken and old:
+            for name, value in taken[0].items():
+                self.arrays[name][local][list(old)] = value
+        for method in (k for k in range(len(space.methods)) if k not in old):
+
+            def made(value: float, method: int = method) -> Setting:
+                point = space.point(index, value)
+                return point.data, point.net, point.plans[method], space.level(index, value)
+
+            ends, count = space.ends(index), len(replicates)
+            found = solve(made, crossing, ends, study.seed, count, study.record, self.stop)
+            if found is None:
+                raise StoppedError
+            for name, value in found.items():
+                self.arrays[name][local][method] = value
+
+    def refine(self, crashing: Mapping[int, str]) -> None:
+        """Fill in a tile: points that are computed, and between them others."""
+        space, places = self.study.space, dict(self.block.indices())
+        numbers = {index: number for number, index in enumerate(places)}
+        wanted, causes = set[Index](), dict[Index, str]()
+        for index in places:
+            try:
+                if space.wanted(index):
+                    wanted.add(index)
+            except InputError as problem:
+                causes[index] = str(problem)
+
+        def run(index: Index, method: int) -> Run | None:
+            """The values of a point; None if it has none. It may be a corner beyond the tile."""
+            if numbers.get(index) in crashing:
+                causes[index] = crashing[numbers[index]]
+            if index in causes:
+                return None
+            try:
+                if index not in wanted and (index in places or not space.wanted(index)):
+                    return None
+                values = self._computed(index, (method,), self.block.replicates)
+            except StoppedError:
+                raise
+            except Exception as problem:  # a study is never stopped by a point
+                causes[index] = _cause(problem)
+                return None
+            return {name: value[0] for name, value in values.items()}
+
+        for method in range(len(space.methods)):
+            if self._taken(method, wanted):
+                continue
+            tile = Tile(self.study, self.block, wanted, partial(run, method=method))
+            for points, values in tile.values():
+                at = tuple(np.array([places[index] for index in points]).T)
+                for name, value in values.items():
+                    self.arrays[name][(*at, method)] = value
+        for index, local in places.items():
+            if index in causes:
+                self.fail(index, local, causes[index])
+            elif index not in wanted:
+                self.arrays["status"][local] = MASKED
+
+    def _taken(self, method: int, points: Collection[Index]) -> bool:
+        """Take over a method of a tile from a smaller store, if that has all its points."""
+        if self.smaller is None:
             return False
-        for name, value in found.items():
-            arrays[name][local][method] = value
-    return True
+        found = {}
+        for index in points:
+            taken = self.smaller.take(index, self.block.replicates)
+            if taken is None or method not in taken[1] or taken[2] < len(self.block.replicates):
+                return False
+            found[index] = {name: v[taken[1].index(method)] for name, v in taken[0].items()}
+        places = dict(self.block.indices())
+        for index, values in found.items():
+            for name, value in values.items():
+                self.arrays[name][places[index]][method] = value
+        return True
+
+
+def _cause(problem: Exception) -> str:
+    return str(problem) or type(problem).__name__

@@ -97,10 +97,12 @@ def _nominal(study: StudyDesign, blocks: Blocks, numbers: np.ndarray) -> tuple[f
     ends = itertools.product(*({0, count - 1} for count in blocks.counts))
     corners = [int(np.ravel_multi_index(end, blocks.counts)) for end in itertools.islice(ends, 256)]
     looked_at = set(numbers[np.isin(numbers, corners)].tolist()) | set(sample.tolist())
-    longest = (
-        _price_of(study, blocks[k], last) for k in sorted(looked_at) for last in (False, True)
+    longest = max(
+        (_price_of(study, blocks[k], last) for k in sorted(looked_at) for last in (False, True)),
+        default=0.0,
     )
-    return total, max(longest, default=0.0)
+    # In one block of a refined study all points may be simulated.
+    return total, longest / min(study.evaluations, 1.0)
 
 
 def _price_of(study: StudyDesign, block: Block, last: bool = False) -> float:

@@ -24,6 +24,7 @@ def as_float(value: float) -> float:
         return math.inf
 
 
+RULES = ("zip", "where", "refine")  # words of a space that are no axes
 AXIS_FORM = "a list, {start = …, stop = …, num = …} or {log = [low, high], num = …}"
 MAX_AXIS = 10_000_000
 AT_ONCE = 2**16  # values of an axis that are looked at together

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from simdyn.base.inputs import InputError, shown
-from simdyn.params import Crossing, Data, Parameters, Phase, TwoLayerCNN
+from simdyn.params import Crossing, Data, Parameters, Phase, Refinement, TwoLayerCNN, made
 from simdyn.space.axes import axis_values
 from simdyn.space.columns import Column, column
 from simdyn.space.mask import Mask, location
@@ -30,21 +30,35 @@ class Point:
     plans: tuple[tuple[Phase, ...], ...]  # one for each method
 
 
+def _refinement(given: Any) -> Refinement | None:
+    """What `refine` of a space says."""
+    if given is None or isinstance(given, Refinement):
+        return given
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"space.refine = {shown(given)}: allowed is a table such as "
+            "{variable = 'test_error', levels = [0.1], depth = 3}"
+        )
+    refinement: Refinement = made("space.refine", Refinement, given)
+    return refinement
+
+
 class Space:
     """All points of a study, made one by one when asked for.
 
     An axis bears the name of a field, which it sets wherever that occurs; or another name that
-    formulas read, or that numbers the points of axes which go together. Two words are no axes:
-    `zip`, a list of axes that go together, or several such lists; and `where`, a formula that is
-    true at the points which are wanted. It reads numbers of data and network, and swept ones. What
-    is not wanted is masked; it need not be allowed.
+    formulas read, or that numbers the points of axes which go together. Three words are no axes:
+    `zip`, a list of axes that go together, or several such lists; `where`, a formula that is true
+    at the points which are wanted; and `refine`, which says what is interpolated. `where` reads
+    numbers of data and network, and swept ones. What is not wanted is masked; it need not be
+    allowed.
 
     Parameters
     ----------
     data, net, methods
         As for `Study`.
     axes : mapping
-        Values of each axis, `zip` and `where`.
+        Values of each axis, `zip`, `where` and `refine`.
     source : callable
         Makes the source of points from the values of the axes, and from those that go together.
     solved : Crossing, optional
@@ -55,6 +69,7 @@ class Space:
     source : PointSource
         Which values the swept names have at each point of the grid.
     where : str or None
+    refine : Refinement or None
     methods : tuple of str
     """
 
@@ -69,6 +84,7 @@ class Space:
     ) -> None:
         axes = dict(axes)
         together, self.where = axes.pop("zip", None), axes.pop("where", None)
+        self.refine = _refinement(axes.pop("refine", None))
         if self.where is not None and not isinstance(self.where, str):
             raise InputError(
                 f"space.where = {shown(self.where)}: allowed is a formula that is true or false"
@@ -347,5 +363,8 @@ class Space:
 
     @functools.cached_property
     def physics(self) -> dict[str, Any]:
-        """The source of the points, and `where` if there is one, as plain data."""
-        return self.source.physics | ({} if self.where is None else {"where": self.where})
+        """The source of the points, `where` and `refine` if they are given, as plain data."""
+        rules: dict[str, Any] = {} if self.where is None else {"where": self.where}
+        if self.refine is not None:
+            rules["refine"] = self.refine.model_dump(mode="json", exclude_none=True)
+        return self.source.physics | rules

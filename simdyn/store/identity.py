@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 
 from simdyn.base.inputs import InputError
+from simdyn.space.axes import RULES
 from simdyn.store.differences import extension, study_differences, with_axes_of
 from simdyn.store.files import (
     KIND,
@@ -167,7 +168,7 @@ def open_study(path: str | Path, strictly: bool = True) -> StudyDesign:
 def _stored_study(path: Path, given: Mapping[str, Any]) -> StudyDesign:
     """The study that one copy of a store's attributes describes."""
     physics = json.loads(given["study"])
-    axes = {name: v for name, v in physics["space"].items() if name not in ("zip", "where")}
+    axes = {name: v for name, v in physics["space"].items() if name not in RULES}
     for name, values in axes.items():
         if is_abridged(values):  # the coordinate has the values
             axes[name] = np.asarray(zarr.open_array(path, path=name, mode="r"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from simdyn.base.inputs import InputError
-from simdyn.kernels.codes import DONE, NON_FINITE, UNREACHED, ZERO_GRADIENT
+from simdyn.kernels.codes import DONE, INTERPOLATED, NON_FINITE, UNREACHED, ZERO_GRADIENT
 from simdyn.store.differences import Extension, extension
 from simdyn.store.files import store_names
 from simdyn.store.identity import open_study
@@ -22,7 +22,7 @@ from simdyn.study.design import StudyDesign
 from simdyn.variables.registry import VARIABLES
 
 # States that computing again would give again.
-TAKEN = (DONE, ZERO_GRADIENT, NON_FINITE, UNREACHED)
+TAKEN = (DONE, ZERO_GRADIENT, NON_FINITE, UNREACHED, INTERPOLATED)
 
 
 class SmallerStore:

@@ -39,6 +39,7 @@ from simdyn.study.fingerprint import (
 )
 from simdyn.study.image_sources import contents_of
 from simdyn.study.mistakes import check_tables, mistakes
+from simdyn.study.refined import check_refinement, expected_share, tile_shape
 from simdyn.study.solved import NOMINAL_EVALUATIONS, replicates_of, solved_variables
 from simdyn.study.tables import shrunk
 from simdyn.variables.layout import Layout
@@ -106,6 +107,7 @@ class StudyDesign:
             self.variables = recorded_variables(self.space, self.record, figure)
         else:
             self.variables = solved_variables(self.space, self.record, solve)
+        check_refinement(self.space, self.variables, solve)
         self._tables: dict[str, Any] = {}  # of a study file
         self._file = ""  # with which messages begin
         self.states = check_points(self.space, self.record)
@@ -312,8 +314,10 @@ class StudyDesign:
         return (self.solve.variable, "status", "status_step") if self.solve else self.variables
 
     @property
-    def evaluations(self) -> int:
-        """About how many runs of a replicate each of the results takes."""
+    def evaluations(self) -> float:
+        """About how many runs of a replicate each of the results takes; below 1 if refined."""
+        if self.space.refine is not None:
+            return expected_share(self.space)
         return NOMINAL_EVALUATIONS if self.solve else 1
 
     @property
@@ -327,6 +331,8 @@ class StudyDesign:
     @functools.cached_property
     def block_shape(self) -> tuple[int, ...]:
         """Points and replicates of a block along each grid dim and replicate."""
+        if self.space.refine is not None:  # a tile is refined by itself
+            return (*tile_shape(self.space), self.replicates)
         if self.solve:  # a search has all replicates of a point
             points = blocks.block_shape(self.space.shape, self.cost, self.bytes)
             return (*points, self.replicates)

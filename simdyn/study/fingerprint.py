@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from simdyn.params import Crossing, Record
+from simdyn.space.axes import RULES
 from simdyn.space.points import Space
 from simdyn.variables.provenance import as_json
 
@@ -77,12 +78,15 @@ def fixed_in_growth(essential: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the physics that a study keeps while it grows.
 
     That is all but axes, methods, replicates and images. A value that was solved for is one of all
-    replicates together: then their number is fixed, too.
+    replicates together: then their number is fixed, too. So it is if points are interpolated, and
+    so are all axes, for their tiles.
     """
-    space = {key: essential["space"].get(key) for key in ("zip", "where")}
+    space = {key: essential["space"].get(key) for key in RULES}
     growing = {"space", "methods", "replicates", "contents"}
     if "solve" in essential:
         growing -= {"replicates"}
+    if space["refine"] is not None:
+        growing -= {"replicates", "space"}
     return {**{k: v for k, v in essential.items() if k not in growing}, **space}
 
 

@@ -10,17 +10,18 @@ from simdyn.params import (
     Crossing,
     Parameters,
     Record,
+    Refinement,
     SignalNoiseData,
     TwoLayerCNN,
     check_model,
     check_optimiser,
 )
 from simdyn.params.schedule import read_by
+from simdyn.space.axes import RULES
 from simdyn.space.sections import Section
 from simdyn.space.zips import is_label
 
 MOST = 20  # that are named
-RULES = ("zip", "where")  # of a space: no axes
 
 
 def mistakes(tables: Mapping[str, Any], known: Sequence[str]) -> list[str]:
@@ -148,6 +149,8 @@ class _Tables:
                 yield f"{where}.{name} is missing; allowed is {owner.allowed(name)}"
 
     def _in_space(self) -> Iterator[str]:
+        if isinstance(refine := self.space.get("refine"), Mapping):
+            yield from Refinement.mistakes("space.refine", refine)
         for name in self.axes:
             numbers_points = is_label(self.space[name]) and "zip" in self.space
             if name not in self.labels | self.formulas and not numbers_points:

@@ -25,12 +25,12 @@ import numpy as np
 import xarray as xr
 
 from simdyn.base.inputs import InputError, nearest
-from simdyn.kernels.codes import DONE, UNREACHED, ZERO_GRADIENT
+from simdyn.kernels.codes import DONE, INTERPOLATED, UNREACHED, ZERO_GRADIENT
 from simdyn.theory.crossing import crossing
 from simdyn.variables.registry import STATUS
 
 STATUS_WORDS = {code: text.split(":")[0] for code, text in STATUS.items()}
-VALID = (DONE, ZERO_GRADIENT, UNREACHED)  # statuses whose last state may be used
+VALID = (DONE, ZERO_GRADIENT, UNREACHED, INTERPOLATED)  # statuses whose last state may be used
 
 
 def _last_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
@@ -102,8 +102,9 @@ def count_by_status(status: xr.DataArray) -> xr.DataArray:
 def summary(ds: xr.Dataset) -> xr.Dataset:
     """Means and standard errors over replicates, beside counts of how the runs ended.
 
-    A mean is over the runs with a valid last state (done or zero gradient). If these are not all
-    runs, it is a mean over survivors: see `runs` and `status_count`.
+    A mean is over the runs with a valid last state (done, zero gradient, not reached, or
+    interpolated). If these are not all runs, it is a mean over survivors: see `runs` and
+    `status_count`.
 
     Parameters
     ----------
@@ -117,8 +118,8 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
         its own name the mean, and as `NAME_sem` the standard error of that mean from the spread of
         the replicates, in the variable's units (NaN for fewer than two runs). `runs`: runs in the
         means. `status_count (…, status)`: runs that ended as "missing" (not computed yet),
-        "done", "zero gradient", "non-finite", "failed" or "masked"; these sum to the number of
-        replicates.
+        "done", "zero gradient", "non-finite", "failed", "masked", "not reached" or "interpolated";
+        these sum to the number of replicates.
 
     Raises
     ------
@@ -163,7 +164,7 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
     runs = ds["status"].isin(VALID).sum("replicate")
     found["runs"] = runs.assign_attrs(
         long_name="runs behind the means",
-        description="Replicates whose status is done or zero gradient.",
+        description="Replicates whose status is done, zero gradient, not reached or interpolated.",
     )
     found["status_count"] = count_by_status(ds["status"])
     return xr.Dataset(found, attrs=ds.attrs)
@@ -188,7 +189,7 @@ def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
     -------
     xarray.DataArray
         The variable's other dims; coordinate `runs` counts the runs in each mean, `left_out` those
-        whose status is neither done nor zero gradient. NaN only if `runs` is 0 or a valid run
+        without a valid last state. NaN only if `runs` is 0 or a valid run
         itself holds a NaN.
     """
     found = last_summary(ds, variable)

@@ -18,6 +18,8 @@ STATUS = {
     codes.MASKED: "masked",
     codes.UNREACHED: "not reached: a phase was over before its condition was met; the state is "
     "valid",
+    codes.INTERPOLATED: "interpolated: not simulated; values lie between those at the corners of "
+    "the point's cell, NaN where these have none",
 }
 
 _FILTER = ("step", "sign", "filter")
