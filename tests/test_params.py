@@ -56,7 +56,8 @@ VALID: dict[type[Parameters], dict[str, Any]] = {
 }
 
 NAN, INF = float("nan"), float("inf")
-FORMULAS = ((Crossing, "between"), (Crossing, "level"))  # fields that hold a number or a formula
+# Fields that hold more than one number, or a number or a formula.
+FORMULAS = ((Crossing, "between"), (Crossing, "level"), (Refinement, "levels"))
 NOT_NUMBERS: list[Any] = [True, False, "1", "n_samples", None, [1], {"a": 1}, 1j, b"1"]
 
 # Of each class: field, values at the edge of what is allowed, values that are not, the words
@@ -247,10 +248,20 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
     ],
     Refinement: [
         ("variable", ["train_loss"], [3, None], "the name of a recorded number"),
-        ("levels", [[0.1], (0, -1.5)], [[], 0.1, [NAN], [INF], None], "one or more finite numbers"),
+        (
+            "levels",
+            [[0.1], (0, -1.5)],
+            [[], 0.1, [NAN], [INF], None],
+            "a list of one or more finite numbers",
+        ),
         ("depth", [1, 10], [0, 11, 2.5, None], "an integer from 1 to 10"),
         ("step", [None, 1e-300, 3], [0.0, -1.0, NAN, INF], "a number above 0"),
-        ("over", [None, ["dimension"]], [[], "dimension", [3]], "a list of swept names"),
+        (
+            "over",
+            [None, ["dimension"]],
+            [[], "dimension", [3]],
+            "a list of swept names with numbers",
+        ),
     ],
     Trajectories: [
         ("kind", ["trajectories"], ["trajectory"], '"trajectories"'),
@@ -325,7 +336,7 @@ def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
         *items("""
         group_size  n_samples  dimension  n_patches  n_filters  epochs  batch_size  every
         log_spaced  test_draws  positive  negative  patch_size  noise_patches  test_samples
-        replicates
+        replicates  depth
     """)
     }
     real = {
@@ -333,7 +344,7 @@ def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
         signal_norm  noise_std  label_flip  init_std  learning_rate  radius  level  hatch_loss
         probe_radius  activation_shape  momentum  weight_decay  label_noise  angle  weak_norm
         stride_tolerance  strong_only  weak_only  test_strong_only  test_weak_only  signal_share
-        between  tolerance
+        between  tolerance  levels  step
     """)
     }
     for owner in VALID:
