@@ -43,6 +43,16 @@ between = [0.1, 100]
 level = 0.2
 """
 )
+# The same methods over a grid of which the points near a line are simulated.
+REFINED = (
+    STUDY[: STUDY.index("[space]")]
+    + """
+[space]
+dimension = {log = [20, 2000], num = 17}
+signal_norm = {start = 0, stop = 4, num = 17}
+refine = {levels = [0.2], depth = 2}
+"""
+)
 # Each block that is begun is noted, so that work done twice can be counted.
 COUNTING = """
 import os

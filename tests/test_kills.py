@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from chaos import COUNTING, SEARCH, Cluster, blocks_begun, run_through_chaos, write_study
+from chaos import COUNTING, REFINED, SEARCH, Cluster, blocks_begun, run_through_chaos, write_study
 from commands import command
 from common import same
 
@@ -97,16 +97,24 @@ def test_threads__killed_and_resumed_equals_undisturbed(
     finished(file, tmp_path, undisturbed, kills)
 
 
-def kill_searches(folder: Path, epochs: int, kills: int, rng: random.Random) -> int:
-    """A study that solves for a field, killed and resumed; returns kills that met a process."""
-    file = write_study(folder, epochs, text=SEARCH)
+# Studies that solve for a field, and refined ones, with the epochs of their methods.
+OTHERS = {"searches": (SEARCH, 400), "refined": (REFINED, 4000)}
+
+
+def kill_other(folder: Path, kind: str, kills: int, rng: random.Random, share: float) -> int:
+    """A study of such a kind killed and resumed; returns kills that met a process."""
+    text, epochs = OTHERS[kind]
+    file = write_study(folder, int(share * epochs), text=text)
     met = kill_until_done(file, folder, kills, rng)
     finished(file, folder, load_study(file).run(), met)
     return met
 
 
-def test_threads__searches_killed_and_resumed_equal_undisturbed(tmp_path: Path) -> None:
-    assert kill_searches(tmp_path, 200, 3, random.Random(5)) > 0
+@pytest.mark.parametrize("kind", OTHERS)
+def test_threads__other_studies_killed_and_resumed_equal_undisturbed(
+    kind: str, tmp_path: Path
+) -> None:
+    assert kill_other(tmp_path, kind, 3, random.Random(5), 0.25) > 0
 
 
 def test_dask__killed_and_resumed_equals_undisturbed(
@@ -160,13 +168,14 @@ def test_threads__killed_two_hundred_times_campaign(
 
 
 @pytest.mark.campaign
-def test_threads__searches_killed_fifty_times_campaign(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", OTHERS)
+def test_threads__other_studies_killed_fifty_times_campaign(kind: str, tmp_path: Path) -> None:
     rng, kills, stores = random.Random(6), 0, 0
     while kills < 50:
         folder = tmp_path / str(stores)
         folder.mkdir()
-        kills, stores = kills + kill_searches(folder, 400, 8, rng), stores + 1
-    print(f"\n{kills} kills of searches, {stores} stores, all equal to an undisturbed run")
+        kills, stores = kills + kill_other(folder, kind, 8, rng, 1.0), stores + 1
+    print(f"\n{kills} kills of {kind}, {stores} stores, all equal to an undisturbed run")
 
 
 @pytest.mark.campaign
