@@ -24,7 +24,9 @@ ROOMS = items("""
 """)
 
 # Files of the room `explore` that import Bokeh as they are loaded; the server loads them.
-SKIN = {*items("controls  drawings  map_drawings  browser_link  playground_page  map_page")}
+SKIN = {
+    *items("controls  drawings  map_drawings  browser_link  playground_page  map_page  report_map")
+}
 
 
 def sources() -> list[Path]:

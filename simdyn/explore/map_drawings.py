@@ -37,7 +37,7 @@ class MapDrawings:
         }
         self.mappers = {
             "first": LinearColorMapper(Cividis256, low=0, high=1),
-            "difference": LinearColorMapper(interp_palette(RdBu11, 255), low=-1, high=1),
+            "difference": LinearColorMapper(interp_palette(RdBu11[::-1], 255), low=-1, high=1),
         }
         self.mappers["second"] = self.mappers["first"]
         self.bars: list[ColorBar] = []
