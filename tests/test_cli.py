@@ -78,7 +78,7 @@ def test_help__of_every_command(name: str, flag: str) -> None:
     assert "Usage:" in answer.out
     for each in [name] if name else COMMANDS:
         assert each in answer.out
-    assert "--json" in answer.out or name in ("", "plot", "explore")
+    assert "--json" in answer.out or name in ("", "plot", "report", "explore")
 
 
 def test_help__without_arguments_shows_commands() -> None:

@@ -25,7 +25,7 @@ def report(
     with guard():
         from simdyn.base.inputs import InputError
         from simdyn.base.replacement import replacing
-        from simdyn.explore.report import checked_claims, report_of
+        from simdyn.explore.report_page import checked_claims, report_of
         from simdyn.params import PhaseDiagram
         from simdyn.plot import usual_figure
         from simdyn.store import Store, as_stored, explain_damaged_blocks, open_group, open_results
