@@ -94,6 +94,8 @@ def _value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return _text(value)
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(_lines(value))} }}"
     if isinstance(value, Iterable):
         return f"[{', '.join(map(_value, value))}]"
     return str(value) if isinstance(value, _Axis) else repr(value)
