@@ -110,6 +110,14 @@ def _check_folders(study: "StudyDesign", path: Path, out: Path) -> None:
     check_folders([path.parent, *([out / "figures"] if study.figure else [])])
 
 
+def _check_lines(study: "StudyDesign") -> None:
+    """Before anything runs, check that another study's lines can be drawn on the figure."""
+    if getattr(study.figure, "lines", None):
+        from simdyn.plot import check_lines
+
+        check_lines(study)
+
+
 def check_folders(folders: list[Path]) -> None:
     """Each folder must be writable, or one that can be made."""
     from simdyn.base.inputs import InputError
@@ -178,6 +186,7 @@ def run(
         check_needs(ctx, ("jobs", *JOB_OPTIONS), "--slurm or --pbs", slurm or pbs)
         study, path = study_and_store(study_or_store, out, smoke)
         _check_folders(study, path, out)
+        _check_lines(study)
         from simdyn.study.regime_check import outside
 
         display = Display(study.name)

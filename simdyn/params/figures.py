@@ -1,8 +1,11 @@
 """The figure that a study declares: one class for each kind."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator
 
 from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.params.parameters import Parameters, Real, described, made
@@ -47,6 +50,21 @@ def _check_known(option: str, name: str, known: Iterable[str], problem: str) -> 
         raise InputError(f"figure.{option} = {name!r}: {problem}; {nearest(name, known)}")
 
 
+def _labels(labels: dict[str, str] | None) -> dict[str, str] | None:
+    """Texts of one line, in which mathematics ends where it begins: `$…$`."""
+    if any(
+        not text.isprintable() or not text or text.count("$") % 2
+        for text in (labels or {}).values()
+    ):
+        raise ValueError("not a text of one line")
+    return labels
+
+
+def _path(value: Any) -> Any:
+    """A path as text."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 class Picture(Parameters):
     """Base of all kinds of figure.
 
@@ -56,6 +74,9 @@ class Picture(Parameters):
     """
 
     kind: str
+    labels: Annotated[dict[str, str] | None, AfterValidator(_labels)] = described(
+        None, "", "names of methods in the figure", "a table of a text of one line for each method"
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
@@ -123,6 +144,12 @@ class Picture(Parameters):
                 if method not in contents.methods:
                     hint = nearest(method, contents.methods)
                     raise InputError(f"figure.{option}: no method {method!r}; {hint}")
+        self.check_labels(contents)
+
+    def check_labels(self, contents: Contents) -> None:
+        """Refuse labels of methods that do not exist."""
+        for method in self.labels or ():
+            _check_known("labels", method, contents.methods, "no such method")
 
 
 class PhaseDiagram(Picture):
@@ -143,6 +170,13 @@ class PhaseDiagram(Picture):
         Cells whose mean training loss is this or more are hatched.
     interpolated : {"plain", "faint"}
         How cells are drawn that are interpolated, not simulated.
+    lines : str, optional
+        The path, from the current folder, of a store of a study that solves for one of the axes and
+        sweeps the other (`[solve]`): its critical lines are drawn on the maps, with their
+        intervals. It must solve for the same variable of the same law of data; what else differs is
+        said in the caption.
+    labels : dict of str to str, optional
+        Names of methods in titles, legends and captions.
     """
 
     kind: Literal["phase_diagram"] = described("phase_diagram", "", "kind of figure")
@@ -155,6 +189,9 @@ class PhaseDiagram(Picture):
     level: Real = described(0.1, "", "contour level", "a finite number")
     hatch_loss: Real = described(0.05, "", "hatched from this training loss", "a finite number")
     interpolated: Literal["plain", "faint"] = described("plain", "", "cells not simulated")
+    lines: Annotated[str | None, BeforeValidator(_path)] = described(
+        None, "", "solved lines", "the path of a store of a study with [solve]", min_length=1
+    )
 
 
 MOST_CURVES = 6  # methods of one figure
@@ -183,6 +220,8 @@ class Curves(Picture):
         Methods drawn; all of them if absent.
     scale : {"linear", "log"}
         Of the vertical axes.
+    labels : dict of str to str, optional
+        Names of methods in titles, legends and captions.
     """
 
     kind: Literal["curves"] = described("curves", "", "kind of figure")
@@ -226,6 +265,8 @@ class CriticalLines(Picture):
         The swept parameters, along one dim.
     compare : tuple of str, optional
         Methods drawn; all of them if absent.
+    labels : dict of str to str, optional
+        Names of methods in titles, legends and captions.
     """
 
     kind: Literal["critical_lines"] = described("critical_lines", "", "kind of figure")
@@ -276,6 +317,7 @@ class CriticalLines(Picture):
             )
         for method in self.compare or ():
             _check_known("compare", method, contents.methods, "no such method")
+        self.check_labels(contents)
         _check_few(self.compare or contents.methods)
 
 
@@ -314,6 +356,8 @@ class Trajectories(Picture):
         "deactivated_fraction", "sharpness", "sam_gap" and "switching_fraction". If absent, growth
         and losses, which must be recorded if the data has them, and those of the others that are
         recorded.
+    labels : dict of str to str, optional
+        Names of methods in titles, legends and captions.
     """
 
     kind: Literal["trajectories"] = described("trajectories", "", "kind of figure")

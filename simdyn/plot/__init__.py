@@ -25,15 +25,18 @@ Examples
 
 import importlib
 import io
+import json
 import os
 import pathlib
 from typing import TYPE_CHECKING
 
 from simdyn.base import interrupts
+from simdyn.base.inputs import InputError
 from simdyn.base.replacement import replacing
 from simdyn.params import Picture
 from simdyn.plot import environment  # noqa: F401  (before all others that import matplotlib)
 from simdyn.plot.artists import style
+from simdyn.plot.captions import with_labels
 from simdyn.plot.claim_figure import draw_laws
 from simdyn.plot.shown_numbers import numbers
 from simdyn.plot.source import usual_figure
@@ -42,10 +45,12 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "draw_laws", "numbers", "save", "usual_figure"]
+    from simdyn.study.design import StudyDesign
+
+__all__ = ["check_lines", "draw", "draw_laws", "numbers", "save", "usual_figure"]
 
 
-def draw(ds: "xr.Dataset", figure: Picture) -> "Figure":
+def draw(ds: "xr.Dataset", figure: Picture, lines: "xr.Dataset | None" = None) -> "Figure":
     """Draw a figure: each kind by the function of its name, in the module of its name.
 
     Parameters
@@ -54,6 +59,9 @@ def draw(ds: "xr.Dataset", figure: Picture) -> "Figure":
         Results of a study; trajectories may be those of `simulate` or `train` too.
     figure : simdyn.params.Picture
         What is drawn, such as the `figure` of a study.
+    lines : xarray.Dataset, optional
+        Of a phase diagram: results of a study that solves for one of its axes, drawn on top. Those
+        at the path `figure.lines` if absent.
 
     Returns
     -------
@@ -64,10 +72,38 @@ def draw(ds: "xr.Dataset", figure: Picture) -> "Figure":
     InputError
         If the results do not have what the figure names or needs.
     """
-    drawn: Figure = getattr(importlib.import_module(f"{__name__}.{figure.kind}"), figure.kind)(
-        ds, figure
-    )
+    draw_kind = getattr(importlib.import_module(f"{__name__}.{figure.kind}"), figure.kind)
+    drawn: Figure = draw_kind(with_labels(ds, figure.labels), figure, **_on_top(figure, lines))
     return drawn
+
+
+def _on_top(figure: Picture, lines: "xr.Dataset | None") -> dict[str, "xr.Dataset"]:
+    """Lines as an argument of what draws a figure, if there are any."""
+    if lines is None:
+        return {}
+    if not hasattr(figure, "lines"):
+        raise InputError(f"lines: allowed with a phase diagram, and this figure is {figure.kind!r}")
+    return {"lines": lines}
+
+
+def check_lines(study: "StudyDesign") -> None:
+    """Before a study runs: refuse a figure on which solved lines cannot be drawn.
+
+    Parameters
+    ----------
+    study : StudyDesign
+        Its figure may name a store in `lines`.
+
+    Raises
+    ------
+    InputError
+        If there is no such store, it is damaged, or its lines do not belong on the diagram.
+    """
+    if path := getattr(study.figure, "lines", None):
+        from simdyn.plot.overlaid_lines import check_fit, opened_lines
+
+        physics = json.loads(study.layout.attrs["study"])
+        check_fit(study.figure, physics, opened_lines(path))  # type: ignore[arg-type]
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, pathlib.Path]:

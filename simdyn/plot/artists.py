@@ -230,6 +230,16 @@ def draw_contour(ax: Axes, line: xr.DataArray, style: Any = "-") -> list[Artist]
     return [*ax.plot(x, y, color="black", linewidth=1.2, linestyle=style, path_effects=HALO)]
 
 
+def draw_points(
+    ax: Axes, x: np.ndarray, y: np.ndarray, *, xerr: Any = None, yerr: Any = None, **style: Any
+) -> list[Artist]:
+    """A line through points with error bars, as Matplotlib's `errorbar` takes them."""
+    look = {"color": "black", "markersize": 3.2, "markeredgewidth": 0.7}
+    bars = {"elinewidth": 0.6, "capsize": 1.5}
+    drawn = ax.errorbar(x, y, xerr=xerr, yerr=yerr, **{**look, **bars, **style})
+    return [*drawn.get_children()]
+
+
 def draw_law(ax: Axes, law: xr.DataArray) -> list[Artist]:
     """A predicted line: a pale band, so that a measured line on top of it stays visible."""
     at = law[law.dims[0]].values.astype(np.float64)

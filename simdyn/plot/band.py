@@ -153,7 +153,7 @@ def _in_regime(
         return none("the results do not say how they were trained")
     setting = _Setting(ds, method)
     if setting.perturbed:
-        return none(f"{captions.display_name(method)} perturbs, the law is that of SGD")
+        return none(f"{captions.display_name(method, ds)} perturbs, the law is that of SGD")
     if loss is None:
         return none("without the training loss it is not known where training finished")
 
@@ -176,7 +176,7 @@ def _in_regime(
         return none(why or "one point of a contour has no slope")
     line, scale = (array.isel({figure.x: columns}) for array in (contour, scale))
     fit = analysis.fit_critical_constant(line, scale)
-    fitted = f"the contour of {captions.display_name(method)} ({fit.points} points"
+    fitted = f"the contour of {captions.display_name(method, ds)} ({fit.points} points"
     if fit.spread > LARGEST_SPREAD:
         return none(f"{fitted}) is {fit.spread:.1%} off it, more than {LARGEST_SPREAD:.0%}")
     sentence = (

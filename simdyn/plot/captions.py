@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.mathtext import MathTextParser
 
+from simdyn.base.inputs import InputError
 from simdyn.params import OPTIMISERS, ImageData, SignalNoiseData
 from simdyn.plot import artists
 
@@ -16,11 +18,32 @@ ACRONYMS = {"sgd": "SGD", "sam": "SAM", "gd": "GD"}
 NBSP = "\u00a0"
 MODEL_WORDS = {"xor": "XOR", "independent_noise": "independent noise", "multi_view": "multi-view"}
 CLASSES = ("positive", "negative")
+LABELS = "method_labels"  # the attribute with a figure's names of methods
 NAMED_ELSEWHERE = ("activation_shape", *CLASSES)
 
 
-def display_name(method: str) -> str:
-    """The name of a method for a reader."""
+def with_labels(ds: xr.Dataset, labels: Mapping[str, str] | None) -> xr.Dataset:
+    """Results with a figure's names of methods, for `display_name`.
+
+    Raises
+    ------
+    InputError
+        If a label has mathematics that cannot be set.
+    """
+    for method, text in (labels or {}).items():
+        try:
+            MathTextParser("path").parse(text)
+        except ValueError as problem:
+            why = str(problem).splitlines()[-1].partition("  (")[0]
+            raise InputError(f"figure.labels.{method} = {text!r}: cannot be set: {why}") from None
+    return ds.assign_attrs({LABELS: dict(labels)}) if labels else ds
+
+
+def display_name(method: str, ds: xr.Dataset | None = None) -> str:
+    """The name of a method for a reader: the label of the figure that is drawn, if it has one."""
+    labels = {} if ds is None else ds.attrs.get(LABELS, {})
+    if method in labels:
+        return str(labels[method])
     return ACRONYMS.get(method, method.replace("_", " "))
 
 
@@ -115,8 +138,8 @@ def plans(ds: xr.Dataset, methods: Sequence[str]) -> str:
             plan = ", then ".join(map(_phase, phases))
             parts.append(
                 plan
-                if plan.split()[0] == display_name(method)
-                else f"{display_name(method)}: {plan}"
+                if plan.split()[0] == display_name(method, ds)
+                else f"{display_name(method, ds)}: {plan}"
             )
     return "; ".join(parts)
 
@@ -150,7 +173,7 @@ def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
 def not_drawn(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
     """A sentence that names the study's methods that are not drawn."""
     rest = [str(name) for name in ds["method"].values if str(name) not in methods]
-    return [f"Not drawn: {', '.join(map(display_name, rest))}."] if rest else []
+    return [f"Not drawn: {', '.join(display_name(name, ds) for name in rest)}."] if rest else []
 
 
 def origin(ds: xr.Dataset) -> str:

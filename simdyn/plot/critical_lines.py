@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.figure
@@ -42,29 +42,18 @@ def _panel_points(ds: xr.Dataset, name: str, names: Sequence[str]) -> xr.Dataset
     return chosen.sortby(name)
 
 
-def _found(ds: xr.Dataset) -> xr.DataArray:
+def located(ds: xr.Dataset) -> xr.DataArray:
     """Where there is a critical value that a line may go through."""
     return ds["crossing_status"].isin([o for o in Outcome if o.located])
 
 
 def _draw_line(ax: Axes, points: xr.Dataset, name: str, style: Any) -> list[Artist]:
     """The critical values of one method, with their intervals."""
-    shown = points.where(_found(points))
+    shown = points.where(located(points))
     value = shown["critical_value"].values
     bars = np.stack([value - shown["critical_low"].values, shown["critical_high"].values - value])
-    drawn = ax.errorbar(
-        points[name].values,
-        value,
-        np.nan_to_num(np.maximum(bars, 0.0)),
-        color="black",
-        linewidth=0.9,
-        elinewidth=0.6,
-        capsize=1.5,
-        markersize=3.2,
-        markeredgewidth=0.7,
-        **style,
-    )
-    return [*drawn.get_children()]
+    yerr = np.nan_to_num(np.maximum(bars, 0.0))
+    return artists.draw_points(ax, points[name].values, value, yerr=yerr, linewidth=0.9, **style)
 
 
 def _law(ds: xr.Dataset, points: xr.Dataset, name: str, method: str) -> xr.DataArray | None:
@@ -83,29 +72,29 @@ def _law(ds: xr.Dataset, points: xr.Dataset, name: str, method: str) -> xr.DataA
     line = (
         points["critical_value"]
         .sel({"method": method})
-        .where(_found(points).sel({"method": method}))
+        .where(located(points).sel({"method": method}))
     )
     return scale * fit_critical_constant(line, scale).constant
 
 
-def _power(fit: xr.Dataset, name: str, method: str) -> str:
+def _power(fit: xr.Dataset, name: str) -> str:
     """A power and half the width of its interval, '0.2500 ± 0.0004'; empty if it is not known."""
-    one = fit.sel({"method": method})
-    value, half = one[name].item(), one[f"{name}_high"].item() - one[name].item()
+    value, half = fit[name].item(), fit[f"{name}_high"].item() - fit[name].item()
     if not math.isfinite(value):
         return ""
     if half < 10.0**-PLACES:  # an exact symmetry, up to rounding
-        return f"{captions.display_name(method)} {value:.{PLACES}f}".replace("-", "−")
+        return f"{value:.{PLACES}f}".replace("-", "−")
     places = max(1 - math.floor(math.log10(half)), 0)
     text = f"{value:.{places}f}{captions.NBSP}±{captions.NBSP}{half:.{places}f}"
-    return f"{captions.display_name(method)} {text}".replace("-", "−")
+    return text.replace("-", "−")
 
 
-def _powers(fits: Mapping[str, xr.Dataset], name: str, methods: Sequence[str]) -> str:
-    """The powers of all panels and methods; empty if none is known."""
+def _powers(fits: Mapping[str, xr.Dataset], name: str, names: Mapping[str, str]) -> str:
+    """The powers of all panels and methods, by the names of these; empty if none is known."""
     parts = []
     for k, fit in enumerate(fits.values()):
-        known = "; ".join(filter(None, (_power(fit, name, method) for method in methods)))
+        each = {text: _power(fit.sel({"method": method}), name) for method, text in names.items()}
+        known = "; ".join(f"{text} {power}" for text, power in each.items() if power)
         letter = f"({page.letter(k)}) " if len(fits) > 1 else ""
         parts.append(f"{letter}{known}" if known else "")
     return ", ".join(filter(None, parts))
@@ -135,33 +124,31 @@ def _scales(ax: Axes, points: xr.Dataset, name: str) -> None:
         ax.yaxis.set_minor_formatter(FuncFormatter(_some))
 
 
-def _without(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
-    """A sentence for each way in which points have no critical value."""
-    sentences = []
+def not_just_found(ds: xr.Dataset, methods: Sequence[str]) -> Iterator[tuple[str, Outcome, str]]:
+    """Methods and outcomes other than 'found', each with how many points and what it means."""
     for outcome, text in OUTCOMES.items():
         for method in methods:
             count = int((ds["crossing_status"].sel({"method": method}) == outcome).sum())
             if count and outcome is not Outcome.FOUND:
-                points = captions.plural(count, "point")
-                sentences.append(f"{captions.display_name(method)}, {points}: {text}.")
-    return sentences
+                yield method, outcome, f"{captions.plural(count, 'point')}: {text}"
 
 
 def _caption(ds: xr.Dataset, methods: Sequence[str], fits: dict[str, xr.Dataset]) -> list[str]:
     solve = json.loads(ds.attrs["study"])["solve"]
     level, statistic = solve.get("level", 0.1), solve.get("statistic", "mean")
     variable = str(solve.get("variable", "test_error")).replace("_", " ")
+    names = {method: captions.display_name(method, ds) for method in methods}
     powers = {
         "Fitted powers (95 % intervals by resampling whole replicates)": _powers(
-            fits, "exponent", methods
+            fits, "exponent", names
         ),
-        "Extrapolated powers": _powers(fits, "limit", methods),
+        "Extrapolated powers": _powers(fits, "limit", names),
     }
     runs = captions.plural(ds.sizes["replicate"], "replicate")
     return [
         f"Where the {statistic} {variable} over {runs} is {level}; bars: 95 % intervals.",
         *(f"{text}: {found}." for text, found in powers.items() if found),
-        *_without(ds, methods),
+        *(f"{names[method]}, {points}." for method, _, points in not_just_found(ds, methods)),
         *captions.not_drawn(ds, methods),
         *captions.setting(ds, methods),
         captions.origin(ds),
@@ -201,7 +188,7 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
         if (law := _law(ds, points, name, method)) is not None
     }
     handles: list[Artist] = [
-        artists.entry(captions.display_name(method), **style)
+        artists.entry(captions.display_name(method, ds), **style)
         for method, style in zip(methods, STYLES, strict=False)
     ]
     if laws:

@@ -31,19 +31,8 @@ def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) ->
     """Means over the array's dim, with two standard errors if there are any."""
     x = mean[mean.dims[0]].values
     bars = 2 * np.nan_to_num(error.values)
-    drawn = ax.errorbar(
-        x,
-        mean.values,
-        bars if bars.any() else None,
-        color="black",
-        linewidth=1.0,
-        elinewidth=0.6,
-        capsize=1.5,
-        markersize=3.2,
-        markeredgewidth=0.7,
-        **style,
-    )
-    return [*drawn.get_children()]
+    yerr = bars if bars.any() else None
+    return artists.draw_points(ax, x, mean.values, yerr=yerr, linewidth=1.0, **style)
 
 
 def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, scale: str) -> None:
@@ -70,17 +59,19 @@ def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, scale:
         ax.yaxis.set_major_locator(MaxNLocator(6))
 
 
-def _legend(methods: list[str], none: xr.DataArray, fewer: xr.DataArray) -> list[Artist]:
+def _legend(
+    ds: xr.Dataset, methods: list[str], none: xr.DataArray, fewer: xr.DataArray
+) -> list[Artist]:
     """Methods, and marks of missing runs; only of what is drawn."""
     handles: list[Artist] = [
-        artists.entry(captions.display_name(method), **style)
+        artists.entry(captions.display_name(method, ds), **style)
         for method, style in zip(methods, STYLES, strict=False)
     ]
     if fewer.any():
         handles.append(missing.ring_entry())
     for index, method in enumerate(methods):
         if none.sel({"method": method}).any():
-            handles.append(missing.hatch_entry(captions.display_name(method), index))
+            handles.append(missing.hatch_entry(captions.display_name(method, ds), index))
     return handles
 
 
@@ -125,7 +116,7 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     found = found.transpose(figure.x, "method", ...)
     of = missing.expected(found["status_count"])
     fewer = (found["runs"] > 0) & (found["runs"] < of)
-    handles = _legend(methods, (found["runs"] == 0) & (of > 0), fewer)
+    handles = _legend(ds, methods, (found["runs"] == 0) & (of > 0), fewer)
     with artists.style():
         sheet = page.Page(
             TOP + PANEL + BELOW_PANEL,

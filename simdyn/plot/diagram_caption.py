@@ -1,5 +1,7 @@
 """The caption of a phase diagram: what is shown, and what could not be drawn."""
 
+from collections.abc import Sequence
+
 import xarray as xr
 
 from simdyn.plot import captions, missing, page
@@ -81,8 +83,11 @@ def _about_runs(ds: xr.Dataset, diagram: Diagram) -> list[str]:
     return sentences
 
 
-def caption(ds: xr.Dataset, diagram: Diagram) -> list[str]:
-    """Sentences: what is shown, how it was made, and what could not be drawn."""
+def caption(ds: xr.Dataset, diagram: Diagram, on_top: Sequence[str] = ()) -> list[str]:
+    """Sentences: what is shown, how it was made, and what could not be drawn.
+
+    `on_top` are those about lines of another study.
+    """
     figure, names, number = diagram.figure, diagram.names, len(diagram.methods)
     panels = ", ".join(f"({page.letter(k)}) {name}" for k, name in enumerate(names))
     what = diagram.mean.attrs.get("long_name", figure.variable)
@@ -106,5 +111,6 @@ def caption(ds: xr.Dataset, diagram: Diagram) -> list[str]:
         *_about_differences(diagram, among),
         *_about_interpolation(diagram),
         *_about_runs(ds, diagram),
+        *on_top,
         captions.origin(ds),
     ]

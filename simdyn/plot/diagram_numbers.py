@@ -82,7 +82,8 @@ class Diagram:
     @property
     def names(self) -> list[str]:
         """Names of the methods for a reader."""
-        return [captions.display_name(method) for method in self.methods]
+        labels = self.figure.labels or {}
+        return [labels.get(method, captions.display_name(method)) for method in self.methods]
 
     @property
     def reverse(self) -> xr.DataArray | None:

@@ -63,7 +63,7 @@ def legend_name(ds: xr.Dataset, method: str) -> str:
     """A method in a legend, with its number of runs if some are missing."""
     count = counts(ds, [method])
     runs, of = int(finished(count).sum()), int(expected(count).sum())
-    return captions.display_name(method) + (
+    return captions.display_name(method, ds) + (
         f" ({runs} of {captions.plural(of, 'run')})" if runs < of else ""
     )
 
@@ -104,11 +104,11 @@ def fewer_runs(ds: xr.Dataset, methods: Sequence[str], along: str) -> list[str]:
         if 0 < len(values) <= MOST_LISTED:
             at = ", ".join(f"{value:.3g}" for value in one[along].values)
             sentences.append(
-                f"{captions.display_name(method)} {', '.join(map(str, values))} at {at}"
+                f"{captions.display_name(method, ds)} {', '.join(map(str, values))} at {at}"
             )
         elif values:
             sentences.append(
-                f"{captions.display_name(method)} {min(values)}–{max(values)} at "
+                f"{captions.display_name(method, ds)} {min(values)}–{max(values)} at "
                 f"{len(values)} values"
             )
     symbol = artists.math_symbol(ds[along].attrs.get("symbol", "")) or along

@@ -17,6 +17,7 @@ from simdyn.plot import artists, page
 from simdyn.plot.band import LAWS
 from simdyn.plot.diagram_caption import caption
 from simdyn.plot.diagram_numbers import Coverage, Diagram, measure
+from simdyn.plot.overlaid_lines import OverlaidLines, overlaid_lines
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of every other method
 FEWER: dict[str, Any] = {
@@ -164,7 +165,9 @@ def _legend(diagram: Diagram) -> list[Artist]:
     return handles
 
 
-def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Figure:
+def phase_diagram(
+    ds: xr.Dataset, figure: PhaseDiagram, lines: xr.Dataset | None = None
+) -> matplotlib.figure.Figure:
     """Maps of a variable for each method, and of the first method minus each other.
 
     Differences are over pairs of runs of one replicate, on a diverging scale about zero.
@@ -174,6 +177,8 @@ def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Fig
     ds : xarray.Dataset
         Results of a study over the figure's two axes, complete or as far as it is computed.
     figure : simdyn.params.PhaseDiagram
+    lines : xarray.Dataset, optional
+        Solved lines to be drawn on top; those at the path `figure.lines` if absent.
 
     Returns
     -------
@@ -184,11 +189,12 @@ def phase_diagram(ds: xr.Dataset, figure: PhaseDiagram) -> matplotlib.figure.Fig
     Raises
     ------
     InputError
-        If the figure names what the results do not have.
+        If the figure names what the results do not have, or lines that do not belong on it.
     """
-    diagram = measure(ds, figure)
+    diagram, on_top = measure(ds, figure), overlaid_lines(ds, figure, lines)
     with artists.style():
-        return _compose(diagram, caption(ds, diagram))
+        sentences = caption(ds, diagram, on_top.sentences if on_top else ())
+        return _compose(diagram, on_top, sentences)
 
 
 def _add_bar(
@@ -218,13 +224,16 @@ def _ends_of_differences(diagram: Diagram) -> tuple[float, float] | None:
     return ends if ends[0] < ends[1] else None
 
 
-def _compose(diagram: Diagram, sentences: list[str]) -> matplotlib.figure.Figure:
+def _compose(
+    diagram: Diagram, lines: OverlaidLines | None, sentences: list[str]
+) -> matplotlib.figure.Figure:
     """Lay out panels, colour bars, legend and caption."""
     number = len(diagram.methods)
     panels = 2 * number - 1
     rows = -(-panels // COLUMNS)
     bars_at = TOP + rows * PANEL + (rows - 1) * BETWEEN + BELOW_PANEL
-    sheet = page.Page(bars_at + BAR + BELOW_BAR, _legend(diagram), sentences)
+    entries = _legend(diagram) + (lines.legend(diagram.methods, LINE_STYLES) if lines else [])
+    sheet = page.Page(bars_at + BAR + BELOW_BAR, entries, sentences)
     means, differences = _scale_of_means(diagram.mean), _scale_of_differences(diagram)
     axes: list[Axes] = []
     for k in range(panels):
@@ -243,6 +252,9 @@ def _compose(diagram: Diagram, sentences: list[str]) -> matplotlib.figure.Figure
             of_means = draw_method(ax, diagram, k, means)
         elif differences is not None:
             of_differences = draw_difference(ax, diagram, k - number + 1, differences)
+        for index in [k] if k < number else [0, k - number + 1]:
+            if lines is not None:
+                lines.draw(ax, diagram.methods[index], LINE_STYLES[min(index, 1)])
         ax.set_title(f"({page.letter(k)}) {ax.get_title()}", pad=4)
         lowest = k + COLUMNS >= panels
         ax.tick_params(which="both", labelleft=column == 0, labelbottom=lowest)

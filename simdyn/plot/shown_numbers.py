@@ -11,7 +11,7 @@ from simdyn.plot.source import checked, labelled
 from simdyn.theory import analysis
 
 
-def numbers(ds: xr.Dataset, figure: Picture) -> Any:
+def numbers(ds: xr.Dataset, figure: Picture, lines: xr.Dataset | None = None) -> Any:
     """What a figure shows, a row for each point of it: means over replicates, and their errors.
 
     Parameters
@@ -19,6 +19,8 @@ def numbers(ds: xr.Dataset, figure: Picture) -> Any:
     ds : xarray.Dataset
         Results of a study; for trajectories those of `simulate` or `train`, too.
     figure : simdyn.params.PhaseDiagram, Curves or Trajectories
+    lines : xarray.Dataset, optional
+        Solved lines on top of a phase diagram; those at the path `figure.lines` if absent.
 
     Returns
     -------
@@ -27,7 +29,8 @@ def numbers(ds: xr.Dataset, figure: Picture) -> Any:
         variable, `NAME_sem`, its standard error, and `runs`, the runs in the mean. Of a phase
         diagram also `difference`, the first method minus this one over pairs of runs, with
         `difference_sem` and `pairs`, and `contour`, where the mean crosses the figure's level along
-        y (of each method and x). Of the coefficients of trajectories the largest.
+        y (of each method and x). Solved lines have rows of their own, with `critical_value`,
+        `critical_low` and `critical_high`. Of the coefficients of trajectories the largest.
 
     Raises
     ------
@@ -49,7 +52,13 @@ def numbers(ds: xr.Dataset, figure: Picture) -> Any:
         raise InputError(
             f"figure.kind = {figure.kind!r}: allowed are those with a table of numbers"
         )
-    return _tabulated(found.drop_vars("status_count"), order)
+    table = _tabulated(found.drop_vars("status_count"), order)
+    if isinstance(figure, PhaseDiagram):
+        from simdyn.plot.overlaid_lines import overlaid_lines
+
+        if on_top := overlaid_lines(ds, figure, lines):
+            return table.merge(on_top.table(), how="outer", on=order, sort=True)
+    return table
 
 
 def _with_differences(

@@ -130,7 +130,7 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     grown = analysis.largest_coefficients(course.ds)
     if not missing.finished(missing.counts(course.ds, [method])).any():
         missing.hatch_panel(ax, index)
-    ax.set(title=f"{captions.display_name(method)}: growth", yscale="log")
+    ax.set(title=f"{captions.display_name(method, course.ds)}: growth", yscale="log")
     if index == 0:
         ax.set_ylabel("largest coefficients")
     for name, array in grown.data_vars.items():
@@ -286,7 +286,9 @@ def _each(course: Course, text_of: Callable[[str], str]) -> str:
     texts = {method: text for method in course.methods if (text := text_of(method))}
     if len(texts) == len(course.methods) and len(set(texts.values())) == 1:
         return next(iter(texts.values()))
-    return "; ".join(f"{captions.display_name(method)}: {text}" for method, text in texts.items())
+    return "; ".join(
+        f"{captions.display_name(method, course.ds)}: {text}" for method, text in texts.items()
+    )
 
 
 def _outside(course: Course, method: str) -> str:
