@@ -28,6 +28,7 @@ def report(
         from simdyn.explore.report_page import checked_claims, report_of
         from simdyn.params import PhaseDiagram
         from simdyn.plot import usual_figure
+        from simdyn.plot.source import at_values
         from simdyn.store import Store, as_stored, explain_damaged_blocks, open_group, open_results
 
         study, path = study_and_store(study_or_store, out, smoke)
@@ -51,7 +52,7 @@ def report(
                 else:
                     from simdyn.explore.report_map import interactive_maps
 
-                    interactive = interactive_maps(results, figure)
+                    interactive = interactive_maps(at_values(results, figure), figure)
             text = report_of(stored, path, results, figure, interactive=interactive, claims=checked)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import BeforeValidator
 
 from simdyn.base.inputs import InputError, nearest, shown
-from simdyn.params.parameters import Parameters, Real, described, made
+from simdyn.params.figure_look import Look
+from simdyn.params.parameters import Real, described, made
 from simdyn.params.record import Record
 
 
@@ -50,22 +51,12 @@ def _check_known(option: str, name: str, known: Iterable[str], problem: str) -> 
         raise InputError(f"figure.{option} = {name!r}: {problem}; {nearest(name, known)}")
 
 
-def _labels(labels: dict[str, str] | None) -> dict[str, str] | None:
-    """Texts of one line, in which mathematics ends where it begins: `$…$`."""
-    if any(
-        not text.isprintable() or not text or text.count("$") % 2
-        for text in (labels or {}).values()
-    ):
-        raise ValueError("not a text of one line")
-    return labels
-
-
 def _path(value: Any) -> Any:
     """A path as text."""
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-class Picture(Parameters):
+class Picture(Look):
     """Base of all kinds of figure.
 
     A subclass is one kind. Its field `kind` has the kind's name as its default, under which the
@@ -74,8 +65,8 @@ class Picture(Parameters):
     """
 
     kind: str
-    labels: Annotated[dict[str, str] | None, AfterValidator(_labels)] = described(
-        None, "", "names of methods in the figure", "a table of a text of one line for each method"
+    at: dict[str, float | str] | None = described(
+        None, "", "values of further axes", "a table with a value of each swept name on no axis"
     )
 
     @classmethod
@@ -126,10 +117,11 @@ class Picture(Parameters):
                 )
         if len(set(self.axes)) < len(self.axes):
             raise InputError(f"figure.y = {self.axes[1]!r}: allowed is another field than figure.x")
-        if others := sorted(set(contents.axes) - set(self.axes)):
+        self.check_at(contents)
+        if others := sorted(set(contents.axes) - {*self.axes, *(self.at or ())}):
             raise InputError(
                 f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
-                "choose one value of it"
+                "choose one value of it, in figure.at"
             )
         for option in ("compare", "variables", "overlay"):
             names = getattr(self, option, None) or ()
@@ -145,6 +137,15 @@ class Picture(Parameters):
                     hint = nearest(method, contents.methods)
                     raise InputError(f"figure.{option}: no method {method!r}; {hint}")
         self.check_labels(contents)
+
+    def check_at(self, contents: Contents) -> None:
+        """Refuse values of axes that are not swept, or are drawn."""
+        for name in self.at or ():
+            _check_known("at", name, contents.axes, "not swept")
+            if name in self.axes:
+                raise InputError(
+                    f"figure.at: {name!r} is on an axis; allowed are other swept names"
+                )
 
     def check_labels(self, contents: Contents) -> None:
         """Refuse labels of methods that do not exist."""
@@ -168,6 +169,8 @@ class PhaseDiagram(Picture):
         Contour level.
     hatch_loss : float
         Cells whose mean training loss is this or more are hatched.
+    colours : str
+        Colour map of the means, one that matplotlib knows by name.
     interpolated : {"plain", "faint"}
         How cells are drawn that are interpolated, not simulated.
     lines : str, optional
@@ -175,8 +178,8 @@ class PhaseDiagram(Picture):
         sweeps the other (`[solve]`): its critical lines are drawn on the maps, with their
         intervals. It must solve for the same variable of the same law of data; what else differs is
         said in the caption.
-    labels : dict of str to str, optional
-        Names of methods in titles, legends and captions.
+    at, labels, title, width, font_size, font, caption, legend, formats
+        As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
     kind: Literal["phase_diagram"] = described("phase_diagram", "", "kind of figure")
@@ -188,6 +191,7 @@ class PhaseDiagram(Picture):
     )
     level: Real = described(0.1, "", "contour level", "a finite number")
     hatch_loss: Real = described(0.05, "", "hatched from this training loss", "a finite number")
+    colours: str = described("magma_r", "", "colour map", "the name of a colour map of matplotlib")
     interpolated: Literal["plain", "faint"] = described("plain", "", "cells not simulated")
     lines: Annotated[str | None, BeforeValidator(_path)] = described(
         None, "", "solved lines", "the path of a store of a study with [solve]", min_length=1
@@ -220,8 +224,8 @@ class Curves(Picture):
         Methods drawn; all of them if absent.
     scale : {"linear", "log"}
         Of the vertical axes.
-    labels : dict of str to str, optional
-        Names of methods in titles, legends and captions.
+    at, labels, title, width, font_size, font, caption, legend, formats
+        As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
     kind: Literal["curves"] = described("curves", "", "kind of figure")
@@ -265,8 +269,8 @@ class CriticalLines(Picture):
         The swept parameters, along one dim.
     compare : tuple of str, optional
         Methods drawn; all of them if absent.
-    labels : dict of str to str, optional
-        Names of methods in titles, legends and captions.
+    at, labels, title, width, font_size, font, caption, legend, formats
+        As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
     kind: Literal["critical_lines"] = described("critical_lines", "", "kind of figure")
@@ -303,8 +307,9 @@ class CriticalLines(Picture):
             _check_known("x", name, contents.dim_of, "not a swept number")
         if len(set(self.x)) < len(self.x):
             raise InputError(f"figure.x = {list(self.x)}: allowed are distinct names")
+        self.check_at(contents)
         dims = {contents.dim_of[name] for name in self.x}
-        others = sorted({*contents.axes} - dims)
+        others = sorted({*contents.axes} - {*dims, *(self.at or ())})
         if len(dims) > 1:
             raise InputError(
                 f"figure.x = {list(self.x)}: these are swept apart; allowed are names that go "
@@ -313,7 +318,7 @@ class CriticalLines(Picture):
         if others:
             raise InputError(
                 f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
-                "choose one value of it"
+                "choose one value of it, in figure.at"
             )
         for method in self.compare or ():
             _check_known("compare", method, contents.methods, "no such method")
@@ -356,8 +361,8 @@ class Trajectories(Picture):
         "deactivated_fraction", "sharpness", "sam_gap" and "switching_fraction". If absent, growth
         and losses, which must be recorded if the data has them, and those of the others that are
         recorded.
-    labels : dict of str to str, optional
-        Names of methods in titles, legends and captions.
+    at, labels, title, width, font_size, font, caption, legend, formats
+        As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
     kind: Literal["trajectories"] = described("trajectories", "", "kind of figure")

@@ -34,12 +34,16 @@ from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
 from simdyn.base.replacement import replacing
 from simdyn.params import Picture
-from simdyn.plot import environment  # noqa: F401  (before all others that import matplotlib)
+from simdyn.plot import (
+    environment,  # noqa: F401  (before all others that import matplotlib)
+    text_files,
+)
 from simdyn.plot.artists import style
 from simdyn.plot.captions import with_labels
 from simdyn.plot.claim_figure import draw_laws
+from simdyn.plot.page import Sheet
 from simdyn.plot.shown_numbers import numbers
-from simdyn.plot.source import usual_figure
+from simdyn.plot.source import at_values, usual_figure
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,6 +76,7 @@ def draw(ds: "xr.Dataset", figure: Picture, lines: "xr.Dataset | None" = None) -
     InputError
         If the results do not have what the figure names or needs.
     """
+    ds, figure = at_values(ds, figure), figure.replace(at=None)
     draw_kind = getattr(importlib.import_module(f"{__name__}.{figure.kind}"), figure.kind)
     drawn: Figure = draw_kind(with_labels(ds, figure.labels), figure, **_on_top(figure, lines))
     return drawn
@@ -106,8 +111,8 @@ def check_lines(study: "StudyDesign") -> None:
         check_fit(study.figure, physics, opened_lines(path))  # type: ignore[arg-type]
 
 
-def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, pathlib.Path]:
-    """Write a figure as PNG (300 dpi) and PDF, the same bytes each time.
+def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, ...]:
+    """Write a figure as PNG (300 dpi) and PDF, or as it says itself; the same bytes each time.
 
     Parameters
     ----------
@@ -119,28 +124,39 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, 
     Returns
     -------
     tuple of pathlib.Path
-        The PNG and the PDF, each complete or untouched.
+        The files, each complete or untouched. If the figure's caption is for a file, that is
+        written as plain text (.txt) and for LaTeX (.tex).
     """
     path = pathlib.Path(path)
-    stem = path.with_suffix("") if path.suffix in (".png", ".pdf") else path
+    stem = path.with_suffix("") if path.suffix in (".png", ".pdf", ".svg") else path
     stem.parent.mkdir(parents=True, exist_ok=True)
-    # The files hold no time and no versions.
-    png = _write(figure, stem, "png", dpi=300, metadata={"Software": None})
-    pdf = _write(
-        figure,
-        stem,
-        "pdf",
-        dpi=600,
-        metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
-    )
-    return png, pdf
+    sheet: Sheet = getattr(figure, "sheet", Sheet())
+    written = [_write(stem, form, _picture(figure, sheet, form)) for form in sheet.formats]
+    caption = str(getattr(figure, "caption", ""))
+    if caption and sheet.filed:
+        written.append(_write(stem, "txt", text_files.plain(caption).encode()))
+        written.append(_write(stem, "tex", text_files.latex(caption).encode()))
+    return tuple(written)
 
 
-def _write(figure: "Figure", stem: pathlib.Path, form: str, **options: object) -> pathlib.Path:
+# The files hold no time and no versions.
+METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+def _picture(figure: "Figure", sheet: Sheet, form: str) -> bytes:
     content = io.BytesIO()
-    with style():
-        figure.savefig(content, format=form, **options)  # type: ignore[arg-type]
+    dpi = 300 if form == "png" else 600
+    with style(sheet.letters):
+        figure.savefig(content, format=form, dpi=dpi, metadata=METADATA[form])
+    return content.getvalue()
+
+
+def _write(stem: pathlib.Path, form: str, content: bytes) -> pathlib.Path:
     target = stem.with_name(f"{stem.name}.{form}")
     with interrupts.held(), replacing(target) as draft:
-        draft.write_bytes(content.getvalue())
+        draft.write_bytes(content)
     return target

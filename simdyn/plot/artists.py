@@ -1,5 +1,6 @@
 """Parts of figures: labels, cells, hatching, lines. What draws takes axes and returns artists."""
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Any, Literal
 import matplotlib.style
 import numpy as np
 import xarray as xr
-from matplotlib import patheffects
+from matplotlib import font_manager, patheffects
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, QuadMesh
@@ -19,15 +20,11 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from simdyn.base.inputs import InputError, nearest
 from simdyn.theory.crossing import is_geometric
 
 STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
     "axes.linewidth": 0.6,
-    "legend.fontsize": 7,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
@@ -43,10 +40,57 @@ DIFFERENCES = "RdBu"  # safe for the colour-blind: red below zero, white, blue a
 GHOST = "#cccccc"  # cells without a value
 
 
+@dataclasses.dataclass(frozen=True)
+class Letters:
+    """The letters of a figure.
+
+    Attributes
+    ----------
+    size : float
+        Of most text, in points; titles and labels of axes are a little larger.
+    family : str
+        A font that matplotlib finds.
+    """
+
+    size: float = 7
+    family: str = "DejaVu Sans"
+
+    @property
+    def enlarged(self) -> float:
+        """By how much the usual layout is enlarged for them."""
+        return self.size / 7
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """Matplotlib's settings."""
+        return {
+            "font.family": self.family,
+            "font.size": self.size,
+            "axes.titlesize": self.size * 8 / 7,
+            "axes.labelsize": self.size * 7.5 / 7,
+            "legend.fontsize": self.size,
+        }
+
+    def check(self) -> None:
+        """Refuse a font that is not installed.
+
+        Raises
+        ------
+        InputError
+        """
+        generic = ("serif", "sans-serif", "monospace")
+        known = sorted({*generic, *font_manager.get_font_names()})
+        if self.family not in known:
+            raise InputError(f"figure.font = {self.family!r}: {nearest(self.family, known)}")
+
+
+USUAL = Letters()
+
+
 @contextmanager
-def style() -> Iterator[None]:
+def style(letters: Letters = USUAL) -> Iterator[None]:
     """Matplotlib's settings while a figure is made or written, instead of the reader's own."""
-    with matplotlib.style.context(["default", STYLE]):
+    with matplotlib.style.context(["default", STYLE, letters.style]):
         yield
 
 

@@ -194,24 +194,26 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
     if laws:
         label = "theory, its constant fitted"
         handles.append(Patch(facecolor="white", edgecolor="black", linewidth=0.5, label=label))
-    columns = {1: 1, 2: 2, 4: 2}.get(len(panels), 3)
+    sheet = page.Sheet.of(figure)
+    columns = sheet.columns({1: 1, 2: 2, 4: 2}.get(len(panels), 3))
     rows = -(-len(panels) // columns)
     height = PANEL + BELOW_PANEL + ROW_GAP
     solved = space_of(ds)
     owner, field = solved.field_of(solved_field(ds))
     axis = parameter_coordinate(solved_field(ds), (), np.array(0.0), owner, field)
     ylabel = artists.label(xr.DataArray(0.0, attrs={**axis.attrs}, name=solved_field(ds)))
-    with artists.style():
-        sheet = page.Page(
+    with artists.style(sheet.letters):
+        made = page.Page(
+            sheet,
             TOP + rows * height - ROW_GAP,
             handles,
             _caption(ds, methods, fits),
             columns=min(3, len(handles)),
         )
-        wide = (page.WIDTH - LEFT - RIGHT - (columns - 1) * GAP) / columns
+        wide = (sheet.width - LEFT - RIGHT - (columns - 1) * GAP) / columns
         for index, (name, points) in enumerate(panels.items()):
             row, column = divmod(index, columns)
-            ax = sheet.add_axes(LEFT + column * (wide + GAP), TOP + row * height, wide, PANEL)
+            ax = made.add_axes(LEFT + column * (wide + GAP), TOP + row * height, wide, PANEL)
             for method in methods:
                 if (name, method) in laws:
                     artists.draw_law(ax, laws[name, method])
@@ -222,4 +224,4 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
             ax.set(xlabel=artists.label(points[name]), ylabel=ylabel if column == 0 else "")
             if len(panels) > 1:
                 ax.set_title(f"({page.letter(index)})", pad=4, loc="left")
-    return sheet.figure
+    return made.figure

@@ -25,6 +25,7 @@ STYLES: tuple[dict[str, Any], ...] = (
 )
 
 LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.66, 0.12, 0.24, 1.75, 0.48  # inches
+ROW_GAP = 0.2
 
 
 def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) -> list[Artist]:
@@ -117,19 +118,27 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     of = missing.expected(found["status_count"])
     fewer = (found["runs"] > 0) & (found["runs"] < of)
     handles = _legend(ds, methods, (found["runs"] == 0) & (of > 0), fewer)
-    with artists.style():
-        sheet = page.Page(
-            TOP + PANEL + BELOW_PANEL,
+    sheet = page.Sheet.of(figure)
+    with artists.style(sheet.letters):
+        panels = len(figure.variables)
+        columns = sheet.columns(panels)
+        rows = -(-panels // columns)
+        height = PANEL + BELOW_PANEL
+        made = page.Page(
+            sheet,
+            TOP + rows * height + (rows - 1) * ROW_GAP,
             handles,
             _caption(ds, figure, methods),
             columns=min(3, len(handles)),
         )
-        panels = len(figure.variables)
-        wide = (page.WIDTH - LEFT - RIGHT - (panels - 1) * GAP) / panels
+        wide = (sheet.width - LEFT - RIGHT - (columns - 1) * GAP) / columns
         for index, name in enumerate(figure.variables):
-            ax = sheet.add_axes(LEFT + index * (wide + GAP), TOP, wide, PANEL)
+            row, column = divmod(index, columns)
+            ax = made.add_axes(
+                LEFT + column * (wide + GAP), TOP + row * (height + ROW_GAP), wide, PANEL
+            )
             _draw_panel(ax, found, of, name, figure.scale)
             artists.scale(ax, "x", ds[figure.x].values)
             ax.set(xlabel=artists.label(ds[figure.x]), ylabel=artists.label(ds[name]))
             ax.set_title(f"({'abc'[index]})", pad=4, loc="left")
-    return sheet.figure
+    return made.figure

@@ -1,5 +1,10 @@
-"""A sheet for a two-column page: panels on top, below them a legend and a caption."""
+"""A sheet for a page of a paper: panels on top, below them a legend and a caption.
 
+Layouts are in inches for letters of 7 points. A figure with other letters is that layout enlarged,
+so that a sheet of given width then has room for less of it.
+"""
+
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,9 +12,13 @@ import matplotlib.figure
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from simdyn.plot import artists
+from simdyn.params import Picture
+from simdyn.plot import artists, text_files
 
 WIDTH, MARGIN, ROW = 7.0, 0.1, 0.155  # inches
+WIDTHS = {"single": 3.35, "double": WIDTH}  # inches, of one column and of both
+TITLE = 0.22  # inches that a title takes
+ROUNDED_UP = 0.35  # of a panel that does not fit quite
 
 
 def letter(index: int) -> str:
@@ -18,22 +27,106 @@ def letter(index: int) -> str:
     return (letter(rest - 1) if rest else "") + chr(ord("a") + last)
 
 
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """What a figure's options say about its sheet.
+
+    Attributes
+    ----------
+    letters : artists.Letters
+    width : float
+        Inches of the layout, before it is enlarged.
+    title : str
+    captioned, filed, legend : bool
+        Is there a caption below the panels, or in files of its own, and a legend?
+    formats : tuple of str
+        Of the files.
+    """
+
+    letters: artists.Letters = artists.USUAL
+    width: float = WIDTH
+    title: str = ""
+    captioned: bool = True
+    filed: bool = False
+    legend: bool = True
+    formats: tuple[str, ...] = ("png", "pdf")
+
+    @classmethod
+    def of(cls, figure: Picture) -> "Sheet":
+        """The sheet of a figure.
+
+        Raises
+        ------
+        InputError
+            If its font is not installed.
+        """
+        letters = artists.Letters(figure.font_size, figure.font)
+        letters.check()
+        inches = WIDTHS.get(str(figure.width), figure.width)
+        return cls(
+            letters,
+            float(inches) / letters.enlarged,
+            figure.title or "",
+            figure.caption == "below",
+            figure.caption == "file",
+            figure.legend == "below",
+            figure.formats,
+        )
+
+    def columns(self, most: int) -> int:
+        """Panels beside each other, of which a sheet for both columns has so many."""
+        return max(1, min(most, int(self.width * most / WIDTH + ROUNDED_UP)))
+
+
+class Drawn(matplotlib.figure.Figure):
+    """A figure that knows its sheet and its caption.
+
+    Attributes
+    ----------
+    sheet : Sheet
+    caption : str
+        As mathtext, also if it is not drawn.
+    """
+
+    sheet: Sheet = Sheet()
+    caption: str = ""
+
+
 class Page:
     """A figure as high as its panels, legend and caption need.
 
     Attributes
     ----------
-    figure : matplotlib.figure.Figure
+    figure : Drawn
     """
 
     def __init__(
-        self, panels: float, handles: Sequence[Artist], sentences: Sequence[str], columns: int = 2
+        self,
+        sheet: Sheet,
+        panels: float,
+        handles: Sequence[Artist],
+        sentences: Sequence[str],
+        columns: int = 2,
     ) -> None:
         """`panels`: inches that panels take with their labels; `handles`: entries of the legend."""
-        lines = artists.wrap(sentences, (WIDTH - 2 * MARGIN) * 72, 7)
+        sentences = list(filter(None, sentences))
+        self.sheet, size = sheet, sheet.letters.enlarged
+        self.top = TITLE if sheet.title else 0.0
+        panels += self.top
+        handles = handles if sheet.legend else []
+        columns = min(sheet.columns(columns), max(len(handles), 1))
+        lines = []
+        if sheet.captioned:
+            lines = artists.wrap(sentences, (sheet.width - 2 * MARGIN) * 72, artists.USUAL.size)
         caption_at = panels + ROW * -(-len(handles) // columns) + 0.08
         self.height = caption_at + ROW * len(lines) + 0.06
-        self.figure = matplotlib.figure.Figure(figsize=(WIDTH, self.height))
+        self.figure = Drawn(figsize=(sheet.width * size, self.height * size))
+        self.figure.sheet = sheet
+        self.figure.caption = text_files.joined(sentences)
+        if sheet.title:
+            self.figure.suptitle(
+                sheet.title, x=0.5, y=1 - 0.06 / self.height, va="top", size=8 * size
+            )
         if handles:
             self.figure.legend(
                 handles=handles,
@@ -41,7 +134,7 @@ class Page:
                 ncols=columns,
                 frameon=False,
                 borderaxespad=0,
-                bbox_to_anchor=(MARGIN / WIDTH, 1 - panels / self.height),
+                bbox_to_anchor=(MARGIN / sheet.width, 1 - panels / self.height),
                 borderpad=0,
                 handlelength=3.2,
                 labelspacing=0.45,
@@ -49,12 +142,14 @@ class Page:
             )
         for row, line in enumerate(lines):
             baseline = 1 - (caption_at + ROW * (row + 0.7)) / self.height
-            self.figure.text(MARGIN / WIDTH, baseline, line, va="baseline", gid="caption")
+            self.figure.text(MARGIN / sheet.width, baseline, line, va="baseline", gid="caption")
 
     def add_axes(
         self, left: float, top: float, width: float, height: float, **options: Any
     ) -> Axes:
-        """Axes in a box given in inches from the top left."""
-        box = (left / WIDTH, 1 - (top + height) / self.height, width / WIDTH, height / self.height)
+        """Axes in a box given in inches from the top left, below the title."""
+        top += self.top
+        across, down = self.sheet.width, self.height
+        box = (left / across, 1 - (top + height) / down, width / across, height / down)
         axes: Axes = self.figure.add_axes(box, **options)
         return axes

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import matplotlib
 import matplotlib.figure
 import numpy as np
 import xarray as xr
@@ -12,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from simdyn.base.inputs import InputError, nearest
 from simdyn.params import PhaseDiagram
 from simdyn.plot import artists, page
 from simdyn.plot.band import LAWS
@@ -40,7 +42,6 @@ COLUMNS = 3
 LEFT, RIGHT, GAP = 0.48, 0.16, 0.14  # inches
 TOP, PANEL, BETWEEN, BELOW_PANEL, BAR, BELOW_BAR = 0.24, 1.86, 0.3, 0.5, 0.09, 0.46
 BETWEEN_BARS = 0.3  # room for the numbers at their ends
-WIDE = (page.WIDTH - LEFT - RIGHT - (COLUMNS - 1) * GAP) / COLUMNS
 
 
 def _scale_of_means(mean: xr.DataArray) -> Normalize:
@@ -78,6 +79,20 @@ def _draw_map(
     return mesh
 
 
+def _colours(figure: PhaseDiagram) -> str:
+    """The colour map of the means.
+
+    Raises
+    ------
+    InputError
+        If matplotlib has none of this name.
+    """
+    if figure.colours not in matplotlib.colormaps:
+        hint = nearest(figure.colours, list(matplotlib.colormaps))
+        raise InputError(f"figure.colours = {figure.colours!r}: {hint}")
+    return figure.colours
+
+
 def _faint(diagram: Diagram, methods: list[int]) -> xr.DataArray | None:
     """Cells that are drawn faint, for any of these methods is interpolated there."""
     if diagram.figure.interpolated == "plain":
@@ -93,7 +108,7 @@ def draw_method(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> Quad
         diagram.mean[index],
         diagram.runs.map(index),
         norm,
-        artists.COLOURS,
+        _colours(diagram.figure),
         hatched,
         _faint(diagram, [index]),
     )
@@ -192,25 +207,23 @@ def phase_diagram(
         If the figure names what the results do not have, or lines that do not belong on it.
     """
     diagram, on_top = measure(ds, figure), overlaid_lines(ds, figure, lines)
-    with artists.style():
+    sheet = page.Sheet.of(figure)
+    with artists.style(sheet.letters):
         sentences = caption(ds, diagram, on_top.sentences if on_top else ())
-        return _compose(diagram, on_top, sentences)
+        return _compose(sheet, diagram, on_top, sentences)
 
 
 def _add_bar(
-    sheet: page.Page,
+    made: page.Page,
     mesh: QuadMesh,
-    columns: tuple[int, int],
-    top: float,
+    box: tuple[float, float, float],
     label: str,
     ends: tuple[float, float] | None = None,
 ) -> None:
-    """A colour bar below some columns of panels, cut at the given ends."""
-    first, last = columns
-    left = LEFT + first * (WIDE + GAP)
-    wide = (last - first + 1) * (WIDE + GAP) - max(GAP, BETWEEN_BARS)
-    ax = sheet.add_axes(left, top, wide, BAR)
-    bar = sheet.figure.colorbar(mesh, cax=ax, orientation="horizontal", label=label)
+    """A colour bar in a box (left, top, width), cut at the given ends."""
+    left, top, wide = box
+    ax = made.add_axes(left, top, wide - max(GAP, BETWEEN_BARS), BAR)
+    bar = made.figure.colorbar(mesh, cax=ax, orientation="horizontal", label=label)
     if ends is not None:
         bar.ax.set_xlim(*ends)
 
@@ -225,24 +238,28 @@ def _ends_of_differences(diagram: Diagram) -> tuple[float, float] | None:
 
 
 def _compose(
-    diagram: Diagram, lines: OverlaidLines | None, sentences: list[str]
+    sheet: page.Sheet, diagram: Diagram, lines: OverlaidLines | None, sentences: list[str]
 ) -> matplotlib.figure.Figure:
     """Lay out panels, colour bars, legend and caption."""
     number = len(diagram.methods)
     panels = 2 * number - 1
-    rows = -(-panels // COLUMNS)
+    columns = sheet.columns(COLUMNS)
+    wide = (sheet.width - LEFT - RIGHT - (columns - 1) * GAP) / columns
+    rows = -(-panels // columns)
     bars_at = TOP + rows * PANEL + (rows - 1) * BETWEEN + BELOW_PANEL
     entries = _legend(diagram) + (lines.legend(diagram.methods, LINE_STYLES) if lines else [])
-    sheet = page.Page(bars_at + BAR + BELOW_BAR, entries, sentences)
+    # Beside each other if there is room, else below each other.
+    second = 0.0 if columns > 1 or number == 1 else BAR + BELOW_BAR
+    made = page.Page(sheet, bars_at + second + BAR + BELOW_BAR, entries, sentences)
     means, differences = _scale_of_means(diagram.mean), _scale_of_differences(diagram)
     axes: list[Axes] = []
     for k in range(panels):
-        row, column = divmod(k, COLUMNS)
+        row, column = divmod(k, columns)
         share = axes[0] if axes else None
-        ax = sheet.add_axes(
-            LEFT + column * (WIDE + GAP),
+        ax = made.add_axes(
+            LEFT + column * (wide + GAP),
             TOP + row * (PANEL + BETWEEN),
-            WIDE,
+            wide,
             PANEL,
             sharex=share,
             sharey=share,
@@ -256,16 +273,17 @@ def _compose(
             if lines is not None:
                 lines.draw(ax, diagram.methods[index], LINE_STYLES[min(index, 1)])
         ax.set_title(f"({page.letter(k)}) {ax.get_title()}", pad=4)
-        lowest = k + COLUMNS >= panels
+        lowest = k + columns >= panels
         ax.tick_params(which="both", labelleft=column == 0, labelbottom=lowest)
         if lowest:
             ax.set_xlabel(artists.label(diagram.mean[diagram.figure.x]))
         if column == 0:
             ax.set_ylabel(artists.label(diagram.mean[diagram.figure.y]))
     what = diagram.mean.attrs.get("long_name", diagram.figure.variable)
-    _add_bar(sheet, of_means, (0, min(number, 2) - 1), bars_at, what)
+    first = max(1, min(number, columns - 1))  # panels above the bar of means
+    _add_bar(made, of_means, (LEFT, bars_at, first * (wide + GAP)), what)
     if differences is not None:
-        _add_bar(
-            sheet, of_differences, (2, 2), bars_at, "difference", _ends_of_differences(diagram)
-        )
-    return sheet.figure
+        left = LEFT + (columns - 1) * (wide + GAP)
+        box = (left, bars_at + second, wide + GAP)
+        _add_bar(made, of_differences, box, "difference", _ends_of_differences(diagram))
+    return made.figure

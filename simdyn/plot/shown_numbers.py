@@ -7,7 +7,7 @@ import xarray as xr
 from simdyn.base.inputs import InputError
 from simdyn.params import Curves, PhaseDiagram, Picture, Trajectories
 from simdyn.params.figures import PANELS
-from simdyn.plot.source import checked, labelled
+from simdyn.plot.source import at_values, checked, labelled
 from simdyn.theory import analysis
 
 
@@ -37,6 +37,7 @@ def numbers(ds: xr.Dataset, figure: Picture, lines: xr.Dataset | None = None) ->
     InputError
         If the results do not have what the figure names or needs.
     """
+    ds, figure = at_values(ds, figure), figure.replace(at=None)
     if isinstance(figure, Trajectories):
         return _of_trajectories(ds, figure)
     ds = checked(ds, figure)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.base.inputs import InputError
+from simdyn.base.inputs import InputError, nearest
 from simdyn.params import (
     MODELS,
     OPTIMISERS,
@@ -23,7 +23,7 @@ from simdyn.params import (
     TwoLayerCNN,
 )
 from simdyn.space.points import Point, Space
-from simdyn.study.checks import possible_variables
+from simdyn.study.checks import place_of, possible_variables
 from simdyn.variables.layout import parameter_coordinate
 from simdyn.variables.selection import offers_of, offers_of_plan, recordable
 
@@ -67,6 +67,21 @@ def checked(ds: xr.Dataset, figure: Picture, possible: Sequence[str] = ()) -> xr
     )
     ds = ds.isel({dim: 0 for dim in _swept(ds) if dim not in over})
     return ds.sortby(list(figure.axes))
+
+
+def at_values(ds: xr.Dataset, figure: Picture) -> xr.Dataset:
+    """Results at the values that a figure gives of axes which it does not show.
+
+    Raises
+    ------
+    InputError
+        If an axis has no such value.
+    """
+    for name, value in (figure.at or {}).items():
+        if name not in _swept(ds):
+            raise InputError(f"figure.at: {name!r} is not swept; {nearest(name, _swept(ds))}")
+        ds = ds.isel({name: place_of(name, value, ds[name].values)})
+    return ds
 
 
 def solved_field(ds: xr.Dataset) -> str:

@@ -346,18 +346,23 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
         If the results do not have what the figure needs or names.
     """
     course = _course(ds, figure)
-    with artists.style():
-        panels = _panels(course)
-        rows = -(-len(panels) // COLUMNS)
-        sheet = page.Page(
-            TOP + rows * (PANEL + BETWEEN) - 0.22, _legend(course), _caption(course), columns=3
+    sheet = page.Sheet.of(figure)
+    with artists.style(sheet.letters):
+        panels, columns = _panels(course), sheet.columns(COLUMNS)
+        rows = -(-len(panels) // columns)
+        made = page.Page(
+            sheet,
+            TOP + rows * (PANEL + BETWEEN) - 0.22,
+            _legend(course),
+            _caption(course),
+            columns=3,
         )
         ends = [ends for at in course.updates.values() for ends in (at[0], at[-1])]
         right = RIGHT if max(ends) < 1e10 else 2 * RIGHT  # for a longer last label
-        wide = (page.WIDTH - LEFT - right - (COLUMNS - 1) * GAP) / COLUMNS
+        wide = (sheet.width - LEFT - right - (columns - 1) * GAP) / columns
         for k, draw in enumerate(panels):
-            left = LEFT + (k % COLUMNS) * (wide + GAP)
-            ax = sheet.add_axes(left, TOP + (k // COLUMNS) * (PANEL + BETWEEN), wide, PANEL)
+            left = LEFT + (k % columns) * (wide + GAP)
+            ax = made.add_axes(left, TOP + (k // columns) * (PANEL + BETWEEN), wide, PANEL)
             ax.set(
                 xscale="log",
                 xlim=(min(ends), max(ends)),
@@ -365,4 +370,4 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
             )
             draw(ax, course)
             ax.set_title(f"({'abcdef'[k]}) {ax.get_title()}", pad=4)
-    return sheet.figure
+    return made.figure

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from simdyn.base.decimals import same
 from simdyn.base.inputs import InputError
 from simdyn.engine.image_files import sizes
 from simdyn.params import PIECEWISE_LINEAR, Contents, ImageData, IndependentNoiseData, Picture
@@ -76,6 +77,26 @@ def check_networks(space: Space, record: Record) -> None:
         check_activation(record.variables or (), activation)
 
 
+def place_of(name: str, value: float | str, values: np.ndarray) -> int:
+    """The place of a value along an axis, from `at` of a figure.
+
+    Raises
+    ------
+    InputError
+        If it is not there; the message names those next to it.
+    """
+    if isinstance(value, str) or values.dtype.kind not in "if":
+        found = np.flatnonzero(values == value) if values.dtype.kind == "U" else np.array([], int)
+        near = [str(item) for item in values[:5].tolist()]
+    else:
+        found = np.flatnonzero(same(values.astype(np.float64), float(value)))
+        order = np.argsort(abs(values - value), kind="stable")[:2]
+        near = [f"{item:g}" for item in sorted(values[order].tolist())]
+    if not found.size:
+        raise InputError(f"figure.at.{name} = {value!r}: not on the axis; {' or '.join(near)} is")
+    return int(found[0])
+
+
 def check_figure(figure: Picture, space: Space, variables: Sequence[str], states: int) -> None:
     """The figure must show what is swept and recorded."""
     for option, drawn in zip("xy", figure.axes, strict=False):
@@ -84,6 +105,9 @@ def check_figure(figure: Picture, space: Space, variables: Sequence[str], states
                 f"figure.{option} = {drawn!r}: it goes along with '{dim}' in space.zip; "
                 f"allowed is '{dim}'"
             )
+    for name, value in (figure.at or {}).items():
+        if name in space.dims:
+            place_of(name, value, space.axes[name])
     axes = {dim: np.issubdtype(space.axes[dim].dtype, np.number) for dim in space.dims}
     depth = {name: len(VARIABLES[name].dims) - 1 for name in variables}
     recorded = {name: more for name, more in depth.items() if more >= 0}
