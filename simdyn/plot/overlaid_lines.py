@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import patheffects
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
@@ -18,11 +17,11 @@ from simdyn.plot import artists, captions
 from simdyn.plot.critical_lines import located, not_just_found
 from simdyn.plot.source import checked, solved_field
 
-HALO = [patheffects.Stroke(linewidth=2.6, foreground="black"), patheffects.Normal()]
-LINE: dict[str, Any] = {"color": "white", "linewidth": 1.2, "path_effects": HALO}
+# Thin, so that a contour stays visible below; squares tell the line apart in greyscale, too.
+LINE: dict[str, Any] = {"color": "#00a651", "linewidth": 0.7}
 SQUARE: dict[str, Any] = {
     "marker": "s",
-    "markersize": 3.0,
+    "markersize": 3.4,
     "markerfacecolor": "white",
     "markeredgecolor": "black",
     "markeredgewidth": 0.6,
@@ -61,21 +60,30 @@ class OverlaidLines:
         """Methods that have a line."""
         return list(map(str, self.points["method"].values))
 
+    def coordinates(self, method: str) -> tuple[np.ndarray, ...]:
+        """Values of x and y of a method's points, and of the lower and upper ends of their intervals.
+
+        All are NaN where no value is located, and empty for a method without a line.
+        """
+        if method not in self.methods:
+            return (np.empty(0),) * 6
+        one = self.points.sel({"method": method})
+        at = one[self.along].values.astype(np.float64)
+        pairs = [(at, one[name].values) for name in VALUES]
+        turned = self.along != self.figure.x
+        return tuple(part for pair in pairs for part in (reversed(pair) if turned else pair))
+
     def draw(self, ax: Axes, method: str, style: Any) -> list[Artist]:
         """Draw the line of a method, if it has one, with its intervals as bars."""
         if method not in self.methods:
             return []
-        one = self.points.sel({"method": method})
-        at, (value, low, high) = one[self.along].values, (one[name].values for name in VALUES)
-        bars = np.nan_to_num(np.maximum([value - low, high - value], 0.0))
+        x, y, *ends = self.coordinates(method)
         upright = self.along == self.figure.x
-        x, y = (at, value) if upright else (value, at)
-        drawn = artists.draw_points(
-            ax, x, y, **{"yerr" if upright else "xerr": bars}, **LINE, linestyle=style
-        )
-        for artist in drawn:
-            artist.set(path_effects=HALO, gid="solved line")
-        return [*drawn, *ax.plot(x, y, linestyle="none", **SQUARE, gid="solved points")]
+        value, low, high = (y, *ends[1::2]) if upright else (x, *ends[::2])
+        bars = np.nan_to_num(np.maximum([value - low, high - value], 0.0))
+        along = "yerr" if upright else "xerr"
+        look = {**LINE, **SQUARE, "linestyle": style, "gid": "solved line"}
+        return artists.draw_points(ax, x, y, **{along: bars}, **look, zorder=3)
 
     def legend(self, methods: Sequence[str], styles: Sequence[Any]) -> list[Artist]:
         """Entries of the first method and of the others, as far as they have lines."""
@@ -260,7 +268,7 @@ def _about(points: xr.Dataset, ds: xr.Dataset, figure: PhaseDiagram) -> Iterator
     what = str(ds[figure.variable].attrs.get("long_name", figure.variable))
     runs = captions.plural(points.sizes["replicate"], "replicate")
     yield (
-        f"White lines with squares: where the {statistic} {what} over {runs} is {level}, solved "
+        f"Green lines with squares: where the {statistic} {what} over {runs} is {level}, solved "
         f"for {artists.label(ds[solve['field']])} in study {points.attrs.get('title', 'unknown')} "
         f"(fingerprint {str(points.attrs.get('fingerprint', 'unknown'))[:12]}); bars: 95 % "
         "intervals."
