@@ -11,7 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from simdyn.base.decimals import same
-from simdyn.base.inputs import InputError, shown
+from simdyn.base.inputs import InputError, is_plain_number, shown
 from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import artists, captions
 from simdyn.plot.critical_lines import located, not_just_found
@@ -61,7 +61,7 @@ class OverlaidLines:
         return list(map(str, self.points["method"].values))
 
     def coordinates(self, method: str) -> tuple[np.ndarray, ...]:
-        """Values of x and y of a method's points, and of the lower and upper ends of their intervals.
+        """Values of x and y of a method's points, then of the lower and upper ends of intervals.
 
         All are NaN where no value is located, and empty for a method without a line.
         """
@@ -310,7 +310,9 @@ def _about_settings(
     if not own:
         return
     theirs = json.loads(points.attrs["study"])
-    one, other = _settings(own, methods), _settings(theirs, methods)
+    plans = [study.get("methods", {}) for study in (own, theirs)]
+    shared = {method: min(len(plan.get(method, ())) for plan in plans) for method in methods}
+    one, other = _settings(own, shared), _settings(theirs, shared)
     differing = [
         name
         for name in {**one, **other}
@@ -324,19 +326,26 @@ def _about_settings(
         yield f"The lines are of a study that differs from this one in {names}."
 
 
-def _settings(study: Mapping[str, Any], methods: list[str]) -> dict[str, Any]:
-    """Every field of data, network and these methods, as axes name them; seed and version."""
-    plans = {method: study.get("methods", {}).get(method, []) for method in methods}
-    return {
-        **{name: value for table in ("data", "network") for name, value in study[table].items()},
+def _settings(study: Mapping[str, Any], phases: Mapping[str, int]) -> dict[str, Any]:
+    """Every field that is not swept: of data, network, and so many phases of methods; and more."""
+    plans = {method: study.get("methods", {}).get(method, []) for method in phases}
+    fields = {
+        **study.get("data", {}),
+        **study.get("network", {}),
         **{f"number of phases of {method}": len(plan) for method, plan in plans.items()},
         **{
             f"{method}.{k}.{name}": value
             for method, plan in plans.items()
-            for k, phase in enumerate(plan)
+            for k, phase in enumerate(plan[: phases[method]])
             for name, value in phase.items()
         },
         **{name: study[name] for name in ("seed", "contents", "numerics_version") if name in study},
+    }
+    swept = study.get("space", {})
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in swept and name.rpartition(".")[2] not in swept
     }
 
 
@@ -351,4 +360,5 @@ def _value(settings: Mapping[str, Any], ds: xr.Dataset, name: str) -> Any:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return bool(one == other)
+    numbers = is_plain_number(one) and is_plain_number(other)
+    return bool(same(np.array(one), other) if numbers else one == other)
