@@ -12,6 +12,7 @@ from common import items
 
 from simdyn.base.inputs import SYNONYMS, InputError, nearest
 from simdyn.params import (
+    PICTURES,
     SAM,
     SGD,
     ClusterData,
@@ -179,6 +180,18 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
     ],
     PhaseDiagram: [
         ("kind", ["phase_diagram"], ["map", None], '"phase_diagram"'),
+        (
+            "labels",
+            [None, {"sam": "SAM (τ = 0.05)"}, {"a": r"$\tau$", "b": "B"}],
+            ["sam", ["a"], {"a": ""}, {"a": 3}, {"a": "x\ny"}, {"a": "$x"}],
+            "a table of a text of one line for each method",
+        ),
+        (
+            "lines",
+            [None, "results/lines.zarr"],
+            ["", 3, ["a"]],
+            "the path of a store of a study with [solve]",
+        ),
         ("x", ["dimension"], [3, None, ["dimension"]], "a swept parameter"),
         (
             "compare",
@@ -315,6 +328,7 @@ def test_parameters__every_field_has_limits_tested() -> None:
         *((owner, field) for owner in drawn for field in DrawnData.model_fields),
         (PhaseDiagram, "y"),
         (PhaseDiagram, "variable"),
+        *((kind, "labels") for kind in PICTURES.values() if kind is not PhaseDiagram),
     }
     every = {(owner, field) for owner in VALID for field in owner.model_fields}
     assert every - inherited == tested

@@ -1382,3 +1382,89 @@ def test_trajectories__predict_nothing_where_nothing_is_derived():
 )
 def test_study__refuses_a_figure_that_cannot_show_it(changes, said):
     assert said in refusal(course_study, **changes)
+
+
+# -- names of methods ------------------------------------------------------------------------------
+
+LABELS = {"sam": r"SAM ($\tau=0.03$)", "sgd": "plain SGD"}
+
+
+def texts(figure):
+    """All titles, legend entries and the caption of a figure."""
+    return [
+        *(ax.get_title() for ax in figure.axes),
+        *(text.get_text() for legend in figure.legends for text in legend.get_texts()),
+        words(figure),
+    ]
+
+
+def check_labelled(ds, kind, *places):
+    """Labels take the place of the names that a figure has without them, wherever it has these."""
+    before, after = texts(plot.draw(ds, kind)), texts(plot.draw(ds, kind.replace(labels=LABELS)))
+    assert len(before) == len(after)
+    assert any(LABELS["sam"] in text for text in after)
+    assert any("plain SGD" in text for text in after)
+    for place in places:
+        assert place in " ".join(after).replace("\n", " ")
+    assert "method_labels" not in ds.attrs
+
+
+def test_labels__in_a_phase_diagram():
+    ds, plain = drawn()
+    check_labelled(
+        ds,
+        PhaseDiagram(),
+        r"(c) plain SGD − SAM ($\tau=0.03$)",
+        "plain SGD: mean test error = 0.1",
+        "cells: 0 for plain SGD",
+        "plain SGD: SGD",
+        "the contour of plain SGD",
+    )
+    check_labelled(ds, PhaseDiagram(compare=("sam",)), "Not drawn: plain SGD.")
+    assert painted(plot.draw(ds, PhaseDiagram(labels=LABELS)))
+    assert "(a) SGD" in texts(plain)
+
+
+def test_labels__in_curves():
+    ds = study().isel(signal_norm=5)
+    ds["status"][2, 1, 0] = 3
+    check_labelled(ds, Curves(x="dimension"), r"SAM ($\tau=0.03$) 4 at")
+
+
+def test_labels__in_trajectories(course):
+    check_labelled(course, Trajectories(), "plain SGD: growth", r"SAM ($\tau=0.03$): growth")
+
+
+def test_labels__in_critical_lines():
+    lines = Study(
+        {"n_samples": 6},
+        {"n_filters": 3, "init_std": 1e-3},
+        {
+            "sgd": SGD(learning_rate=0.1, epochs=40),
+            "sam": SAM(radius=0.03, learning_rate=0.1, epochs=40),
+        },
+        {"dimension": [300, 600, 1200]},
+        solve=simdyn.Crossing(field="signal_norm", between=(0.1, 100.0), replicates=4),
+    )
+    check_labelled(lines.run(), PICTURES["critical_lines"](), "replicates): plain SGD ")
+
+
+def test_labels__are_refused_where_no_method_has_the_name_or_nothing_can_be_set():
+    ds, _ = drawn()
+    message = refusal(plot.draw, ds, PhaseDiagram(labels={"sma": "SAM"}))
+    assert message.startswith("figure.labels = 'sma': no such method; did you mean 'sam'?")
+    message = refusal(plot.draw, ds, PhaseDiagram(labels={"sam": r"SAM $\tua$"}))
+    assert message.startswith("figure.labels.sam = ")
+    assert "cannot be set" in message
+    assert "no such method" in refusal(course_study, figure=Trajectories(labels={"a": "b"}))
+    lines = PICTURES["critical_lines"](labels={"a": "b"})
+    solve = simdyn.Crossing(field="signal_norm", between=(0.1, 9.0), replicates=2)
+    assert "figure.labels = 'a'" in refusal(
+        Study,
+        {"n_samples": 6},
+        {"n_filters": 3, "init_std": 1e-3},
+        {"sgd": PLANS["sgd"]},
+        {"dimension": [300, 600]},
+        solve=solve,
+        figure=lines,
+    )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from simdyn.explore.look import Palette, paint
 from simdyn.explore.phase_map import Choice, Map, edges, is_logarithmic
 
 PANELS = ("first", "second", "difference")
+SOLVED = "#00a651"
 HEIGHT = 330
 
 
@@ -30,6 +32,7 @@ class MapDrawings:
         self.clicked = clicked
         self.cells = ColumnDataSource({}, name="cells")
         self.lines = ColumnDataSource({}, name="contours")
+        self.solved = {name: ColumnDataSource({}, name=f"solved_{name}") for name in PANELS[:2]}
         self.cells.selected.on_change("indices", self._tapped)
         self.places = {
             name: column(Spacer(), name=f"map_{name}", sizing_mode="stretch_width")
@@ -69,6 +72,10 @@ class MapDrawings:
             "runs": found.runs[0].ravel(),
         }
         self.lines.data = {"x": found.x, "first": found.contours[0], "second": found.contours[-1]}
+        empty_line = (np.empty(0),) * 6
+        for name, line in zip_longest(PANELS[:2], found.solved[:2], fillvalue=empty_line):
+            columns_of = ("x", "y", "low_x", "low_y", "high_x", "high_y")
+            self.solved[str(name)].data = dict(zip(columns_of, line, strict=True))
         self._scale(found)
         if axes != self._axes:
             self._axes = axes
@@ -137,6 +144,7 @@ class MapDrawings:
                         line_dash=dash,
                         line_width=2,
                     )
+                    self._draw_solved(drawing, self.solved[line], dash)
             bar = ColorBar(
                 color_mapper=mapper, height=8, padding=4, major_label_text_font_size="10px"
             )
@@ -146,6 +154,15 @@ class MapDrawings:
             self.places[name].children = [drawing]
         if self.colours is not None:
             self.paint(self.colours)
+
+    @staticmethod
+    def _draw_solved(drawing: Any, points: ColumnDataSource, dash: str) -> None:
+        """A solved line with its intervals; nothing where there are no points."""
+        drawing.line("x", "y", source=points, line_color=SOLVED, line_dash=dash)
+        drawing.segment("low_x", "low_y", "high_x", "high_y", source=points, line_color=SOLVED)
+        drawing.scatter(
+            "x", "y", source=points, marker="square", size=6, fill_color="white", line_color=SOLVED
+        )
 
     def paint(self, colours: Palette) -> None:
         """Draw in these colours."""

@@ -189,6 +189,8 @@ class MapPage:
         if moved:
             self.maps.cells.selected.indices = []
         self.maps.show(choice, found)
+        if found.remark:
+            self.wrong.update(text=html.escape(found.remark), visible=True)
         self._tell(source, choice)
 
     def _tell(self, source: MapSource, choice: Choice) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -37,6 +37,8 @@ class Choice:
         Of the contour.
     slices : dict of str to str
         The value of each further axis, as text.
+    lines : str, optional
+        The path of a store with solved lines, as in `PhaseDiagram`.
     """
 
     variable: str
@@ -45,12 +47,18 @@ class Choice:
     methods: tuple[str, ...]
     level: float
     slices: Mapping[str, str]
+    lines: str | None = None
 
     @property
     def figure(self) -> PhaseDiagram:
         """The figure of this map."""
         return PhaseDiagram(
-            x=self.x, y=self.y, variable=self.variable, compare=self.methods, level=self.level
+            x=self.x,
+            y=self.y,
+            variable=self.variable,
+            compare=self.methods,
+            level=self.level,
+            lines=self.lines,
         )
 
     @property
@@ -130,7 +138,23 @@ def chosen(source: MapSource, texts: Mapping[str, str]) -> Choice:
         texts["first"],
         *([] if texts["second"] in (NO_METHOD, texts["first"]) else [texts["second"]]),
     ]
-    return Choice(texts["variable"], texts["x"], texts["y"], tuple(compare), level, slices)
+    return Choice(
+        texts["variable"],
+        texts["x"],
+        texts["y"],
+        tuple(compare),
+        level,
+        slices,
+        _lines(source, texts),
+    )
+
+
+def _lines(source: MapSource, texts: Mapping[str, str]) -> str | None:
+    """The solved lines that the study's figure names, if the map has its axes and its variable."""
+    own = source.study.figure
+    if not isinstance(own, PhaseDiagram) or texts["variable"] != own.variable:
+        return None
+    return own.lines if {texts["x"], texts["y"]} == {*own.axes} else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +173,10 @@ class Map:
         Values of y where the mean crosses the level; NaN where it does not.
     runs : (method, y, x) ndarray of int
         Runs in the means.
+    solved : sequence of (x, y, low x, low y, high x, high y) ndarrays
+        For each method the points of its solved line, with the ends of their intervals.
+    remark : str
+        Why there are no solved lines, if the figure names some.
     """
 
     x: np.ndarray
@@ -157,6 +185,8 @@ class Map:
     difference: np.ndarray | None
     contours: np.ndarray
     runs: np.ndarray
+    solved: Sequence[tuple[np.ndarray, ...]] = ()
+    remark: str = ""
 
 
 def sliced(source: MapSource, choice: Choice, ds: "xr.Dataset") -> "xr.Dataset":
@@ -193,7 +223,22 @@ def map_of(source: MapSource, choice: Choice, ds: "xr.Dataset") -> Map:
         difference,
         contours.values,
         mean["runs"].transpose(*plane).values,
+        *_solved(choice, ds),
     )
+
+
+def _solved(choice: Choice, ds: "xr.Dataset") -> tuple[list[tuple[np.ndarray, ...]], str]:
+    """The solved lines of all methods, or why there are none."""
+    if choice.lines is None:
+        return [], ""
+    from simdyn.plot.overlaid_lines import overlaid_lines
+
+    try:
+        lines = overlaid_lines(ds, choice.figure)
+    except InputError as problem:
+        return [], str(problem)
+    assert lines is not None
+    return [lines.coordinates(method) for method in choice.methods], ""
 
 
 def is_logarithmic(values: np.ndarray) -> bool:

@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import patheffects
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from simdyn.base.decimals import same
-from simdyn.base.inputs import InputError, shown
+from simdyn.base.inputs import InputError, is_plain_number, shown
 from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import artists, captions
 from simdyn.plot.critical_lines import located, not_just_found
 from simdyn.plot.source import checked, solved_field
 
-HALO = [patheffects.Stroke(linewidth=2.6, foreground="black"), patheffects.Normal()]
-LINE: dict[str, Any] = {"color": "white", "linewidth": 1.2, "path_effects": HALO}
+# Thin, so that a contour stays visible below; squares tell the line apart in greyscale, too.
+LINE: dict[str, Any] = {"color": "#00a651", "linewidth": 0.7}
 SQUARE: dict[str, Any] = {
     "marker": "s",
-    "markersize": 3.0,
+    "markersize": 3.4,
     "markerfacecolor": "white",
     "markeredgecolor": "black",
     "markeredgewidth": 0.6,
@@ -61,21 +60,30 @@ class OverlaidLines:
         """Methods that have a line."""
         return list(map(str, self.points["method"].values))
 
+    def coordinates(self, method: str) -> tuple[np.ndarray, ...]:
+        """Values of x and y of a method's points, then of the lower and upper ends of intervals.
+
+        All are NaN where no value is located, and empty for a method without a line.
+        """
+        if method not in self.methods:
+            return (np.empty(0),) * 6
+        one = self.points.sel({"method": method})
+        at = one[self.along].values.astype(np.float64)
+        pairs = [(at, one[name].values) for name in VALUES]
+        turned = self.along != self.figure.x
+        return tuple(part for pair in pairs for part in (reversed(pair) if turned else pair))
+
     def draw(self, ax: Axes, method: str, style: Any) -> list[Artist]:
         """Draw the line of a method, if it has one, with its intervals as bars."""
         if method not in self.methods:
             return []
-        one = self.points.sel({"method": method})
-        at, (value, low, high) = one[self.along].values, (one[name].values for name in VALUES)
-        bars = np.nan_to_num(np.maximum([value - low, high - value], 0.0))
+        x, y, *ends = self.coordinates(method)
         upright = self.along == self.figure.x
-        x, y = (at, value) if upright else (value, at)
-        drawn = artists.draw_points(
-            ax, x, y, **{"yerr" if upright else "xerr": bars}, **LINE, linestyle=style
-        )
-        for artist in drawn:
-            artist.set(path_effects=HALO, gid="solved line")
-        return [*drawn, *ax.plot(x, y, linestyle="none", **SQUARE, gid="solved points")]
+        value, low, high = (y, *ends[1::2]) if upright else (x, *ends[::2])
+        bars = np.nan_to_num(np.maximum([value - low, high - value], 0.0))
+        along = "yerr" if upright else "xerr"
+        look = {**LINE, **SQUARE, "linestyle": style, "gid": "solved line"}
+        return artists.draw_points(ax, x, y, **{along: bars}, **look, zorder=3)
 
     def legend(self, methods: Sequence[str], styles: Sequence[Any]) -> list[Artist]:
         """Entries of the first method and of the others, as far as they have lines."""
@@ -260,7 +268,7 @@ def _about(points: xr.Dataset, ds: xr.Dataset, figure: PhaseDiagram) -> Iterator
     what = str(ds[figure.variable].attrs.get("long_name", figure.variable))
     runs = captions.plural(points.sizes["replicate"], "replicate")
     yield (
-        f"White lines with squares: where the {statistic} {what} over {runs} is {level}, solved "
+        f"Green lines with squares: where the {statistic} {what} over {runs} is {level}, solved "
         f"for {artists.label(ds[solve['field']])} in study {points.attrs.get('title', 'unknown')} "
         f"(fingerprint {str(points.attrs.get('fingerprint', 'unknown'))[:12]}); bars: 95 % "
         "intervals."
@@ -302,7 +310,9 @@ def _about_settings(
     if not own:
         return
     theirs = json.loads(points.attrs["study"])
-    one, other = _settings(own, methods), _settings(theirs, methods)
+    plans = [study.get("methods", {}) for study in (own, theirs)]
+    shared = {method: min(len(plan.get(method, ())) for plan in plans) for method in methods}
+    one, other = _settings(own, shared), _settings(theirs, shared)
     differing = [
         name
         for name in {**one, **other}
@@ -316,19 +326,26 @@ def _about_settings(
         yield f"The lines are of a study that differs from this one in {names}."
 
 
-def _settings(study: Mapping[str, Any], methods: list[str]) -> dict[str, Any]:
-    """Every field of data, network and these methods, as axes name them; seed and version."""
-    plans = {method: study.get("methods", {}).get(method, []) for method in methods}
-    return {
-        **{name: value for table in ("data", "network") for name, value in study[table].items()},
+def _settings(study: Mapping[str, Any], phases: Mapping[str, int]) -> dict[str, Any]:
+    """Every field that is not swept: of data, network, and so many phases of methods; and more."""
+    plans = {method: study.get("methods", {}).get(method, []) for method in phases}
+    fields = {
+        **study.get("data", {}),
+        **study.get("network", {}),
         **{f"number of phases of {method}": len(plan) for method, plan in plans.items()},
         **{
             f"{method}.{k}.{name}": value
             for method, plan in plans.items()
-            for k, phase in enumerate(plan)
+            for k, phase in enumerate(plan[: phases[method]])
             for name, value in phase.items()
         },
         **{name: study[name] for name in ("seed", "contents", "numerics_version") if name in study},
+    }
+    swept = study.get("space", {})
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in swept and name.rpartition(".")[2] not in swept
     }
 
 
@@ -343,4 +360,5 @@ def _value(settings: Mapping[str, Any], ds: xr.Dataset, name: str) -> Any:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    return bool(one == other)
+    numbers = is_plain_number(one) and is_plain_number(other)
+    return bool(same(np.array(one), other) if numbers else one == other)
