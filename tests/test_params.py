@@ -34,6 +34,7 @@ from simdyn.params import (
     XORData,
     as_plan,
 )
+from simdyn.params.figure_look import Look
 from simdyn.study.design import TABLES
 from simdyn.variables.registry import VARIABLES
 
@@ -57,8 +58,15 @@ VALID: dict[type[Parameters], dict[str, Any]] = {
 }
 
 NAN, INF = float("nan"), float("inf")
+COMMON = ("at", *Look.model_fields)  # options of every kind of figure, tested with one
 # Fields that hold more than one number, or a number or a formula.
-FORMULAS = ((Crossing, "between"), (Crossing, "level"), (Refinement, "levels"))
+FORMULAS = (
+    (Crossing, "between"),
+    (Crossing, "level"),
+    (Refinement, "levels"),
+    *((kind, "width") for kind in PICTURES.values()),
+    *((kind, "at") for kind in PICTURES.values()),
+)
 NOT_NUMBERS: list[Any] = [True, False, "1", "n_samples", None, [1], {"a": 1}, 1j, b"1"]
 
 # Of each class: field, values at the edge of what is allowed, values that are not, the words
@@ -192,6 +200,30 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
             ["", 3, ["a"]],
             "the path of a store of a study with [solve]",
         ),
+        (
+            "at",
+            [None, {"n_samples": 20}, {"noise": "orthogonal"}],
+            [3, ["n_samples"], {"n_samples": None}],
+            "a table with a value of each swept name on no axis",
+        ),
+        ("title", [None, "A title"], [3, ["a"]], "a text"),
+        (
+            "width",
+            ["single", "double", 1.5, 40, 5.5],
+            ["wide", 1.4, 41, NAN, True, None],
+            '"single", "double" or inches from 1.5 to 40',
+        ),
+        ("font_size", [3, 40, 9.5], [2, 41, NAN, "7"], "points from 3 to 40"),
+        ("font", ["serif"], [3, None], "the name of an installed font"),
+        ("caption", ["below", "file", "none"], ["above", None], '"below", "file" or "none"'),
+        ("legend", ["below", "none"], ["right", None], '"below" or "none"'),
+        (
+            "formats",
+            [("png",), ["svg", "pdf"]],
+            [(), "png", ["jpg"], None],
+            'a list of "png", "pdf" and "svg"',
+        ),
+        ("colours", ["viridis"], [3, None], "the name of a colour map of matplotlib"),
         ("x", ["dimension"], [3, None, ["dimension"]], "a swept parameter"),
         (
             "compare",
@@ -328,7 +360,12 @@ def test_parameters__every_field_has_limits_tested() -> None:
         *((owner, field) for owner in drawn for field in DrawnData.model_fields),
         (PhaseDiagram, "y"),
         (PhaseDiagram, "variable"),
-        *((kind, "labels") for kind in PICTURES.values() if kind is not PhaseDiagram),
+        *(
+            (kind, field)
+            for kind in PICTURES.values()
+            for field in COMMON
+            if kind is not PhaseDiagram
+        ),
     }
     every = {(owner, field) for owner in VALID for field in owner.model_fields}
     assert every - inherited == tested
@@ -358,7 +395,7 @@ def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
         signal_norm  noise_std  label_flip  init_std  learning_rate  radius  level  hatch_loss
         probe_radius  activation_shape  momentum  weight_decay  label_noise  angle  weak_norm
         stride_tolerance  strong_only  weak_only  test_strong_only  test_weak_only  signal_share
-        between  tolerance  levels  step
+        between  tolerance  levels  step  width  font_size  at
     """)
     }
     for owner in VALID:

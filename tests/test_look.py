@@ -1,0 +1,220 @@
+"""How figures look: widths, letters, captions as text, files, and values of further axes."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+import xarray as xr
+from commands import call
+from common import refusal
+
+import simdyn
+from simdyn import SAM, SGD, Record, Study, load_study, plot
+from simdyn.params import Curves, PhaseDiagram, Picture, Trajectories
+from simdyn.plot import text_files
+from simdyn.plot.page import Drawn
+from simdyn.study.study_text import as_toml
+
+DATA = {"n_samples": 5, "noise_std": 1.0}
+NET = {"n_filters": 2, "init_std": 0.01}
+METHODS = {
+    "sgd": [SGD(learning_rate=0.1, epochs=30)],
+    "sam": [SAM(radius=0.1, learning_rate=0.1, epochs=30)],
+}
+SPACE = {
+    "dimension": [100, 200, 400],
+    "signal_norm": [0.5, 1.0, 2.0, 4.0],
+    "n_patches": [2, 3],
+    "noise": ["isotropic", "orthogonal"],
+}
+AT = {"n_patches": 3, "noise": "orthogonal"}
+
+
+def study(figure: Picture | None = None, **options: Any) -> Study:
+    record = Record(variables=("test_error", "train_loss"))
+    options = {"space": SPACE, "replicates": 2, "record": record, **options}
+    return Study(DATA, NET, METHODS, figure=figure, **options)
+
+
+@pytest.fixture(scope="module")
+def results() -> xr.Dataset:
+    return study().run()
+
+
+@pytest.fixture(scope="module")
+def course() -> xr.Dataset:
+    data = simdyn.SignalNoiseData(n_samples=5, dimension=100, signal_norm=2.0)
+    net = simdyn.TwoLayerCNN(n_filters=2, init_std=0.01)
+    made = Study(data, net, METHODS, replicates=2, figure=Trajectories())
+    return made.run()
+
+
+def drawn(ds: xr.Dataset, figure: Picture) -> Drawn:
+    made = plot.draw(ds, figure)
+    assert isinstance(made, Drawn)
+    return made
+
+
+def boxes(made: Drawn) -> np.ndarray:
+    """Boxes of axes in inches: left, bottom, right, top."""
+    width, height = made.get_size_inches()
+    found = [ax.get_position().extents for ax in made.axes]
+    return np.array(found) * [width, height, width, height]
+
+
+KINDS = {
+    "phase_diagram": PhaseDiagram(at=AT),
+    "curves": Curves(
+        x="signal_norm", variables=("test_error", "train_loss"), at={**AT, "dimension": 200}
+    ),
+    "trajectories": Trajectories(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("options", "inches"),
+    [
+        ({}, 7.0),
+        ({"width": "single"}, 3.35),
+        ({"width": 5}, 5.0),
+        ({"font_size": 10.5, "width": 7.0}, 7.0),
+        ({"font_size": 8, "width": "single"}, 3.35),
+        ({"width": 12, "legend": "none"}, 12.0),
+    ],
+)
+def test_look__panels_fit_any_sheet(
+    kind: str, options: dict[str, Any], inches: float, results: xr.Dataset, course: xr.Dataset
+) -> None:
+    ds = course if kind == "trajectories" else results
+    made = drawn(ds, KINDS[kind].replace(**options))
+    assert made.get_size_inches()[0] == pytest.approx(inches)
+    found = boxes(made)
+    assert found.min() > 0.0
+    assert (found[:, [2, 3]] < made.get_size_inches()).all()
+    for one, other in itertools.combinations(found, 2):
+        apart = (one[:2] >= other[2:] - 1e-9) | (other[:2] >= one[2:] - 1e-9)
+        assert apart.any(), (one, other)
+    # All that is written is on the sheet.
+    sheet = made.bbox
+    made.draw_without_rendering()
+    entries = [text for legend in made.legends for text in legend.get_texts()]
+    labels = [label for ax in made.axes for label in (ax.xaxis.label, ax.yaxis.label, ax.title)]
+    for text in (*made.texts, *entries, *labels):
+        box = text.get_window_extent()
+        assert box.x0 >= sheet.x0 - 1, text
+        assert box.x1 <= 1.01 * sheet.x1, text
+    assert bool(made.legends) == (options.get("legend") != "none")
+    lefts = {round(left, 6) for left in found[:, 0]}
+    if inches != 5.0 and "font_size" not in options:
+        assert (len(lefts) == 1) == (inches < 5.0)
+
+
+def test_look__letters_enlarge_the_layout(results: xr.Dataset) -> None:
+    usual = drawn(results, KINDS["curves"].replace(width=3.5))
+    large = drawn(results, KINDS["curves"].replace(width=7.0, font_size=14, font="serif"))
+    np.testing.assert_allclose(boxes(large), 2 * boxes(usual), rtol=1e-9)
+    for one, other in zip(usual.axes, large.axes, strict=True):
+        assert other.xaxis.label.get_size() == 2 * one.xaxis.label.get_size() == 15
+        labels = (one.get_xticklabels()[0], other.get_xticklabels()[0])
+        assert other.xaxis.label.get_family() == ["serif"]
+        assert labels[0].get_size() > 0
+
+
+def test_look__files_have_the_formats_and_letters(results: xr.Dataset, tmp_path: Path) -> None:
+    figure = PhaseDiagram(at=AT, width="single", font_size=9, formats=("svg", "png"))
+    written = plot.save(drawn(results, figure), tmp_path / "map.svg")
+    assert [path.name for path in written] == ["map.svg", "map.png"]
+    first = [path.read_bytes() for path in written]
+    assert b"<svg" in first[0]
+    assert matplotlib.image.imread(written[1]).shape[1] == round(3.35 * 300)
+    assert [
+        path.read_bytes() for path in plot.save(drawn(results, figure), tmp_path / "map")
+    ] == first
+
+
+def test_look__captions_as_text(results: xr.Dataset, tmp_path: Path) -> None:
+    figure = PhaseDiagram(at=AT, caption="file", title="Where 100 % is learned")
+    made = drawn(results, figure)
+    assert not [text for text in made.texts if text.get_gid() == "caption"]
+    assert [text.get_text() for text in made.texts] == ["Where 100 % is learned"]
+    written = plot.save(made, tmp_path / "map")
+    assert [path.suffix for path in written] == [".png", ".pdf", ".txt", ".tex"]
+    plain, latex = (path.read_text(encoding="utf-8") for path in written[2:])
+    assert plain.startswith(
+        "(a) SGD, (b) SAM: mean test error over 2 replicates; (c) SGD minus SAM."
+    )
+    assert "n = 5" in plain
+    assert "$" not in plain
+    assert r"$\sigma _p$~=~1" in latex
+    assert latex.count("$") % 2 == 0
+    below = drawn(results, figure.replace(caption="below"))
+    shown = " ".join(text.get_text() for text in below.texts if text.get_gid() == "caption")
+    assert shown == made.caption == below.caption
+    gone = drawn(results, figure.replace(caption="none"))
+    assert [path.suffix for path in plot.save(gone, tmp_path / "gone")] == [".png", ".pdf"]
+
+
+def test_text_files__letters_and_commands() -> None:
+    caption = r"erf$(\tau/(\sigma_0\sqrt{2Bm}))$, ‖μ‖ = 2_x & 5 %, $η$ … ±".replace(
+        " = ", "\u00a0=\u00a0"
+    )
+    assert text_files.plain(caption) == "erf(τ/(σ_0√2Bm)), ‖μ‖ = 2_x & 5 %, η … ±\n"
+    latex = text_files.latex(caption)
+    assert latex.startswith(r"erf$(\tau/(\sigma_0\sqrt{2Bm}))$, $\Vert$$\mu$$\Vert$~=~2\_x \& 5 \%")
+    assert latex.endswith("$\\eta $ \\dots{} $\\pm$\n")
+
+
+def test_look__values_of_further_axes(results: xr.Dataset) -> None:
+    table = plot.numbers(results, KINDS["phase_diagram"])
+    one = results.sel(n_patches=3, noise="orthogonal")
+    wanted = simdyn.summary(one)["test_error"].isel(step=-1)
+    for row in table.itertuples():
+        at = {"dimension": row.dimension, "signal_norm": row.signal_norm, "method": row.method}
+        assert row.test_error == wanted.sel(at).item()
+    other = plot.numbers(results, KINDS["phase_diagram"].replace(at={**AT, "n_patches": 2.0}))
+    assert (other.test_error != table.test_error).any()
+    said = drawn(results, KINDS["phase_diagram"]).caption
+    assert "$P$\u00a0=\u00a03" in said
+
+
+def test_look__in_study_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    figure = PhaseDiagram(
+        at=AT, width="single", font_size=8, caption="file", formats=("png",), colours="viridis"
+    )
+    Path("small.toml").write_text(as_toml(study(figure), figure), encoding="utf-8")
+    assert load_study("small.toml").figure == figure
+    answer = call("run small.toml")
+    assert answer.code == 0, answer.err
+    names = [f"figures/small.{form}" for form in ("png", "txt", "tex")]
+    assert answer.out.splitlines() == ["results/small.zarr", *names]
+
+
+def test_look__bad_input(results: xr.Dataset) -> None:
+    for figure, words in [
+        (
+            PhaseDiagram(),
+            "n_patches, noise is swept, but on no axis; choose one value of it, in figure.at",
+        ),
+        (
+            PhaseDiagram(at={**AT, "n_patches": 4}),
+            "figure.at.n_patches = 4.0: not on the axis; 2 or 3 is",
+        ),
+        (PhaseDiagram(at={**AT, "noise": "white"}), "figure.at.noise = 'white': not on the axis"),
+        (PhaseDiagram(at={**AT, "noise": 1.0}), "figure.at.noise = 1.0: not on the axis"),
+        (PhaseDiagram(at={**AT, "n_samples": 5}), "figure.at = 'n_samples': not swept"),
+        (PhaseDiagram(at={**AT, "dimension": 100}), "figure.at: 'dimension' is on an axis"),
+    ]:
+        assert words in refusal(study, figure)
+    assert "not on the axis" in refusal(plot.draw, results, PhaseDiagram(at={**AT, "n_patches": 9}))
+    assert "'seed' is not swept" in refusal(plot.draw, results, PhaseDiagram(at={**AT, "seed": 9}))
+    assert "figure.font = 'Comic': did you mean" in refusal(
+        plot.draw, results, PhaseDiagram(at=AT, font="Comic")
+    )
+    assert "figure.colours = 'virdis': did you mean 'viridis'" in refusal(
+        plot.draw, results, PhaseDiagram(at=AT, colours="virdis")
+    )
