@@ -1417,7 +1417,7 @@ def test_labels__in_a_phase_diagram():
         r"(c) plain SGD − SAM ($\tau=0.03$)",
         "plain SGD: mean test error = 0.1",
         "cells: 0 for plain SGD",
-        "plain SGD: SGD",
+        "Plain SGD: SGD",
         "the contour of plain SGD",
     )
     check_labelled(ds, PhaseDiagram(compare=("sam",)), "Not drawn: plain SGD.")

@@ -63,6 +63,15 @@ def test_as_toml__of_every_study_of_the_repository(path: Path, tmp_path: Path) -
     assert "[figure]" not in as_toml(study)
 
 
+def test_as_toml__of_a_figure_with_labels_and_lines(tmp_path: Path) -> None:
+    figure = PhaseDiagram(
+        labels={"sgd": 'a "b"', "SAM then SGD": r"$\tau$"}, lines=Path("x/y.zarr")
+    )
+    study = simdyn.Study.from_mapping({**TABLES, "figure": figure.model_dump()}, "small")
+    assert written_again(study, tmp_path).figure == figure
+    assert figure.lines == str(Path("x/y.zarr"))
+
+
 @pytest.mark.parametrize(
     "space",
     [
