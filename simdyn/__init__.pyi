@@ -24,5 +24,6 @@ from .store import open_results as open_results
 from .theory import analysis as analysis
 from .theory.analysis import summary as summary
 from .theory.exponents import exponent as exponent
+from .theory.scaling_collapse import collapse as collapse
 
 __version__: str

@@ -201,8 +201,8 @@ def test_all__public_names_are_pinned() -> None:
         items("""
             SAM  SGD  ClusterData  Crossing  ImageData  IndependentNoiseData  InputError
             MultiViewData  Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  analysis
-            draw  exponent  initial_weights  load_study  open_results  plot  simulate  summary
-            theory  train
+            collapse  draw  exponent  initial_weights  load_study  open_results  plot  simulate
+            summary  theory  train
         """)
     )
     for name in simdyn.__all__:

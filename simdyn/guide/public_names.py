@@ -23,7 +23,7 @@ GROUPS = {
     ),
     "Network, training and record": ("TwoLayerCNN", "SGD", "SAM", "Record", "Crossing"),
     "Running": ("simulate", "train", "Study", "load_study"),
-    "Results": ("open_results", "summary", "exponent"),
+    "Results": ("open_results", "summary", "exponent", "collapse"),
     "Modules": ("theory", "analysis", "plot"),
 }
 MODULES = {  # further groups: names of modules, which are documented under their module's name

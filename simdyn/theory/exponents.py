@@ -108,7 +108,7 @@ def exponent(
     variables = {}
     for name, long_name in NAMES.items():
         values = np.array([line[name] for line in lines])  # (lines, …, 1 + B)
-        for ending, part in zip(("", "_low", "_high"), _interval(values, size), strict=True):
+        for ending, part in zip(("", "_low", "_high"), interval(values, size), strict=True):
             attrs = {"long_name": f"{BOUNDS[ending]}{long_name}"}
             part = part.reshape(*shape, *part.shape[1:])
             variables[name + ending] = ((*others, *inner[name]), part, attrs)
@@ -214,8 +214,16 @@ def _fitted(logs: np.ndarray, points: np.ndarray, correction: float) -> dict[str
     }
 
 
-def _interval(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Estimates and their 95 % intervals, by Student's t, from values (…, 1 + B) of resamples."""
+def interval(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Estimates and their 95 % intervals, by Student's t.
+
+    Parameters
+    ----------
+    values : (…, 1 + B) array
+        Of all replicates, then of resamples.
+    size : int ≥ 2
+        Replicates.
+    """
     # Resamples of R replicates spread as if there were R − 1.
     error = np.std(values[..., 1:], axis=-1, ddof=1) * math.sqrt(size / (size - 1))
     reach = special.stdtrit(size - 1, 0.5 + COVERAGE / 2) * error
