@@ -107,8 +107,8 @@ def test_collapse__a_scale_and_the_order_of_axes_change_nothing() -> None:
         np.testing.assert_allclose(again[name], first[name], rtol=1e-9)
     larger = ds.assign_coords(signal_norm=ds.signal_norm * 8.0, dimension=ds.dimension * 4.0)
     scaled = simdyn.collapse(larger, "dimension", between=BETWEEN, resamples=100)
-    np.testing.assert_allclose(scaled.exponent, first.exponent, rtol=1e-6)
-    np.testing.assert_allclose(scaled.quality, first.quality, rtol=1e-6)
+    np.testing.assert_allclose(scaled.exponent, first.exponent, atol=1e-4)
+    np.testing.assert_allclose(scaled.quality, first.quality, rtol=1e-3)
 
 
 def test_collapse__runs_that_did_not_finish_are_left_out() -> None:
