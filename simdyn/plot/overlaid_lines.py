@@ -16,6 +16,7 @@ from simdyn.params import PhaseDiagram, SignalNoiseData
 from simdyn.plot import artists, captions
 from simdyn.plot.critical_lines import located, not_just_found
 from simdyn.plot.source import checked, solved_field
+from simdyn.space.axes import RULES
 
 # Thin, so that a contour stays visible below; squares tell the line apart in greyscale, too.
 LINE: dict[str, Any] = {"color": "#00a651", "linewidth": 0.7}
@@ -28,7 +29,6 @@ SQUARE: dict[str, Any] = {
 }
 VALUES = ("critical_value", "critical_low", "critical_high")
 MOST_NAMED = 8  # fields that differ
-RULES = ("zip", "where")  # of a space: no axes
 
 
 @dataclasses.dataclass(frozen=True)
