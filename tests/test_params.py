@@ -15,6 +15,7 @@ from simdyn.params import (
     SAM,
     SGD,
     ClusterData,
+    Collapse,
     CriticalLines,
     Crossing,
     Curves,
@@ -216,6 +217,29 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
             [None, ("a",), ("a",) * 6],
             [(), ("a",) * 7, "a"],
             "a list of up to six names of methods",
+        ),
+    ],
+    Collapse: [
+        ("kind", ["collapse"], ["scaling", None], '"collapse"'),
+        ("x", ["signal_norm"], [3, None], "a swept parameter"),
+        (
+            "along",
+            [("dimension",), ["a"] * 3],
+            [(), "dimension", ["a"] * 4, None],
+            "a list of up to three swept parameters",
+        ),
+        ("variable", ["train_loss"], [1, None], "a recorded scalar variable"),
+        (
+            "compare",
+            [None, ("a",), ("a",) * 6],
+            [(), ("a",) * 7, "a"],
+            "a list of up to six names of methods",
+        ),
+        (
+            "between",
+            [None, (0.02, 0.4), (-1.0, 1)],
+            [(0.1,), 0.1, (0.1, "a"), (0.1, float("nan")), (0.1, 0.2, 0.3)],
+            "two numbers, the smaller one first",
         ),
     ],
     Crossing: [

@@ -27,6 +27,7 @@ from simdyn.params.network import PIECEWISE_LINEAR, TwoLayerCNN
 from simdyn.params.parameters import MAX_DIMENSION, Data, Parameters, Real, described, made
 from simdyn.params.phases import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
 from simdyn.params.record import Record
+from simdyn.params.scaling_figure import Collapse
 
 __all__ = [
     "MAX_DIMENSION",
@@ -37,6 +38,7 @@ __all__ = [
     "SAM",
     "SGD",
     "ClusterData",
+    "Collapse",
     "Contents",
     "CriticalLines",
     "Crossing",

@@ -75,7 +75,8 @@ class Curves:
         self.u, self.z = u, z
         self.curve, self.place = np.nonzero(used)
         self._others = self.curve[:, None] != np.arange(len(z))  # (N, C)
-        self._each = np.arange(len(z))[None, :]
+        self._first = u.size * np.arange(len(z))
+        self._flat = self.curve * u.size + self.place
         of = np.bincount(self.curve, minlength=len(z))
         self._of, self._there = np.maximum(of, 1), of > 0
         # The usual step of u, and changes of the exponents that move the outer curves by one.
@@ -86,7 +87,7 @@ class Curves:
 
     def at_used(self, array: np.ndarray) -> np.ndarray:
         """What an array (C, X) holds at the points (N,) that are used."""
-        return np.asarray(array[self.curve, self.place])
+        return np.asarray(array.take(self._flat))
 
     def master(self, exponents: np.ndarray, means: Means) -> Master:
         """The master curve at every point that is used, from the other curves."""
@@ -96,14 +97,13 @@ class Curves:
         last = self.u.size - 2
         left[at == self.u[-1]] = last
         inside = self._others & (left >= 0) & (left <= last)
-        np.clip(left, 0, last, out=left)
-        right = left + 1
-        each = self._each
-        w0, w1 = means.weight[each, left], means.weight[each, right]
+        left = np.minimum(np.maximum(left, 0), last)
+        near = left + self._first  # places in arrays (C, X) that are laid out flat
+        w0, w1 = means.weight.take(near), means.weight.take(near + 1)
         inside &= (w0 > 0.0) & (w1 > 0.0)
         w0, w1 = w0 * inside, w1 * inside
-        p0, p1 = means.product[each, left] * inside, means.product[each, right] * inside
-        t0, t1 = self.u[left] - at, self.u[right] - at  # places from the point
+        p0, p1 = means.product.take(near) * inside, means.product.take(near + 1) * inside
+        t0, t1 = self.u.take(left) - at, self.u.take(left + 1) - at  # places from the point
         k, ky = (w0 + w1).sum(axis=1), (p0 + p1).sum(axis=1)
         kt, kty = (w0 * t0 + w1 * t1).sum(axis=1), (p0 * t0 + p1 * t1).sum(axis=1)
         ktt = (w0 * t0**2 + w1 * t1**2).sum(axis=1)

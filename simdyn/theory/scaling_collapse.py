@@ -90,7 +90,9 @@ def collapse(
     fewer than half of the points of a curve can be compared are not allowed, so curves cannot
     collapse by having nothing in common. Within this range the exponents are scanned, and the best
     are refined by the simplex of Nelder and Mead. Between points of a curve the master curve is
-    straight: let neighbours in x be close where the variable changes.
+    straight: let neighbours in x be close where the variable changes. Without exponents, points of
+    equal x are compared without any interpolation, so the fit may stay at exactly 0 if the curves
+    coincide.
 
     The worlds of the p-value have a smooth curve through all points at the fitted exponents, and
     the deviations of resampled replicates about it; the exponents are fitted in each.
