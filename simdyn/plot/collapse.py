@@ -7,10 +7,10 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, NullFormatter
-from matplotlib import colormaps
 
 from simdyn.params import Collapse
 from simdyn.plot import artists, captions, missing, page
@@ -41,11 +41,12 @@ def _styles(points: xr.Dataset, names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _power_of_ten(value: float) -> str:
-    """A value of a legend as mathtext: a power of ten as such."""
-    power = round(math.log10(value))
-    if abs(power) > 2 and math.isclose(value, 10.0**power, rel_tol=1e-9):
-        return f"10^{{{power}}}"
-    return f"{value:.4g}" if value < 1e6 else rf"{value / 10**math.floor(math.log10(value)):.3g}\times 10^{{{math.floor(math.log10(value))}}}"
+    """A value of a legend as mathtext: large and small ones by powers of ten."""
+    power = math.floor(math.log10(value) + 1e-9)
+    if -3 < power < 4:
+        return f"{value:.4g}"
+    digits = f"{value / 10.0**power:.3g}"
+    return f"10^{{{power}}}" if digits == "1" else rf"{digits}\times 10^{{{power}}}"
 
 
 def _symbol(array: xr.DataArray) -> str:
@@ -60,7 +61,7 @@ def _entries(
     """The legend: a colour for each value of the first parameter, a marker for each of the rest."""
     handles: list[Artist] = []
     for group, black in ((names[:1], False), (names[1:], True)):
-        found = {}
+        found: dict[tuple[float, ...], Mapping[str, Any]] = {}
         for k, style in enumerate(styles):
             key = tuple(float(points[name].values[k]) for name in group)
             if key:
@@ -80,25 +81,22 @@ def _entries(
     return handles
 
 
-def _draw(
-    ax: Axes, at: np.ndarray, found: xr.Dataset, name: str, styles: Sequence[Mapping[str, Any]]
-) -> list[Artist]:
+def _draw_panel(
+    ax: Axes, at: np.ndarray, one: xr.Dataset, figure: Collapse, styles: Sequence[Mapping[str, Any]]
+) -> None:
     """Curves (C, X) with two standard errors, each in its style."""
-    drawn: list[Artist] = []
-    mean, error = found[name].values, np.nan_to_num(found[f"{name}_sem"].values)
+    if not np.isfinite(at).any():
+        ax.text(0.5, 0.5, "no fit", transform=ax.transAxes, ha="center")
+        ax.set_xticks([])
+        return
+    mean, error = one["mean"].values, np.nan_to_num(one["error"].values)
     for k, style in enumerate(styles):
-        bars = ax.errorbar(
-            at[k],
-            mean[k],
-            2 * error[k] if error.any() else None,
-            linewidth=0.8,
-            elinewidth=0.6,
-            capsize=0.0,
-            markersize=2.2,
-            **style,
+        ax.errorbar(
+            at[k], mean[k], 2 * error[k], linewidth=0.8, elinewidth=0.6, markersize=2.2, **style
         )
-        drawn += bars.get_children()
-    return drawn
+    for value in figure.between or ():
+        ax.axhline(value, color="#808080", linewidth=0.6, linestyle=":", zorder=0)
+    _scale(ax, at)
 
 
 def _scale(ax: Axes, at: np.ndarray) -> None:
@@ -119,36 +117,47 @@ def _places(half: float) -> int:
     return min(max(1 - math.floor(math.log10(half)), 0), 6) if half > 0 else 6
 
 
+def _number(value: float, places: int) -> str:
+    """A number with a minus, and no zero that is negative."""
+    return f"{round(value, places) + 0.0:.{places}f}".replace("-", "−")
+
+
 def _powers(one: xr.Dataset, ds: xr.Dataset) -> str:
     """The fitted powers of a method with their intervals."""
     parts = []
     for k, name in enumerate(map(str, one["parameter"].values)):
-        value, low, high = (
-            one[f"exponent{ending}"].values[k] for ending in ("", "_low", "_high")
-        )
-        places = _places(high - value)
-        interval = f"{low:.{places}f}{captions.NBSP}…{captions.NBSP}{high:.{places}f}"
-        parts.append(
-            f"${_symbol(ds[name])}^{{\\,{value:.{places}f}}}$ ({interval})".replace("-", "−")
-        )
-    return " ".join(parts)
+        value, low, high = (one[f"exponent{ending}"].values[k] for ending in ("", "_low", "_high"))
+        value, low, high = (_number(number, _places(high - value)) for number in (value, low, high))
+        of = f"${_symbol(ds[name])}$ " if one.sizes["parameter"] > 1 else ""
+        parts.append(f"{of}{value} ({low}{captions.NBSP}…{captions.NBSP}{high})")
+    return ", ".join(parts)
 
 
 def _fit_sentence(one: xr.Dataset, ds: xr.Dataset, method: str) -> str:
     """What was fitted to a method, and how well."""
     name = captions.display_name(method)
     if not one["points"].item():
-        return f"{name}: too few points in common for a fit."
+        return f"{name}: too few points in common."
+    quality, before = (_three_digits(one[name].item()) for name in ("quality", "quality_before"))
     numbers = (
-        f"S = {one['quality'].item():.3g} ({one['quality_before'].item():.3g} unscaled), "
-        f"p = {one['p_value'].item():.2g}, deviation {one['deviation'].item():.2g} "
-        f"at {one['points'].item()} points"
+        f"S = {quality} (unscaled {before}), p = {one['p_value'].item():.2g}, "
+        f"δ = {one['deviation'].item():.2g} at {one['points'].item()} points"
     )
-    return f"{name} ∝ {_powers(one, ds)}: {numbers}.".replace(" = ", f"{captions.NBSP}={captions.NBSP}")
+    equals = f"{captions.NBSP}={captions.NBSP}"
+    return f"{name} {_powers(one, ds)}, {numbers.replace(' = ', equals)}."
+
+
+def _three_digits(value: float) -> str:
+    """A number ≥ 0 with three digits, and without an exponent unless it is small."""
+    return f"{float(f'{value:.3g}'):.0f}" if value >= 100.0 else f"{value:.3g}"
+
+
+def _symbols(ds: xr.Dataset, figure: Collapse) -> str:
+    return " and ".join(f"${_symbol(ds[name])}$" for name in figure.along)
 
 
 def _caption(
-    ds: xr.Dataset, figure: Collapse, methods: Sequence[str], fit: xr.Dataset | None
+    ds: xr.Dataset, figure: Collapse, methods: Sequence[str], fit: xr.Dataset
 ) -> list[str]:
     long_name = ds[figure.variable].attrs.get("long_name", figure.variable)
     x = ds[figure.x].attrs.get("long_name", figure.x)
@@ -157,17 +166,12 @@ def _caption(
         f"{long_name[0].upper()}{long_name[1:]}, mean over {missing.runs_in_means(ds, methods)}"
         f"{bars}, over {x} and over {x} rescaled."
     ]
-    if fit is not None:
-        scales = "; ".join(
-            f"{captions.display_name(method)} ∝ {_powers(fit.sel({'method': method}), ds)}"
-            for method in methods
-        )
-        del scales
-        sentences.append(
-            "Fitted so that curves fall on one (95 % intervals by resampling whole replicates; S: "
-            "mean square distance in errors; p: probability of such an S if they do):"
-        )
-        sentences += [_fit_sentence(fit.sel({"method": method}), ds, method) for method in methods]
+    sentences.append(
+        f"Powers of {_symbols(ds, figure)} for which curves fall on one, with 95 % intervals by "
+        "resampling whole replicates; S: mean square distance in errors; p: probability of such an "
+        "S if they do; δ: root mean square distance."
+    )
+    sentences += [_fit_sentence(fit.sel({"method": method}), ds, method) for method in methods]
     if figure.between is not None:
         sentences.append("Points between the dotted lines are compared.")
     return [
@@ -198,66 +202,61 @@ def collapse(ds: xr.Dataset, figure: Collapse) -> matplotlib.figure.Figure:
     InputError
         If the figure names what the results do not have.
     """
-    ds = checked(ds, figure).load()
+    ds = checked(ds, figure)
     methods = list(figure.compare or map(str, ds["method"].values))
-    kept = ds[[figure.variable, "status"]].sel({"method": methods}).sortby(figure.x)
+    kept = ds[[figure.variable, "status"]].sel({"method": methods}).sortby(figure.x).load()
     fit = fitted(kept, figure.along, variable=figure.variable, x=figure.x, between=figure.between)
-    found = analysis.last_summary(kept, figure.variable)
-    across = list(dict.fromkeys(str(ds[name].dims[0]) for name in figure.along))
-    (level,) = ds[figure.x].dims
-    scaled = rescaled(kept, fit)
-    flat = xr.Dataset(
-        {
-            "at": xr.zeros_like(scaled) + kept[figure.x],
-            "rescaled": scaled,
-            figure.variable: found[figure.variable],
-            f"{figure.variable}_sem": found[f"{figure.variable}_sem"],
-        }
-    ).stack(curve=across, create_index=False).transpose("method", "curve", level)  # fmt: skip
-    names = list(figure.along)
-    styles = _styles(flat, names)
-    handles = _entries(flat, names, styles)
-    rows, height = len(methods), PANEL + BELOW_PANEL + ROW_GAP
+    points = _flat(kept, figure, fit)
+    styles = _styles(points, figure.along)
+    handles = _entries(points, figure.along, styles)
+    height = PANEL + BELOW_PANEL + ROW_GAP
+    wide = (page.WIDTH - LEFT - RIGHT - GAP) / 2
     with artists.style():
         sheet = page.Page(
-            TOP + rows * height - ROW_GAP,
+            TOP + len(methods) * height - ROW_GAP,
             handles,
             _caption(ds, figure, methods, fit),
             columns=min(6, len(handles)),
         )
-        wide = (page.WIDTH - LEFT - RIGHT - GAP) / 2
         for row, method in enumerate(methods):
-            one = flat.sel({"method": method})
-            pair = []
-            for column, name in enumerate(("at", "rescaled")):
-                at = one[name].values
-                ax = sheet.add_axes(LEFT + column * (wide + GAP), TOP + row * height, wide, PANEL)
-                if not np.isfinite(at).any():
-                    missing.hatch_panel(ax, row)
-                    continue
-                _draw(ax, at, one, figure.variable, styles)
-                for value in figure.between or ():
-                    ax.axhline(value, color="#808080", linewidth=0.6, linestyle=":", zorder=0)
-                _scale(ax, at)
-                letter = page.letter(2 * row + column)
+            one, top = points.sel({"method": method}), TOP + row * height
+            left = sheet.add_axes(LEFT, top, wide, PANEL)
+            right = sheet.add_axes(LEFT + wide + GAP, top, wide, PANEL, sharey=left)
+            for ax, name in ((left, "original"), (right, "rescaled")):
+                _draw_panel(ax, one[name].values, one, figure, styles)
+                letter = page.letter(2 * row + (ax is right))
                 ax.set_title(f"({letter}) {captions.display_name(method)}", pad=4, loc="left")
-                pair.append(ax)
-            pair[0].set(
-                xlabel=artists.label(ds[figure.x]), ylabel=artists.label(ds[figure.variable])
-            )
-            if len(pair) > 1:
-                pair[1].set(xlabel=_rescaled_label(ds, fit.sel({"method": method}), figure.x))
-                pair[1].set(ylim=pair[0].get_ylim())
-                pair[1].tick_params(labelleft=False)
+            left.set(xlabel=artists.label(ds[figure.x]), ylabel=artists.label(ds[figure.variable]))
+            right.set(xlabel=_rescaled_label(ds, fit.sel({"method": method}), figure.x))
+            right.tick_params(labelleft=False)
     return sheet.figure
+
+
+def _flat(kept: xr.Dataset, figure: Collapse, fit: xr.Dataset) -> xr.Dataset:
+    """Means, their errors and both x, over (method, curve, x)."""
+    found = analysis.last_summary(kept, figure.variable)
+    scaled = rescaled(kept, fit)
+    across = list(dict.fromkeys(str(kept[name].dims[0]) for name in figure.along))
+    (level,) = kept[figure.x].dims
+    points = xr.Dataset(
+        {
+            "original": xr.zeros_like(scaled).fillna(0.0) + kept[figure.x],
+            "rescaled": scaled,
+            "mean": found[figure.variable],
+            "error": found[f"{figure.variable}_sem"],
+        }
+    )
+    flat = points.stack(curve=across, create_index=False)
+    return flat.transpose("method", "curve", level)
 
 
 def _rescaled_label(ds: xr.Dataset, one: xr.Dataset, x: str) -> str:
     """The label of the rescaled axis, with the fitted exponents."""
     factors = []
+    if not one["points"].item():
+        return ""
     for k, name in enumerate(map(str, one["parameter"].values)):
-        value = -one["exponent"].values[k]
-        places = _places(one["exponent_high"].values[k] + value)
-        text = f"{value:+.{places}f}".replace("+", "")
-        factors.append(f"{_symbol(ds[name])}^{{\\,{text}}}")
-    return f"rescaled ${_symbol(ds[x])}\\;{' '.join(factors)}$"
+        value, high = one["exponent"].values[k], one["exponent_high"].values[k]
+        power = _number(-value, _places(high - value))
+        factors.append(f"{_symbol(ds[name])}^{{\\,{power}}}")
+    return f"${_symbol(ds[x])}\\;{''.join(factors)}$"
