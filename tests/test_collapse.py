@@ -398,7 +398,7 @@ def test_figure__all_that_is_swept_must_be_on_it() -> None:
     said = refusal(
         Study,
         {"n_samples": 10},
-        {"n_filters": 4},
+        {"n_filters": 4, "init_std": 0.01},
         {"sgd": simdyn.SGD(learning_rate=0.1, epochs=5)},
         {"dimension": [100, 200]},
         solve=solve,
