@@ -16,6 +16,7 @@ from simdyn.params import (
     SAM,
     SGD,
     ClusterData,
+    Collapse,
     CriticalLines,
     Crossing,
     Curves,
@@ -55,6 +56,7 @@ VALID: dict[type[Parameters], dict[str, Any]] = {
     Crossing: {"field": "signal_norm", "between": (0.1, 10.0)},
     Trajectories: {},
     Refinement: {},
+    Collapse: {},
 }
 
 NAN, INF = float("nan"), float("inf")
@@ -63,6 +65,7 @@ COMMON = ("at", *Look.model_fields)  # options of every kind of figure, tested w
 FORMULAS = (
     (Crossing, "between"),
     (Crossing, "level"),
+    (Collapse, "between"),
     (Refinement, "levels"),
     *((kind, "width") for kind in PICTURES.values()),
     *((kind, "at") for kind in PICTURES.values()),
@@ -265,6 +268,29 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
             [None, ("a",), ("a",) * 6],
             [(), ("a",) * 7, "a"],
             "a list of up to six names of methods",
+        ),
+    ],
+    Collapse: [
+        ("kind", ["collapse"], ["scaling", None], '"collapse"'),
+        ("x", ["signal_norm"], [3, None], "a swept parameter"),
+        (
+            "along",
+            [("dimension",), ["a"] * 3],
+            [(), "dimension", ["a"] * 4, None],
+            "a list of up to three swept parameters",
+        ),
+        ("variable", ["train_loss"], [1, None], "a recorded scalar variable"),
+        (
+            "compare",
+            [None, ("a",), ("a",) * 6],
+            [(), ("a",) * 7, "a"],
+            "a list of up to six names of methods",
+        ),
+        (
+            "between",
+            [None, (0.02, 0.4), (-1.0, 1)],
+            [(0.1,), 0.1, (0.1, "a"), (0.1, float("nan")), (0.1, 0.2, 0.3)],
+            "two numbers, the smaller one first",
         ),
     ],
     Crossing: [

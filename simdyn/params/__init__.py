@@ -28,6 +28,7 @@ from simdyn.params.parameters import MAX_DIMENSION, Data, Parameters, Real, desc
 from simdyn.params.phases import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
 from simdyn.params.record import Record
 from simdyn.params.refinement import Refinement
+from simdyn.params.scaling_figure import Collapse
 
 __all__ = [
     "MAX_DIMENSION",
@@ -38,6 +39,7 @@ __all__ = [
     "SAM",
     "SGD",
     "ClusterData",
+    "Collapse",
     "Contents",
     "CriticalLines",
     "Crossing",

@@ -45,7 +45,7 @@ class Contents(NamedTuple):
 PICTURES: dict[str, type["Picture"]] = {}  # kinds of figure by their name in study files
 
 
-def _check_known(option: str, name: str, known: Iterable[str], problem: str) -> None:
+def check_known(option: str, name: str, known: Iterable[str], problem: str) -> None:
     """Refuse a name that is not among the known ones."""
     if name not in (known := list(known)):
         raise InputError(f"figure.{option} = {name!r}: {problem}; {nearest(name, known)}")
@@ -110,7 +110,7 @@ class Picture(Look):
                 f"{CriticalLines.model_fields['kind'].default!r}"
             )
         for option, axis in zip("xy", self.axes, strict=False):
-            _check_known(option, axis, contents.axes, "not swept")
+            check_known(option, axis, contents.axes, "not swept")
             if not contents.axes[axis]:
                 raise InputError(
                     f"figure.{option} = {axis!r}: allowed is a swept parameter with numbers"
@@ -123,6 +123,10 @@ class Picture(Look):
                 f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
                 "choose one value of it, in figure.at"
             )
+        self.check_names(contents)
+
+    def check_names(self, contents: Contents) -> None:
+        """Refuse variables that are not recorded, and methods that do not exist."""
         for option in ("compare", "variables", "overlay"):
             names = getattr(self, option, None) or ()
             if len(set(names)) < len(names):
@@ -130,7 +134,7 @@ class Picture(Look):
         scalars = [name for name, dims in contents.variables.items() if not dims]
         for option in ("variable", "variables"):
             for name in self.shown if hasattr(self, option) else ():
-                _check_known(option, name, scalars, "not recorded")
+                check_known(option, name, scalars, "not recorded")
         for option in ("compare", "overlay"):
             for method in getattr(self, option, None) or ():
                 if method not in contents.methods:
@@ -141,7 +145,7 @@ class Picture(Look):
     def check_at(self, contents: Contents) -> None:
         """Refuse values of axes that are not swept, or are drawn."""
         for name in self.at or ():
-            _check_known("at", name, contents.axes, "not swept")
+            check_known("at", name, contents.axes, "not swept")
             if name in self.axes:
                 raise InputError(
                     f"figure.at: {name!r} is on an axis; allowed are other swept names"
@@ -150,7 +154,7 @@ class Picture(Look):
     def check_labels(self, contents: Contents) -> None:
         """Refuse labels of methods that do not exist."""
         for method in self.labels or ():
-            _check_known("labels", method, contents.methods, "no such method")
+            check_known("labels", method, contents.methods, "no such method")
 
 
 class PhaseDiagram(Picture):
@@ -201,7 +205,7 @@ class PhaseDiagram(Picture):
 MOST_CURVES = 6  # methods of one figure
 
 
-def _check_few(methods: Sequence[str]) -> None:
+def check_few(methods: Sequence[str]) -> None:
     """Refuse more methods than line styles can tell apart."""
     if len(methods) > MOST_CURVES:
         raise InputError(
@@ -251,7 +255,7 @@ class Curves(Picture):
     def check(self, contents: Contents) -> None:
         """Refuse more methods than line styles can tell apart, and what no figure can show."""
         super().check(contents)
-        _check_few(self.compare or contents.methods)
+        check_few(self.compare or contents.methods)
 
 
 class CriticalLines(Picture):
@@ -304,7 +308,7 @@ class CriticalLines(Picture):
                 "critical values"
             )
         for name in self.x:
-            _check_known("x", name, contents.dim_of, "not a swept number")
+            check_known("x", name, contents.dim_of, "not a swept number")
         if len(set(self.x)) < len(self.x):
             raise InputError(f"figure.x = {list(self.x)}: allowed are distinct names")
         self.check_at(contents)
@@ -321,9 +325,9 @@ class CriticalLines(Picture):
                 "choose one value of it, in figure.at"
             )
         for method in self.compare or ():
-            _check_known("compare", method, contents.methods, "no such method")
+            check_known("compare", method, contents.methods, "no such method")
         self.check_labels(contents)
-        _check_few(self.compare or contents.methods)
+        check_few(self.compare or contents.methods)
 
 
 PANELS = {  # of trajectories: the variables that each shows

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-LEAST_SHARE = 0.5  # of the points of each curve that must lie between points of others
+LEAST_SHARE = 0.5  # of the points of a curve that must lie within another to tie it to that
 LEAST_ERROR = 1e-3  # of the range of the means: smaller standard errors count as this
 SCANNED = {1: 401, 2: 41, 3: 15}  # values at most of each of so many exponents
 STARTS = 5  # best of the scan, from which the search goes on
@@ -75,9 +75,10 @@ class Curves:
         self.u, self.z = u, z
         self.curve, self.place = np.nonzero(used)
         self._others = self.curve[:, None] != np.arange(len(z))  # (N, C)
-        self._each = np.arange(len(z))[None, :]
-        of = np.bincount(self.curve, minlength=len(z))
-        self._of, self._there = np.maximum(of, 1), of > 0
+        self._first = u.size * np.arange(len(z))
+        self._flat = self.curve * u.size + self.place
+        there, self._begin, count = np.unique(self.curve, return_index=True, return_counts=True)
+        self._of, self._there = count[:, None], there
         # The usual step of u, and changes of the exponents that move the outer curves by one.
         self.spacing = float(np.median(np.diff(u)))
         self.steps = self.spacing / np.ptp(z, axis=0)
@@ -86,30 +87,44 @@ class Curves:
 
     def at_used(self, array: np.ndarray) -> np.ndarray:
         """What an array (C, X) holds at the points (N,) that are used."""
-        return np.asarray(array[self.curve, self.place])
+        return np.asarray(array.take(self._flat))
 
     def master(self, exponents: np.ndarray, means: Means) -> Master:
         """The master curve at every point that is used, from the other curves."""
+        return self._master(exponents, means)[0]
+
+    def _master(self, exponents: np.ndarray, means: Means) -> tuple[Master, np.ndarray]:
+        """The master curve, and whether points lie within each curve (N, C)."""
         shift = self.z @ exponents
         at = (self.u[self.place] - shift[self.curve])[:, None] + shift  # (N, C)
         left = np.searchsorted(self.u, at, side="right") - 1
         last = self.u.size - 2
         left[at == self.u[-1]] = last
         inside = self._others & (left >= 0) & (left <= last)
-        np.clip(left, 0, last, out=left)
-        right = left + 1
-        each = self._each
-        w0, w1 = means.weight[each, left], means.weight[each, right]
+        left = np.minimum(np.maximum(left, 0), last)
+        near = left + self._first  # places in arrays (C, X) that are laid out flat
+        w0, w1 = means.weight.take(near), means.weight.take(near + 1)
         inside &= (w0 > 0.0) & (w1 > 0.0)
         w0, w1 = w0 * inside, w1 * inside
-        p0, p1 = means.product[each, left] * inside, means.product[each, right] * inside
-        t0, t1 = self.u[left] - at, self.u[right] - at  # places from the point
+        p0, p1 = means.product.take(near) * inside, means.product.take(near + 1) * inside
+        t0, t1 = self.u.take(left) - at, self.u.take(left + 1) - at  # places from the point
         k, ky = (w0 + w1).sum(axis=1), (p0 + p1).sum(axis=1)
         kt, kty = (w0 * t0 + w1 * t1).sum(axis=1), (p0 * t0 + p1 * t1).sum(axis=1)
         ktt = (w0 * t0**2 + w1 * t1**2).sum(axis=1)
         determinant = k * ktt - kt**2
         determinant[~inside.any(axis=1)] = np.nan
-        return Master((ktt * ky - kt * kty) / determinant, ktt / determinant)
+        return Master((ktt * ky - kt * kty) / determinant, ktt / determinant), inside
+
+    def _overlap(self, inside: np.ndarray) -> float:
+        """The share of the curves that are tied together, directly or through others."""
+        tied = np.add.reduceat(inside[:, self._there], self._begin, axis=0, dtype=np.float64)
+        tied = tied >= LEAST_SHARE * self._of
+        tied |= tied.T
+        reached = tied[0]
+        reached[0] = True
+        for _ in range(len(tied) - 2):
+            reached = reached | tied[reached].any(axis=0)
+        return float(reached.mean())
 
     def compared(self, master: Master, means: Means) -> np.ndarray:
         """Points (N,) that have a mean and lie between points of another curve."""
@@ -117,15 +132,14 @@ class Curves:
         return there
 
     def quality(self, exponents: np.ndarray, means: Means) -> float:
-        """S, or a number ≥ FAR where a curve shares too little with the others."""
+        """S, or a number ≥ FAR where curves share too little."""
         beyond = float((np.abs(exponents) / self.bounds).max())
         if beyond > 1.0:
             return FAR * (1.0 + beyond)
-        master = self.master(exponents, means)
+        master, inside = self._master(exponents, means)
+        if (overlap := self._overlap(inside)) < 1.0:
+            return FAR * (2.0 - overlap)
         compared = self.compared(master, means)
-        share = np.bincount(self.curve[compared], minlength=len(self.z)) / self._of
-        if (least := float(share[self._there].min())) < LEAST_SHARE:
-            return FAR * (2.0 - least)
         away = (self.at_used(means.mean) - master.value) ** 2
         squares = away / (1.0 / self.at_used(means.weight) + master.variance)
         return float(squares[compared].mean())
@@ -162,7 +176,7 @@ class Curves:
     def smooth(self, exponents: np.ndarray, means: Means) -> np.ndarray:
         """One smooth curve through all shifted points, at each of them (C, X).
 
-        Straight lines with a Gaussian weight as wide as the step of u.
+        Straight lines with a Gaussian weight as wide as the step of u, level at a point alone.
         """
         known = means.weight > 0.0
         at = self.u[None, :] - (self.z @ exponents)[:, None]
@@ -171,7 +185,11 @@ class Curves:
         weight = np.exp(-0.5 * (away / self.spacing) ** 2)
         k, kt, ktt = weight.sum(1), (weight * away).sum(1), (weight * away**2).sum(1)
         ky, kty = weight @ y, (weight * away) @ y
-        return np.asarray(((ktt * ky - kt * kty) / (k * ktt - kt**2)).reshape(at.shape))
+        spread = k * ktt - kt**2
+        alone = spread < 1e-6 * (k * self.spacing) ** 2
+        spread[alone], k[k == 0.0] = 1.0, 1.0
+        line = np.where(alone, ky / k, (ktt * ky - kt * kty) / spread)
+        return np.asarray(line.reshape(at.shape))
 
 
 class Fit(NamedTuple):

@@ -86,11 +86,14 @@ def collapse(
     left out. Standard errors below a thousandth of the range of the means count as that, so that a
     floor without errors, or a tail with tiny ones, does not outweigh the transition.
 
-    A point is compared if another curve has a point on each side of it. Exponents so large that
-    fewer than half of the points of a curve can be compared are not allowed, so curves cannot
-    collapse by having nothing in common. Within this range the exponents are scanned, and the best
-    are refined by the simplex of Nelder and Mead. Between points of a curve the master curve is
-    straight: let neighbours in x be close where the variable changes.
+    A point is compared if another curve has a point on each side of it. Curves could collapse by
+    having nothing in common, all of them or one group with another. So two curves are tied if half
+    of the points of one lie within the other, and all curves must be tied, directly or through
+    others. Within this range the exponents are scanned, and the best are refined by the simplex of
+    Nelder and Mead. Between points of a curve the master curve is straight: let neighbours in x be
+    close where the variable changes. Without exponents, points of
+    equal x are compared without any interpolation, so the fit may stay at exactly 0 if the curves
+    coincide.
 
     The worlds of the p-value have a smooth curve through all points at the fitted exponents, and
     the deviations of resampled replicates about it; the exponents are fitted in each.
