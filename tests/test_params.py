@@ -50,6 +50,7 @@ VALID: dict[type[Parameters], dict[str, Any]] = {
     PhaseDiagram: {},
     Curves: {"x": "dimension"},
     CriticalLines: {},
+    Collapse: {},
     Crossing: {"field": "signal_norm", "between": (0.1, 10.0)},
     Trajectories: {},
 }
