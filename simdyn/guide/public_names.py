@@ -28,6 +28,7 @@ GROUPS = {
 }
 MODULES = {  # further groups: names of modules, which are documented under their module's name
     "Figures": {"simdyn.params": [kind.__name__ for kind in PICTURES.values()]},
+    "Fine maps": {"simdyn.params": ["Refinement"]},
     "Drawing": {"simdyn.plot": plot.__all__},
     "Laws": {"simdyn.theory": theory.__all__},
     "Analysis of results": {
