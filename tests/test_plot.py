@@ -977,7 +977,7 @@ def test_curves__names_what_is_missing(schedules, options, said):
 
 
 def test_draw__every_kind_of_figure_has_its_function():
-    assert list(PICTURES) == items("phase_diagram  curves  critical_lines  trajectories  collapse")
+    assert tuple(PICTURES) == items("phase_diagram  curves  critical_lines  trajectories  collapse")
     for kind in PICTURES:
         assert callable(getattr(importlib.import_module(f"simdyn.plot.{kind}"), kind))
 
