@@ -22,8 +22,8 @@ def picture(ds: "xr.Dataset", figure: "Picture", form: str) -> bytes:
     from simdyn.plot import draw, save
 
     with tempfile.TemporaryDirectory() as folder:
-        paths = save(draw(ds, figure), Path(folder) / "figure")
-        return next(path.read_bytes() for path in paths if path.suffix == f".{form}")
+        first, *_ = save(draw(ds, figure.replace(formats=(form,))), Path(folder) / "figure")
+        return first.read_bytes()
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> bytes:

@@ -1,7 +1,7 @@
 """The drawings of a map: a panel for each method and one for their difference."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -17,6 +17,53 @@ from simdyn.explore.phase_map import Choice, Map, edges, is_logarithmic
 PANELS = ("first", "second", "difference")
 SOLVED = "#00a651"
 HEIGHT = 330
+
+
+def cell_columns(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Sides and places of the cells about increasing values, in (y, x) order."""
+    x_edges, y_edges = edges(x), edges(y)
+    return {
+        "left": np.tile(x_edges[:-1], y.size),
+        "right": np.tile(x_edges[1:], y.size),
+        "bottom": np.repeat(y_edges[:-1], x.size),
+        "top": np.repeat(y_edges[1:], x.size),
+        "x": np.tile(x, y.size),
+        "y": np.repeat(y, x.size),
+    }
+
+
+def cell_panel(
+    labels: tuple[str, str],
+    logarithmic: Sequence[bool],
+    cells: ColumnDataSource,
+    field: str,
+    colours: LinearColorMapper,
+    **look: Any,
+) -> tuple[Any, Any]:
+    """A drawing over two axes with these labels, and its cells, coloured by a field."""
+    kinds = ["log" if is_log else "linear" for is_log in logarithmic]
+    drawing = plain_figure(
+        "",
+        x_axis_type=kinds[0],
+        y_axis_type=kinds[1],
+        x_axis_label=labels[0],
+        y_axis_label=labels[1],
+    )
+    drawing.x_range.range_padding = drawing.y_range.range_padding = 0
+    drawing.grid.visible = False
+    colour = {"field": field, "transform": colours}
+    quads = drawing.quad(
+        left="left",
+        right="right",
+        bottom="bottom",
+        top="top",
+        source=cells,
+        fill_color=colour,
+        line_color=colour,  # else the edges show
+        line_width=0.5,
+        **look,
+    )
+    return drawing, quads
 
 
 class MapDrawings:
@@ -56,16 +103,9 @@ class MapDrawings:
         """Draw a map; panels are made anew if its axes have changed."""
         axes = (choice.x, choice.y, is_logarithmic(found.x), is_logarithmic(found.y))
         count = len(choice.methods)
-        x_edges, y_edges = edges(found.x), edges(found.y)
-        rows, columns = found.y.size, found.x.size
-        empty = np.full(rows * columns, math.nan)
+        empty = np.full(found.y.size * found.x.size, math.nan)
         self.cells.data = {
-            "left": np.tile(x_edges[:-1], rows),
-            "right": np.tile(x_edges[1:], rows),
-            "bottom": np.repeat(y_edges[:-1], columns),
-            "top": np.repeat(y_edges[1:], columns),
-            "x": np.tile(found.x, rows),
-            "y": np.repeat(found.y, columns),
+            **cell_columns(found.x, found.y),
             "first": found.means[0].ravel(),
             "second": found.means[1].ravel() if count > 1 else empty,
             "difference": empty if found.difference is None else found.difference.ravel(),
@@ -96,34 +136,20 @@ class MapDrawings:
 
     def _make(self, choice: Choice, logarithmic: tuple[Any, ...]) -> None:
         self.bars = []
-        kinds = ["log" if is_log else "linear" for is_log in logarithmic]
         for name in PANELS:
-            drawing = plain_figure(
-                "",
-                x_axis_type=kinds[0],
-                y_axis_type=kinds[1],
-                x_axis_label=choice.x,
-                y_axis_label=choice.y,
-            )
-            drawing.height = HEIGHT
-            drawing.x_range.range_padding = drawing.y_range.range_padding = 0
-            drawing.grid.visible = False
             mapper = self.mappers[name]
-            colour = {"field": name, "transform": mapper}
-            cells = drawing.quad(
-                left="left",
-                right="right",
-                bottom="bottom",
-                top="top",
-                source=self.cells,
-                fill_color=colour,
-                line_color=colour,  # else the edges show
-                line_width=0.5,
+            drawing, cells = cell_panel(
+                (choice.x, choice.y),
+                logarithmic,
+                self.cells,
+                name,
+                mapper,
                 nonselection_fill_alpha=1.0,
                 selection_line_color="#e11d48",
                 selection_line_width=2,
                 name=name,
             )
+            drawing.height = HEIGHT
             tips = [
                 (choice.x, "@x"),
                 (choice.y, "@y"),

@@ -10,8 +10,8 @@ from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMappe
 from bokeh.palettes import Cividis256, RdBu11, interp_palette
 from bokeh.resources import Resources
 
-from simdyn.explore.drawings import plain_figure
-from simdyn.explore.phase_map import edges, is_logarithmic
+from simdyn.explore.map_drawings import cell_columns, cell_panel
+from simdyn.explore.phase_map import is_logarithmic
 from simdyn.params import PhaseDiagram
 from simdyn.theory import analysis
 
@@ -38,15 +38,7 @@ def interactive_maps(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, str]:
     plane = (figure.y, figure.x)
     found = analysis.last_summary(ds, figure.variable)
     x, y = (ds[name].values.astype(np.float64) for name in (figure.x, figure.y))
-    x_edges, y_edges = edges(x), edges(y)
-    cells: dict[str, np.ndarray] = {
-        "left": np.tile(x_edges[:-1], y.size),
-        "right": np.tile(x_edges[1:], y.size),
-        "bottom": np.repeat(y_edges[:-1], x.size),
-        "top": np.repeat(y_edges[1:], x.size),
-        "x": np.tile(x, y.size),
-        "y": np.repeat(y, x.size),
-    }
+    cells: dict[str, np.ndarray] = cell_columns(x, y)
     source = ColumnDataSource(name="cells")
     panels = []
     means = found[figure.variable].sel({"method": methods})
@@ -103,28 +95,10 @@ def _panel(
     colours: LinearColorMapper,
     grid: tuple[np.ndarray, np.ndarray],
 ) -> Any:
-    kinds = ["log" if is_logarithmic(values) else "linear" for values in grid]
-    drawing = plain_figure(
-        f"{figure.variable}: {title}",
-        x_axis_type=kinds[0],
-        y_axis_type=kinds[1],
-        x_axis_label=figure.x,
-        y_axis_label=figure.y,
-    )
-    drawing.height = HEIGHT
-    drawing.x_range.range_padding = drawing.y_range.range_padding = 0
-    drawing.grid.visible = False
-    colour = {"field": f"value{suffix}", "transform": colours}
-    quads = drawing.quad(
-        left="left",
-        right="right",
-        bottom="bottom",
-        top="top",
-        source=source,
-        fill_color=colour,
-        line_color=colour,
-        line_width=0.5,
-    )
+    logarithmic = [is_logarithmic(values) for values in grid]
+    labels, field = (figure.x, figure.y), f"value{suffix}"
+    drawing, quads = cell_panel(labels, logarithmic, source, field, colours)
+    drawing.height, drawing.title.text = HEIGHT, f"{figure.variable}: {title}"
     tips = [
         (figure.x, "@x"),
         (figure.y, "@y"),

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import xarray as xr
 
 from simdyn.base.inputs import InputError
+from simdyn.explore.downloads import picture
 from simdyn.params import Picture
-from simdyn.plot import draw
 from simdyn.store.log import work_done
 from simdyn.study.design import StudyDesign
 from simdyn.study.study_text import as_toml
@@ -75,7 +74,7 @@ def report_of(
     """
     attrs = json.loads(results.attrs["study"])
     scripts, drawing = interactive
-    parts = [f"<h1>{html.escape(study.name)}</h1>", _at_a_glance(study, results)]
+    parts = [f"<h1>{html.escape(study.name)}</h1>", _at_a_glance(study)]
     if figure is not None:
         parts += ["<h2>Figure</h2>", _picture(results, figure, study.name)]
     if drawing:
@@ -112,22 +111,18 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], marks: Sequence[s
     return "<table>" + "\n".join(lines) + "</table>"
 
 
-def _at_a_glance(study: StudyDesign, results: xr.Dataset) -> str:
+def _at_a_glance(study: StudyDesign) -> str:
     axes = " × ".join(
         f"{size:,} {html.escape(name)}"
         for name, size in zip(study.space.dims, study.space.shape, strict=True)
     )
     counts = [f"{axes or 'one point'}", f"{len(study.space.methods)} method(s)"]
     counts.append(f"{study.replicates:,} replicate(s)")
-    created = str(results.attrs.get("created", ""))
-    when = f", begun {html.escape(created)}" if created else ""
-    return f"<p class='soft'>{' · '.join(counts)} · seed {study.seed}{when}</p>"
+    return f"<p class='soft'>{' · '.join(counts)} · seed {study.seed}</p>"
 
 
 def _picture(results: xr.Dataset, figure: Picture, name: str) -> str:
-    file = io.BytesIO()
-    draw(results, figure).savefig(file, format="png", dpi=200)
-    data = base64.b64encode(file.getvalue()).decode()
+    data = base64.b64encode(picture(results, figure, "png")).decode()
     return f"<img alt='Figure of {html.escape(name)}' src='data:image/png;base64,{data}'>"
 
 

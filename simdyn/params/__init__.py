@@ -12,20 +12,12 @@ from simdyn.params.data import (
     XORData,
     check_model,
 )
-from simdyn.params.figures import (
-    PICTURES,
-    Contents,
-    CriticalLines,
-    Curves,
-    PhaseDiagram,
-    Picture,
-    Trajectories,
-    made_picture,
-)
+from simdyn.params.figures import CriticalLines, Curves, PhaseDiagram, Trajectories, made_picture
 from simdyn.params.images import ImageData
 from simdyn.params.network import PIECEWISE_LINEAR, TwoLayerCNN
 from simdyn.params.parameters import MAX_DIMENSION, Data, Parameters, Real, described, made
 from simdyn.params.phases import OPTIMISERS, SAM, SGD, Phase, Plan, as_plan, check_optimiser
+from simdyn.params.picture import PICTURES, Contents, Picture
 from simdyn.params.record import Record
 from simdyn.params.refinement import Refinement
 from simdyn.params.scaling_figure import Collapse

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from simdyn.base.inputs import InputError
-from simdyn.params.figures import MOST_CURVES, Contents, Picture, check_few, check_known
 from simdyn.params.parameters import Real, described
+from simdyn.params.picture import Contents, Picture, check_few, check_known, methods_drawn
 
 MOST_ALONG = 3  # parameters that a collapse fits
 
@@ -43,14 +43,7 @@ class Collapse(Picture):
         max_length=MOST_ALONG,
     )
     variable: str = described("test_error", "", "variable drawn", "a recorded scalar variable")
-    compare: tuple[str, ...] | None = described(
-        None,
-        "",
-        "methods drawn",
-        "a list of up to six names of methods",
-        min_length=1,
-        max_length=MOST_CURVES,
-    )
+    compare: tuple[str, ...] | None = methods_drawn()
     between: tuple[Real, Real] | None = described(
         None, "", "means that are compared", "two numbers, the smaller one first"
     )

@@ -25,7 +25,6 @@ Examples
 
 import importlib
 import io
-import json
 import os
 import pathlib
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING
 from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
 from simdyn.base.replacement import replacing
-from simdyn.params import Picture
+from simdyn.params import PhaseDiagram, Picture
 from simdyn.plot import (
     environment,  # noqa: F401  (before all others that import matplotlib)
     text_files,
@@ -104,11 +103,11 @@ def check_lines(study: "StudyDesign") -> None:
     InputError
         If there is no such store, it is damaged, or its lines do not belong on the diagram.
     """
-    if path := getattr(study.figure, "lines", None):
+    figure = study.figure
+    if isinstance(figure, PhaseDiagram) and figure.lines:
         from simdyn.plot.overlaid_lines import check_fit, opened_lines
 
-        physics = json.loads(study.layout.attrs["study"])
-        check_fit(study.figure, physics, opened_lines(path))  # type: ignore[arg-type]
+        check_fit(figure, study.physics, opened_lines(figure.lines))
 
 
 def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, ...]:

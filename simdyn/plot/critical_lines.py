@@ -167,7 +167,7 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
     Returns
     -------
     matplotlib.figure.Figure
-        7 inches wide, with a caption.
+        As wide as the figure says, with a caption.
 
     Raises
     ------

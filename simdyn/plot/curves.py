@@ -104,7 +104,7 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        7 inches wide, with a caption.
+        As wide as the figure says, with a caption.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from simdyn.params import Picture
-from simdyn.plot import artists, text_files
+from simdyn.plot import artists
 
 WIDTH, MARGIN, ROW = 7.0, 0.1, 0.155  # inches
 WIDTHS = {"single": 3.35, "double": WIDTH}  # inches, of one column and of both
@@ -122,7 +122,7 @@ class Page:
         self.height = caption_at + ROW * len(lines) + 0.06
         self.figure = Drawn(figsize=(sheet.width * size, self.height * size))
         self.figure.sheet = sheet
-        self.figure.caption = text_files.joined(sentences)
+        self.figure.caption = " ".join(sentences)
         if sheet.title:
             self.figure.suptitle(
                 sheet.title, x=0.5, y=1 - 0.06 / self.height, va="top", size=8 * size

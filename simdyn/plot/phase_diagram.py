@@ -198,8 +198,9 @@ def phase_diagram(
     Returns
     -------
     matplotlib.figure.Figure
-        7 inches wide, three maps in a row, with a caption. What cannot be drawn (a contour outside
-        the grid, a fit, a cell without a run) is missing from the picture and named in the caption.
+        With as many maps in a row as there is room for, and a caption. What cannot be drawn (a
+        contour outside the grid, a fit, a cell without a run) is missing from the picture and named
+        in the caption.
 
     Raises
     ------

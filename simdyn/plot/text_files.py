@@ -1,7 +1,6 @@
 """Captions as text: plain, and for LaTeX."""
 
 import re
-from collections.abc import Sequence
 
 GREEK = {
     "α": "alpha",
@@ -25,8 +24,8 @@ GREEK = {
     "∇": "nabla",
     "Σ": "Sigma",
 }
-LATIN = {"‖": r"\Vert ", "−": "-", "·": r"\cdot ", "×": r"\times ", "≥": r"\ge ", "≤": r"\le "}
-MATH = LATIN | {letter: f"\\{name} " for letter, name in GREEK.items()}
+SIGNS = {"‖": r"\Vert ", "−": "-", "·": r"\cdot ", "×": r"\times ", "≥": r"\ge ", "≤": r"\le "}
+MATH = SIGNS | {letter: f"\\{name} " for letter, name in GREEK.items()}
 TEXT = {  # in text, outside of mathematics
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -52,11 +51,6 @@ LETTERS = {f"\\{name}": letter for letter, name in GREEK.items()} | {
     r"\cdot": "·",
 }
 PLAIN = {"{": "", "}": "", "$": "", "\u00a0": " "}
-
-
-def joined(sentences: Sequence[str]) -> str:
-    """The text of a caption."""
-    return " ".join(sentences)
 
 
 def plain(caption: str) -> str:

@@ -338,7 +338,7 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
     Returns
     -------
     matplotlib.figure.Figure
-        7 inches wide, with a caption. The caption says which means miss runs.
+        As wide as the figure says. The caption says which means miss runs.
 
     Raises
     ------
