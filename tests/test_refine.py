@@ -17,6 +17,7 @@ from simdyn.api.replay import replay
 from simdyn.kernels.codes import DONE, FAILED, INTERPOLATED, MASKED, NON_FINITE
 from simdyn.params import PhaseDiagram
 from simdyn.run import run_block, run_study
+from simdyn.run.refining import Tile
 from simdyn.space.cells import Cell
 from simdyn.store import open_study
 from simdyn.study.study_text import as_toml
@@ -146,13 +147,33 @@ def test_refine__each_method_has_its_own_points(refined: xr.Dataset) -> None:
     assert (between[:, :, 0] != between[:, :, 1]).any()
 
 
-def test_refine__a_line_that_enters_and_leaves_by_one_edge(whole: xr.Dataset) -> None:
+def test_tile__a_line_that_enters_and_leaves_by_one_edge() -> None:
     """What smaller cells have computed on the edge of a larger one shows it."""
-    one = study({"levels": [0.1], "depth": 4}, {**SPACE, "signal_norm": [0.5, 2.0, 2.4]}).run()
-    full = study(None, {**SPACE, "signal_norm": [0.5, 2.0, 2.4]}).run()
-    mean, exact = (ds["test_error"].mean("replicate")[..., 0].values for ds in (one, full))
-    wrong = (mean <= 0.1) != (exact <= 0.1)
-    assert not wrong.any()
+    space = {"dimension": list(range(100, 109)), "signal_norm": list(range(1, 10))}
+    made = study(REFINE, space)
+    simulated = []
+
+    def run(index: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """1 at the first corner, and about the middle of an edge between two quarters; else 0."""
+        simulated.append(index)
+        high = index == (0, 0) or abs(index[0] - 2) + abs(index[1] - 4) <= 1
+        whole = np.full(3, DONE, np.int8)
+        return {
+            "test_error": np.full((3, 1), float(high)),
+            "status": whole,
+            "status_step": 0 * whole,
+        }
+
+    points = {index for index, _ in made.blocks[0].indices()}
+    found = dict[tuple[int, ...], float]()
+    for at, values in Tile(made, made.blocks[0], points, run).values():
+        found |= dict(zip(at, values["test_error"][:, 0, 0].tolist(), strict=True))
+    assert found.keys() == points
+    assert len(simulated) == len(set(simulated)) < 81
+    for index in ((2, 4), (2, 5), (1, 4), (3, 4), (2, 3)):
+        assert index in simulated
+        assert found[index] == 1.0
+    assert (6, 6) not in simulated  # not everything was
 
 
 @pytest.mark.parametrize(
