@@ -33,7 +33,7 @@ from simdyn.cli.options import guard
 from simdyn.engine import replicates
 from simdyn.kernels.cache import cache_folder
 from simdyn.params import SAM, SGD, Record, SignalNoiseData
-from simdyn.run import FAILED, Silent, run_study
+from simdyn.run import FAILED, Silent, clusters, run_study
 from simdyn.run.clusters import Jobs, job_cluster, open_client
 from simdyn.run.dask import WINDOW, DaskBlocks
 from simdyn.run.isolated import MANY, Death, Diagnosis, find_deaths
@@ -731,6 +731,9 @@ def test_open_client__closes_quietly_if_its_scheduler_has_gone(
         def close(self) -> None:
             log.error("Traceback")
 
+    async def answers(address: str) -> None: ...
+
+    monkeypatch.setattr(clusters, "_reach", answers)
     monkeypatch.setattr(distributed, "Client", lambda *_, **__: Lost())
     with open_client("tcp://127.0.0.1:1"):
         log.error("something else")
@@ -741,8 +744,10 @@ def test_open_client__closes_quietly_if_its_scheduler_has_gone(
 
 @pytest.mark.parametrize("address", ["tls://127.0.0.1:8786", "ucx://127.0.0.1:8786", "x://y:1"])
 def test_open_client__protocols_that_cannot_be_spoken(address: str) -> None:
+    before = dask.config.get("scheduler", None)
     with pytest.raises(InputError, match="no scheduler answers"), open_client(address):
         pass
+    assert dask.config.get("scheduler", None) == before  # else every lazy result fails from here on
 
 
 def test_job_cluster__local_jobs_of_dask_jobqueue(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def stub(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(module("cli.stores"), "time", waits)
     clusters = module("run.clusters")
     patch.setattr(clusters, "job_cluster", accept)
+    patch.setattr(clusters, "_reach", accept)
     patch.setattr(clusters, "_needed", lambda: SimpleNamespace(LocalCluster=accept, Client=accept))
 
 

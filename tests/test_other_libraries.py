@@ -318,6 +318,8 @@ def test_dask__names_and_states() -> None:
     with used("a part of distributed", "run/dask.py or run/clusters.py"):
         import dask
         from dask.utils import parse_timedelta
+        from distributed.comm import connect
+        from distributed.security import Security
 
         from simdyn.run.clusters import NO_DASHBOARD
 
@@ -330,6 +332,8 @@ def test_dask__names_and_states() -> None:
         for name in NO_DASHBOARD:
             assert dask.config.get(name) is not None, name
         assert parse_timedelta("90s") == 90
+        assert "timeout" in inspect.signature(connect).parameters
+        assert Security().get_connection_args("client").keys() >= {"ssl_context"}
 
 
 def test_dask_jobqueue__jobs_are_submitted_here_and_now() -> None:

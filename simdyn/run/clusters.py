@@ -1,5 +1,6 @@
 """Dask clusters that a study can run on: an existing one, one on this machine, or batch jobs."""
 
+import asyncio
 import contextlib
 import dataclasses
 import logging
@@ -181,9 +182,22 @@ def _closing_quietly() -> Iterator[None]:
         log.setLevel(level)
 
 
+async def _reach(address: str) -> None:
+    """Connect to a scheduler once.
+
+    A client that cannot connect is left half made: it keeps Dask's settings changed, and closing
+    it, which is done when it is collected, may never end.
+    """
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    comm = await connect(address, timeout=5, **Security().get_connection_args("client"))
+    await comm.close()
+
+
 @contextlib.contextmanager
 def open_client(address: str) -> Iterator["Client"]:
-    """A client of a Dask cluster.
+    """A client of a Dask cluster, which is not the default one of what else is computed here.
 
     Parameters
     ----------
@@ -211,7 +225,7 @@ def open_client(address: str) -> Iterator["Client"]:
                 dashboard_address=":0",
                 silence_logs=logging.CRITICAL,
             )
-        with cluster, distributed.Client(cluster) as client:
+        with cluster, distributed.Client(cluster, set_as_default=False) as client:
             yield client
         return
     if not re.fullmatch(r"(\w+://)?[\w.:\[\]-]+:\d+", address):
@@ -219,7 +233,8 @@ def open_client(address: str) -> Iterator["Client"]:
             f"dask = {address!r}: allowed is a scheduler's address, tcp://host:8786, or local:N"
         )
     try:
-        client = distributed.Client(address, timeout=5)
+        asyncio.run(_reach(address))
+        client = distributed.Client(address, timeout=5, set_as_default=False)
     except Exception as problem:  # other protocols may raise anything
         raise InputError(f"dask = {address!r}: no scheduler answers: {problem}") from None
     try:
@@ -290,5 +305,5 @@ def open_jobs(system: str, jobs: Jobs, number: int) -> Iterator["Client"]:
             raise InputError(
                 f"--{system}: jobs cannot be submitted here: {' '.join(str(problem).split())}"
             ) from None
-        with distributed.Client(cluster) as client:
+        with distributed.Client(cluster, set_as_default=False) as client:
             yield client
