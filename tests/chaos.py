@@ -1,5 +1,6 @@
 """A Dask cluster of processes that can be killed one by one, and studies to run on it."""
 
+import math
 import os
 import random
 import socket
@@ -55,6 +56,7 @@ refine = {levels = [0.2], depth = 2}
 )
 # Each block that is begun is noted, so that work done twice can be counted.
 COUNTING = """
+import math
 import os
 import simdyn.run.worker as worker
 real = worker.real = getattr(worker, "real", worker.run_block)  # a preload may be loaded again
@@ -168,9 +170,17 @@ class Cluster:
 
 
 def run_through_chaos(
-    file: Path, cluster: Cluster, rng: random.Random, victims: tuple[str, ...], pause: float
+    file: Path,
+    cluster: Cluster,
+    rng: random.Random,
+    victims: tuple[str, ...],
+    pause: float,
+    each: float = math.inf,
 ) -> Counter[str]:
-    """Run a study on a cluster, killing something every now and then, until it is done."""
+    """Run a study on a cluster until it is done, killing something every now and then.
+
+    No kind of victim is killed more often than ``each`` says.
+    """
     kills: Counter[str] = Counter()
     worked = 0  # blocks begun when something was killed last
     client: subprocess.Popen[str] | None = None
@@ -187,7 +197,10 @@ def run_through_chaos(
             if cluster.blocks_begun() <= worked:  # they are only just starting
                 continue
             worked = cluster.blocks_begun()
-            victim = rng.choice(victims)
+            left = [kind for kind in victims if kills[kind] < each]
+            if not left:
+                continue
+            victim = rng.choice(left)
             if victim == "worker":
                 kills[victim] += cluster.kill_worker(rng)
             elif victim == "scheduler":

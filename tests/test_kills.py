@@ -1,5 +1,6 @@
 """Processes killed at any moment, on threads and on Dask: no value is lost, none is wrong."""
 
+import math
 import random
 import signal
 import subprocess
@@ -121,7 +122,7 @@ def test_dask__killed_and_resumed_equals_undisturbed(
     undisturbed: xr.Dataset, tmp_path: Path
 ) -> None:
     victims = ("worker", "client", "scheduler")
-    kills, _ = chaos(tmp_path, 3000, random.Random(3), victims, undisturbed, 0.5)
+    kills, _ = chaos(tmp_path, 3000, random.Random(3), victims, undisturbed, 0.5, each=1)
     assert sum(kills.values()) > 0
 
 
@@ -132,12 +133,13 @@ def chaos(
     victims: tuple[str, ...],
     undisturbed: xr.Dataset,
     pause: float,
+    each: float = math.inf,
 ) -> tuple[Counter[str], int]:
     """One study through chaos; returns the kills and the blocks that were done twice."""
     file = write_study(folder, epochs)
     cluster = Cluster(folder)
     try:
-        kills = run_through_chaos(file, cluster, rng, victims, pause)
+        kills = run_through_chaos(file, cluster, rng, victims, pause, each)
     finally:
         cluster.stop()
     store = folder / "results" / "killed.zarr"
