@@ -307,8 +307,7 @@ def test_collapse__results_that_are_too_small() -> None:
 # -- the figure ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def study() -> Study:
+def with_figure(figure: Collapse) -> Study:
     return Study(
         {"n_samples": 10},
         {"n_filters": 4, "init_std": "0.1*sqrt(n_samples)/dimension"},
@@ -318,8 +317,13 @@ def study() -> Study:
         },
         {"dimension": [1000, 10000, 100000], "signal_norm": {"log": [0.7, 40.0], "num": 12}},
         replicates=5,
-        figure=Collapse(between=(0.02, 0.4)),
+        figure=figure,
     )
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return with_figure(Collapse(between=(0.02, 0.4)))
 
 
 @pytest.fixture(scope="module")
@@ -394,6 +398,16 @@ def test_figure__bad_input(measured: xr.Dataset, options: dict[str, Any], said: 
 def test_figure__all_that_is_swept_must_be_on_it() -> None:
     both = results(8, dimension=(2e3, 2e4), n_samples=(10, 20))
     assert "n_samples is swept, but neither x nor along" in refusal(plot.draw, both, Collapse())
+
+
+@pytest.mark.parametrize("name", ["dimension", "signal_norm"])
+def test_figure__at_has_no_axis_of_the_figure(study: Study, name: str) -> None:
+    at = {name: study.space.axes[name][0]}
+    said = refusal(with_figure, Collapse(at=at))
+    assert f"figure.at: {name!r} is on an axis; allowed are other swept names" in said
+
+
+def test_figure__of_a_solved_study_is_refused() -> None:
     solve = simdyn.Crossing(field="signal_norm", between=(0.1, 10.0), replicates=4)
     said = refusal(
         Study,

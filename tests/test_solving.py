@@ -586,6 +586,9 @@ def test_critical_lines__bad_input(solved: xr.Dataset) -> None:
     assert "these are swept apart" in refusal(
         study, {**SPACE, "noise_std": [1.0, 2.0]}, figure=both
     )
+    assert "figure.at: 'dimension' is on an axis; allowed are other swept names" in refusal(
+        study, figure=CriticalLines(at={"dimension": SPACE["dimension"][0]})
+    )
     grid = Study({**DATA, "signal_norm": 1.0}, NET, METHODS, SPACE).run()
     assert "allowed for a study with [solve]" in refusal(plot.draw, grid, CriticalLines())
 

@@ -145,8 +145,8 @@ class CriticalLines(Picture):
             check_known("x", name, contents.dim_of, "not a swept number")
         if len(set(self.x)) < len(self.x):
             raise InputError(f"figure.x = {list(self.x)}: allowed are distinct names")
-        self.check_at(contents)
         dims = {contents.dim_of[name] for name in self.x}
+        self.check_at(contents, dims)
         others = sorted({*contents.axes} - {*dims, *(self.at or ())})
         if len(dims) > 1:
             raise InputError(

@@ -1,6 +1,6 @@
 """What all kinds of figure have in common, and the table of the kinds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -133,7 +133,7 @@ class Picture(Look):
                 )
         if len(set(self.axes)) < len(self.axes):
             raise InputError(f"figure.y = {self.axes[1]!r}: allowed is another field than figure.x")
-        self.check_at(contents)
+        self.check_at(contents, self.axes)
         if others := sorted(set(contents.axes) - {*self.axes, *(self.at or ())}):
             raise InputError(
                 f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
@@ -158,11 +158,11 @@ class Picture(Look):
                     raise InputError(f"figure.{option}: no method {method!r}; {hint}")
         self.check_labels(contents)
 
-    def check_at(self, contents: Contents) -> None:
+    def check_at(self, contents: Contents, drawn: Collection[str]) -> None:
         """Refuse values of axes that are not swept, or are drawn."""
         for name in self.at or ():
             check_known("at", name, contents.axes, "not swept")
-            if name in self.axes:
+            if name in drawn:
                 raise InputError(
                     f"figure.at: {name!r} is on an axis; allowed are other swept names"
                 )

@@ -72,9 +72,9 @@ class Collapse(Picture):
                 f"figure.along = {list(self.along)}: allowed are parameters that are swept apart "
                 f"from figure.x = {self.x!r}"
             )
-        self.check_at(contents)
-        shown = {*dims, contents.dim_of[self.x], *(self.at or ())}
-        if others := sorted({*contents.axes} - shown):
+        drawn = {*dims, contents.dim_of[self.x]}
+        self.check_at(contents, drawn)
+        if others := sorted({*contents.axes} - {*drawn, *(self.at or ())}):
             raise InputError(
                 f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but neither x nor "
                 "along; choose one value of it, in figure.at"
