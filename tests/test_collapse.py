@@ -307,7 +307,7 @@ def test_collapse__results_that_are_too_small() -> None:
 # -- the figure ----------------------------------------------------------------------------------
 
 
-def with_figure(figure: Collapse) -> Study:
+def with_figure(figure: Collapse, replicates: int = 5) -> Study:
     return Study(
         {"n_samples": 10},
         {"n_filters": 4, "init_std": "0.1*sqrt(n_samples)/dimension"},
@@ -316,7 +316,7 @@ def with_figure(figure: Collapse) -> Study:
             "fast": [{"optimiser": "SGD", "learning_rate": "90/dimension", "epochs": 60}],
         },
         {"dimension": [1000, 10000, 100000], "signal_norm": {"log": [0.7, 40.0], "num": 12}},
-        replicates=5,
+        replicates=replicates,
         figure=figure,
     )
 
@@ -405,6 +405,14 @@ def test_figure__at_has_no_axis_of_the_figure(study: Study, name: str) -> None:
     at = {name: study.space.axes[name][0]}
     said = refusal(with_figure, Collapse(at=at))
     assert f"figure.at: {name!r} is on an axis; allowed are other swept names" in said
+
+
+def test_figure__of_one_replicate_is_refused_before_the_run(
+    study: Study, measured: xr.Dataset
+) -> None:
+    said = "figure.kind = 'collapse': there is 1 replicate; allowed are 2 or more, for the errors"
+    assert said in refusal(with_figure, Collapse(), replicates=1)
+    assert said in refusal(plot.draw, measured.isel(replicate=[0]), study.figure)
 
 
 def test_figure__of_a_solved_study_is_refused() -> None:

@@ -25,6 +25,7 @@ class Contents(NamedTuple):
         Recorded variables, with their number of dims beyond grid, method, replicate and step.
     states : int
         Recorded states of a run.
+    replicates : int
     possible : sequence of str
         Variables that can be recorded of the data and network; empty if that is not known.
     dim_of : dict of str to str
@@ -37,6 +38,7 @@ class Contents(NamedTuple):
     methods: Sequence[str]
     variables: Mapping[str, int]
     states: int
+    replicates: int
     possible: Sequence[str] = ()
     dim_of: Mapping[str, str] = MappingProxyType({})
     solved: str = ""

@@ -57,6 +57,11 @@ class Collapse(Picture):
         """Refuse a study, or results, without these axes or with others."""
         if contents.solved:
             super().check(contents)
+        if contents.replicates < 2:
+            raise InputError(
+                f"figure.kind = {self.kind!r}: there is 1 replicate; allowed are 2 or more, for "
+                "the errors"
+            )
         if self.between is not None and not self.between[0] < self.between[1]:
             raise InputError(
                 f"figure.between = {list(self.between)}: allowed are two numbers, the smaller one "

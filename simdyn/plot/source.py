@@ -56,6 +56,7 @@ def checked(ds: xr.Dataset, figure: Picture, possible: Sequence[str] = ()) -> xr
             list(map(str, ds["method"].values)),
             {str(k): len({*v.dims} - apart) for k, v in ds.data_vars.items() if "step" in v.dims},
             ds.sizes.get("step", 0),
+            ds.sizes.get("replicate", 1),
             possible,
             {
                 str(name): str(at.dims[0])

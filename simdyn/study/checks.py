@@ -97,7 +97,9 @@ def place_of(name: str, value: float | str, values: np.ndarray) -> int:
     return int(found[0])
 
 
-def check_figure(figure: Picture, space: Space, variables: Sequence[str], states: int) -> None:
+def check_figure(
+    figure: Picture, space: Space, variables: Sequence[str], states: int, replicates: int
+) -> None:
     """The figure must show what is swept and recorded."""
     for option, drawn in zip("xy", figure.axes, strict=False):
         if (dim := space.dim_of.get(drawn, drawn)) != drawn:
@@ -118,7 +120,9 @@ def check_figure(figure: Picture, space: Space, variables: Sequence[str], states
     }
     solved = space.solved.field if space.solved else ""
     possible = possible_variables(space)
-    figure.check(Contents(axes, space.methods, recorded, states, possible, numbers, solved))
+    figure.check(
+        Contents(axes, space.methods, recorded, states, replicates, possible, numbers, solved)
+    )
 
 
 def _checked_indices(space: Space) -> Iterator[tuple[int, ...]]:

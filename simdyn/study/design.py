@@ -112,7 +112,7 @@ class StudyDesign:
         self._file = ""  # with which messages begin
         self.states = check_points(self.space, self.record)
         if figure is not None:
-            check_figure(figure, self.space, self.variables, self.states)
+            check_figure(figure, self.space, self.variables, self.states, self.replicates)
         self.figure = figure
 
     # -- from a file -----------------------------------------------------------------------------
