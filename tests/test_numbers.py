@@ -10,7 +10,7 @@ from commands import call
 from common import items, refusal
 
 import simdyn
-from simdyn.params import Curves, PhaseDiagram, Trajectories
+from simdyn.params import Collapse, CriticalLines, Curves, PhaseDiagram, Trajectories
 from simdyn.plot import numbers
 
 DATA = {"n_samples": 6, "dimension": 60, "signal_norm": 1.0}
@@ -92,6 +92,51 @@ def test_numbers__of_trajectories() -> None:
 def test_numbers__refuses_what_the_figure_refuses() -> None:
     ds = study(signal_norm=[4.0, 0.5]).run(threads=1)
     assert "figure.x = 'noise_std': not swept" in refusal(numbers, ds, Curves(x="noise_std"))
+
+
+def test_numbers__of_a_collapse() -> None:
+    ds = study(dimension=[600, 60, 6000], signal_norm={"log": [0.5, 8.0], "num": 7}).run(threads=1)
+    table = numbers(ds, Collapse(compare=("sam", "sgd")))
+    names = "dimension  signal_norm  method  rescaled  test_error  test_error_sem  runs"
+    assert list(table.columns) == list(items(names))
+    assert len(table) == 3 * 7 * 2
+    assert table["dimension"].tolist() == 14 * [60] + 14 * [600] + 14 * [6000]
+    fit = simdyn.collapse(ds, "dimension")
+    last = simdyn.summary(ds).isel(step=-1)
+    for row in table.to_dict("records"):
+        at = {name: row[name] for name in ("dimension", "signal_norm", "method")}
+        power = fit.exponent.sel({"method": row["method"]}).item()
+        assert row["rescaled"] == pytest.approx(row["signal_norm"] * row["dimension"] ** -power)
+        assert row["test_error"] == last.test_error.sel(at).item()
+        assert row["runs"] == 4
+
+
+def test_numbers__of_critical_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    solved = simdyn.Study(
+        {"n_samples": 6},
+        NET,
+        METHODS,
+        {
+            "dimension": [600, 60],
+            "noise_std": [1.0, 0.8],
+            "case": [0, 1],
+            "zip": ["case", "dimension", "noise_std"],
+        },
+        seed=2,
+        solve=simdyn.Crossing(field="signal_norm", between=(0.1, 100.0), level=0.2, replicates=4),
+    ).run("lines.zarr", threads=1)
+    table = numbers(solved, CriticalLines(x=("dimension", "noise_std"), compare=("sgd", "half")))
+    names = "dimension noise_std method crossing_status critical_value critical_low critical_high"
+    assert set(names.split()) <= set(table.columns)
+    assert table["dimension"].tolist() == [600, 600, 60, 60]
+    assert table["noise_std"].tolist() == [1.0, 1.0, 0.8, 0.8]
+    assert table["method"].tolist() == 2 * ["sgd", "half"]
+    ordered = solved.sel({"method": ["sgd", "half"]}).transpose("case", "method", ...)
+    for name in ("critical_value", "critical_low", "critical_high", "evaluations"):
+        np.testing.assert_array_equal(table[name], ordered[name].values.ravel())
+    assert set(table["crossing_status"]) <= {"found", "several", "flat"}
+    assert np.isfinite(table["critical_value"]).all()
 
 
 def test_plot__numbers_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from simdyn.base.inputs import InputError
-from simdyn.params import Curves, PhaseDiagram, Picture, Trajectories
+from simdyn.params import Collapse, CriticalLines, Curves, PhaseDiagram, Picture, Trajectories
 from simdyn.params.figures import PANELS
 from simdyn.plot.source import at_values, checked, labelled
 from simdyn.theory import analysis
+from simdyn.theory.scaling_collapse import collapse, rescaled
+from simdyn.variables.outcomes import Outcome
 
 
 def numbers(ds: xr.Dataset, figure: Picture, lines: xr.Dataset | None = None) -> Any:
@@ -18,7 +21,7 @@ def numbers(ds: xr.Dataset, figure: Picture, lines: xr.Dataset | None = None) ->
     ----------
     ds : xarray.Dataset
         Results of a study; for trajectories those of `simulate` or `train`, too.
-    figure : simdyn.params.PhaseDiagram, Curves or Trajectories
+    figure : simdyn.params.Picture
     lines : xarray.Dataset, optional
         Solved lines on top of a phase diagram; those at the path `figure.lines` if absent.
 
@@ -30,7 +33,10 @@ def numbers(ds: xr.Dataset, figure: Picture, lines: xr.Dataset | None = None) ->
         diagram also `difference`, the first method minus this one over pairs of runs, with
         `difference_sem` and `pairs`, and `contour`, where the mean crosses the figure's level along
         y (of each method and x). Solved lines have rows of their own, with `critical_value`,
-        `critical_low` and `critical_high`. Of the coefficients of trajectories the largest.
+        `critical_low` and `critical_high`. Of the coefficients of trajectories the largest. Of a
+        collapse also `rescaled`, the values of its x with the fitted powers taken out. Of critical
+        lines what was solved for: `critical_value`, its interval, slope and level,
+        `crossing_status` as a word, and `evaluations`.
 
     Raises
     ------
@@ -42,6 +48,10 @@ def numbers(ds: xr.Dataset, figure: Picture, lines: xr.Dataset | None = None) ->
         return _of_trajectories(ds, figure)
     ds = checked(ds, figure)
     methods = list(getattr(figure, "compare", None) or map(str, ds["method"].values))
+    if isinstance(figure, CriticalLines):
+        return _of_critical_lines(ds.sel({"method": methods}), figure)
+    if isinstance(figure, Collapse):
+        return _of_collapse(ds.sel({"method": methods}), figure)
     if isinstance(figure, PhaseDiagram):
         found = analysis.last_summary(ds, figure.variable).sel({"method": methods})
         found = _with_differences(found, ds, figure, methods)
@@ -91,6 +101,35 @@ def _of_trajectories(ds: xr.Dataset, figure: Trajectories) -> Any:
     every = [*methods, *(figure.overlay or ())]
     found = analysis.summary(scalars.assign(largest.data_vars)).sel({"method": every})
     return _tabulated(found.drop_vars("status_count").reset_coords("updates"), ["method", "step"])
+
+
+def _of_critical_lines(ds: xr.Dataset, figure: CriticalLines) -> Any:
+    """Of each point and method what was solved for."""
+    (dim,) = ds[figure.x[0]].dims
+    per_point = {"method", dim}
+    found = ds[[name for name in ds.data_vars if {*ds[name].dims} == per_point]].load()
+    words = np.array([outcome.name.lower() for outcome in Outcome])
+    found["crossing_status"] = found["crossing_status"].copy(
+        data=words[found["crossing_status"].values]
+    )
+    return _beside(found, [*figure.x, "method"], [str(dim), "method"])
+
+
+def _of_collapse(ds: xr.Dataset, figure: Collapse) -> Any:
+    """Of each point and method the mean, and x before and after it is rescaled."""
+    kept = ds[[figure.variable, "status"]].sortby([*figure.along, figure.x]).load()
+    fit = collapse(kept, figure.along, variable=figure.variable, x=figure.x, between=figure.between)
+    found = analysis.last_summary(kept, figure.variable).drop_dims("status")
+    found = found.assign({"rescaled": rescaled(kept, fit)})
+    dims = list(dict.fromkeys(str(ds[name].dims[0]) for name in (*figure.along, figure.x)))
+    return _beside(found, [*figure.along, figure.x, "method", "rescaled"], [*dims, "method"])
+
+
+def _beside(found: xr.Dataset, first: list[str], order: list[str]) -> Any:
+    """Rows in this order of dims, with these columns first: names that may lie along a dim."""
+    table = found.to_dataframe(dim_order=order).reset_index()
+    names = [str(name) for name in found.data_vars if name not in first]
+    return table[[*first, *names]]
 
 
 def _tabulated(found: xr.Dataset, order: list[str]) -> Any:
