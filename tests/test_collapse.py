@@ -191,12 +191,13 @@ def test_collapse__curves_that_do_not_collapse_have_small_p_values() -> None:
 
 
 def test_collapse__intervals_and_p_values_of_some_sets_of_curves() -> None:
-    found = [deviations(results(100 + k), 0.25, resamples=100) for k in range(24)]
+    sets = 12
+    found = [deviations(results(100 + k), 0.25, resamples=100) for k in range(sets)]
     away, hits, p = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
-    assert hits.mean() > 0.95 - 4.0 * math.sqrt(0.95 * 0.05 / 24)
-    assert abs(away.mean()) < 4.0 / math.sqrt(24)
-    assert 0.5 < away.std() < 1.6
-    assert abs(p.mean() - 0.5) < 4.0 / math.sqrt(12 * 24)
+    assert hits.mean() > 0.95 - 4.0 * math.sqrt(0.95 * 0.05 / sets)
+    assert abs(away.mean()) < 4.0 / math.sqrt(sets)
+    assert abs(away.std(ddof=1) - 1.0) < 4.0 / math.sqrt(2 * (sets - 1))
+    assert abs(p.mean() - 0.5) < 4.0 / math.sqrt(12 * sets)
 
 
 @pytest.mark.campaign
