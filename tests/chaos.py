@@ -56,7 +56,6 @@ refine = {levels = [0.2], depth = 2}
 )
 # Each block that is begun is noted, so that work done twice can be counted.
 COUNTING = """
-import math
 import os
 import simdyn.run.worker as worker
 real = worker.real = getattr(worker, "real", worker.run_block)  # a preload may be loaded again

@@ -63,7 +63,7 @@ def numbers(ds: xr.Dataset, figure: Picture, lines: xr.Dataset | None = None) ->
         raise InputError(
             f"figure.kind = {figure.kind!r}: allowed are those with a table of numbers"
         )
-    table = _tabulated(found.drop_vars("status_count"), order)
+    table = _tabulated(found.drop_dims("status"), order)
     if isinstance(figure, PhaseDiagram):
         from simdyn.plot.overlaid_lines import overlaid_lines
 
@@ -100,7 +100,7 @@ def _of_trajectories(ds: xr.Dataset, figure: Trajectories) -> Any:
     scalars = kept[[name for name in kept.data_vars if {*kept[name].dims} <= apart]]
     every = [*methods, *(figure.overlay or ())]
     found = analysis.summary(scalars.assign(largest.data_vars)).sel({"method": every})
-    return _tabulated(found.drop_vars("status_count").reset_coords("updates"), ["method", "step"])
+    return _tabulated(found.drop_dims("status").reset_coords("updates"), ["method", "step"])
 
 
 def _of_critical_lines(ds: xr.Dataset, figure: CriticalLines) -> Any:
@@ -134,7 +134,6 @@ def _beside(found: xr.Dataset, first: list[str], order: list[str]) -> Any:
 
 def _tabulated(found: xr.Dataset, order: list[str]) -> Any:
     """Rows in this order of dims, without coordinates that are no axes."""
-    plain = found.drop_vars([name for name in found.coords if name not in order])
-    table = plain.to_dataframe(dim_order=order).reset_index()
-    first = [*order, *(name for name in ("updates",) if name in table)]
-    return table[[*first, *(name for name in table if name not in first)]]
+    return _beside(
+        found, [*order, *(name for name in ("updates",) if name in found.data_vars)], order
+    )
