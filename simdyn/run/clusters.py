@@ -167,13 +167,9 @@ def _children_ignore_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _closing_quietly() -> Iterator[None]:
-    """No log lines of Dask's client from here on.
-
-    A scheduler that has gone by the end of a run is no fault, but a client that closes while it
-    looks for it logs a traceback.
-    """
-    log = logging.getLogger("distributed.client")
+def _without_log(name: str) -> Iterator[None]:
+    """No log lines of a part of Dask in here."""
+    log = logging.getLogger(name)
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
@@ -237,11 +233,14 @@ def open_client(address: str) -> Iterator["Client"]:
         client = distributed.Client(address, timeout=5, set_as_default=False)
     except Exception as problem:  # other protocols may raise anything
         raise InputError(f"dask = {address!r}: no scheduler answers: {problem}") from None
-    try:
-        yield client
-    finally:
-        with _closing_quietly():
-            client.close()
+    # A scheduler that goes away is no fault: the run waits for it, or has ended. But what was to
+    # be sent to it is logged with a traceback, and so is a close while the client looks for it.
+    with _without_log("distributed.batched"):
+        try:
+            yield client
+        finally:
+            with _without_log("distributed.client"):
+                client.close()
 
 
 def _configured(system: str, name: str) -> list[str]:
