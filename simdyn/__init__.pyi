@@ -1,6 +1,7 @@
 # The public names, one list for Python and for type checkers.
 from . import plot as plot
 from . import theory as theory
+from .api.replay import replay as replay
 from .api.simulation import simulate as simulate
 from .api.study import Study as Study
 from .api.study import load_study as load_study

@@ -120,6 +120,10 @@ def test_summary__means_and_standard_errors_of_the_runs_that_finished():
     np.testing.assert_array_equal(found["test_error"][0, 1, 1], values[0, 1, 1, 3])
     assert found["test_error_sem"][0, 1, 1].isnull().all(), "one run has no spread"
     assert found["test_error"][1, 0, 0].isnull().all()
+    median = found["test_error_median"]
+    np.testing.assert_array_equal(median[0, 0, 0], two.mean(0), "of two, the middle")
+    np.testing.assert_array_equal(median[1, 1], np.median(values[1, 1], axis=1))
+    np.testing.assert_array_equal(median.isnull(), found["test_error"].isnull())
     whole = found["test_error"][1, 1]
     np.testing.assert_allclose(whole, values[1, 1].mean(1), rtol=1e-15)
 
@@ -145,11 +149,13 @@ def test_summary__says_what_each_thing_is():
     ds, _ = survivors()
     ds.attrs["title"] = "course"
     found = simdyn.summary(ds)
-    assert set(found.data_vars) == {"test_error", "test_error_sem", "runs", "status_count"}
+    expected = ["runs", "status_count", "test_error", "test_error_median", "test_error_sem"]
+    assert sorted(map(str, found.data_vars)) == expected
     assert found.attrs == ds.attrs
     for array in found.data_vars.values():
         assert array.attrs["long_name"]
     assert found["test_error"].attrs["long_name"] == "mean test error"
+    assert found["test_error_median"].attrs["long_name"] == "median test error"
     assert "standard error of the mean test error" in found["test_error_sem"].attrs["long_name"]
 
 
@@ -165,6 +171,13 @@ def test_summary__of_simulated_runs_that_diverge():
     finished = ds["train_loss"].values[ds["status"].isin([1, 2]).values]
     np.testing.assert_allclose(found["train_loss"], finished.mean(0), rtol=1e-13)
     assert found["signal_coef_sem"].dims == ("step", "sign", "filter")
+
+
+def test_summary__a_valid_run_that_holds_nan_leaves_no_mean_and_no_median():
+    values = np.array([1.0, np.nan, 4.0])
+    found = simdyn.summary(results(values.reshape(1, 1, 1, 3, 1)))
+    assert np.isnan(found["test_error"].item())
+    assert np.isnan(found["test_error_median"].item())
 
 
 def test_summary__spread_of_huge_and_of_tiny_values():

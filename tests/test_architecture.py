@@ -202,7 +202,7 @@ def test_all__public_names_are_pinned() -> None:
             SAM  SGD  ClusterData  Crossing  ImageData  IndependentNoiseData  InputError
             MultiViewData  Problem  Record  SignalNoiseData  Study  TwoLayerCNN  XORData  analysis
             collapse  draw  exponent  initial_weights  load_study  open_results  plot  simulate
-            summary  theory  train
+            replay  summary  theory  train
         """)
     )
     for name in simdyn.__all__:

@@ -156,6 +156,65 @@ def test_look__captions_as_text(results: xr.Dataset, tmp_path: Path) -> None:
     assert [path.suffix for path in plot.save(gone, tmp_path / "gone")] == [".png", ".pdf"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_look__height_of_panels(kind: str, results: xr.Dataset, course: xr.Dataset) -> None:
+    ds = course if kind == "trajectories" else results
+    usual, made = drawn(ds, KINDS[kind]), drawn(ds, KINDS[kind].replace(panel_height=3.0))
+    panels = (
+        len([ax for ax in made.axes if ax.get_gid() != "bar"]) if kind != "phase_diagram" else 3
+    )
+    heights = (boxes(made)[:, 3] - boxes(made)[:, 1])[:panels]
+    np.testing.assert_allclose(heights, 3.0)
+    assert made.get_size_inches()[1] > usual.get_size_inches()[1]
+    large = drawn(ds, KINDS[kind].replace(panel_height=3.0, font_size=10.5))
+    found = boxes(large)
+    np.testing.assert_allclose((found[:, 3] - found[:, 1])[:panels], 3.0)  # on paper
+
+
+def test_look__scales_of_maps() -> None:
+    space = {"dimension": [100, 200, 1000], "signal_norm": [0.0, 1.0, 10.0, 100.0]}
+    ds = study(space=space).run()
+    usual = drawn(ds, PhaseDiagram()).axes[0]
+    assert (usual.get_xscale(), usual.get_yscale()) == ("linear", "linear")
+    own = drawn(ds, PhaseDiagram(x_scale="log", y_scale="symlog")).axes[0]
+    assert (own.get_xscale(), own.get_yscale()) == ("log", "symlog")
+    # Cells end halfway between values on the axis as it is drawn.
+    (mesh,) = (part for part in own.collections if part.get_array() is not None)
+    grid = mesh.get_coordinates()
+    x, y = grid[0, :, 0], grid[:, 0, 1]
+    np.testing.assert_allclose(x[1:3], np.sqrt([100 * 200, 200 * 1000]))
+    np.testing.assert_allclose(y[:5], [-0.5, 0.5, 10**0.5, 10**1.5, 10**2.5])
+    assert own.get_ylim() == (y[0], y[-1])
+    with pytest.raises(simdyn.InputError) as refused:
+        plot.draw(ds, PhaseDiagram(y_scale="log"))
+    assert str(refused.value) == (
+        "figure.y_scale = 'log': signal_norm has the value 0; allowed for values that are not all "
+        "positive are 'linear' and 'symlog'"
+    )
+    with pytest.raises(simdyn.InputError, match=r"figure\.y_scale = 'log': signal_norm has"):
+        study(PhaseDiagram(y_scale="log"), space=space)
+
+
+def test_look__scales_of_curves(results: xr.Dataset) -> None:
+    at = {**AT, "dimension": 200}
+    shown = Curves(x="signal_norm", variables=("test_error", "train_loss"), at=at)
+    for ax in drawn(results, shown.replace(x_scale="linear", scale="symlog")).axes:
+        assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "symlog")
+    for ax in drawn(results, shown).axes:
+        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
+def test_look__scales_of_trajectories(scale: str, course: xr.Dataset) -> None:
+    made = drawn(course, Trajectories(x_scale=scale, scale=scale))
+    growth, _, losses, *_ = made.axes
+    assert growth.get_yscale() == "log"
+    assert (losses.get_xscale(), losses.get_yscale()) == (scale, scale)
+    first = min(line.get_xdata()[0] for line in losses.get_lines())
+    assert first == (0.5 if scale == "log" else 0.0)
+    assert ("half an update" in made.caption) == (scale == "log")
+
+
 def test_text_files__letters_and_commands() -> None:
     caption = r"erf$(\tau/(\sigma_0\sqrt{2Bm}))$, ‖μ‖ = 2_x & 5 %, $η$ … ±".replace(
         " = ", "\u00a0=\u00a0"

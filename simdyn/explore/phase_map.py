@@ -324,7 +324,6 @@ def map_code(source: MapSource, choice: Choice, point: Mapping[str, Any] | None)
     }
     lines = [
         "import simdyn",
-        *([] if point is None else ["from simdyn.api.replay import replay"]),
         "",
         f"ds = simdyn.open_results({str(source.path)!r})",
         *([f"ds = ds.sel({at!r})"] if at else []),
@@ -336,7 +335,9 @@ def map_code(source: MapSource, choice: Choice, point: Mapping[str, Any] | None)
         )
     if point is not None:
         for method in choice.methods:
-            lines.append(f"course = replay({str(source.path)!r}, {dict(point)!r}, {method!r})")
+            lines.append(
+                f"course = simdyn.replay({str(source.path)!r}, {dict(point)!r}, {method!r})"
+            )
             lines.append("print(course)")
     return "\n".join([*lines, ""])
 

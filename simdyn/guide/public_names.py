@@ -23,7 +23,7 @@ GROUPS = {
     ),
     "Network, training and record": ("TwoLayerCNN", "SGD", "SAM", "Record", "Crossing"),
     "Running": ("simulate", "train", "Study", "load_study"),
-    "Results": ("open_results", "summary", "exponent", "collapse"),
+    "Results": ("open_results", "replay", "summary", "exponent", "collapse"),
     "Modules": ("theory", "analysis", "plot"),
 }
 MODULES = {  # further groups: names of modules, which are documented under their module's name
@@ -42,7 +42,6 @@ MODULES = {  # further groups: names of modules, which are documented under thei
         ]
     },
     "Regime": {"simdyn.theory.regime": ["regime", "Regime", "conditions"]},
-    "Replay": {"simdyn.api.replay": ["replay"]},
     "Claims": {"simdyn.claims": ["check", "Claim", "Bench"]},
 }
 

@@ -40,6 +40,8 @@ class Look(Parameters):
         Above the panels.
     width : {"single", "double"} or float, inches
         Of one column of a paper (3.35 inches), of both (7 inches), or any.
+    panel_height : float, inches, optional
+        Of each panel, without its labels; what suits the kind of figure if absent.
     font_size : float, points
         Of most text. Larger letters enlarge the whole layout, so that fewer panels are beside each
         other.
@@ -58,6 +60,9 @@ class Look(Parameters):
     title: str | None = described(None, "", "title", "a text")
     width: Annotated[float | str, BeforeValidator(_width)] = described(
         "double", "", "width", '"single", "double" or inches from 1.5 to 40'
+    )
+    panel_height: Real | None = described(
+        None, "", "height of a panel", "inches from 0.3 to 30", ge=0.3, le=30
     )
     font_size: Real = described(7.0, "", "size of letters", "points from 3 to 40", ge=3, le=40)
     font: str = described("DejaVu Sans", "", "font", "the name of an installed font")

@@ -8,7 +8,16 @@ from pydantic import BeforeValidator
 
 from simdyn.base.inputs import InputError, shown
 from simdyn.params.parameters import Real, described, made
-from simdyn.params.picture import PICTURES, Contents, Picture, check_few, check_known, methods_drawn
+from simdyn.params.picture import (
+    PICTURES,
+    Contents,
+    Picture,
+    Scale,
+    axis_scale,
+    check_few,
+    check_known,
+    methods_drawn,
+)
 from simdyn.params.record import Record
 
 
@@ -42,7 +51,10 @@ class PhaseDiagram(Picture):
         sweeps the other (`[solve]`): its critical lines are drawn on the maps, with their
         intervals. It must solve for the same variable of the same law of data; what else differs is
         said in the caption.
-    at, labels, title, width, font_size, font, caption, legend, formats
+    x_scale, y_scale : {"linear", "log", "symlog"}, optional
+        Of the axes; logarithmic if the values are geometric, else linear, if absent. "symlog" is
+        linear up to the smallest value but zero, and logarithmic beyond.
+    at, labels, title, width, panel_height, font_size, font, caption, legend, formats
         As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
@@ -60,6 +72,8 @@ class PhaseDiagram(Picture):
     lines: Annotated[str | None, BeforeValidator(_path)] = described(
         None, "", "solved lines", "the path of a store of a study with [solve]", min_length=1
     )
+    x_scale: Scale | None = axis_scale(None, "horizontal axis")
+    y_scale: Scale | None = axis_scale(None, "vertical axis")
 
 
 class Curves(Picture):
@@ -74,9 +88,12 @@ class Curves(Picture):
         What is drawn, a panel for each: means over replicates in the last state.
     compare : tuple of str, optional
         Methods drawn; all of them if absent.
-    scale : {"linear", "log"}
-        Of the vertical axes.
-    at, labels, title, width, font_size, font, caption, legend, formats
+    scale : {"linear", "log", "symlog"}
+        Of the vertical axes. "symlog" is linear up to the smallest mean but zero, and logarithmic
+        beyond.
+    x_scale : {"linear", "log", "symlog"}, optional
+        Of the horizontal axis; logarithmic if the values are geometric, else linear, if absent.
+    at, labels, title, width, panel_height, font_size, font, caption, legend, formats
         As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
@@ -91,7 +108,8 @@ class Curves(Picture):
         max_length=3,
     )
     compare: tuple[str, ...] | None = methods_drawn()
-    scale: Literal["linear", "log"] = described("linear", "", "scale of the vertical axes")
+    scale: Scale = axis_scale("linear", "vertical axes")
+    x_scale: Scale | None = axis_scale(None, "horizontal axis")
 
     def check(self, contents: Contents) -> None:
         """Refuse more methods than line styles can tell apart, and what no figure can show."""
@@ -114,7 +132,9 @@ class CriticalLines(Picture):
         The swept parameters, along one dim.
     compare : tuple of str, optional
         Methods drawn; all of them if absent.
-    at, labels, title, width, font_size, font, caption, legend, formats
+    x_scale, y_scale : {"log", "linear", "symlog"}
+        Of the axes.
+    at, labels, title, width, panel_height, font_size, font, caption, legend, formats
         As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
@@ -128,6 +148,8 @@ class CriticalLines(Picture):
         max_length=6,
     )
     compare: tuple[str, ...] | None = methods_drawn()
+    x_scale: Scale = axis_scale("log", "horizontal axes")
+    y_scale: Scale = axis_scale("log", "vertical axes")
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -143,6 +165,7 @@ class CriticalLines(Picture):
             )
         for name in self.x:
             check_known("x", name, contents.dim_of, "not a swept number")
+            self.check_scales(contents, {"x": name})
         if len(set(self.x)) < len(self.x):
             raise InputError(f"figure.x = {list(self.x)}: allowed are distinct names")
         dims = {contents.dim_of[name] for name in self.x}
@@ -199,7 +222,11 @@ class Trajectories(Picture):
         "deactivated_fraction", "sharpness", "sam_gap" and "switching_fraction". If absent, growth
         and losses, which must be recorded if the data has them, and those of the others that are
         recorded.
-    at, labels, title, width, font_size, font, caption, legend, formats
+    x_scale : {"log", "linear", "symlog"}
+        Of the updates. On a logarithmic axis the initial state stands at half an update.
+    scale : {"linear", "log", "symlog"}
+        Of the vertical axes, but for growth, which is logarithmic.
+    at, labels, title, width, panel_height, font_size, font, caption, legend, formats
         As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
@@ -218,6 +245,8 @@ class Trajectories(Picture):
     panels: tuple[Literal[*PANELS], ...] | None = described(  # type: ignore[valid-type]
         None, "", "panels", f"a list of {', '.join(PANELS)}", min_length=1
     )
+    x_scale: Scale = axis_scale("log", "horizontal axes")
+    scale: Scale = axis_scale("linear", "vertical axes")
 
     @property
     def shown(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from simdyn.base.inputs import InputError, nearest
 from simdyn.params.figure_look import Look
@@ -32,6 +32,8 @@ class Contents(NamedTuple):
         Swept numbers, each with the dim along which it goes.
     solved : str
         The field that is solved for; empty if there is none.
+    lowest : dict of str to float
+        Swept numbers, each with its smallest value.
     """
 
     axes: Mapping[str, bool]
@@ -42,6 +44,7 @@ class Contents(NamedTuple):
     possible: Sequence[str] = ()
     dim_of: Mapping[str, str] = MappingProxyType({})
     solved: str = ""
+    lowest: Mapping[str, float] = MappingProxyType({})
 
 
 PICTURES: dict[str, type["Picture"]] = {}  # kinds of figure by their name in study files
@@ -72,6 +75,14 @@ def methods_drawn() -> Any:
         min_length=1,
         max_length=MOST_CURVES,
     )
+
+
+Scale = Literal["linear", "log", "symlog"]
+
+
+def axis_scale(default: str | None, axis: str) -> Any:
+    """The field of the scale of an axis."""
+    return described(default, "", f"scale of the {axis}")
 
 
 class Picture(Look):
@@ -136,6 +147,7 @@ class Picture(Look):
         if len(set(self.axes)) < len(self.axes):
             raise InputError(f"figure.y = {self.axes[1]!r}: allowed is another field than figure.x")
         self.check_at(contents, self.axes)
+        self.check_scales(contents, dict(zip("xy", self.axes, strict=False)))
         if others := sorted(set(contents.axes) - {*self.axes, *(self.at or ())}):
             raise InputError(
                 f"figure.kind = {self.kind!r}: {', '.join(others)} is swept, but on no axis; "
@@ -167,6 +179,16 @@ class Picture(Look):
             if name in drawn:
                 raise InputError(
                     f"figure.at: {name!r} is on an axis; allowed are other swept names"
+                )
+
+    def check_scales(self, contents: Contents, axes: Mapping[str, str]) -> None:
+        """Refuse a logarithmic axis x or y of a swept parameter that has values ≤ 0."""
+        for option, name in axes.items():
+            lowest = contents.lowest.get(name, 1.0)
+            if getattr(self, f"{option}_scale", None) == "log" and lowest <= 0.0:
+                raise InputError(
+                    f"figure.{option}_scale = 'log': {name} has the value {lowest:g}; allowed for "
+                    "values that are not all positive are 'linear' and 'symlog'"
                 )
 
     def check_labels(self, contents: Contents) -> None:

@@ -4,7 +4,15 @@ from typing import Literal
 
 from simdyn.base.inputs import InputError
 from simdyn.params.parameters import Real, described
-from simdyn.params.picture import Contents, Picture, check_few, check_known, methods_drawn
+from simdyn.params.picture import (
+    Contents,
+    Picture,
+    Scale,
+    axis_scale,
+    check_few,
+    check_known,
+    methods_drawn,
+)
 
 MOST_ALONG = 3  # parameters that a collapse fits
 
@@ -28,7 +36,9 @@ class Collapse(Picture):
         Methods drawn; all of them if absent.
     between : tuple of two float, optional
         Only points with means between these are compared; all of them if absent.
-    at, labels, title, width, font_size, font, caption, legend, formats
+    scale : {"linear", "log", "symlog"}
+        Of the vertical axes; the horizontal ones are logarithmic.
+    at, labels, title, width, panel_height, font_size, font, caption, legend, formats
         As of every figure, see `Look`; `at` has a value of each swept name that is on no axis.
     """
 
@@ -47,6 +57,7 @@ class Collapse(Picture):
     between: tuple[Real, Real] | None = described(
         None, "", "means that are compared", "two numbers, the smaller one first"
     )
+    scale: Scale = axis_scale("linear", "vertical axes")
 
     @property
     def axes(self) -> tuple[str, ...]:

@@ -27,7 +27,9 @@ import importlib
 import io
 import os
 import pathlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Literal
 
 from simdyn.base import interrupts
 from simdyn.base.inputs import InputError
@@ -37,20 +39,22 @@ from simdyn.plot import (
     environment,  # noqa: F401  (before all others that import matplotlib)
     text_files,
 )
-from simdyn.plot.artists import style
+from simdyn.plot.artists import style as style_of
 from simdyn.plot.captions import with_labels
 from simdyn.plot.claim_figure import draw_laws
+from simdyn.plot.on_axes import OnAxes, check_axes, check_style, draw_panels
 from simdyn.plot.page import Sheet
 from simdyn.plot.shown_numbers import numbers
 from simdyn.plot.source import at_values, usual_figure
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from simdyn.study.design import StudyDesign
 
-__all__ = ["check_lines", "draw", "draw_laws", "numbers", "save", "usual_figure"]
+__all__ = ["check_lines", "draw", "draw_laws", "draw_on", "numbers", "save", "usual_figure"]
 
 
 def draw(ds: "xr.Dataset", figure: Picture, lines: "xr.Dataset | None" = None) -> "Figure":
@@ -76,9 +80,73 @@ def draw(ds: "xr.Dataset", figure: Picture, lines: "xr.Dataset | None" = None) -
         If the results do not have what the figure names or needs.
     """
     ds, figure = at_values(ds, figure), figure.replace(at=None)
-    draw_kind = getattr(importlib.import_module(f"{__name__}.{figure.kind}"), figure.kind)
+    draw_kind = getattr(_module(figure), figure.kind)
     drawn: Figure = draw_kind(with_labels(ds, figure.labels), figure, **_on_top(figure, lines))
     return drawn
+
+
+def draw_on(
+    axes: "Axes | Iterable[Axes]",
+    ds: "xr.Dataset",
+    figure: Picture,
+    lines: "xr.Dataset | None" = None,
+    *,
+    style: Literal["figure", "reader"] = "figure",
+) -> OnAxes:
+    """Draw the panels of a figure on axes of your own, without legend, caption and letters.
+
+    Parameters
+    ----------
+    axes : Axes or iterable of Axes
+        One for each panel: of a phase diagram one for each method and then one for each difference,
+        of curves one for each variable, of critical lines one for each parameter, of a collapse two
+        for each method, of trajectories one for each of growth (per method) and the other panels.
+    ds, figure, lines
+        As of `draw`. Options of the sheet have no effect: width, panel_height, title, caption,
+        legend, formats.
+    style : {"figure", "reader"}
+        With the font and sizes of letters that the figure says, or as matplotlib is set.
+
+    Returns
+    -------
+    OnAxes
+        `handles` for a legend, the `caption`, and what is `coloured`, for colour bars.
+
+    Raises
+    ------
+    InputError
+        If the number of axes is not that of the panels, or the results do not have what the figure
+        names or needs.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> study = simdyn.Study(
+    ...     {"n_samples": 10, "dimension": 100},
+    ...     simdyn.TwoLayerCNN(n_filters=2, init_std=0.01),
+    ...     {"sgd": simdyn.SGD(learning_rate=0.1, epochs=20)},
+    ...     {"signal_norm": [1.0, 2.0, 3.0]},
+    ... )
+    >>> ds = study.run()
+    >>> figure, ax = plt.subplots()
+    >>> curves = simdyn.plot.usual_figure(ds)
+    >>> drawn = simdyn.plot.draw_on(ax, ds, curves, style="reader")
+    >>> legend = figure.legend(handles=drawn.handles)
+    >>> ax.get_ylabel()
+    'test error'
+    """
+    check_style(style)
+    ds, figure = at_values(ds, figure), figure.replace(at=None)
+    letters = Sheet.of(figure).letters if style == "figure" else None
+    with style_of(letters) if letters else nullcontext():
+        made = _module(figure).panels
+        panels = made(with_labels(ds, figure.labels), figure, **_on_top(figure, lines))
+        return draw_panels(check_axes(axes, panels), panels, letters)
+
+
+def _module(figure: Picture) -> Any:
+    """The module that draws figures of this kind."""
+    return importlib.import_module(f"{__name__}.{figure.kind}")
 
 
 def _on_top(figure: Picture, lines: "xr.Dataset | None") -> dict[str, "xr.Dataset"]:
@@ -149,7 +217,7 @@ METADATA: dict[str, dict[str, None]] = {
 def _picture(figure: "Figure", sheet: Sheet, form: str) -> bytes:
     content = io.BytesIO()
     dpi = 300 if form == "png" else 600
-    with style(sheet.letters):
+    with style_of(sheet.letters):
         figure.savefig(content, format=form, dpi=dpi, metadata=METADATA[form])
     return content.getvalue()
 

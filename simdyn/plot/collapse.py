@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib.figure
@@ -14,13 +15,13 @@ from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, NullFormatter
 
 from simdyn.params import Collapse
 from simdyn.plot import artists, captions, missing, page
+from simdyn.plot.panels import Draw, Grid, Panels, compose
 from simdyn.plot.source import checked
 from simdyn.theory import analysis
 from simdyn.theory.scaling_collapse import collapse as fitted
 from simdyn.theory.scaling_collapse import rescaled
 
-LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.3, 0.12, 0.24, 1.9, 0.48  # inches
-ROW_GAP = 0.2
+GRID = Grid(left=0.55, gap=0.3, right=0.12, top=0.24, panel=1.9, between=0.68, below=0.48)
 LIGHTEST, DARKEST = 0.2, 0.95  # of the colour map, on white paper
 MARKERS = ("o", "s", "^", "D", "v", "P")
 MOST_ENTRIES = 9  # of the legend, of each parameter
@@ -82,9 +83,16 @@ def _entries(
 
 
 def _draw_panel(
-    ax: Axes, at: np.ndarray, one: xr.Dataset, figure: Collapse, styles: Sequence[Mapping[str, Any]]
+    ax: Axes,
+    at: np.ndarray,
+    one: xr.Dataset,
+    figure: Collapse,
+    styles: Sequence[Mapping[str, Any]],
+    texts: Mapping[str, str],
 ) -> None:
     """Curves (C, X) with two standard errors, each in its style."""
+    ax.set(xlabel=texts["xlabel"], ylabel=texts["ylabel"])
+    ax.set_title(texts["title"], loc="left")
     if not np.isfinite(at).any():
         ax.text(0.5, 0.5, "no fit", transform=ax.transAxes, ha="center")
         ax.set_xticks([])
@@ -97,6 +105,7 @@ def _draw_panel(
     for value in figure.between or ():
         ax.axhline(value, color="#808080", linewidth=0.6, linestyle=":", zorder=0)
     _scale(ax, at)
+    artists.scale_measured(ax, figure.scale, mean)
 
 
 def _scale(ax: Axes, at: np.ndarray) -> None:
@@ -183,6 +192,38 @@ def _caption(
     ]
 
 
+def panels(ds: xr.Dataset, figure: Collapse) -> Panels:
+    """Two panels for each method, apart from any sheet; `collapse` has the parameters."""
+    ds = checked(ds, figure)
+    methods = list(figure.compare or map(str, ds["method"].values))
+    kept = ds[[figure.variable, "status"]].sel({"method": methods}).sortby(figure.x).load()
+    fit = fitted(kept, figure.along, variable=figure.variable, x=figure.x, between=figure.between)
+    points = _flat(kept, figure, fit)
+    styles = _styles(points, figure.along)
+    draw: dict[str, Draw] = {}
+    for method in methods:
+        own = fit.sel({"method": method})
+        labels = {
+            "original": artists.label(ds[figure.x]),
+            "rescaled": _rescaled_label(ds, own, figure.x),
+        }
+        for at, xlabel in labels.items():
+            draw[f"{method}, {at}"] = partial(
+                _draw_panel,
+                at=points.sel({"method": method})[at].values,
+                one=points.sel({"method": method}),
+                figure=figure,
+                styles=styles,
+                texts={
+                    "xlabel": xlabel,
+                    "ylabel": artists.label(ds[figure.variable]),
+                    "title": captions.display_name(method, ds),
+                },
+            )
+    handles = _entries(points, figure.along, styles)
+    return Panels(draw, handles, _caption(ds, figure, methods, fit))
+
+
 def collapse(ds: xr.Dataset, figure: Collapse) -> matplotlib.figure.Figure:
     """Curves over a swept parameter and over the same rescaled, a row for each method.
 
@@ -202,40 +243,17 @@ def collapse(ds: xr.Dataset, figure: Collapse) -> matplotlib.figure.Figure:
     InputError
         If the figure names what the results do not have.
     """
-    ds = checked(ds, figure)
-    methods = list(figure.compare or map(str, ds["method"].values))
-    kept = ds[[figure.variable, "status"]].sel({"method": methods}).sortby(figure.x).load()
-    fit = fitted(kept, figure.along, variable=figure.variable, x=figure.x, between=figure.between)
-    points = _flat(kept, figure, fit)
-    styles = _styles(points, figure.along)
-    handles = _entries(points, figure.along, styles)
-    height = PANEL + BELOW_PANEL + ROW_GAP
     sheet = page.Sheet.of(figure)
-    columns = sheet.columns(2)
-    wide = (sheet.width - LEFT - RIGHT - (columns - 1) * GAP) / columns
     with artists.style(sheet.letters):
-        made = page.Page(
-            sheet,
-            TOP + len(methods) * (2 // columns) * height - ROW_GAP,
-            handles,
-            _caption(ds, figure, methods, fit),
-            columns=min(6, len(handles)),
+        grid = GRID.of(figure, sheet)
+        made, axes, columns = compose(
+            sheet, grid, panels(ds, figure), most=2, legend=6, loc="left", pairs=True
         )
-        for row, method in enumerate(methods):
-            one, top = points.sel({"method": method}), TOP + row * (2 // columns) * height
-            left = made.add_axes(LEFT, top, wide, PANEL)
-            box = (LEFT, top + height) if columns == 1 else (LEFT + wide + GAP, top)
-            right = made.add_axes(*box, wide, PANEL, sharey=left)
-            for ax, name in ((left, "original"), (right, "rescaled")):
-                _draw_panel(ax, one[name].values, one, figure, styles)
-                letter = page.letter(2 * row + (ax is right))
-                ax.set_title(f"({letter}) {captions.display_name(method, ds)}", pad=4, loc="left")
-            left.set(xlabel=artists.label(ds[figure.x]), ylabel=artists.label(ds[figure.variable]))
-            right.set(xlabel=_rescaled_label(ds, fit.sel({"method": method}), figure.x))
-            if columns == 1:
-                right.set(ylabel=artists.label(ds[figure.variable]))
-            right.tick_params(labelleft=columns == 1)
-    return made.figure
+        if columns == 2:
+            for right in axes[1::2]:
+                right.set_ylabel("")
+                right.tick_params(labelleft=False)
+    return made
 
 
 def _flat(kept: xr.Dataset, figure: Collapse, fit: xr.Dataset) -> xr.Dataset:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib.figure
@@ -17,15 +18,16 @@ from simdyn.params import CriticalLines
 from simdyn.plot import artists, captions, page
 from simdyn.plot.band import law_name, scale_of
 from simdyn.plot.curves import STYLES
+from simdyn.plot.panels import Draw, Grid, Panels, compose
 from simdyn.plot.source import checked, point_at, solved_field, space_of
 from simdyn.theory.analysis import fit_critical_constant
 from simdyn.theory.exponents import exponent
 from simdyn.variables.layout import parameter_coordinate
 from simdyn.variables.outcomes import OUTCOMES, Outcome
 
-LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.6, 0.55, 0.12, 0.24, 2.1, 0.48  # inches
-ROW_GAP = 0.2
+GRID = Grid(left=0.6, gap=0.55, right=0.12, top=0.24, panel=2.1, between=0.68, below=0.48)
 PLACES = 6  # of a power, at most
+WIDEST = 10.0  # half an interval of a power; beyond, the power is not known
 SHORT = 100.0  # an axis that spans less has its own values as ticks
 
 
@@ -80,7 +82,7 @@ def _law(ds: xr.Dataset, points: xr.Dataset, name: str, method: str) -> xr.DataA
 def _power(fit: xr.Dataset, name: str) -> str:
     """A power and half the width of its interval, '0.2500 ± 0.0004'; empty if it is not known."""
     value, half = fit[name].item(), fit[f"{name}_high"].item() - fit[name].item()
-    if not math.isfinite(value):
+    if not math.isfinite(value) or half > WIDEST:
         return ""
     if half < 10.0**-PLACES:  # an exact symmetry, up to rounding
         return f"{value:.{PLACES}f}".replace("-", "−")
@@ -105,23 +107,25 @@ def _plain(tick: float, _: int) -> str:
     return f"{float(f'{tick:.3g}'):g}"
 
 
-def _some(tick: float, place: int) -> str:
-    """The text of a minor tick that begins with 2, 3 or 5."""
-    return _plain(tick, place) if f"{tick:.0e}"[0] in "235" else ""
-
-
-def _scales(ax: Axes, points: xr.Dataset, name: str) -> None:
-    """Logarithmic axes; the values as ticks if they span little."""
-    ax.set(xscale="log", yscale="log")
+def _scales(ax: Axes, points: xr.Dataset, name: str, figure: CriticalLines) -> None:
+    """The scales of the figure; on logarithmic axes that span little, values as ticks."""
     x = points[name].values.astype(np.float64)
-    if x.max() < SHORT * x.min():
+    if figure.x_scale == "symlog":
+        artists.set_symlog(ax, "x", x)
+    else:
+        ax.set_xscale(figure.x_scale)
+    if figure.y_scale == "symlog":
+        artists.set_symlog(ax, "y", points["critical_value"].values)
+    else:
+        ax.set_yscale(figure.y_scale)
+    if figure.x_scale == "log" and x.max() < SHORT * x.min():
         ax.xaxis.set_major_locator(FixedLocator(x[:: -(-x.size // 6)].tolist()))
         ax.xaxis.set_major_formatter(FuncFormatter(_plain))
         ax.xaxis.set_minor_locator(NullLocator())
     low, high = ax.get_ylim()
-    if high < SHORT * low:
+    if figure.y_scale == "log" and high < SHORT * low:
         ax.yaxis.set_major_formatter(FuncFormatter(_plain))
-        ax.yaxis.set_minor_formatter(FuncFormatter(_some))
+        ax.yaxis.set_minor_formatter(FuncFormatter(artists.some_ticks))
 
 
 def not_just_found(ds: xr.Dataset, methods: Sequence[str]) -> Iterator[tuple[str, Outcome, str]]:
@@ -155,6 +159,71 @@ def _caption(ds: xr.Dataset, methods: Sequence[str], fits: dict[str, xr.Dataset]
     ]
 
 
+def _draw_panel(
+    ax: Axes,
+    points: xr.Dataset,
+    name: str,
+    methods: Sequence[str],
+    laws: Mapping[str, xr.DataArray],
+    figure: CriticalLines,
+    ylabel: str,
+) -> None:
+    """The critical values of all methods over one parameter, with their laws below."""
+    for law in laws.values():
+        artists.draw_law(ax, law)
+    for method, style in zip(methods, STYLES, strict=False):
+        _draw_line(ax, points.sel({"method": method}), name, style)
+    ax.margins(y=0.1)
+    _scales(ax, points, name, figure)
+    ax.set(xlabel=artists.label(points[name]), ylabel=ylabel)
+
+
+def _solved_label(ds: xr.Dataset) -> str:
+    """The label of the field that was solved for."""
+    name = solved_field(ds)
+    owner, field = space_of(ds).field_of(name)
+    axis = parameter_coordinate(name, (), np.array(0.0), owner, field)
+    return artists.label(xr.DataArray(0.0, attrs={**axis.attrs}, name=name))
+
+
+def panels(ds: xr.Dataset, figure: CriticalLines) -> Panels:
+    """A panel for each parameter, apart from any sheet; `critical_lines` has the parameters."""
+    ds = checked(ds, figure).load()
+    methods = list(figure.compare or map(str, ds["method"].values))
+    (dim,) = ds[figure.x[0]].dims
+    along = [str(name) for name, at in ds.coords.items() if at.dims == (dim,)]
+    turned = [name for name in along if name in figure.x]
+    over = {name: _panel_points(ds, name, turned) for name in figure.x}
+    laws = {
+        name: {
+            method: law for method in methods if (law := _law(ds, points, name, method)) is not None
+        }
+        for name, points in over.items()
+    }
+    handles: list[Artist] = [
+        artists.entry(captions.display_name(method, ds), **style)
+        for method, style in zip(methods, STYLES, strict=False)
+    ]
+    if any(laws.values()):
+        label = "theory, its constant fitted"
+        handles.append(Patch(facecolor="white", edgecolor="black", linewidth=0.5, label=label))
+    ylabel = _solved_label(ds)
+    draw: dict[str, Draw] = {
+        name: partial(
+            _draw_panel,
+            points=points,
+            name=name,
+            methods=methods,
+            laws=laws[name],
+            figure=figure,
+            ylabel=ylabel,
+        )
+        for name, points in over.items()
+    }
+    fits = {name: exponent(points, name) for name, points in over.items()}
+    return Panels(draw, handles, _caption(ds, methods, fits), always_lettered=False)
+
+
 def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.Figure:
     """Critical values over swept parameters, a panel for each parameter.
 
@@ -174,54 +243,13 @@ def critical_lines(ds: xr.Dataset, figure: CriticalLines) -> matplotlib.figure.F
     InputError
         If the figure names what the results do not have.
     """
-    ds = checked(ds, figure).load()
-    methods = list(figure.compare or map(str, ds["method"].values))
-    (dim,) = ds[figure.x[0]].dims
-    along = [str(name) for name, at in ds.coords.items() if at.dims == (dim,)]
-    turned = [name for name in along if name in figure.x]
-    panels = {name: _panel_points(ds, name, turned) for name in figure.x}
-    fits = {name: exponent(points, name) for name, points in panels.items()}
-    laws = {
-        (name, method): law
-        for name, points in panels.items()
-        for method in methods
-        if (law := _law(ds, points, name, method)) is not None
-    }
-    handles: list[Artist] = [
-        artists.entry(captions.display_name(method, ds), **style)
-        for method, style in zip(methods, STYLES, strict=False)
-    ]
-    if laws:
-        label = "theory, its constant fitted"
-        handles.append(Patch(facecolor="white", edgecolor="black", linewidth=0.5, label=label))
     sheet = page.Sheet.of(figure)
-    columns = sheet.columns({1: 1, 2: 2, 4: 2}.get(len(panels), 3))
-    rows = -(-len(panels) // columns)
-    height = PANEL + BELOW_PANEL + ROW_GAP
-    solved = space_of(ds)
-    owner, field = solved.field_of(solved_field(ds))
-    axis = parameter_coordinate(solved_field(ds), (), np.array(0.0), owner, field)
-    ylabel = artists.label(xr.DataArray(0.0, attrs={**axis.attrs}, name=solved_field(ds)))
     with artists.style(sheet.letters):
-        made = page.Page(
-            sheet,
-            TOP + rows * height - ROW_GAP,
-            handles,
-            _caption(ds, methods, fits),
-            columns=min(3, len(handles)),
-        )
-        wide = (sheet.width - LEFT - RIGHT - (columns - 1) * GAP) / columns
-        for index, (name, points) in enumerate(panels.items()):
-            row, column = divmod(index, columns)
-            ax = made.add_axes(LEFT + column * (wide + GAP), TOP + row * height, wide, PANEL)
-            for method in methods:
-                if (name, method) in laws:
-                    artists.draw_law(ax, laws[name, method])
-            for method, style in zip(methods, STYLES, strict=False):
-                _draw_line(ax, points.sel({"method": method}), name, style)
-            ax.margins(y=0.1)
-            _scales(ax, points, name)
-            ax.set(xlabel=artists.label(points[name]), ylabel=ylabel if column == 0 else "")
-            if len(panels) > 1:
-                ax.set_title(f"({page.letter(index)})", pad=4, loc="left")
-    return made.figure
+        shown = panels(ds, figure)
+        most = {1: 1, 2: 2, 4: 2}.get(len(shown.draw), 3)
+        grid = GRID.of(figure, sheet)
+        made, axes, columns = compose(sheet, grid, shown, most=most, loc="left")
+        for index, ax in enumerate(axes):
+            if index % columns:
+                ax.set_ylabel("")
+    return made

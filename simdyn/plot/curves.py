@@ -1,5 +1,6 @@
 """Variables over one swept parameter, a line with its errors for each method."""
 
+from functools import partial
 from typing import Any
 
 import matplotlib.figure
@@ -7,10 +8,11 @@ import numpy as np
 import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from simdyn.params import Curves
 from simdyn.plot import artists, captions, missing, page
+from simdyn.plot.panels import Grid, Panels, compose
 from simdyn.plot.source import checked
 from simdyn.theory import analysis
 
@@ -24,8 +26,7 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"linestyle": (0, (6, 1, 1, 1, 1, 1)), "marker": "P", "markerfacecolor": "white"},
 )
 
-LEFT, GAP, RIGHT, TOP, PANEL, BELOW_PANEL = 0.55, 0.66, 0.12, 0.24, 1.75, 0.48  # inches
-ROW_GAP = 0.2
+GRID = Grid(left=0.55, gap=0.66, right=0.12, top=0.24, panel=1.75, between=0.68, below=0.48)
 
 
 def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) -> list[Artist]:
@@ -36,28 +37,25 @@ def draw_curve(ax: Axes, mean: xr.DataArray, error: xr.DataArray, style: Any) ->
     return artists.draw_points(ax, x, mean.values, yerr=yerr, linewidth=1.0, **style)
 
 
-def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, scale: str) -> None:
+def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, figure: Curves) -> None:
     """One variable: a curve for each method, marked at means that miss runs."""
     mean, error = found[name], found[f"{name}_sem"]
     x, none = mean[mean.dims[0]].values, (found["runs"] == 0) & (of > 0)
+    scale = figure.x_scale or artists.usual_scale(x)
     ax.update_datalim(np.stack([x, x], axis=1), updatey=False)  # all that was swept
     for index in range(mean.sizes["method"]):
         one, runs, all_runs = (part.isel(method=index) for part in (mean, found["runs"], of))
-        missing.hatch_stretches(ax, x, none.isel(method=index).values, index)
+        edges = artists.cell_edges(x, scale)
+        missing.hatch_stretches(ax, edges, none.isel(method=index).values, index)
         draw_curve(ax, one, error.isel(method=index), STYLES[index])
         missing.ring_points(ax, one, runs, all_runs)
     if none.any():
-        ax.set(xlim=artists.cell_edges(x)[[0, -1]])
-    if scale == "log" and (mean > 0).any():  # a log axis needs a positive mean
-        ax.set_yscale("log")
-        low, high = ax.get_ylim()
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        if high < 10.0 * low:  # too short for powers of ten
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
-            ax.yaxis.set_minor_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
-    else:
+        ax.set(xlim=artists.cell_edges(x, scale)[[0, -1]])
+    if not artists.scale_measured(ax, figure.scale, mean.values):
         ax.set_ylim(bottom=min(0.0, float(mean.min())))
         ax.yaxis.set_major_locator(MaxNLocator(6))
+    artists.scale(ax, "x", x, scale)
+    ax.set(xlabel=artists.label(found[figure.x]), ylabel=artists.label(mean))
 
 
 def _legend(
@@ -92,6 +90,26 @@ def _caption(ds: xr.Dataset, figure: Curves, methods: list[str]) -> list[str]:
     ]
 
 
+def panels(ds: xr.Dataset, figure: Curves) -> Panels:
+    """A panel for each variable, apart from any sheet; `curves` has the parameters."""
+    ds = checked(ds, figure)
+    methods = list(figure.compare or map(str, ds["method"].values))
+    found = analysis.last_summary(ds, *figure.variables).sel({"method": methods})
+    found = found.transpose(figure.x, "method", ...)
+    for name in (figure.x, *figure.variables):
+        found[name].attrs.update(ds[name].attrs)
+    of = missing.expected(found["status_count"])
+    fewer = (found["runs"] > 0) & (found["runs"] < of)
+    return Panels(
+        {
+            name: partial(_draw_panel, found=found, of=of, name=name, figure=figure)
+            for name in figure.variables
+        },
+        _legend(ds, methods, (found["runs"] == 0) & (of > 0), fewer),
+        _caption(ds, figure, methods),
+    )
+
+
 def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     """Means of variables over one swept parameter, a panel for each variable.
 
@@ -111,34 +129,8 @@ def curves(ds: xr.Dataset, figure: Curves) -> matplotlib.figure.Figure:
     InputError
         If the figure names what the results do not have.
     """
-    ds = checked(ds, figure)
-    methods = list(figure.compare or map(str, ds["method"].values))
-    found = analysis.last_summary(ds, *figure.variables).sel({"method": methods})
-    found = found.transpose(figure.x, "method", ...)
-    of = missing.expected(found["status_count"])
-    fewer = (found["runs"] > 0) & (found["runs"] < of)
-    handles = _legend(ds, methods, (found["runs"] == 0) & (of > 0), fewer)
     sheet = page.Sheet.of(figure)
     with artists.style(sheet.letters):
-        panels = len(figure.variables)
-        columns = sheet.columns(panels)
-        rows = -(-panels // columns)
-        height = PANEL + BELOW_PANEL
-        made = page.Page(
-            sheet,
-            TOP + rows * height + (rows - 1) * ROW_GAP,
-            handles,
-            _caption(ds, figure, methods),
-            columns=min(3, len(handles)),
-        )
-        wide = (sheet.width - LEFT - RIGHT - (columns - 1) * GAP) / columns
-        for index, name in enumerate(figure.variables):
-            row, column = divmod(index, columns)
-            ax = made.add_axes(
-                LEFT + column * (wide + GAP), TOP + row * (height + ROW_GAP), wide, PANEL
-            )
-            _draw_panel(ax, found, of, name, figure.scale)
-            artists.scale(ax, "x", ds[figure.x].values)
-            ax.set(xlabel=artists.label(ds[figure.x]), ylabel=artists.label(ds[name]))
-            ax.set_title(f"({'abc'[index]})", pad=4, loc="left")
-    return made.figure
+        shown = panels(ds, figure)
+        grid = GRID.of(figure, sheet)
+        return compose(sheet, grid, shown, most=len(shown.draw), loc="left")[0]

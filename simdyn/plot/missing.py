@@ -131,20 +131,19 @@ def ring_points(ax: Axes, mean: xr.DataArray, runs: xr.DataArray, of: xr.DataArr
     return [*ax.plot(x, y, linestyle="none", color="black", gid="fewer runs", **RING)]
 
 
-def hatch_stretches(ax: Axes, x: np.ndarray, none: np.ndarray, method: int) -> list[Artist]:
+def hatch_stretches(ax: Axes, edges: np.ndarray, none: np.ndarray, method: int) -> list[Artist]:
     """Hatch values at which no run of a method finished.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-    x : numpy.ndarray
-        Increasing values along the horizontal axis.
-    none : numpy.ndarray of bool
+    edges : (K + 1,) numpy.ndarray
+        Halfway between values along the horizontal axis.
+    none : (K,) numpy.ndarray of bool
         True if no run finished there.
     method : int
         Index of the method; each has its own hatching.
     """
-    edges = artists.cell_edges(x)
     steps = np.diff(np.pad(none.astype(np.int8), 1))
     return [
         ax.axvspan(

@@ -285,8 +285,8 @@ def _about_points(
         name = captions.display_name(method, points)
         yield f"{name}'s line{', ' if outcome.located else ' lacks '}{count}."
     inside = kept["critical_value"].notnull()
-    for axis in figure.axes:
-        edges = artists.cell_edges(ds[axis].values)
+    for axis, scale in zip(figure.axes, (figure.x_scale, figure.y_scale), strict=True):
+        edges = artists.cell_edges(ds[axis].values, scale)
         at = kept[axis] if axis in kept.coords else kept["critical_value"]
         inside &= (at >= edges[0]) & (at <= edges[-1])
     for method in map(str, points["method"].values):

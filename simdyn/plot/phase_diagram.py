@@ -1,5 +1,7 @@
 """The phase diagram: a map for each method, and one of each difference from the first."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -20,6 +22,7 @@ from simdyn.plot.band import LAWS
 from simdyn.plot.diagram_caption import caption
 from simdyn.plot.diagram_numbers import Coverage, Diagram, measure
 from simdyn.plot.overlaid_lines import OverlaidLines, overlaid_lines
+from simdyn.plot.panels import Draw, Grid, Panels, add_letter
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of every other method
 FEWER: dict[str, Any] = {
@@ -39,8 +42,8 @@ REVERSE: dict[str, Any] = {
 }
 
 COLUMNS = 3
-LEFT, RIGHT, GAP = 0.48, 0.16, 0.14  # inches
-TOP, PANEL, BETWEEN, BELOW_PANEL, BAR, BELOW_BAR = 0.24, 1.86, 0.3, 0.5, 0.09, 0.46
+GRID = Grid(left=0.48, gap=0.14, right=0.16, top=0.24, panel=1.86, between=0.3, below=0.5)
+BAR, BELOW_BAR = 0.09, 0.46  # inches
 BETWEEN_BARS = 0.3  # room for the numbers at their ends
 
 
@@ -51,24 +54,32 @@ def _scale_of_means(mean: xr.DataArray) -> Normalize:
     return Normalize(low, high if high > low else low + 1.0)
 
 
-def _scale_of_differences(diagram: Diagram) -> Normalize | None:
+def _scale_of_differences(diagram: Diagram) -> Normalize:
     """Symmetric about zero, whose colour is the middle one."""
-    if diagram.differences is None:
-        return None
-    values = diagram.differences["difference"].values
+    differences = diagram.differences
+    values = np.empty(0) if differences is None else differences["difference"].values
     most = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
     return Normalize(-most, most)
 
 
 def _draw_map(
     ax: Axes,
+    diagram: Diagram,
     cells: xr.DataArray,
     runs: Coverage,
     norm: Normalize,
     cmap: str,
-    hatched: xr.DataArray | None,
-    faint: xr.DataArray | None,
+    methods: list[int],
 ) -> QuadMesh:
+    """Cells, of these methods together, with their marks, on axes with scales and labels."""
+    figure = diagram.figure
+    artists.scale(ax, "x", cells[figure.x].values, figure.x_scale)
+    artists.scale(ax, "y", cells[figure.y].values, figure.y_scale)
+    ax.set(
+        xlabel=artists.label(diagram.mean[figure.x]), ylabel=artists.label(diagram.mean[figure.y])
+    )
+    hatched = None if diagram.hatched is None else diagram.hatched[methods].any("method")
+    faint = _faint(diagram, methods)
     mesh = artists.draw_cells(ax, cells, norm, cmap)
     if faint is not None:
         artists.veil_cells(ax, faint)
@@ -102,16 +113,8 @@ def _faint(diagram: Diagram, methods: list[int]) -> xr.DataArray | None:
 
 def draw_method(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> QuadMesh:
     """The map of one method: cells, hatching, its contour, and the law fitted to the first's."""
-    hatched = None if diagram.hatched is None else diagram.hatched[index]
-    mesh = _draw_map(
-        ax,
-        diagram.mean[index],
-        diagram.runs.map(index),
-        norm,
-        _colours(diagram.figure),
-        hatched,
-        _faint(diagram, [index]),
-    )
+    runs, colours = diagram.runs.map(index), _colours(diagram.figure)
+    mesh = _draw_map(ax, diagram, diagram.mean[index], runs, norm, colours, [index])
     if diagram.band.line is not None and index == 0:
         artists.draw_law(ax, diagram.band.line)
     artists.draw_contour(ax, diagram.contours[index], LINE_STYLES[min(index, 1)])
@@ -125,16 +128,8 @@ def draw_difference(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> 
     assert diagram.pairs is not None
     assert diagram.reverse is not None
     both = [0, index]
-    hatched = None if diagram.hatched is None else diagram.hatched[both].any("method")
-    mesh = _draw_map(
-        ax,
-        diagram.differences["difference"][index - 1],
-        diagram.pairs.map(index - 1),
-        norm,
-        artists.DIFFERENCES,
-        hatched,
-        _faint(diagram, both),
-    )
+    cells, runs = diagram.differences["difference"][index - 1], diagram.pairs.map(index - 1)
+    mesh = _draw_map(ax, diagram, cells, runs, norm, artists.DIFFERENCES, both)
     for line, style in zip(diagram.contours[both], LINE_STYLES, strict=True):
         artists.draw_contour(ax, line, style)
     artists.mark_cells(ax, diagram.reverse[index - 1], **REVERSE, gid="reverse")
@@ -180,6 +175,47 @@ def _legend(diagram: Diagram) -> list[Artist]:
     return handles
 
 
+def _with_lines(
+    ax: Axes,
+    draw: Callable[[Axes], QuadMesh],
+    lines: OverlaidLines | None,
+    styles: Mapping[str, Any],
+) -> QuadMesh:
+    """A panel with the solved lines of its methods on top."""
+    mesh = draw(ax)
+    for method, style in styles.items():
+        if lines is not None:
+            lines.draw(ax, method, style)
+    return mesh
+
+
+def panels(ds: xr.Dataset, figure: PhaseDiagram, lines: xr.Dataset | None = None) -> Panels:
+    """A panel for each method and difference, apart from any sheet, as `phase_diagram` has them."""
+    return _measured(ds, figure, lines)[0]
+
+
+def _measured(
+    ds: xr.Dataset, figure: PhaseDiagram, lines: xr.Dataset | None
+) -> tuple[Panels, Diagram]:
+    """The panels and their numbers."""
+    diagram, on_top = measure(ds, figure), overlaid_lines(ds, figure, lines)
+    means, differences = _scale_of_means(diagram.mean), _scale_of_differences(diagram)
+    styles = {name: LINE_STYLES[min(k, 1)] for k, name in enumerate(diagram.methods)}
+    draw: dict[str, Draw] = {}
+    for index, method in enumerate(diagram.methods):
+        own = partial(draw_method, diagram=diagram, index=index, norm=means)
+        draw[method] = partial(_with_lines, draw=own, lines=on_top, styles={method: styles[method]})
+    for index, method in enumerate(diagram.methods[1:], start=1):
+        own = partial(draw_difference, diagram=diagram, index=index, norm=differences)
+        both = {name: styles[name] for name in (diagram.methods[0], method)}
+        draw[f"{diagram.methods[0]} − {method}"] = partial(
+            _with_lines, draw=own, lines=on_top, styles=both
+        )
+    handles = _legend(diagram) + (on_top.legend(diagram.methods, LINE_STYLES) if on_top else [])
+    sentences = caption(ds, diagram, on_top.sentences if on_top else ())
+    return Panels(draw, handles, sentences), diagram
+
+
 def phase_diagram(
     ds: xr.Dataset, figure: PhaseDiagram, lines: xr.Dataset | None = None
 ) -> matplotlib.figure.Figure:
@@ -207,11 +243,9 @@ def phase_diagram(
     InputError
         If the figure names what the results do not have, or lines that do not belong on it.
     """
-    diagram, on_top = measure(ds, figure), overlaid_lines(ds, figure, lines)
     sheet = page.Sheet.of(figure)
     with artists.style(sheet.letters):
-        sentences = caption(ds, diagram, on_top.sentences if on_top else ())
-        return _compose(sheet, diagram, on_top, sentences)
+        return _compose(sheet, GRID.of(figure, sheet), *_measured(ds, figure, lines))
 
 
 def _add_bar(
@@ -223,7 +257,7 @@ def _add_bar(
 ) -> None:
     """A colour bar in a box (left, top, width), cut at the given ends."""
     left, top, wide = box
-    ax = made.add_axes(left, top, wide - max(GAP, BETWEEN_BARS), BAR)
+    ax = made.add_axes(left, top, wide - max(GRID.gap, BETWEEN_BARS), BAR)
     bar = made.figure.colorbar(mesh, cax=ax, orientation="horizontal", label=label)
     if ends is not None:
         bar.ax.set_xlim(*ends)
@@ -239,52 +273,36 @@ def _ends_of_differences(diagram: Diagram) -> tuple[float, float] | None:
 
 
 def _compose(
-    sheet: page.Sheet, diagram: Diagram, lines: OverlaidLines | None, sentences: list[str]
+    sheet: page.Sheet, grid: Grid, shown: Panels, diagram: Diagram
 ) -> matplotlib.figure.Figure:
     """Lay out panels, colour bars, legend and caption."""
-    number = len(diagram.methods)
-    panels = 2 * number - 1
+    number, count = len(diagram.methods), len(shown.draw)
     columns = sheet.columns(COLUMNS)
-    wide = (sheet.width - LEFT - RIGHT - (columns - 1) * GAP) / columns
-    rows = -(-panels // columns)
-    bars_at = TOP + rows * PANEL + (rows - 1) * BETWEEN + BELOW_PANEL
-    entries = _legend(diagram) + (lines.legend(diagram.methods, LINE_STYLES) if lines else [])
+    wide = grid.wide(sheet, columns)
+    rows = -(-count // columns)
+    bars_at = grid.top + rows * grid.panel + (rows - 1) * grid.between + grid.below
     # Beside each other if there is room, else below each other.
     second = 0.0 if columns > 1 or number == 1 else BAR + BELOW_BAR
-    made = page.Page(sheet, bars_at + second + BAR + BELOW_BAR, entries, sentences)
-    means, differences = _scale_of_means(diagram.mean), _scale_of_differences(diagram)
+    made = page.Page(sheet, bars_at + second + BAR + BELOW_BAR, shown.handles, shown.sentences)
     axes: list[Axes] = []
-    for k in range(panels):
-        row, column = divmod(k, columns)
+    meshes: list[Any] = []
+    for k, draw in enumerate(shown.draw.values()):
         share = axes[0] if axes else None
-        ax = made.add_axes(
-            LEFT + column * (wide + GAP),
-            TOP + row * (PANEL + BETWEEN),
-            wide,
-            PANEL,
-            sharex=share,
-            sharey=share,
-        )
+        ax = grid.add(made, k, columns, sharex=share, sharey=share)
         axes.append(ax)
-        if k < number:
-            of_means = draw_method(ax, diagram, k, means)
-        elif differences is not None:
-            of_differences = draw_difference(ax, diagram, k - number + 1, differences)
-        for index in [k] if k < number else [0, k - number + 1]:
-            if lines is not None:
-                lines.draw(ax, diagram.methods[index], LINE_STYLES[min(index, 1)])
-        ax.set_title(f"({page.letter(k)}) {ax.get_title()}", pad=4)
-        lowest = k + columns >= panels
-        ax.tick_params(which="both", labelleft=column == 0, labelbottom=lowest)
-        if lowest:
-            ax.set_xlabel(artists.label(diagram.mean[diagram.figure.x]))
-        if column == 0:
-            ax.set_ylabel(artists.label(diagram.mean[diagram.figure.y]))
+        meshes.append(draw(ax))
+        add_letter(ax, k)
+        lowest, leftmost = k + columns >= count, k % columns == 0
+        ax.tick_params(which="both", labelleft=leftmost, labelbottom=lowest)
+        if not lowest:
+            ax.set_xlabel("")
+        if not leftmost:
+            ax.set_ylabel("")
     what = diagram.mean.attrs.get("long_name", diagram.figure.variable)
     first = max(1, min(number, columns - 1))  # panels above the bar of means
-    _add_bar(made, of_means, (LEFT, bars_at, first * (wide + GAP)), what)
-    if differences is not None:
-        left = LEFT + (columns - 1) * (wide + GAP)
-        box = (left, bars_at + second, wide + GAP)
-        _add_bar(made, of_differences, box, "difference", _ends_of_differences(diagram))
+    _add_bar(made, meshes[0], (grid.left, bars_at, first * (wide + grid.gap)), what)
+    if number > 1:
+        left = grid.left + (columns - 1) * (wide + grid.gap)
+        box = (left, bars_at + second, wide + grid.gap)
+        _add_bar(made, meshes[-1], box, "difference", _ends_of_differences(diagram))
     return made.figure

@@ -50,6 +50,11 @@ def checked(ds: xr.Dataset, figure: Picture, possible: Sequence[str] = ()) -> xr
     """
     over = [dim for dim in _swept(ds) if dim in figure.axes or ds.sizes[dim] > 1]
     apart = {*ds["status"].dims, "step"}
+    numbers = {
+        str(name): str(at.dims[0])
+        for name, at in ds.coords.items()
+        if at.ndim == 1 and np.issubdtype(at.dtype, np.number) and at.dims[0] in over
+    }
     figure.check(
         Contents(
             {dim: np.issubdtype(ds[dim].dtype, np.number) for dim in over},
@@ -58,12 +63,9 @@ def checked(ds: xr.Dataset, figure: Picture, possible: Sequence[str] = ()) -> xr
             ds.sizes.get("step", 0),
             ds.sizes.get("replicate", 1),
             possible,
-            {
-                str(name): str(at.dims[0])
-                for name, at in ds.coords.items()
-                if at.ndim == 1 and np.issubdtype(at.dtype, np.number) and at.dims[0] in over
-            },
+            numbers,
             solved_field(ds),
+            {name: float(ds[name].min()) for name in numbers},
         )
     )
     ds = ds.isel({dim: 0 for dim in _swept(ds) if dim not in over})

@@ -15,13 +15,18 @@ import xarray as xr
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
-from simdyn.base.inputs import InputError
-from simdyn.params import Phase, Trajectories
-from simdyn.params.figures import PANELS
+from simdyn.params import Trajectories
 from simdyn.plot import artists, captions, missing, page
-from simdyn.plot.source import Source, checked, labelled
+from simdyn.plot.course import (
+    Course,
+    drawn_times,
+    outside_regime,
+    predicted_deactivation,
+    predicted_times,
+    read_course,
+)
+from simdyn.plot.panels import Draw, Grid, Panels, compose
 from simdyn.theory import analysis
-from simdyn.theory.regime import deactivated_at_start, noise_updates, regime, signal_updates
 
 LINE_STYLES: tuple[Any, Any] = ("-", (0, (4, 1.6)))  # of the first and of the second method
 GREY = "#8c8c8c"
@@ -37,49 +42,8 @@ MARKERS = {  # of quantities that share a panel, with their symbols
 TIMES = {"largest_noise": r"$\bar{\rho}$", "largest_signal": r"$\gamma$"}
 MARKED = 9  # markers on a line
 
-LEFT, GAP, RIGHT, TOP, PANEL, BETWEEN = 0.5, 0.55, 0.08, 0.26, 1.45, 0.72  # inches
+GRID = Grid(left=0.5, gap=0.55, right=0.08, top=0.26, panel=1.45, between=0.72, below=0.5)
 COLUMNS = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Course:
-    """What the figure shows: results, methods, panels and the times of the recorded states."""
-
-    ds: xr.Dataset
-    methods: tuple[str, ...]
-    source: Source
-    updates: dict[str, np.ndarray]  # updates made at each state, with ½ for 0 on the log axis
-    panels: tuple[str, ...]
-    overlay: tuple[str, ...]  # methods below those of the same place
-
-    def statistics(self, array: xr.DataArray, method: str) -> xr.Dataset:
-        """Mean and standard error over replicates of one method, at every state."""
-        one, status = (part.sel({"method": method}, drop=True) for part in (array, self.ds.status))
-        return analysis.over_replicates(one, status)
-
-    def first_phase(self, method: str) -> Phase | None:
-        """The phase whose rates decide the predicted times; None if it is not known."""
-        plan = self.source.phases.get(method, ())
-        return next((phase for phase in plan if phase.epochs), None)
-
-
-def _course(ds: xr.Dataset, figure: Trajectories) -> Course:
-    for name, lack in (("status", "status"), ("step", "dim"), ("updates", "coordinate")):
-        if name not in (ds.dims if lack == "dim" else ds.variables):
-            raise InputError(
-                f"Trajectories: these results have no {lack} {name!r}; allowed are "
-                "those of a study, simulate or train with their course"
-            )
-    ds, source = labelled(ds)
-    ds = checked(ds, figure, source.possible)
-    methods = figure.compare or tuple(map(str, ds["method"].values[:2]))
-    at, updates = ds["updates"], {}
-    overlay = figure.overlay or ()
-    for method in (*methods, *overlay):
-        own = at.sel({"method": method}) if "method" in at.dims else at
-        updates[method] = np.maximum(own.values.astype(float), 0.5)
-    there = tuple(panel for panel in figure.panels or PANELS if set(PANELS[panel]) & set(ds))
-    return Course(ds, methods, source, updates, there, overlay)
 
 
 # -- panels --------------------------------------------------------------------------------------
@@ -108,8 +72,7 @@ def draw_course(
     mean, error = found["mean"].values, 2 * np.nan_to_num(found["standard_error"].values)
     if ax.get_yscale() == "log":
         mean = np.where(mean > 0, mean, np.nan)  # zero, of the initial state, has no logarithm
-    even = np.geomspace(at[0], at[-1], MARKED)  # in the logarithm, as the axis is
-    places = np.unique(np.searchsorted(at, even[:-1])).tolist()
+    places = _marked(at, course.figure.x_scale)
     return [
         *ax.plot(
             at,
@@ -124,6 +87,13 @@ def draw_course(
     ]
 
 
+def _marked(at: np.ndarray, scale: str) -> list[int]:
+    """States with a marker, evenly spaced on the axis."""
+    low = at[at > 0][0] if scale == "symlog" else at[0]
+    even = (np.linspace if scale == "linear" else np.geomspace)(low, at[-1], MARKED)
+    return [int(place) for place in np.unique(np.searchsorted(at, even[:-1]))]
+
+
 def draw_growth(ax: Axes, course: Course, index: int) -> None:
     """Largest coefficients of one method, and the times at which they should be of order one."""
     method = course.methods[index]
@@ -131,8 +101,7 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     if not missing.finished(missing.counts(course.ds, [method])).any():
         missing.hatch_panel(ax, index)
     ax.set(title=f"{captions.display_name(method, course.ds)}: growth", yscale="log")
-    if index == 0:
-        ax.set_ylabel("largest coefficients")
+    ax.set_ylabel("largest coefficients")
     for name, array in grown.data_vars.items():
         draw_course(ax, course, array, method, index, MARKERS[str(name)][0])
     # One scale for both methods, without diverged runs.
@@ -145,7 +114,7 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
     top = float(np.max(heights, where=np.isfinite(heights), initial=0.0)) or 1.0
     ax.set_ylim(max(1e-4 * top, 1e-12), 2.5 * top)
     ax.axhline(1.0, color=GREY, linewidth=0.5, zorder=0)
-    for name, time in _drawn_times(course, method).items():
+    for name, time in drawn_times(course, method).items():
         ax.axvline(time, **PREDICTED, gid=f"time of {name}")
         ax.plot(
             [time],
@@ -157,23 +126,14 @@ def draw_growth(ax: Axes, course: Course, index: int) -> None:
         )
 
 
-def predicted_times(course: Course, method: str) -> dict[str, float]:
-    """Updates until γ and ρ̄ are of order one, from the rates of the first phase; inf: never."""
-    first, data, net = course.first_phase(method), course.source.data, course.source.net
-    if first is None or data is None or net is None:
-        return {}
-    times = {
-        "largest_signal": signal_updates(data, net, first),
-        "largest_noise": noise_updates(data, net, first),
-    }
-    return {name: time for name, time in times.items() if not math.isnan(time)}
-
-
-def _drawn_times(course: Course, method: str) -> dict[str, float]:
-    """Predicted times within the recorded updates."""
-    first, last = course.updates[method][[0, -1]]
-    times = predicted_times(course, method)
-    return {name: time for name, time in times.items() if first < time < last}
+def _scaled(ax: Axes, course: Course, *variables: str) -> bool:
+    """Set the figure's scale of a vertical axis of these variables; is it another than linear?"""
+    means = [
+        course.statistics(course.ds[name], method)["mean"].values
+        for name in variables
+        for method in course.methods
+    ]
+    return artists.scale_measured(ax, course.figure.scale, np.concatenate(means))
 
 
 def _draw_both(ax: Axes, course: Course, variable: str) -> None:
@@ -187,42 +147,37 @@ def draw_losses(ax: Axes, course: Course) -> None:
     """Training loss and test error of both methods."""
     shown = {"train_loss": ("training loss", "loss"), "test_error": ("test error", "error")}
     there = [name for name in shown if name in course.ds]
+    linear = not _scaled(ax, course, *there)
     for name in there:
         _draw_both(ax, course, name)
     titles, labels = zip(*(shown[name] for name in there), strict=True)
     ax.set(title=", ".join(titles), ylabel=", ".join(labels))
-    ax.set_ylim(bottom=0)
-
-
-def predicted_deactivation(course: Course) -> float | None:
-    """erf(τ/(σ_0√(2Bm))) with the probe's radius, or with that of the last method's SAM phase."""
-    data, net, radius = course.source.data, course.source.net, course.source.probe_radius
-    plan = course.source.phases.get(course.methods[-1], ())
-    perturbed = [phase for phase in plan if phase.perturbation > 0]
-    if data is None or net is None or not plan or (radius is None and not perturbed):
-        return None
-    phase = perturbed[0] if perturbed else plan[0]
-    law = deactivated_at_start(data, net, phase, phase.perturbation if radius is None else radius)
-    return None if math.isnan(law) else law
+    if linear:
+        ax.set_ylim(bottom=0)
 
 
 def draw_deactivation(ax: Axes, course: Course) -> None:
     """Deactivated fraction of both methods, and the law at initialisation."""
+    linear = not _scaled(ax, course, "deactivated_fraction")
     _draw_both(ax, course, "deactivated_fraction")
     law = predicted_deactivation(course)
     if law is not None:
         ax.axhline(law, **PREDICTED, gid="deactivation law")
-    ax.set(title="deactivated fraction", ylabel="deactivated fraction", ylim=(-0.03, 1.06))
+    ax.set(title="deactivated fraction", ylabel="deactivated fraction")
+    if linear:
+        ax.set_ylim(-0.03, 1.06)
 
 
 def _draw_variable(variable: str) -> Callable[[Axes, Course], None]:
     def draw(ax: Axes, course: Course) -> None:
+        linear = not _scaled(ax, course, variable)
         _draw_both(ax, course, variable)
         ax.set(
             title=course.ds[variable].attrs.get("long_name", variable),
             ylabel=artists.label(course.ds[variable]),
         )
-        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+        if linear:
+            ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
 
     return draw
 
@@ -230,19 +185,32 @@ def _draw_variable(variable: str) -> Callable[[Axes, Course], None]:
 # -- the figure ----------------------------------------------------------------------------------
 
 
-def _panels(course: Course) -> list[Callable[[Axes, Course], None]]:
-    """What is shown, in its order."""
-    chosen: list[Callable[[Axes, Course], None]] = []
+def _chosen(course: Course) -> dict[str, Callable[[Axes, Course], None]]:
+    """What is shown, in its order, by the names of panels."""
+    chosen: dict[str, Callable[[Axes, Course], None]] = {}
     for panel in course.panels:
         if panel == "growth":
-            chosen += [partial(draw_growth, index=index) for index in range(len(course.methods))]
+            for index, method in enumerate(course.methods):
+                chosen[f"growth of {method}"] = partial(draw_growth, index=index)
         elif panel == "losses":
-            chosen.append(draw_losses)
+            chosen[panel] = draw_losses
         elif panel == "deactivated_fraction":
-            chosen.append(draw_deactivation)
+            chosen[panel] = draw_deactivation
         else:
-            chosen.append(_draw_variable(panel))
+            chosen[panel] = _draw_variable(panel)
     return chosen
+
+
+def _on_axes(
+    ax: Axes, draw: Callable[[Axes, Course], None], course: Course, ends: tuple[float, float]
+) -> None:
+    """A panel with its horizontal axis, which all panels have."""
+    if course.figure.x_scale == "symlog":
+        artists.set_symlog(ax, "x", np.concatenate([*course.updates.values()]))
+    else:
+        ax.set_xscale(course.figure.x_scale)
+    ax.set(xlim=ends, xlabel=artists.label(course.ds["updates"]))
+    draw(ax, course)
 
 
 def _legend(course: Course) -> list[Artist]:
@@ -260,7 +228,7 @@ def _legend(course: Course) -> list[Artist]:
     for name, (marker, symbol) in MARKERS.items():
         if name in there:
             entries.append(artists.entry(symbol, marker=marker, **SMALL))
-    times = any(_drawn_times(course, method) for method in course.methods)
+    times = any(drawn_times(course, method) for method in course.methods)
     if ("growth" in course.panels and times) or (
         "deactivated_fraction" in course.panels and predicted_deactivation(course)
     ):
@@ -291,27 +259,23 @@ def _each(course: Course, text_of: Callable[[str], str]) -> str:
     )
 
 
-def _outside(course: Course, method: str) -> str:
-    data, net, plan = course.source.data, course.source.net, course.source.phases.get(method)
-    if data is None or net is None or not plan:
-        return ""
-    return ", ".join(regime(data, net, plan).reasons)
-
-
 def _caption(course: Course) -> list[str]:
     ds, count = course.ds, course.ds.sizes["replicate"]
     runs = missing.runs_in_means(ds, course.methods)
     bands = "" if count < 2 else "; bands: two standard errors"
-    sentences = [f"Means over {runs}{bands}; the initial state stands at half an update."]
+    start = ""
+    if course.figure.x_scale == "log":
+        start = "; the initial state stands at half an update"
+    sentences = [f"Means over {runs}{bands}{start}."]
     drawn = (*course.methods, *course.overlay)
     sentences += [*missing.left_out(ds, drawn), *captions.not_drawn(ds, drawn)]
     predicted = _each(course, lambda name: _times_text(course, name))
-    if "growth" in course.panels and any(_drawn_times(course, name) for name in course.methods):
+    if "growth" in course.panels and any(drawn_times(course, name) for name in course.methods):
         sentences.append(
             "Vertical lines: updates predicted until a coefficient is of order one, to leading "
             f"order for many small steps of SGD ({predicted})."
         )
-    if outside := _each(course, lambda name: _outside(course, name)):
+    if outside := _each(course, lambda name: outside_regime(course, name)):
         sentences.append(f"Outside the theory's regime: {outside}.")
     law = predicted_deactivation(course) if "deactivated_fraction" in course.panels else None
     if law is not None:
@@ -323,6 +287,23 @@ def _caption(course: Course) -> list[str]:
     if not origin and ds.attrs.get("seed") is not None:
         origin = f"Seed {ds.attrs['seed']}."
     return [*sentences, *captions.setting(ds, drawn), origin]
+
+
+def panels(ds: xr.Dataset, figure: Trajectories) -> Panels:
+    """The panels apart from any sheet, as `trajectories` has them."""
+    return _read(ds, figure)[0]
+
+
+def _read(ds: xr.Dataset, figure: Trajectories) -> tuple[Panels, float]:
+    """The panels, and the last update."""
+    course = read_course(ds, figure)
+    updates = [at[[0, -1]] for at in course.updates.values()]
+    ends = (float(np.min(updates)), float(np.max(updates)))
+    draw: dict[str, Draw] = {
+        name: partial(_on_axes, draw=draw, course=course, ends=ends)
+        for name, draw in _chosen(course).items()
+    }
+    return Panels(draw, _legend(course), _caption(course)), ends[1]
 
 
 def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figure:
@@ -345,29 +326,15 @@ def trajectories(ds: xr.Dataset, figure: Trajectories) -> matplotlib.figure.Figu
     InputError
         If the results do not have what the figure needs or names.
     """
-    course = _course(ds, figure)
     sheet = page.Sheet.of(figure)
     with artists.style(sheet.letters):
-        panels, columns = _panels(course), sheet.columns(COLUMNS)
-        rows = -(-len(panels) // columns)
-        made = page.Page(
-            sheet,
-            TOP + rows * (PANEL + BETWEEN) - 0.22,
-            _legend(course),
-            _caption(course),
-            columns=3,
-        )
-        ends = [ends for at in course.updates.values() for ends in (at[0], at[-1])]
-        right = RIGHT if max(ends) < 1e10 else 2 * RIGHT  # for a longer last label
-        wide = (sheet.width - LEFT - right - (columns - 1) * GAP) / columns
-        for k, draw in enumerate(panels):
-            left = LEFT + (k % columns) * (wide + GAP)
-            ax = made.add_axes(left, TOP + (k // columns) * (PANEL + BETWEEN), wide, PANEL)
-            ax.set(
-                xscale="log",
-                xlim=(min(ends), max(ends)),
-                xlabel=artists.label(course.ds["updates"]),
-            )
-            draw(ax, course)
-            ax.set_title(f"({'abcdef'[k]}) {ax.get_title()}", pad=4)
-    return made.figure
+        shown, last = _read(ds, figure)
+        grid = GRID.of(figure, sheet)
+        if last >= 1e10:  # room for a longer last label
+            grid = dataclasses.replace(grid, right=2 * grid.right)
+        made, axes, columns = compose(sheet, grid, shown, most=COLUMNS)
+        growth = [k for k, name in enumerate(shown.draw) if name.startswith("growth")]
+        for second in growth[1:]:
+            if second % columns:  # the same label is to the left
+                axes[second].set_ylabel("")
+        return made

@@ -118,10 +118,13 @@ def check_figure(
         for name, dim in space.dim_of.items()
         if np.issubdtype(space.axes[name].dtype, np.number)
     }
+    lowest = {name: float(space.axes[name].min()) for name in numbers}
     solved = space.solved.field if space.solved else ""
     possible = possible_variables(space)
     figure.check(
-        Contents(axes, space.methods, recorded, states, replicates, possible, numbers, solved)
+        Contents(
+            axes, space.methods, recorded, states, replicates, possible, numbers, solved, lowest
+        )
     )
 
 

@@ -100,7 +100,7 @@ def count_by_status(status: xr.DataArray) -> xr.DataArray:
 
 
 def summary(ds: xr.Dataset) -> xr.Dataset:
-    """Means and standard errors over replicates, beside counts of how the runs ended.
+    """Means with standard errors and medians over replicates, and counts of how the runs ended.
 
     A mean is over the runs with a valid last state (done, zero gradient, not reached, or
     interpolated). If these are not all runs, it is a mean over survivors: see `runs` and
@@ -115,11 +115,11 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         Without the dim `replicate`. For every recorded variable but status and status_step, under
-        its own name the mean, and as `NAME_sem` the standard error of that mean from the spread of
-        the replicates, in the variable's units (NaN for fewer than two runs). `runs`: runs in the
-        means. `status_count (…, status)`: runs that ended as "missing" (not computed yet),
-        "done", "zero gradient", "non-finite", "failed", "masked", "not reached" or "interpolated";
-        these sum to the number of replicates.
+        its own name the mean, as `NAME_sem` the standard error of that mean from the spread of the
+        replicates (NaN for fewer than two runs), and as `NAME_median` the median, all in the
+        variable's units. `runs`: runs in the means and medians. `status_count (…, status)`: runs
+        that ended as "missing" (not computed yet), "done", "zero gradient", "non-finite", "failed",
+        "masked", "not reached" or "interpolated"; these sum to the number of replicates.
 
     Raises
     ------
@@ -140,10 +140,29 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
     >>> all_done = found.test_error.where(found.runs == ds.sizes["replicate"])
     >>> int(found.status_count.sel(status="done"))
     3
-    >>> table = found[["train_loss", "train_loss_sem", "runs"]].to_dataframe()
+    >>> table = found[["train_loss", "train_loss_sem", "train_loss_median"]].to_dataframe()
     >>> list(table.columns)
-    ['train_loss', 'train_loss_sem', 'runs', 'updates']
+    ['train_loss', 'train_loss_sem', 'train_loss_median', 'updates']
     """
+    found = _statistics(ds)
+    for key, array in ds.data_vars.items():
+        if key in found.data_vars:
+            median = _median(array, ds["status"])
+            found[f"{key}_median"] = median.assign_attrs(
+                {**array.attrs, "long_name": f"median {array.attrs.get('long_name', key)}"}
+            )
+    return found
+
+
+def _median(array: xr.DataArray, status: xr.DataArray) -> xr.DataArray:
+    """The median over replicates, NaN just where the mean is."""
+    valid = status.isin(VALID)
+    median = array.astype(np.float64).where(valid).median("replicate", skipna=True)
+    return median.where(~(array.isnull() & valid).any("replicate"))
+
+
+def _statistics(ds: xr.Dataset) -> xr.Dataset:
+    """The summary without medians, which figures do not show."""
     if "status" not in ds.data_vars or "replicate" not in ds["status"].dims:
         raise InputError(
             "summary: these results have no dim 'replicate' with a status; allowed "
@@ -171,9 +190,9 @@ def summary(ds: xr.Dataset) -> xr.Dataset:
 
 
 def last_summary(ds: xr.Dataset, *variables: str) -> xr.Dataset:
-    """`summary` of the last recorded state of some variables."""
+    """`summary` of the last recorded state of some variables, without medians."""
     states = {name: _last_state(ds, name) for name in variables}
-    return summary(xr.Dataset({**states, "status": ds["status"]}, attrs=ds.attrs))
+    return _statistics(xr.Dataset({**states, "status": ds["status"]}, attrs=ds.attrs))
 
 
 def mean_state(ds: xr.Dataset, variable: str) -> xr.DataArray:
