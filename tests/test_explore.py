@@ -22,17 +22,15 @@ from simdyn.explore.courses import COURSES
 from simdyn.explore.downloads import courses_table, picture, table
 from simdyn.explore.fields import FIELDS, offered, words
 from simdyn.explore.latest import Latest
+from simdyn.explore.map_choice import NO_METHOD, chosen, opening_texts, study_figure
 from simdyn.explore.map_source import MapSource
 from simdyn.explore.narration import Outcome, reached, sentence
 from simdyn.explore.phase_map import (
-    NO_METHOD,
     cells_table,
-    chosen,
     edges,
     is_logarithmic,
     map_code,
     map_of,
-    opening_texts,
     point_of,
     replayed,
     sliced,
@@ -40,6 +38,7 @@ from simdyn.explore.phase_map import (
 from simdyn.explore.scene import scene_of
 from simdyn.explore.server import listening
 from simdyn.explore.setting import Problems, Setting, parsed, starting_texts
+from simdyn.params import PhaseDiagram
 from simdyn.study.study_text import as_toml
 from simdyn.theory import analysis, deactivation_probability
 from simdyn.theory.regime import conditions, noise_updates, signal_updates
@@ -507,6 +506,29 @@ def test_map__choices_come_back_from_their_address(source: MapSource) -> None:
     one = chosen(source, {**texts, "second": NO_METHOD})
     assert map_of(source, one, results(source)).difference is None
     assert chosen(source, opening_texts(source, dict(parse_qsl(one.query)))) == one
+
+
+def test_map__opens_as_the_figure_of_its_study(tmp_path: Path) -> None:
+    figure = PhaseDiagram(
+        at={"label_flip": 0.1},
+        labels={"sam": r"SAM ($\tau = 0.03$)"},
+        colours="viridis",
+        y_scale="symlog",
+        compare=("sam", "sgd"),
+    )
+    source = MapSource(small_study(figure=figure), tmp_path / "labelled.zarr", None)
+    choice = chosen(source, opening_texts(source, {}))
+    assert choice.slices == {"label_flip": "0.1"}
+    assert [choice.name(method) for method in choice.methods] == ["SAM (τ = 0.03)", "sgd"]
+    assert choice.figure == figure.replace(at=None)
+    # Copied as a study file it is the study's own figure again; other axes have usual scales.
+    assert study_figure(source, choice) == figure
+    other = chosen(source, opening_texts(source, {"x": "label_flip", "dimension": "100"}))
+    copied = tmp_path / "copied.toml"
+    copied.write_text(as_toml(source.study, study_figure(source, other)), encoding="utf-8")
+    own = simdyn.load_study(copied).figure
+    assert own == figure.replace(x="label_flip", at={"dimension": 100}, y_scale=None)
+    assert opening_texts(source, {"label_flip": "0.0"})["label_flip"] == "0.0"
 
 
 @pytest.mark.parametrize(

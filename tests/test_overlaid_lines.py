@@ -14,8 +14,9 @@ from matplotlib.collections import LineCollection
 
 import simdyn
 from simdyn import plot
+from simdyn.explore.map_choice import chosen, opening_texts
 from simdyn.explore.map_source import MapSource
-from simdyn.explore.phase_map import chosen, map_of, opening_texts
+from simdyn.explore.phase_map import map_of
 from simdyn.params import Curves, PhaseDiagram
 from simdyn.store import open_study
 from simdyn.study.study_text import as_toml

@@ -12,7 +12,8 @@ from bokeh.palettes import Cividis256, RdBu11, interp_palette
 
 from simdyn.explore.drawings import plain_figure
 from simdyn.explore.look import Palette, paint
-from simdyn.explore.phase_map import Choice, Map, edges, is_logarithmic
+from simdyn.explore.map_choice import Choice
+from simdyn.explore.phase_map import Map, edges, is_logarithmic
 
 PANELS = ("first", "second", "difference")
 SOLVED = "#00a651"
@@ -120,7 +121,8 @@ class MapDrawings:
         if axes != self._axes:
             self._axes = axes
             self._make(choice, axes[2:])
-        titles = [*choice.methods, " − ".join(choice.methods)]
+        names = [choice.name(method) for method in choice.methods]
+        titles = [*names, " − ".join(names)]
         for name, title in zip(PANELS, titles if count > 1 else [*titles[:1], "", ""], strict=True):
             self.figures[name].title.text = f"{choice.variable}: {title}"
             self.places[name].visible = name == "first" or count > 1

@@ -15,24 +15,27 @@ from simdyn.explore.downloads import FORMS, picture, table
 from simdyn.explore.drawings import CourseDrawings
 from simdyn.explore.latest import Latest
 from simdyn.explore.look import palette, template
+from simdyn.explore.map_choice import (
+    NO_METHOD,
+    Choice,
+    chosen,
+    opening_texts,
+    study_figure,
+    values_of,
+    variables_of,
+)
 from simdyn.explore.map_drawings import MapDrawings
 from simdyn.explore.map_source import MapSource
 from simdyn.explore.narration import sentence
 from simdyn.explore.phase_map import (
-    NO_METHOD,
-    Choice,
     Map,
     Replayed,
     cells_table,
-    chosen,
     map_code,
     map_of,
-    opening_texts,
     point_of,
     replayed,
     sliced,
-    values_of,
-    variables_of,
 )
 from simdyn.params import DrawnData
 from simdyn.study.study_text import as_toml
@@ -195,7 +198,11 @@ class MapPage:
 
     def _tell(self, source: MapSource, choice: Choice) -> None:
         drawn = issubclass(source.study.space.law, DrawnData)
-        text = as_toml(source.study, choice.figure) if drawn else "# images: see the study's file\n"
+        text = (
+            as_toml(source.study, study_figure(source, choice))
+            if drawn
+            else "# images: see the study's file\n"
+        )
         self.link.tell(choice.query, python=map_code(source, choice, self.point), study=text)
 
     def _deliver(self, outcome: Callable[[], Callable[[], None]]) -> None:
@@ -248,7 +255,7 @@ class MapPage:
 
     def _show_cell(self, source: MapSource, choice: Choice, found: Replayed) -> None:
         self.point = dict(found.point)
-        names = {method: method for method in choice.methods}
+        names = {method: choice.name(method) for method in choice.methods}
         if self.courses is None or self.courses.names != names:
             self.courses = CourseDrawings(names)
             self.courses.paint(palette(self.dark))
@@ -256,7 +263,7 @@ class MapPage:
         self.courses.show(found.courses, found.times)
         at = ", ".join(f"{name} = {value}" for name, value in found.point.items())
         told = sentence(found.outcomes, names)
-        verdicts = "; ".join(f"{name}: {text}" for name, text in found.verdicts.items())
+        verdicts = "; ".join(f"{choice.name(key)}: {text}" for key, text in found.verdicts.items())
         self.head.text = html.escape(f"At {at}: {told} Replayed: {verdicts}.")
         self._tell(source, choice)
 

@@ -55,7 +55,7 @@ PLAIN = {"{": "", "}": "", "$": "", "\u00a0": " "}
 
 def plain(caption: str) -> str:
     """A caption as plain text, its mathematics with letters instead of commands."""
-    caption = re.sub(r"\\[a-zA-Z]+ ?", lambda found: _letter(found[0]), caption)
+    caption = re.sub(r"\\[a-zA-Z]+(?: (?=\w))?", lambda found: _letter(found[0]), caption)
     for sign, text in PLAIN.items():
         caption = caption.replace(sign, text)
     return caption + "\n"
