@@ -204,6 +204,13 @@ def test_look__scales_of_curves(results: xr.Dataset) -> None:
         assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
 
 
+def test_look__captions_name_parameters_only(course: xr.Dataset) -> None:
+    assert {"label", "true_label"} <= {*course.coords}
+    caption = drawn(course, Trajectories()).caption
+    assert "n$\u00a0=\u00a05" in caption
+    assert "y_i" not in caption
+
+
 @pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
 def test_look__scales_of_trajectories(scale: str, course: xr.Dataset) -> None:
     made = drawn(course, Trajectories(x_scale=scale, scale=scale))

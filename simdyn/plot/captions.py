@@ -79,7 +79,8 @@ def fixed_parameters(ds: xr.Dataset) -> str:
     items = []
     for name in (*(size for size in sizes if size in ds.coords and size not in ds.dims), *rest):
         symbol = artists.math_symbol(ds[name].attrs.get("symbol", ""))
-        if name in CLASSES or not np.issubdtype(ds[name].dtype, np.number):
+        of_runs = {"method", "replicate", "sample"} & {*ds[name].dims}  # labels, no parameters
+        if of_runs or name in CLASSES or not np.issubdtype(ds[name].dtype, np.number):
             continue
         low, high = float(ds[name].min()), float(ds[name].max())
         value = f"{low:g}" if low == high else f"{low:g}…{high:g}"
