@@ -137,8 +137,12 @@ def test_gallery__has_every_study_with_its_question() -> None:
         assert f"simdyn run studies/{file.name}" in page
         picture = ROOT / "figures" / f"{file.stem}.png"
         assert (f"/figures/{picture.name}" in page) == picture.is_file()
-        assert file.read_text(encoding="utf-8") in page
-    assert gallery.question("# Why?\n# So.\n\n# Not this.\n") == "Why? So."
+        text = file.read_text(encoding="utf-8")
+        assert text in page
+        assert bool(gallery.seen(text)) == picture.is_file(), file
+    text = "# Why?\n# So.\n# Seen: it\n# does.\n\n# Not this.\n"
+    assert (gallery.question(text), gallery.seen(text)) == ("Why? So.", "It does.")
+    assert gallery.seen("# Why?\n") == ""
 
 
 # -- what the pages show -------------------------------------------------------------------------
