@@ -8,6 +8,7 @@ shift each value has a second pair of lines, drawn near failures (see `tilt`) an
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from simdyn.kernels.estimates import POLL, Margin
 from simdyn.kernels.failures import nearest_failures, no_failures
 from simdyn.kernels.line_mass import failing_mass
 from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
-from simdyn.kernels.structures import Indices, Vector
+from simdyn.kernels.structures import Indices, Matrix, Vector
 from simdyn.kernels.tilt import Tilt, fit_tilt, log_ratio, mills, place
 
 STEPS = 40  # towards the nearest failure of a shifted network
@@ -134,43 +135,66 @@ def _add_shifted(pull, factor, shift, stream, stop, values):
                 values[i // 2] += 0.25 / (1.0 + ratio) * mass
 
 
+class Bundle(NamedTuple):
+    """Lines towards the nearest failures of one label, without a shift."""
+
+    offset: float  # s_ŷ
+    pull: Vector  # ŷ j (P−1)/m of each filter, (2m,)
+    directions: Matrix  # α_k
+    cosines: Matrix  # ⟨α_k, α_l⟩
+    images: Matrix  # M α_k
+
+
+@part
+def _bundle(phi, which, label):
+    """The lines of one of the two labels."""
+    pull = label * phi.slopes
+    failures = nearest_failures(phi.offsets[which], pull, phi.factor, phi.shifts[which])
+    directions = failures.directions
+    cosines, images = inner_products(directions, directions), inner_products(directions, phi.factor)
+    return Bundle(phi.offsets[which], pull, directions, cosines, images)
+
+
+@borrowing
+def _add_pair(bundle, point, image, room, value):
+    """The value and ¼ of what a pair of antithetic lines through ±point finds."""
+    along, base, kinks, order = room
+    pull, images = bundle.pull, bundle.images
+    for sign in (1.0, -1.0):
+        for k in range(bundle.cosines.shape[0]):
+            along[k] = sign * dot(bundle.directions[k], point)
+        for k in range(bundle.cosines.shape[0]):
+            start = _cell_start(along[: bundle.cosines.shape[0]], bundle.cosines, k)
+            for f in range(base.size):  # in a loop of its own: rounded before the difference
+                kinks[f] = along[k] * images[k, f]
+            for f in range(base.size):
+                base[f] = sign * image[f] - kinks[f]
+            value += 0.25 * failing_mass(bundle.offset, pull, base, images[k], start, kinks, order)
+    return value
+
+
 @Pointed
 def line_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vector) -> None:
     """Fill `values`, zeros, whose mean estimates the test error on true labels; see `summarise`.
 
-    Each is unbiased, from one pair of antithetic lines; of a network of ReLUs only. `values` has
-    ⌈draws/2⌉ entries here and one for each draw in the other estimates.
+    Each is unbiased, from one pair of antithetic lines of each label; of a network of ReLUs only.
+    `values` has ⌈draws/2⌉ entries here and one for each draw in the other estimates.
     """
-    factor, slopes = phi.factor, phi.slopes
+    factor, shifts = phi.factor, phi.shifts
     filters, size = factor.shape
-    point, image, base = np.empty(size), np.empty(filters), np.empty(filters)
-    kinks, order, pull = np.empty(filters), np.empty(filters, np.int64), np.empty(filters)
-    for label in (1.0, -1.0):
-        which = 0 if label > 0.0 else 1
-        offset, shift = phi.offsets[which], phi.shifts[which]
-        for f in range(filters):
-            pull[f] = label * slopes[f]
-        if shift.size > 0:
-            _add_shifted(pull, factor, shift, stream, stop, values)
-            continue
-        directions = nearest_failures(offset, pull, factor, shift).directions
-        cosines = inner_products(directions, directions)
-        images = inner_products(directions, factor)
-        along = np.empty(directions.shape[0])
-        for i in range(values.size):
-            if i % POLL == 0 and stopped(stop):
-                break
-            random.fill_normals(stream, random.TEST_POINT, i, point)
-            apply_lower(factor, point, image)
-            for sign in (1.0, -1.0):
-                for k in range(along.size):
-                    along[k] = sign * dot(directions[k], point)
-                for k in range(along.size):
-                    start = _cell_start(along, cosines, k)
-                    for f in range(filters):  # in a loop of its own: rounded before the difference
-                        kinks[f] = along[k] * images[k, f]
-                    for f in range(filters):
-                        base[f] = sign * image[f] - kinks[f]
-                    values[i] += 0.25 * failing_mass(
-                        offset, pull, base, images[k], start, kinks, order
-                    )
+    if shifts.size > 0:
+        for which in range(2):
+            pull = (1.0 - 2.0 * which) * phi.slopes
+            _add_shifted(pull, factor, shifts[which], stream, stop, values)
+        return
+    positive, negative = _bundle(phi, 0, 1.0), _bundle(phi, 1, -1.0)
+    point, image = np.empty(size), np.empty(filters)
+    most = max(positive.directions.shape[0], negative.directions.shape[0])
+    room = np.empty(most), np.empty(filters), np.empty(filters), np.empty(filters, np.int64)
+    for i in range(values.size):
+        if i % POLL == 0 and stopped(stop):
+            break
+        random.fill_normals(stream, random.TEST_POINT, i, point)
+        apply_lower(factor, point, image)
+        values[i] = _add_pair(positive, point, image, room, values[i])
+        values[i] = _add_pair(negative, point, image, room, values[i])
