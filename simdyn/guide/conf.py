@@ -61,20 +61,6 @@ def outside(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     return contnode if node.get("reftype") == "obj" else None
 
 
-def signature(
-    app: Any, what: str, name: str, value: Any, options: Any, given: Any, back: Any
-) -> Any:
-    """Signatures of parameter classes: their fields and defaults, without their types."""
-    from simdyn.params import Parameters
-
-    if what != "class" or not issubclass(value, Parameters):
-        return None
-    fields = value.model_fields.items()
-    shown = [key if field.is_required() else f"{key}={field.default!r}" for key, field in fields]
-    return f"(*, {', '.join(shown)})", None
-
-
 def setup(app: Any) -> None:
-    """Connect the two."""
+    """Connect it."""
     app.connect("missing-reference", outside)
-    app.connect("autodoc-process-signature", signature)

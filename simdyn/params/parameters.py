@@ -1,14 +1,21 @@
 """The base of all parameter classes, and how a field says what it may hold."""
 
+import inspect
 import typing
-from collections.abc import Collection, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from simdyn.base.inputs import InputError, is_plain_number, nearest, shown
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+FIELDS = "Attributes\n----------"  # the section of a docstring
 MAX_DIMENSION = 2**53  # beyond, d is not exact in float64
 
 
@@ -79,7 +86,18 @@ def _types_in(annotation: Any) -> set[Any]:
     return set().union(*map(_types_in, inner)) if inner else {annotation}
 
 
-class Parameters(BaseModel):
+class Named(ModelMetaclass):
+    """The class of parameter classes, of which `dir` and `help` show what users call."""
+
+    def __dir__(cls) -> list[str]:
+        """Public methods and properties that simdyn defines, without those that serve simdyn."""
+        found: set[str] = set()
+        for owner in cls.__mro__[: cls.__mro__.index(BaseModel)]:
+            found.update({"replace"} if owner.__name__ == "Parameters" else vars(owner))
+        return sorted(name for name in found if not name.startswith(("_", "model_")))
+
+
+class Parameters(BaseModel, metaclass=Named):
     """Base of all parameter classes: immutable, compared by value, no unknown fields.
 
     Raises
@@ -100,6 +118,44 @@ class Parameters(BaseModel):
             # A misspelt name leaves its field missing too: the message is about the spelling.
             error: Any = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
             raise InputError(self._explain(error, fields)) from None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Give the class the signature and the list of fields that `help` shows."""
+        known = sorted(cls.model_fields.items(), key=lambda item: not item[1].is_required())
+        keyword, missing = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+        cls.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(
+                    name, keyword, default=missing if field.is_required() else field.default
+                )
+                for name, field in known
+            ]
+        )
+        lines = "".join(f"{name}\n    {cls._in_short(name)}\n" for name in cls.model_fields)
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n{FIELDS}\n{lines}"
+
+    @classmethod
+    def _in_short(cls, name: str) -> str:
+        """Meaning, symbol, what is allowed and default, in one line."""
+        field, symbol = cls.model_fields[name], cls.symbol(name)
+        what = f"{field.description} ({symbol})" if symbol else field.description
+        given = "must be given" if field.is_required() else f"by default {field.default!r}"
+        return f"{what}: {cls.allowed(name)}; {given}."
+
+    def __dir__(self) -> list[str]:
+        """Fields, and what the class shows."""
+        return sorted({*type(self).model_fields, *dir(type(self))})
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Fields that do not have their defaults."""
+        for name, field in type(self).model_fields.items():
+            if field.is_required() or getattr(self, name) != field.default:
+                yield name, getattr(self, name)
+
+    def __str__(self) -> str:
+        """The text that makes it."""
+        return repr(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse: parameters are immutable."""
