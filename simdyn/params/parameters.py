@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from simdyn.base.html_tables import FADED, card, table
 from simdyn.base.inputs import InputError, is_plain_number, nearest, shown
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)
 
+FIELD_COLUMNS = ("field", "symbol", "value", "meaning")
 FIELDS = "Attributes\n----------"  # the section of a docstring
 MAX_DIMENSION = 2**53  # beyond, d is not exact in float64
 
@@ -86,7 +88,7 @@ def _types_in(annotation: Any) -> set[Any]:
     return set().union(*map(_types_in, inner)) if inner else {annotation}
 
 
-class Named(ModelMetaclass):
+class ParametersClass(ModelMetaclass):
     """The class of parameter classes, of which `dir` and `help` show what users call."""
 
     def __dir__(cls) -> list[str]:
@@ -97,7 +99,7 @@ class Named(ModelMetaclass):
         return sorted(name for name in found if not name.startswith(("_", "model_")))
 
 
-class Parameters(BaseModel, metaclass=Named):
+class Parameters(BaseModel, metaclass=ParametersClass):
     """Base of all parameter classes: immutable, compared by value, no unknown fields.
 
     Raises
@@ -149,9 +151,24 @@ class Parameters(BaseModel, metaclass=Named):
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Fields that do not have their defaults."""
-        for name, field in type(self).model_fields.items():
-            if field.is_required() or getattr(self, name) != field.default:
+        for name in type(self).model_fields:
+            if not self._at_default(name):
                 yield name, getattr(self, name)
+
+    def _at_default(self, name: str) -> bool:
+        """Has the field its default?"""
+        field = type(self).model_fields[name]
+        return not field.is_required() and bool(getattr(self, name) == field.default)
+
+    def _repr_html_(self) -> str:
+        """A table of all fields, as notebooks show it; those at their defaults are faded."""
+        fields = type(self).model_fields.items()
+        rows = [
+            (name, self.symbol(name), shown(getattr(self, name)), field.description or "")
+            for name, field in fields
+        ]
+        marks = [FADED if self._at_default(name) else "" for name, _ in fields]
+        return card(type(self).__name__, (), table(FIELD_COLUMNS, rows, marks))
 
     def __str__(self) -> str:
         """The text that makes it."""
