@@ -3,13 +3,16 @@
 import contextlib
 import queue
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager, start_new_kernel
+from nbclient import NotebookClient
 
 Message = dict[str, Any]
 LIMIT = 120.0  # seconds of a cell
@@ -60,11 +63,36 @@ def bars(published: list[Message]) -> list[Message]:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Kernel]:
-    """A kernel whose files are in this folder."""
+def in_folder(folder: Path) -> Iterator[None]:
+    """What Jupyter reads and writes for itself is in this folder, and no kernel but ours known."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
             patch.setenv(name, str(folder / name))
+        yield
+
+
+def executed(path: Path, folder: Path) -> dict[str, list[str]]:
+    """All that a notebook shows, by its kind, when its cells are run in this folder."""
+    notebook = nbformat.read(path, 4)
+    NotebookClient(
+        notebook,
+        timeout=LIMIT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    ).execute()
+    shown = defaultdict(list)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            assert output["output_type"] in ("execute_result", "display_data"), output
+            for kind, content in output["data"].items():
+                shown[kind].append(content)
+    return shown
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Kernel]:
+    """A kernel whose files are in this folder."""
+    with in_folder(folder):
         manager, client = start_new_kernel(cwd=str(folder))
         try:
             yield Kernel(manager, client)
@@ -72,5 +100,3 @@ def running(folder: Path) -> Iterator[Kernel]:
             client.stop_channels()
             manager.shutdown_kernel(now=True)
             manager.cleanup_resources()
-            if manager.context is not None and not manager.context.closed:
-                manager.context.destroy()

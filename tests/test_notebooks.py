@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import xarray as xr
 from common import refusal, same
-from notebooks import Kernel, Message, bars, errors, running
+from notebooks import Kernel, Message, bars, errors, executed, in_folder, running
 
-from simdyn import open_results
+from simdyn import open_results, plot
 from simdyn.api import display
 from simdyn.api.study import Study, load_study
 from simdyn.base import interrupts
 from simdyn.base.replacement import PARTIAL
+from simdyn.guide import site
 
 RUN = "done = simdyn.load_study('killed.toml').run({})"
 
@@ -220,3 +221,38 @@ def test_interrupt__is_left_to_who_handles_it_otherwise() -> None:
     finally:
         signal.signal(signal.SIGINT, mine)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+# -- the tutorial --------------------------------------------------------------------------------
+
+
+def test_tutorial__runs_and_shows_what_it_says(tmp_path: Path) -> None:
+    (path,) = site.notebooks()
+    with in_folder(tmp_path):
+        shown = executed(path, tmp_path)
+    plain = "\n".join(shown["text/plain"])
+    tables = "\n".join(shown["text/html"])
+    assert len(shown["image/png"]) == 3
+    assert "<strong>SignalNoiseData</strong>" in tables
+    assert "Study: tutorial" in tables
+    assert tables.count("<progress") == 3
+    assert "660/660 runs" in plain
+    assert "stopped" not in plain
+    row = next(line for line in plain.splitlines() if line.startswith("sgd "))
+    exponent, low, high = map(float, row.split()[1:])
+    assert low <= exponent <= high
+    assert abs(exponent - 0.25) < 0.005  # as the text says
+    assert (tmp_path / "tutorial.zarr").is_dir()
+
+
+def test_figure__is_shown_as_the_bytes_that_are_saved(tmp_path: Path, file: Path) -> None:
+    study = small(file)
+    study = Study(
+        study.space.data.fields, study.space.net.fields, study.plans, {"signal_norm": [1.0, 2.0]}
+    )
+    ds = study.run()
+    figure = plot.draw(ds, plot.usual_figure(ds))
+    content, about = figure._repr_png_()
+    (png, _) = plot.save(figure, tmp_path / "one")
+    assert content == png.read_bytes()
+    assert about == {"width": 672}
