@@ -130,6 +130,13 @@ def test_progress__says_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     before.start(10, 10)
     before.close()
     assert "10/10 · nothing to do" in shown[-1]
+    shown.clear()
+    refused = display.NotebookDisplay("c")
+    refused.close()
+    assert not shown
+    refused.note("repaired")
+    refused.close()
+    assert shown == ["repaired"]
 
 
 # -- interrupted cells ---------------------------------------------------------------------------

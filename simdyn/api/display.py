@@ -176,7 +176,9 @@ class NotebookDisplay(Display):
             self._draw()
 
     def close(self) -> None:
-        """Show how it ended."""
+        """Show how it ended, if it began."""
+        if not self.runs:
+            return
         took = clock(time.monotonic() - self.began)
         whole = self.done == self.runs
         ended = f"{took}, {self.rate().partition(',')[0]}" if self.fresh else "nothing to do"
@@ -192,12 +194,15 @@ class NotebookDisplay(Display):
 
     def __repr__(self) -> str:
         """What a notebook without HTML shows."""
-        return "\n".join([*self.lines, f"{self.done:,}/{self.runs:,} runs: {self.state}"])
+        state = [f"{self.done:,}/{self.runs:,} runs: {self.state}"] if self.runs else []
+        return "\n".join([*self.lines, *state])
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         lines = "".join(f"<div>{html.escape(line)}</div>" for line in self.lines)
-        bar = f"<progress max='{max(self.runs, 1)}' value='{self.done}'></progress>"
+        if not self.runs:  # notes on the store come first
+            return f"<div>{lines}</div>"
+        bar = f"<progress max='{self.runs}' value='{self.done}'></progress>"
         state = f"{self.done:,}/{self.runs:,} · {html.escape(self.state)}"
         return f"<div>{lines}<div>{bar} {state}</div></div>"
 
