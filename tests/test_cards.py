@@ -166,6 +166,23 @@ def test_study__is_shown_without_compiling_or_running(monkeypatch: pytest.Monkey
     assert read(STUDY).rows
 
 
+def test_study__that_has_no_price_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large study not all points are checked before it runs."""
+
+    def refuse(*_: Any) -> float:
+        raise simdyn.InputError("SGD.epochs = -1: allowed is more")
+
+    monkeypatch.setattr("simdyn.study.design.nominal_seconds", refuse)
+    study = simdyn.Study(
+        simdyn.SignalNoiseData(n_samples=4, dimension=10, signal_norm=1.0),
+        simdyn.TwoLayerCNN(n_filters=2, init_std=0.1),
+        {"sam": SAM},
+    )
+    card = read(study)
+    assert "SGD.epochs = -1: allowed is more" in card.text
+    assert card.row("sam", "0")[0] == "SAM"
+
+
 def test_problem__shows_its_sizes() -> None:
     patches = [[[1.0, 0.0], [0.0, 2.0]], [[-1.0, 0.0], [0.0, 2.0]]]
     weights = simdyn.initial_weights(simdyn.TwoLayerCNN(n_filters=4, init_std=0.1), 2)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from common import items
+from pydantic import Field
 
 import simdyn
 from simdyn.params import MODELS, OPTIMISERS, PICTURES, Crossing, Record, Refinement, TwoLayerCNN
@@ -72,6 +73,16 @@ def test_help__is_short_and_begins_with_how_to_make_one() -> None:
     assert " |  replace(self, **changes: Any) -> Self\n" in text
     assert len(text.splitlines()) < 130
     assert "momentum (β)" in helped(SAM)
+
+
+def test_help__of_a_class_with_a_plain_field() -> None:
+    class Plain(Parameters):
+        """Of someone else."""
+
+        tried: int = Field(3, description="how often it is tried")
+
+    assert " |  tried\n |      how often it is tried: by default 3.\n" in helped(Plain)
+    assert "<td>tried</td><td></td><td>4</td>" in Plain(tried=4)._repr_html_()
 
 
 def test_signature__has_what_must_be_given_first() -> None:

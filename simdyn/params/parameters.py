@@ -47,6 +47,8 @@ def one_of(names: Collection[str]) -> BeforeValidator:
 
 def in_words(names: Collection[str]) -> str:
     """What `one_of` allows: '"relu", "leaky_relu" or "relu_power"'."""
+    if not names:
+        return ""
     *others, last = (f'"{name}"' for name in names)
     return f"{', '.join(others)} or {last}" if others else last
 
@@ -141,9 +143,10 @@ class Parameters(BaseModel, metaclass=ParametersClass):
     def _in_short(cls, name: str) -> str:
         """Meaning, symbol, what is allowed and default, in one line."""
         field, symbol = cls.model_fields[name], cls.symbol(name)
-        what = f"{field.description} ({symbol})" if symbol else field.description
+        what = f"{field.description} ({symbol})" if symbol else f"{field.description}"
         given = "must be given" if field.is_required() else f"by default {field.default!r}"
-        return f"{what}: {cls.allowed(name)}; {given}."
+        allowed = f"{cls.allowed(name)}; " if cls.allowed(name) else ""
+        return f"{what}: {allowed}{given}."
 
     def __dir__(self) -> list[str]:
         """Fields, and what the class shows."""
@@ -229,7 +232,7 @@ class Parameters(BaseModel, metaclass=ParametersClass):
     def symbol(cls, name: str) -> str:
         """The paper's symbol of a field."""
         extra = cls.model_fields[name].json_schema_extra
-        return str(extra["symbol"]) if isinstance(extra, dict) else name
+        return str(extra["symbol"]) if isinstance(extra, dict) else ""
 
     @classmethod
     def is_integer(cls, name: str) -> bool:

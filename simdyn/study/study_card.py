@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simdyn.base.html_tables import FADED, card, table
-from simdyn.base.inputs import shown
+from simdyn.base.inputs import InputError, shown
 from simdyn.params.parameters import FIELD_COLUMNS
 from simdyn.space.sections import Section
 
@@ -44,8 +44,11 @@ def study_card(study: "StudyDesign") -> str:
 
 
 def _cost(study: "StudyDesign") -> str:
-    """Blocks, nominal core time and size."""
-    seconds = study.cost
+    """Blocks, nominal core time and size; or which point of a large study is not allowed."""
+    try:
+        seconds = study.cost
+    except InputError as problem:
+        return str(problem)
     time = f"{seconds:,.0f} core-seconds" if seconds >= 10 else f"{seconds:.2g} core-seconds"
     if seconds >= 3600:
         time = f"{seconds / 3600:,.1f} core-hours"
