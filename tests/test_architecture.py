@@ -131,7 +131,8 @@ def test_libraries__only_the_store_touches_zarr() -> None:
 
 def test_libraries__only_plot_draws_and_only_cli_talks() -> None:
     assert users("matplotlib", everywhere=True) == {"plot"}
-    assert users("typer", "rich", "click", everywhere=True) == {"cli"}
+    assert users("typer", "click", everywhere=True) == {"cli"}
+    assert users("rich", everywhere=True) == {"api"}  # the bar of a run, from either
     assert users("tomllib", everywhere=True) == {"study"}
     assert users("bokeh", "tornado", everywhere=True) == {"explore"}
 

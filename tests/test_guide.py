@@ -1,9 +1,12 @@
 """The guide: pages that leave nothing out, examples that run, and a site without a warning."""
 
 import html.parser
+import itertools
+import json
 import re
 import subprocess
 import sys
+import tomllib
 import zlib
 from collections import defaultdict
 from pathlib import Path
@@ -34,6 +37,7 @@ from simdyn.variables.registry import STATUS, VARIABLES
 ROOT = Path(__file__).parents[1]
 GENERATED = site.generated_pages(ROOT / "studies", ROOT / "figures")
 WRITTEN = site.written_pages()
+NOTEBOOKS = {path.relative_to(site.PAGES).as_posix(): path for path in site.notebooks()}
 PARAMETERS = [*MODELS.values(), TwoLayerCNN, *OPTIMISERS.values(), Refinement, Crossing, Record]
 
 
@@ -259,6 +263,38 @@ def test_examples__pages_without_code_are_left_alone(tmp_path: Path) -> None:
     assert with_outputs(page, [""]) == page
 
 
+# -- notebooks ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS.values(), ids=NOTEBOOKS)
+def test_notebooks__are_prose_and_code_without_outputs(path: Path) -> None:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    kinds = [cell["cell_type"] for cell in notebook["cells"]]
+    assert kinds[0] == "markdown"
+    for before, cell in itertools.pairwise(notebook["cells"][1:]):
+        assert {before["cell_type"], cell["cell_type"]} == {"markdown", "code"}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+    assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS.values(), ids=NOTEBOOKS)
+def test_notebooks__are_shipped_and_their_links_lead_somewhere(path: Path) -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (shipped,) = config["tool"]["setuptools"]["package-data"].values()
+    package = ROOT / "simdyn"
+    assert path in {file for pattern in shipped for file in package.glob(pattern)}
+    links = re.findall(r"\]\(([\w/.]+)\)", path.read_text(encoding="utf-8"))
+    assert len(links) >= 3
+    for link in links:
+        assert (path.parent / link).is_file(), link
+    for page in ("index.md", "start.md", "howto/notebooks.md"):
+        assert path.name in WRITTEN[page]
+    assert f"({path.name})" in GENERATED["gallery.md"]
+
+
 # -- the site ------------------------------------------------------------------------------------
 
 
@@ -284,7 +320,7 @@ class Page(html.parser.HTMLParser):
 
 def check_pages_and_links(built: Path) -> None:
     pages = {file: Page(file.read_text(encoding="utf-8")) for file in html_pages(built)}
-    for name in (*WRITTEN, *GENERATED):
+    for name in (*WRITTEN, *GENERATED, *NOTEBOOKS):
         assert (built / name).with_suffix(".html") in pages
     broken = defaultdict(set)
     for file, page in pages.items():

@@ -504,7 +504,7 @@ def test_export__keeps_the_whole_name(tmp_path: Path) -> None:
 
 
 def test_display__runs_done_again_count_once(capsys: pytest.CaptureFixture[str]) -> None:
-    from simdyn.cli.display import Display
+    from simdyn.api.display import Display
 
     display = Display("played")
     display.start(10, 8)

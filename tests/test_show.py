@@ -9,7 +9,7 @@ from commands import call, refused
 from common import files, items, refusal, unlogged
 
 import simdyn
-from simdyn.cli.display import Display
+from simdyn.api.display import Display
 from simdyn.params import Curves, PhaseDiagram, Trajectories
 from simdyn.plot import usual_figure
 from simdyn.run.runner import run_study

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simdyn.api.display import display_for
 from simdyn.base.inputs import InputError, with_prefix
 from simdyn.study.design import StudyDesign
 from simdyn.study.tables import read_tables
@@ -69,6 +70,8 @@ class Study(StudyDesign):
         out: str | Path | None = None,
         threads: int | None = None,
         client: "Client | None" = None,
+        *,
+        progress: bool | None = None,
     ) -> "xr.Dataset":
         """Simulate every point.
 
@@ -81,15 +84,30 @@ class Study(StudyDesign):
             Cores to use; every available one if absent. The values have the same bits.
         client : distributed.Client, optional
             Run on the workers of its Dask cluster, with the same bits; they need access to `out`.
+        progress : bool, optional
+            Show runs done, rate and time left: a bar in a notebook or on a terminal, else lines on
+            standard error. In a notebook only, if absent.
 
         Returns
         -------
         xarray.Dataset
             Dims: swept parameters, method, replicate, step, …
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After Ctrl-C, or if a notebook's cell is interrupted, once blocks that are being
+            computed are given up; a second time at once. A store keeps what is done, and the same
+            call goes on.
         """
+        display = display_for(self.name, progress)
         from simdyn.run.runner import run_study  # loads Zarr
 
-        return run_study(self, out, threads=threads, client=client)
+        try:
+            return run_study(self, out, threads=threads, client=client, progress=display)
+        finally:
+            if display is not None:
+                display.close()
 
 
 def load_study(path: str | Path) -> Study:

@@ -6,7 +6,8 @@ aborts. So the command line raises none. A signal ends the process at once, as a
 line and an exit code; every write of simdyn survives that. Code that must clean up holds signals
 (`held`), and calls `check` at points where it can stop.
 
-Calls from Python are not affected: they never call `hear`, and KeyboardInterrupt is Python's.
+Calls from Python never call `hear`, and KeyboardInterrupt is Python's. `Study.run` lets it wait
+for the next `check` (`waiting`); so an interrupted cell of a notebook leaves its kernel whole.
 """
 
 import contextlib
@@ -47,6 +48,34 @@ def _heard(*_: Any) -> None:
         _asked.set()
     else:
         leave()
+
+
+def _noted(*_: Any) -> None:
+    """Handle a signal in `waiting`: as `_heard` does, and what does not wait is raised."""
+    if _holding and not _asked.is_set():
+        _asked.set()
+    else:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[None]:
+    """In this block, KeyboardInterrupt waits until the next `check`; a second one does not.
+
+    Nothing changes where SIGINT does something else than in plain Python, or on other threads than
+    the main one.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _noted)
+    try:
+        with held():
+            yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _asked.clear()
 
 
 def leave() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from simdyn.api.display import COMPILING, clock, must_compile
 from simdyn.cli.batch import array_script, blocks_done, check_fits, how_priced, shards_for
-from simdyn.cli.display import clock, tell_compiling
 from simdyn.cli.options import (
     JOB_OPTIONS,
     Account,
@@ -88,8 +88,8 @@ def plan(
         blocks, there, reused = blocks_done(study, path)
         from simdyn.run.price import price
 
-        if not nominal:
-            tell_compiling()
+        if not nominal and must_compile():
+            typer.echo(f"  {COMPILING}", err=True)
         cost = price(study, blocks, there, calibrated=not nominal)
         cost = dataclasses.replace(cost, left=cost.left * (1.0 - reused))
         if sbatch:

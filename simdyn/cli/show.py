@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simdyn.api.display import clock
 from simdyn.cli.batch import blocks_done
-from simdyn.cli.display import clock
 from simdyn.cli.options import Json, Out, Smoke, StoreFile, guard
 from simdyn.cli.studies import study_and_store
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from simdyn.cli.display import clock
+from simdyn.api.display import clock
 from simdyn.cli.options import (
     CHECK_FAILED,
     Json,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from simdyn.api.display import Display
 from simdyn.base import interrupts
 from simdyn.cli.batch import blocks_done, check_fits
-from simdyn.cli.display import Display
 from simdyn.cli.options import (
     JOB_OPTIONS,
     LEFT,

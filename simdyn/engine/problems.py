@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from simdyn.base.html_tables import card, table
 from simdyn.base.inputs import InputError, is_plain_number, shown
 from simdyn.engine.arguments import NO_FRESH_SAMPLES, NO_TEST_SET, kernel_model
 from simdyn.engine.patches import (
@@ -72,6 +73,21 @@ class Problem:
         q, d = self.vectors.shape
         n, m = self.arrays.labels.size, self.weights.shape[1]
         return f"Problem({n} samples, {q} distinct vectors of dimension {d}, {m} filters a sign)"
+
+    def _repr_html_(self) -> str:
+        """Sizes, and the network, as notebooks show them."""
+        labels = self.arrays.labels
+        kinds = {codes.LINE: "isotropic noise, drawn", codes.TEST_SET: "explicit samples"}
+        rows = {
+            "samples": f"{labels.size}, {int((labels > 0).sum())} with the label +1",
+            "dimension of a patch": f"{self.vectors.shape[1]}",
+            "distinct vectors": f"{self.vectors.shape[0]}",
+            "filters of each sign": f"{self.weights.shape[1]}",
+            "coefficients": "signal γ and noise ρ" if self.named_signal else "of each vector",
+            "test error": kinds.get(self.fresh_samples.method, "none: no test data are given"),
+            "network": ", ".join(f"{n} = {v}" for n, v in self.net.__repr_args__()),
+        }
+        return card("Problem", (), table(("what", "value"), list(rows.items())))
 
     net: TwoLayerCNN
     arrays: KernelProblem

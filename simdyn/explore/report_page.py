@@ -3,12 +3,12 @@
 import base64
 import html
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from simdyn.base.html_tables import table
 from simdyn.base.inputs import InputError
 from simdyn.explore.downloads import picture
 from simdyn.params import Picture
@@ -28,7 +28,7 @@ table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: 
 th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0;
   border-bottom: 1px solid #e5e7eb; }
 pre { background: #f6f7f9; padding: .8rem 1rem; overflow-x: auto; font-size: 13px; }
-td.holds { color: #047857; } td.fails { color: #b91c1c; }
+tr.holds td:last-child { color: #047857; } tr.fails td:last-child { color: #b91c1c; }
 """
 WHO = {
     "host": "host",
@@ -80,7 +80,7 @@ def report_of(
     if drawing:
         parts += ["<h2>The same to explore</h2>", drawing]
     ended = [[word, text, f"{count:,}"] for word, text, count in _statuses(results)]
-    parts += ["<h2>How the runs ended</h2>", _table(["status", "meaning", "runs"], ended)]
+    parts += ["<h2>How the runs ended</h2>", table(["status", "meaning", "runs"], ended)]
     if claims is not None:
         parts += ["<h2>Predictions of the paper</h2>", _claims(claims)]
     parts += [
@@ -98,17 +98,6 @@ def report_of(
     head = f"<meta charset='utf-8'><title>{title}</title><style>{STYLE}</style>{scripts}"
     body = "\n".join(parts)
     return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}\n</body></html>\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], marks: Sequence[str] = ()) -> str:
-    """A table; each row's last cell has the class in `marks`."""
-    lines = ["<tr>" + "".join(f"<th>{html.escape(text)}</th>" for text in head) + "</tr>"]
-    for k, row in enumerate(rows):
-        *cells, last = (html.escape(text) for text in row)
-        mark = f" class='{html.escape(marks[k])}'" if marks else ""
-        text = "".join(f"<td>{cell}</td>" for cell in cells)
-        lines.append(f"<tr>{text}<td{mark}>{last}</td></tr>")
-    return "<table>" + "\n".join(lines) + "</table>"
 
 
 def _at_a_glance(study: StudyDesign) -> str:
@@ -146,7 +135,7 @@ def _variables(results: xr.Dataset) -> str:
         ]
         for name, array in results.data_vars.items()
     ]
-    return _table(["variable", "symbol", "equation", "meaning"], rows)
+    return table(["variable", "symbol", "equation", "meaning"], rows)
 
 
 def _provenance(path: Path) -> str:
@@ -158,7 +147,7 @@ def _provenance(path: Path) -> str:
         for name, label in WHO.items()
         if any(by.get(name) for by in work)
     ]
-    return _table(["", *([""] * len(work))], rows)
+    return table(["", *([""] * len(work))], rows)
 
 
 def _told(value: Any) -> str:
@@ -172,10 +161,11 @@ def _claims(claims: xr.Dataset) -> str:
         texts = [str(one[name].item()) for name in ("claim", "mark", "quantity")]
         names = ("estimate", "low", "high", "band_low", "band_high")
         estimate, low, high, least, most = (f"{one[name].item():.4g}" for name in names)
-        marks.append(str(one["verdict"].item()))
-        rows.append([*texts, f"{estimate} ({low} … {high})", f"{least} … {most}", marks[-1]])
+        verdict = str(one["verdict"].item())
+        marks.append(f"class='{html.escape(verdict)}'")
+        rows.append([*texts, f"{estimate} ({low} … {high})", f"{least} … {most}", verdict])
     head = ["claim", "mark", "quantity", "measured (interval)", "band", "verdict"]
-    return _table(head, rows, marks)
+    return table(head, rows, marks)
 
 
 def checked_claims(folder: Path) -> xr.Dataset:

@@ -9,9 +9,13 @@ author = "The simdyn developers"
 copyright = author
 version = release = VERSION
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "numpydoc"]
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 myst_heading_anchors = 4
+nb_execution_mode = "force"  # committed notebooks have no outputs
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600  # seconds of a cell; the first may compile the kernels
 default_role = "py:obj"
 smartquotes = False
 nitpicky = True
@@ -26,7 +30,9 @@ html_theme = "pydata_sphinx_theme"
 html_title = "simdyn"
 html_static_path = ["pages/_static"]
 html_css_files = ["guide.css"]
-html_sidebars: dict[str, list[str]] = {name: [] for name in ("index", "start", "gallery")}
+html_sidebars: dict[str, list[str]] = {
+    name: [] for name in ("index", "start", "tutorial", "gallery")
+}
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
@@ -61,20 +67,6 @@ def outside(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     return contnode if node.get("reftype") == "obj" else None
 
 
-def signature(
-    app: Any, what: str, name: str, value: Any, options: Any, given: Any, back: Any
-) -> Any:
-    """Signatures of parameter classes: their fields and defaults, without their types."""
-    from simdyn.params import Parameters
-
-    if what != "class" or not issubclass(value, Parameters):
-        return None
-    fields = value.model_fields.items()
-    shown = [key if field.is_required() else f"{key}={field.default!r}" for key, field in fields]
-    return f"(*, {', '.join(shown)})", None
-
-
 def setup(app: Any) -> None:
-    """Connect the two."""
+    """Connect it."""
     app.connect("missing-reference", outside)
-    app.connect("autodoc-process-signature", signature)

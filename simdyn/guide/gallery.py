@@ -14,7 +14,9 @@ def pages(studies: Path, figures: Path) -> dict[str, str]:
         "# Gallery",
         "Every study of the repository with the question it asks, its figure and what is seen in "
         "it, and the command that simulates and draws it. A study file is an example, too: copy "
-        "one and change it. Add `--smoke` to try a small variant in seconds.",
+        "one and change it. Add `--smoke` to try a small variant in seconds. The "
+        "[tutorial](tutorial.ipynb) is a notebook with small studies of this kind, from the first "
+        "run to a critical line.",
     ]
     for file in sorted(studies.glob("*.toml")):
         parts.append(_entry(file, figures / f"{file.stem}.png"))

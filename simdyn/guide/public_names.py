@@ -113,14 +113,10 @@ def _page(name: str, value: Any) -> str:
     return f"# {name.removeprefix('simdyn.')}\n\n```{{eval-rst}}\n{body}\n```{fields}"
 
 
-INNER = set(dir(Parameters)) - {"replace"}  # of all classes of parameters
-
-
 def members(owner: type) -> list[tuple[str, str]]:
     """Public methods and properties of a class that simdyn defines, with their kind."""
     found = []
-    hidden = {*INNER, *owner.model_fields} if issubclass(owner, Parameters) else set()
-    for name in sorted(set(dir(owner)) - hidden):
+    for name in dir(owner):
         value = inspect.getattr_static(owner, name)
         inner = getattr(value, "__func__", getattr(value, "fget", getattr(value, "func", value)))
         ours = str(getattr(inner, "__module__", "")).startswith("simdyn.")

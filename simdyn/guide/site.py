@@ -29,6 +29,11 @@ def written_pages() -> dict[str, str]:
     }
 
 
+def notebooks() -> list[Path]:
+    """Notebooks, without outputs; the site is built with what they show when they are run."""
+    return sorted(PAGES.rglob("*.ipynb"))
+
+
 def generated_pages(studies: Path, figures: Path) -> dict[str, str]:
     """Pages that follow from the tables of the package and from study files."""
     return {
@@ -62,7 +67,7 @@ def build(out: Path, checkout: Path) -> Path:
     SiteError
         If an example fails or Sphinx warns.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_parser")):
+    if any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_nb")):
         raise InputError("Sphinx is not installed: pip install '.[docs]'")
     studies, figures = (checkout.resolve() / name for name in ("studies", "figures"))
     for folder in (studies, figures):

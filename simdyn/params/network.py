@@ -92,7 +92,7 @@ class TwoLayerCNN(Parameters):
 def _lines(rows: dict[str, Any]) -> str:
     """Rows of a table of `codes` as lines of a docstring."""
     shapes = {name: getattr(row, "default", None) for name, row in rows.items()}
-    return "\n        ".join(
+    return "\n    ".join(
         f'"{name}": {row.formula}{f" (by default {shapes[name]:g})" if shapes[name] else ""};'
         for name, row in rows.items()
     ).removesuffix(";")

@@ -1,14 +1,23 @@
 """The base of all parameter classes, and how a field says what it may hold."""
 
+import inspect
 import typing
-from collections.abc import Collection, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from simdyn.base.html_tables import FADED, card, table
 from simdyn.base.inputs import InputError, is_plain_number, nearest, shown
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+FIELD_COLUMNS = ("field", "symbol", "value", "meaning")
+FIELDS = "Attributes\n----------"  # the section of a docstring
 MAX_DIMENSION = 2**53  # beyond, d is not exact in float64
 
 
@@ -38,6 +47,8 @@ def one_of(names: Collection[str]) -> BeforeValidator:
 
 def in_words(names: Collection[str]) -> str:
     """What `one_of` allows: '"relu", "leaky_relu" or "relu_power"'."""
+    if not names:
+        return ""
     *others, last = (f'"{name}"' for name in names)
     return f"{', '.join(others)} or {last}" if others else last
 
@@ -79,7 +90,18 @@ def _types_in(annotation: Any) -> set[Any]:
     return set().union(*map(_types_in, inner)) if inner else {annotation}
 
 
-class Parameters(BaseModel):
+class ParametersClass(ModelMetaclass):
+    """The class of parameter classes, of which `dir` and `help` show what users call."""
+
+    def __dir__(cls) -> list[str]:
+        """Public methods and properties that simdyn defines, without those that serve simdyn."""
+        found: set[str] = set()
+        for owner in cls.__mro__[: cls.__mro__.index(BaseModel)]:
+            found.update({"replace"} if owner.__name__ == "Parameters" else vars(owner))
+        return sorted(name for name in found if not name.startswith(("_", "model_")))
+
+
+class Parameters(BaseModel, metaclass=ParametersClass):
     """Base of all parameter classes: immutable, compared by value, no unknown fields.
 
     Raises
@@ -100,6 +122,60 @@ class Parameters(BaseModel):
             # A misspelt name leaves its field missing too: the message is about the spelling.
             error: Any = min(problem.errors(), key=lambda e: e["type"] != "extra_forbidden")
             raise InputError(self._explain(error, fields)) from None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Give the class the signature and the list of fields that `help` shows."""
+        known = sorted(cls.model_fields.items(), key=lambda item: not item[1].is_required())
+        keyword, missing = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+        cls.__signature__ = inspect.Signature(
+            [
+                inspect.Parameter(
+                    name, keyword, default=missing if field.is_required() else field.default
+                )
+                for name, field in known
+            ]
+        )
+        lines = "".join(f"{name}\n    {cls._in_short(name)}\n" for name in cls.model_fields)
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n{FIELDS}\n{lines}"
+
+    @classmethod
+    def _in_short(cls, name: str) -> str:
+        """Meaning, symbol, what is allowed and default, in one line."""
+        field, symbol = cls.model_fields[name], cls.symbol(name)
+        what = f"{field.description} ({symbol})" if symbol else f"{field.description}"
+        given = "must be given" if field.is_required() else f"by default {field.default!r}"
+        allowed = f"{cls.allowed(name)}; " if cls.allowed(name) else ""
+        return f"{what}: {allowed}{given}."
+
+    def __dir__(self) -> list[str]:
+        """Fields, and what the class shows."""
+        return sorted({*type(self).model_fields, *dir(type(self))})
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Fields that do not have their defaults."""
+        for name in type(self).model_fields:
+            if not self._at_default(name):
+                yield name, getattr(self, name)
+
+    def _at_default(self, name: str) -> bool:
+        """Has the field its default?"""
+        field = type(self).model_fields[name]
+        return not field.is_required() and bool(getattr(self, name) == field.default)
+
+    def _repr_html_(self) -> str:
+        """A table of all fields, as notebooks show it; those at their defaults are faded."""
+        fields = type(self).model_fields.items()
+        rows = [
+            (name, self.symbol(name), shown(getattr(self, name)), field.description or "")
+            for name, field in fields
+        ]
+        marks = [FADED if self._at_default(name) else "" for name, _ in fields]
+        return card(type(self).__name__, (), table(FIELD_COLUMNS, rows, marks))
+
+    def __str__(self) -> str:
+        """The text that makes it."""
+        return repr(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse: parameters are immutable."""
@@ -156,7 +232,7 @@ class Parameters(BaseModel):
     def symbol(cls, name: str) -> str:
         """The paper's symbol of a field."""
         extra = cls.model_fields[name].json_schema_extra
-        return str(extra["symbol"]) if isinstance(extra, dict) else name
+        return str(extra["symbol"]) if isinstance(extra, dict) else ""
 
     @classmethod
     def is_integer(cls, name: str) -> bool:

@@ -93,7 +93,7 @@ class Picture(Look):
     `x`, `y`, `variable`, `variables` and `compare` are checked by `check`.
     """
 
-    kind: str
+    kind: str = described(..., "", "kind of figure", "the name of a kind")
     at: dict[str, float | str] | None = described(
         None, "", "values of further axes", "a table with a value of each swept name on no axis"
     )
@@ -101,6 +101,7 @@ class Picture(Look):
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
         """Enter the kind into the table."""
+        super().__pydantic_init_subclass__(**options)
         PICTURES[cls.model_fields["kind"].default] = cls
 
     @property

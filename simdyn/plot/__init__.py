@@ -24,7 +24,6 @@ Examples
 """
 
 import importlib
-import io
 import os
 import pathlib
 from collections.abc import Iterable
@@ -43,7 +42,7 @@ from simdyn.plot.artists import style as style_of
 from simdyn.plot.captions import with_labels
 from simdyn.plot.claim_figure import draw_laws
 from simdyn.plot.on_axes import OnAxes, check_axes, check_style, draw_panels
-from simdyn.plot.page import Sheet
+from simdyn.plot.page import Sheet, picture
 from simdyn.plot.shown_numbers import numbers
 from simdyn.plot.source import at_values, usual_figure
 
@@ -73,6 +72,7 @@ def draw(ds: "xr.Dataset", figure: Picture, lines: "xr.Dataset | None" = None) -
     Returns
     -------
     matplotlib.figure.Figure
+        As the last expression of a notebook's cell it is shown as the PNG that `save` writes.
 
     Raises
     ------
@@ -198,28 +198,12 @@ def save(figure: "Figure", path: str | os.PathLike[str]) -> tuple[pathlib.Path, 
     stem = path.with_suffix("") if path.suffix in (".png", ".pdf", ".svg") else path
     stem.parent.mkdir(parents=True, exist_ok=True)
     sheet: Sheet = getattr(figure, "sheet", Sheet())
-    written = [_write(stem, form, _picture(figure, sheet, form)) for form in sheet.formats]
+    written = [_write(stem, form, picture(figure, form)) for form in sheet.formats]
     caption = str(getattr(figure, "caption", ""))
     if caption and sheet.filed:
         written.append(_write(stem, "txt", text_files.plain(caption).encode()))
         written.append(_write(stem, "tex", text_files.latex(caption).encode()))
     return tuple(written)
-
-
-# The files hold no time and no versions.
-METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
-    "svg": {"Date": None, "Creator": None},
-}
-
-
-def _picture(figure: "Figure", sheet: Sheet, form: str) -> bytes:
-    content = io.BytesIO()
-    dpi = 300 if form == "png" else 600
-    with style_of(sheet.letters):
-        figure.savefig(content, format=form, dpi=dpi, metadata=METADATA[form])
-    return content.getvalue()
 
 
 def _write(stem: pathlib.Path, form: str, content: bytes) -> pathlib.Path:

@@ -5,6 +5,7 @@ so that a sheet of given width then has room for less of it.
 """
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from simdyn.plot import artists
 
 WIDTH, MARGIN, ROW = 7.0, 0.1, 0.155  # inches
 WIDTHS = {"single": 3.35, "double": WIDTH}  # inches, of one column and of both
+SHOWN_DPI = 96  # pixels of an inch in a notebook
 TITLE = 0.22  # inches that a title takes
 ROUNDED_UP = 0.35  # of a panel that does not fit quite
 
@@ -90,6 +92,28 @@ class Drawn(matplotlib.figure.Figure):
 
     sheet: Sheet = Sheet()
     caption: str = ""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """The bytes that `simdyn.plot.save` writes, shown in the size of the sheet."""
+        return picture(self, "png"), {"width": round(self.get_figwidth() * SHOWN_DPI)}
+
+
+# The files hold no time and no versions.
+METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+def picture(figure: matplotlib.figure.Figure, form: str) -> bytes:
+    """The content of a file of a figure, in the letters of its sheet."""
+    sheet: Sheet = getattr(figure, "sheet", Sheet())
+    content = io.BytesIO()
+    dpi = 300 if form == "png" else 600
+    with artists.style(sheet.letters):
+        figure.savefig(content, format=form, dpi=dpi, metadata=METADATA[form])
+    return content.getvalue()
 
 
 class Page:

@@ -14,7 +14,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,7 +100,7 @@ class DaskBlocks:
         self.no_workers, self.replaced = False, time.monotonic()
         self.lifetime, self.fruitless, self.last_look = _lifetime(client), 0.0, time.monotonic()
 
-    def run(self, numbers: Iterator[int]) -> Iterator[BlockReport]:
+    def run(self, numbers: Iterator[int]) -> Generator[BlockReport, None, None]:
         """Yield the report of each block when it is kept.
 
         Raises

@@ -1,8 +1,9 @@
 """What is not done of a study computed: on threads, on Dask, or one shard of it."""
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from simdyn.study.sample_labels import with_labels
 if TYPE_CHECKING:
     import xarray as xr
     from distributed import Client
+
+Reports = Generator[BlockReport, None, None]
 
 
 def run_study(
@@ -64,8 +67,9 @@ def run_study(
     if out is None:
         if client is not None or shard is not None:
             raise InputError("out = None: allowed for a cluster or a shard is a path")
-        return _in_memory(study, threads, progress)
-    with interrupts.held():
+        with interrupts.waiting():
+            return _in_memory(study, threads, progress)
+    with interrupts.waiting(), interrupts.held():
         store, notes = prepare_store(Path(out), study, listed=shard is None)
         for note in notes:
             progress.note(note)
@@ -77,14 +81,16 @@ def run_study(
 def _in_memory(study: StudyDesign, threads: int, progress: Progress) -> "xr.Dataset":
     memory = Memory(study)
     progress.start(study.runs, 0)
-    progress.kernels_ready(prepare_kernels(study))
+    with interrupts.at_once():
+        progress.kernels_ready(prepare_kernels(study))
     worker = Worker(study, memory)
-    for report in _on_threads(worker, iter(range(len(memory.blocks))), threads):
-        _show(report, worker, progress)
+    with contextlib.closing(_on_threads(worker, iter(range(len(memory.blocks))), threads)) as found:
+        for report in found:
+            _show(report, worker, progress)
     return with_labels(study.layout.dataset(memory.arrays), study)
 
 
-def _on_threads(worker: Worker, numbers: Iterator[int], threads: int) -> Iterator[BlockReport]:
+def _on_threads(worker: Worker, numbers: Iterator[int], threads: int) -> Reports:
     """Compute blocks on threads of this process.
 
     There is one thread more than compute at a time, so that no core waits while a block is written.
@@ -143,13 +149,14 @@ def _on_disk(
         reports = DaskBlocks(client, store, progress, retry_failed).run(order)
     if shard:
         about["shard"] = f"{part}/{parts}"
-    count = _follow(reports, worker, frozenset(kept), about, progress)
+    with contextlib.closing(reports):
+        count = _follow(reports, worker, frozenset(kept), about, progress)
     if shard is None and count == len(numbers):
         clean_up(store)
 
 
 def _follow(
-    reports: Iterator[BlockReport],
+    reports: Reports,
     worker: Worker,
     kept: Collection[int],
     about: dict[str, Any],

@@ -207,6 +207,10 @@ class Space:
         """The class and field that say what an axis may hold and what it means."""
         return self._owners.field_of(name)
 
+    def axis_of(self, section: Section, field: str) -> str | None:
+        """The swept or solved name that sets a field of a section; None if it is held."""
+        return self._owners.set_by.get((section.where, field))
+
     def location(self, index: Sequence[int]) -> str:
         """The swept values of a point, as the end of a message; empty if nothing is swept."""
         return location(self.source.swept(index))

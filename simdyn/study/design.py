@@ -41,6 +41,7 @@ from simdyn.study.image_sources import contents_of
 from simdyn.study.mistakes import check_tables, mistakes
 from simdyn.study.refined import check_refinement, expected_share, tile_shape
 from simdyn.study.solved import NOMINAL_EVALUATIONS, replicates_of, solved_variables
+from simdyn.study.study_card import size_of, study_card
 from simdyn.study.tables import shrunk
 from simdyn.variables.layout import Layout
 from simdyn.variables.provenance import as_json
@@ -114,6 +115,14 @@ class StudyDesign:
         if figure is not None:
             check_figure(figure, self.space, self.variables, self.states, self.replicates)
         self.figure = figure
+
+    def __repr__(self) -> str:
+        """Its size."""
+        return f"{type(self).__name__}({self.name!r}: {size_of(self)})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: what is swept, compared, held and recorded, and what it costs."""
+        return study_card(self)
 
     # -- from a file -----------------------------------------------------------------------------
 
