@@ -508,6 +508,20 @@ def test_map__choices_come_back_from_their_address(source: MapSource) -> None:
     assert chosen(source, opening_texts(source, dict(parse_qsl(one.query)))) == one
 
 
+def test_link__a_file_reaches_the_browser_among_combined_changes() -> None:
+    """Bokeh keeps the last of combined changes; one that emptied the data would be all there is."""
+    bokeh_document = pytest.importorskip("bokeh.document")
+    from simdyn.explore.browser_link import BrowserLink, at_once
+
+    document, told = bokeh_document.Document(), []
+    link = BrowserLink(document, (), lambda dark: None)
+    document.add_root(link.root)
+    document.on_change(lambda _event: told.append(dict(link.file.data)))  # as it is sent
+    with at_once(document):
+        link.save("map", "csv", b"x,y")
+    assert told == [{"name": ["map.csv"], "kind": ["text/csv"], "content": ["eCx5"]}]
+
+
 def test_map__opens_as_the_figure_of_its_study(tmp_path: Path) -> None:
     figure = PhaseDiagram(
         at={"label_flip": 0.1},

@@ -32,6 +32,7 @@ const link = document.createElement("a");
 link.href = URL.createObjectURL(new Blob([bytes], {type: kind[0]}));
 link.download = name[0]; document.body.append(link); link.click(); link.remove();
 setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+cb_obj.data = {name: [""], kind: [""], content: [""]};
 """
 THEME = """
 const asked = window.matchMedia("(prefers-color-scheme: dark)");
@@ -76,13 +77,12 @@ class BrowserLink:
         button.js_on_click(code)
 
     def save(self, name: str, form: str, content: bytes) -> None:
-        """Let the browser save a file."""
+        """Let the browser save a file. It empties the data itself: changes may be combined."""
         self.file.data = {
             "name": [f"{name}.{form}"],
             "kind": [KINDS[form]],
             "content": [base64.b64encode(content).decode()],
         }
-        self.file.data = {"name": [""], "kind": [""], "content": [""]}
 
 
 @contextlib.contextmanager
