@@ -195,6 +195,23 @@ def test_look__scales_of_maps() -> None:
         study(PhaseDiagram(y_scale="log"), space=space)
 
 
+def test_look__thin_contours(results: xr.Dataset) -> None:
+    usual = drawn(results, PhaseDiagram(at=AT))
+    more = drawn(results, PhaseDiagram(at=AT, thin_levels=(0.3, 2.0)))
+    one = results.sel(n_patches=3, noise="orthogonal")
+    wanted = simdyn.analysis.contour(one, "test_error", 0.3, "signal_norm")
+    for k, method in enumerate(("sgd", "sam")):
+        before, after = usual.axes[k].get_lines(), more.axes[k].get_lines()
+        assert len(after) == len(before) + 2
+        expected = wanted.sel({"method": method}).transpose("dimension").values
+        found = [line for line in after if line.get_linewidth() == 0.5]
+        np.testing.assert_allclose(found[0].get_ydata(), expected)
+        texts = [text.get_text() for text in more.axes[k].texts if text.get_gid() == "level"]
+        assert texts == ["0.3 "]
+    assert "; thin ones at 0.3, none at 2." in more.caption
+    assert len(more.axes[2].get_lines()) == len(usual.axes[2].get_lines())
+
+
 def test_look__scales_of_curves(results: xr.Dataset) -> None:
     at = {**AT, "dimension": 200}
     shown = Curves(x="signal_norm", variables=("test_error", "train_loss"), at=at)

@@ -25,7 +25,7 @@ from simdyn import plot, theory
 from simdyn.api.study import Study
 from simdyn.base.inputs import InputError
 from simdyn.params import PICTURES, SAM, SGD, Curves, PhaseDiagram, Record, Trajectories
-from simdyn.plot import artists
+from simdyn.plot import artists, scales
 from simdyn.theory import analysis
 from simdyn.theory.crossing import is_geometric
 
@@ -765,10 +765,10 @@ def test_is_geometric(values, expected):
 
 
 def test_cell_edges():
-    np.testing.assert_allclose(artists.cell_edges(np.array([0, 1, 3])), [-0.5, 0.5, 2, 4])
-    np.testing.assert_allclose(artists.cell_edges(np.array([1, 100, 10000])), [0.1, 10, 1e3, 1e5])
-    np.testing.assert_allclose(artists.cell_edges(np.array([4])), [2, 6])
-    np.testing.assert_allclose(artists.cell_edges(np.array([0])), [-0.5, 0.5])
+    np.testing.assert_allclose(scales.cell_edges(np.array([0, 1, 3])), [-0.5, 0.5, 2, 4])
+    np.testing.assert_allclose(scales.cell_edges(np.array([1, 100, 10000])), [0.1, 10, 1e3, 1e5])
+    np.testing.assert_allclose(scales.cell_edges(np.array([4])), [2, 6])
+    np.testing.assert_allclose(scales.cell_edges(np.array([0])), [-0.5, 0.5])
 
 
 def test_polyline__shows_points_that_stand_alone():

@@ -40,6 +40,8 @@ class PhaseDiagram(Picture):
         Methods drawn, and each but the first subtracted from it; all of the study's if absent.
     level : float
         Contour level.
+    thin_levels : tuple of float, optional
+        Further levels, whose contours are drawn thin, with the level beside them.
     hatch_loss : float
         Cells whose mean training loss is this or more are hatched.
     colours : str
@@ -66,6 +68,9 @@ class PhaseDiagram(Picture):
         None, "", "methods compared", "a list of names of methods", min_length=1
     )
     level: Real = described(0.1, "", "contour level", "a finite number")
+    thin_levels: tuple[Real, ...] | None = described(
+        None, "", "further contour levels", "a list of finite numbers", min_length=1
+    )
     hatch_loss: Real = described(0.05, "", "hatched from this training loss", "a finite number")
     colours: str = described("magma_r", "", "colour map", "the name of a colour map of matplotlib")
     interpolated: Literal["plain", "faint"] = described("plain", "", "cells not simulated")

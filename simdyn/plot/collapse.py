@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, NullFormatter
 
 from simdyn.params import Collapse
-from simdyn.plot import artists, captions, missing, page
+from simdyn.plot import artists, captions, missing, page, scales
 from simdyn.plot.panels import Draw, Grid, Panels, compose
 from simdyn.plot.source import checked
 from simdyn.theory import analysis
@@ -105,7 +105,7 @@ def _draw_panel(
     for value in figure.between or ():
         ax.axhline(value, color="#808080", linewidth=0.6, linestyle=":", zorder=0)
     _scale(ax, at)
-    artists.scale_measured(ax, figure.scale, mean)
+    scales.scale_measured(ax, figure.scale, mean)
 
 
 def _scale(ax: Axes, at: np.ndarray) -> None:

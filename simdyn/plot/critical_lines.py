@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from simdyn.params import CriticalLines
-from simdyn.plot import artists, captions, page
+from simdyn.plot import artists, captions, page, scales
 from simdyn.plot.band import law_name, scale_of
 from simdyn.plot.curves import STYLES
 from simdyn.plot.panels import Draw, Grid, Panels, compose
@@ -111,11 +111,11 @@ def _scales(ax: Axes, points: xr.Dataset, name: str, figure: CriticalLines) -> N
     """The scales of the figure; on logarithmic axes that span little, values as ticks."""
     x = points[name].values.astype(np.float64)
     if figure.x_scale == "symlog":
-        artists.set_symlog(ax, "x", x)
+        scales.set_symlog(ax, "x", x)
     else:
         ax.set_xscale(figure.x_scale)
     if figure.y_scale == "symlog":
-        artists.set_symlog(ax, "y", points["critical_value"].values)
+        scales.set_symlog(ax, "y", points["critical_value"].values)
     else:
         ax.set_yscale(figure.y_scale)
     if figure.x_scale == "log" and x.max() < SHORT * x.min():
@@ -125,7 +125,7 @@ def _scales(ax: Axes, points: xr.Dataset, name: str, figure: CriticalLines) -> N
     low, high = ax.get_ylim()
     if figure.y_scale == "log" and high < SHORT * low:
         ax.yaxis.set_major_formatter(FuncFormatter(_plain))
-        ax.yaxis.set_minor_formatter(FuncFormatter(artists.some_ticks))
+        ax.yaxis.set_minor_formatter(FuncFormatter(scales.some_ticks))
 
 
 def not_just_found(ds: xr.Dataset, methods: Sequence[str]) -> Iterator[tuple[str, Outcome, str]]:

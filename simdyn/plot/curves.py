@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from simdyn.params import Curves
-from simdyn.plot import artists, captions, missing, page
+from simdyn.plot import artists, captions, missing, page, scales
 from simdyn.plot.panels import Grid, Panels, compose
 from simdyn.plot.source import checked
 from simdyn.theory import analysis
@@ -41,20 +41,20 @@ def _draw_panel(ax: Axes, found: xr.Dataset, of: xr.DataArray, name: str, figure
     """One variable: a curve for each method, marked at means that miss runs."""
     mean, error = found[name], found[f"{name}_sem"]
     x, none = mean[mean.dims[0]].values, (found["runs"] == 0) & (of > 0)
-    scale = figure.x_scale or artists.usual_scale(x)
+    scale = figure.x_scale or scales.usual_scale(x)
     ax.update_datalim(np.stack([x, x], axis=1), updatey=False)  # all that was swept
     for index in range(mean.sizes["method"]):
         one, runs, all_runs = (part.isel(method=index) for part in (mean, found["runs"], of))
-        edges = artists.cell_edges(x, scale)
+        edges = scales.cell_edges(x, scale)
         missing.hatch_stretches(ax, edges, none.isel(method=index).values, index)
         draw_curve(ax, one, error.isel(method=index), STYLES[index])
         missing.ring_points(ax, one, runs, all_runs)
     if none.any():
-        ax.set(xlim=artists.cell_edges(x, scale)[[0, -1]])
-    if not artists.scale_measured(ax, figure.scale, mean.values):
+        ax.set(xlim=scales.cell_edges(x, scale)[[0, -1]])
+    if not scales.scale_measured(ax, figure.scale, mean.values):
         ax.set_ylim(bottom=min(0.0, float(mean.min())))
         ax.yaxis.set_major_locator(MaxNLocator(6))
-    artists.scale(ax, "x", x, scale)
+    scales.set_scale(ax, "x", x, scale)
     ax.set(xlabel=artists.label(found[figure.x]), ylabel=artists.label(mean))
 
 

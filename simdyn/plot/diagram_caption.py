@@ -14,6 +14,16 @@ def _letters(first: int, number: int) -> str:
     return ends[0] if number == 1 else "–".join(ends)
 
 
+def _about_thin(diagram: Diagram) -> str:
+    """Levels of thin contours, and which of them no method has."""
+    if not diagram.thin:
+        return ""
+    drawn = ", ".join(f"{level:g}" for level, line in diagram.thin.items() if line.notnull().any())
+    lost = ", ".join(f"{level:g}" for level, line in diagram.thin.items() if line.isnull().all())
+    parts = [f"thin ones at {drawn}" if drawn else "", f"none at {lost}" if lost else ""]
+    return f"; {', '.join(filter(None, parts))}"
+
+
 def _about_lines(diagram: Diagram) -> list[str]:
     level, sentences = f"{diagram.figure.level:g}", []
     verb = "rise" if diagram.rising else "fall"
@@ -102,8 +112,8 @@ def caption(ds: xr.Dataset, diagram: Diagram, on_top: Sequence[str] = ()) -> lis
         *captions.not_drawn(ds, diagram.methods),
         *captions.setting(ds, diagram.methods),
         *(
-            [f"Black lines: contours at {figure.level:g}."]
-            if diagram.contours.notnull().any()
+            [f"Black lines: contours at {figure.level:g}{_about_thin(diagram)}."]
+            if diagram.contours.notnull().any() or diagram.thin
             else []
         ),
         *_about_lines(diagram),

@@ -53,6 +53,8 @@ class Diagram:
     runs : Coverage
         Of `mean`.
     contours : (method, x) DataArray
+    thin : dict of float to (method, x) DataArray
+        Contours at further levels.
     hatched : (method, y, x) DataArray, optional
         Cells with a high mean training loss; None if no loss was recorded.
     differences : (method, y, x) Dataset, optional
@@ -72,6 +74,7 @@ class Diagram:
     mean: xr.DataArray
     runs: Coverage
     contours: xr.DataArray
+    thin: dict[float, xr.DataArray]
     hatched: xr.DataArray | None
     differences: xr.Dataset | None
     pairs: Coverage | None
@@ -127,8 +130,12 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Diagram:
         pairs = Coverage.of_runs(differences["pairs"], np.minimum(of[:1].values, of[1:]))
     ends = means.sortby(figure.y).isel({figure.y: [0, -1]}).mean(["method", figure.x])
     rising = bool(ends[1] > ends[0])  # as it does with the noise, not with the signal
-    contours = analysis.contour(ds, figure.variable, figure.level, figure.y, rising=rising)
-    contours = contours.sel({"method": list(methods)}).transpose("method", figure.x)
+
+    def contours_at(level: float) -> xr.DataArray:
+        lines = analysis.contour(ds, figure.variable, level, figure.y, rising=rising)
+        return lines.sel({"method": list(methods)}).transpose("method", figure.x)
+
+    contours = contours_at(figure.level)
     hatched = found["train_loss"] >= figure.hatch_loss if lossy else None
     loss = found["train_loss"][0] if lossy else None
     band = fitted_band(ds, figure, methods[0], contours[0], loss)
@@ -138,6 +145,7 @@ def measure(ds: xr.Dataset, figure: PhaseDiagram) -> Diagram:
         means,
         Coverage.of_runs(found["runs"], of),
         contours,
+        {level: contours_at(level) for level in figure.thin_levels or ()},
         hatched,
         differences,
         pairs,

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from simdyn.base.decimals import same
 from simdyn.base.inputs import InputError, is_plain_number, shown
 from simdyn.params import PhaseDiagram, SignalNoiseData
-from simdyn.plot import artists, captions
+from simdyn.plot import artists, captions, scales
 from simdyn.plot.critical_lines import located, not_just_found
 from simdyn.plot.source import checked, solved_field
 from simdyn.space.axes import RULES
@@ -286,7 +286,7 @@ def _about_points(
         yield f"{name}'s line{', ' if outcome.located else ' lacks '}{count}."
     inside = kept["critical_value"].notnull()
     for axis, scale in zip(figure.axes, (figure.x_scale, figure.y_scale), strict=True):
-        edges = artists.cell_edges(ds[axis].values, scale)
+        edges = scales.cell_edges(ds[axis].values, scale)
         at = kept[axis] if axis in kept.coords else kept["critical_value"]
         inside &= (at >= edges[0]) & (at <= edges[-1])
     for method in map(str, points["method"].values):

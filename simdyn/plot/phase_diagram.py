@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from simdyn.base.inputs import InputError, nearest
 from simdyn.params import PhaseDiagram
-from simdyn.plot import artists, page
+from simdyn.plot import artists, page, scales
 from simdyn.plot.band import LAWS
 from simdyn.plot.diagram_caption import caption
 from simdyn.plot.diagram_numbers import Coverage, Diagram, measure
@@ -73,8 +73,8 @@ def _draw_map(
 ) -> QuadMesh:
     """Cells, of these methods together, with their marks, on axes with scales and labels."""
     figure = diagram.figure
-    artists.scale(ax, "x", cells[figure.x].values, figure.x_scale)
-    artists.scale(ax, "y", cells[figure.y].values, figure.y_scale)
+    scales.set_scale(ax, "x", cells[figure.x].values, figure.x_scale)
+    scales.set_scale(ax, "y", cells[figure.y].values, figure.y_scale)
     ax.set(
         xlabel=artists.label(diagram.mean[figure.x]), ylabel=artists.label(diagram.mean[figure.y])
     )
@@ -117,7 +117,10 @@ def draw_method(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> Quad
     mesh = _draw_map(ax, diagram, diagram.mean[index], runs, norm, colours, [index])
     if diagram.band.line is not None and index == 0:
         artists.draw_law(ax, diagram.band.line)
-    artists.draw_contour(ax, diagram.contours[index], LINE_STYLES[min(index, 1)])
+    style = LINE_STYLES[min(index, 1)]
+    for level, line in diagram.thin.items():
+        artists.draw_thin_contour(ax, line[index], level, style)
+    artists.draw_contour(ax, diagram.contours[index], style)
     ax.set_title(diagram.names[index], pad=4)
     return mesh
 

@@ -16,7 +16,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from simdyn.params import Trajectories
-from simdyn.plot import artists, captions, missing, page
+from simdyn.plot import artists, captions, missing, page, scales
 from simdyn.plot.course import (
     Course,
     drawn_times,
@@ -133,7 +133,7 @@ def _scaled(ax: Axes, course: Course, *variables: str) -> bool:
         for name in variables
         for method in course.methods
     ]
-    return artists.scale_measured(ax, course.figure.scale, np.concatenate(means))
+    return scales.scale_measured(ax, course.figure.scale, np.concatenate(means))
 
 
 def _draw_both(ax: Axes, course: Course, variable: str) -> None:
@@ -206,7 +206,7 @@ def _on_axes(
 ) -> None:
     """A panel with its horizontal axis, which all panels have."""
     if course.figure.x_scale == "symlog":
-        artists.set_symlog(ax, "x", np.concatenate([*course.updates.values()]))
+        scales.set_symlog(ax, "x", np.concatenate([*course.updates.values()]))
     else:
         ax.set_xscale(course.figure.x_scale)
     ax.set(xlim=ends, xlabel=artists.label(course.ds["updates"]))

@@ -1,0 +1,118 @@
+"""Scales of axes, and where cells end on them."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.scale import SymmetricalLogTransform
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+
+from simdyn.theory.crossing import is_geometric
+
+
+def usual_scale(values: np.ndarray) -> str:
+    """The scale of an axis with these values: logarithmic if they are geometric."""
+    return "log" if is_geometric(values) else "linear"
+
+
+def linear_below(values: np.ndarray) -> float:
+    """The size below which a symlog axis is linear: the smallest value but zero.
+
+    It is at least a millionth of the largest; 1 if there is none.
+    """
+    sizes = np.abs(values[np.isfinite(values) & (values != 0.0)])
+    return max(float(sizes.min()), 1e-6 * float(sizes.max())) if sizes.size else 1.0
+
+
+def cell_edges(values: np.ndarray, scale: str | None = None) -> np.ndarray:
+    """Edges of cells around increasing grid values: midpoints on an axis of this scale.
+
+    Parameters
+    ----------
+    values : (K,) numpy.ndarray
+    scale : {"linear", "log", "symlog"}, optional
+        The usual one of these values if absent.
+
+    Returns
+    -------
+    (K + 1,) numpy.ndarray
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.size == 1:
+        half = abs(values[0]) / 2 or 0.5
+        return np.array([values[0] - half, values[0] + half])
+    scale = scale or usual_scale(values)
+    there: Callable[[np.ndarray], Any] = np.asarray
+    back: Callable[[np.ndarray], Any] = np.asarray
+    if scale == "log":
+        there, back = np.log, np.exp
+    elif scale == "symlog":
+        symlog = SymmetricalLogTransform(10, linear_below(values), 1)
+        there, back = symlog.transform, symlog.inverted().transform
+    at = there(values)
+    middle = (at[1:] + at[:-1]) / 2
+    edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
+    return np.asarray(back(edges))
+
+
+def set_symlog(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:
+    """An axis that is linear about zero and logarithmic beyond the smallest of these values."""
+    options: dict[str, Any] = {"linthresh": linear_below(values), "linscale": 1}
+    if which == "x":
+        ax.set_xscale("symlog", **options)
+    else:
+        ax.set_yscale("symlog", **options)
+
+
+def set_scale(
+    ax: Axes, which: Literal["x", "y"], values: np.ndarray, chosen: str | None = None
+) -> None:
+    """The chosen scale, or else the usual one of the values; ticks on the values if they are few.
+
+    To be set before anything is drawn: cells and dashes end halfway on the axis as it is.
+    """
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    values, chosen = np.asarray(values, dtype=np.float64), chosen or usual_scale(values)
+    if chosen in ("log", "symlog"):
+        least = values.min()
+        if chosen == "symlog":
+            set_symlog(ax, which, values)
+            least = linear_below(values)
+        else:
+            ax.set(**{f"{which}scale": "log"})
+        if abs(values).max() < 100.0 * least:  # too short for powers of ten
+            axis.set_major_locator(FixedLocator(values[:: -(-values.size // 5)].tolist()))
+            axis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+            axis.set_minor_locator(NullLocator())
+    elif values.size <= 3:
+        axis.set_major_locator(FixedLocator(values.tolist()))
+    else:
+        axis.set_major_locator(MaxNLocator(5 if which == "x" else 6, steps=[1, 2, 5, 10]))
+
+
+def some_ticks(tick: float, _: int) -> str:
+    """The text of a minor tick that begins with 2, 3 or 5; others have no room."""
+    return f"{float(f'{tick:.3g}'):g}" if f"{tick:.0e}"[0] in "235" else ""
+
+
+def scale_measured(ax: Axes, scale: str, values: np.ndarray) -> bool:
+    """A vertical axis of measured values that is not linear, once these are drawn.
+
+    Returns
+    -------
+    bool
+        False if the axis is left linear, for it is asked for, or no value is positive.
+    """
+    if scale == "symlog":
+        set_symlog(ax, "y", values)
+        return True
+    if scale == "linear" or not (values > 0).any():
+        return False
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    if high < 10.0 * low:  # too short for powers of ten
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+        ax.yaxis.set_minor_formatter(FuncFormatter(some_ticks))
+    return True
