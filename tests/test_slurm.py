@@ -1,5 +1,6 @@
 """Jobs on a real Slurm: time limits, scancel, a node that goes down, a client that is killed."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -21,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("sbatch") is None, reason="there is no sbatch"),
 ]
 
-EPOCHS = 400_000  # 48 blocks, of some two seconds each: more than a job of two minutes does
+EPOCHS = 1_200_000  # 48 blocks, of four to six seconds each: more than a job of two minutes does
 WALLTIME = "00:02:00"
 
 
@@ -77,8 +78,16 @@ def kept(file: Path) -> int:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of a run on threads."""
+    """The files of a run on threads. Before it kernels are compiled where jobs look for them.
+
+    On busy cores that takes as long as a job has.
+    """
     folder = tmp_path_factory.mktemp("threads")
+    cache = Path(os.environ.get("TMPDIR", "/tmp")) / f"simdyn-{os.environ.get('USER', 'cache')}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    first = command("run", write_study(folder, 20), cwd=folder, NUMBA_CACHE_DIR=str(cache))
+    errors = first.communicate(timeout=600)[1]
+    assert first.returncode == 0, errors
     path = folder / "one.zarr"
     load_study(write_study(folder, EPOCHS)).run(path)
     return unlogged(path)
