@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from simdyn.base.inputs import InputError
 from simdyn.engine import replicates
 from simdyn.params import SAM, SGD, Record, SignalNoiseData
 from simdyn.run import FAILED, run_block, run_study
+from simdyn.run.progress import Silent
 from simdyn.variables.selection import by_studies, offers_of, recordable
 
 SCALARS = by_studies(recordable(offers_of(SignalNoiseData)))
@@ -154,6 +156,26 @@ def test_run_study__a_point_that_fails_is_marked_and_the_rest_goes_on(
     for place, cause in heard.failures:
         assert "(1, 1)" in place or ("30" in place and "1.0" in place)
         assert cause == (str(problem) or type(problem).__name__)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_run_study__an_exception_leaves_no_thread(on_disk: bool, tmp_path: Path) -> None:
+    """Not even while the exception is kept, and with it what was left half done.
+
+    Threads that only the collector of cycles ends are ended within anything, also within what holds
+    the lock that they wait for.
+    """
+
+    class Failing(Silent):
+        def advance(self, runs: int) -> None:
+            raise OSError("no space is left")
+
+    path = tmp_path / "one.zarr" if on_disk else None
+    with pytest.raises(OSError, match="no space") as kept:
+        run_study(study(), path, threads=2, progress=Failing())
+    assert kept.tb is not None
+    pools = [one.name for one in threading.enumerate() if one.name.startswith("ThreadPool")]
+    assert not pools
 
 
 def test_run_block__stop_flag_leaves_nothing_written(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The public `simulate`: one setting, trained on several draws of the data."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -117,10 +118,11 @@ def simulate(
     share = max(1, -(-replicates // (4 * threads)))
     parts = (range(at, min(at + share, replicates)) for at in range(0, replicates, share))
     try:
-        for part, values in side_by_side(work, parts, threads):
-            if values is not None:
-                for name in names:
-                    arrays[name][part.start : part.stop] = values[name][0]
+        with contextlib.closing(side_by_side(work, parts, threads)) as found:
+            for part, values in found:
+                if values is not None:
+                    for name in names:
+                        arrays[name][part.start : part.stop] = values[name][0]
     except MemoryError:
         raise InputError(
             f"n_samples = {data.n_samples}, n_filters = {net.n_filters}: more than this machine's "

@@ -3,7 +3,7 @@
 import contextlib
 import contextvars
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -56,11 +56,15 @@ def side_by_side(
     items: Iterable[Item],
     threads: int,
     stop: np.ndarray | None = None,
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Yield (item, work(item, stop flag)) as each is done; at most 2·threads are in flight.
 
     On an exception, an interrupt, or if the generator is left early, the stop flag is raised and
     the kernels are waited for. If someone else raises it (`stopped_by`), no further item begins.
+
+    A caller that may leave early closes the generator (`contextlib.closing`). Left to the collector
+    of cycles, it is closed in the middle of whatever else runs then, and may wait for a lock that
+    is held just there.
     """
     given = _GIVEN.get() if stop is None else stop
     flag = np.zeros(1, dtype=np.int64) if given is None else given
