@@ -528,6 +528,9 @@ def test_map__opens_as_the_figure_of_its_study(tmp_path: Path) -> None:
         labels={"sam": r"SAM ($\tau = 0.03$)"},
         colours="viridis",
         y_scale="symlog",
+        level=0.12345678,
+        thin_levels=(0.2,),
+        title="A tenth of the labels flipped",
         compare=("sam", "sgd"),
     )
     source = MapSource(small_study(figure=figure), tmp_path / "labelled.zarr", None)
@@ -541,8 +544,15 @@ def test_map__opens_as_the_figure_of_its_study(tmp_path: Path) -> None:
     copied = tmp_path / "copied.toml"
     copied.write_text(as_toml(source.study, study_figure(source, other)), encoding="utf-8")
     own = simdyn.load_study(copied).figure
-    assert own == figure.replace(x="label_flip", at={"dimension": 100}, y_scale=None)
-    assert opening_texts(source, {"label_flip": "0.0"})["label_flip"] == "0.0"
+    changed = {"x": "label_flip", "at": {"dimension": 100}, "title": None}
+    assert own == figure.replace(**changed)
+    texts = opening_texts(source, {"label_flip": "0.0"})
+    assert texts["label_flip"] == "0.0"
+    assert chosen(source, texts).figure.title is None
+    turned = chosen(source, opening_texts(source, {"x": "signal_norm", "y": "dimension"})).figure
+    assert (turned.x_scale, turned.y_scale, turned.title) == ("symlog", None, None)
+    loss = chosen(source, opening_texts(source, {"variable": "train_loss"})).figure
+    assert (loss.thin_levels, loss.title) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -208,8 +208,37 @@ def test_look__thin_contours(results: xr.Dataset) -> None:
         np.testing.assert_allclose(found[0].get_ydata(), expected)
         texts = [text.get_text() for text in more.axes[k].texts if text.get_gid() == "level"]
         assert texts == ["0.3 "]
-    assert "; thin ones at 0.3, none at 2." in more.caption
+    assert "Thin black lines: contours at 0.3. There is no contour at 2." in more.caption
+    both = drawn(results, PhaseDiagram(at=AT, level=0.4, thin_levels=(0.3,))).caption
+    assert "Black lines: contours at 0.4; thin ones at 0.3." in both
+    with pytest.raises(simdyn.InputError, match=r"numbers other than figure\.level = 0\.1"):
+        plot.draw(results, PhaseDiagram(at=AT, thin_levels=(0.1,)))
     assert len(more.axes[2].get_lines()) == len(usual.axes[2].get_lines())
+
+
+def test_look__symlog_axes_can_be_read(results: xr.Dataset) -> None:
+    at = {**AT, "dimension": 200}
+    shown = Curves(x="signal_norm", variables=("train_loss",), at=at, scale="symlog")
+    (ax,) = drawn(results, shown).axes
+    low, high = ax.get_ylim()
+    assert low <= 0.0 < high
+    inside = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    assert 0.0 in inside
+    assert len(inside) >= 3
+
+
+def test_look__means_that_a_log_axis_has_no_place_for(results: xr.Dataset) -> None:
+    at = {**AT, "dimension": 200}
+    ds = results.copy(deep=True)
+    ds["train_loss"].loc[{"method": "sgd", "signal_norm": [1.0, 2.0], **at}] = 0.0
+    shown = Curves(x="signal_norm", variables=("train_loss",), at=at)
+    words = "Means of zero have no place on the logarithmic axes (SGD 2)."
+    assert words in drawn(ds, shown.replace(scale="log")).caption
+    assert words not in drawn(ds, shown).caption
+    ds["train_loss"][:] = 0.0
+    made = drawn(ds, shown.replace(scale="log"))
+    assert "No mean is positive, so that no axis is logarithmic." in made.caption
+    assert made.axes[0].get_yscale() == "linear"
 
 
 def test_look__scales_of_curves(results: xr.Dataset) -> None:

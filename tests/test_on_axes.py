@@ -101,16 +101,48 @@ def test_draw_on__solved_lines_and_values_of_further_axes(results: dict[str, xr.
     assert [entry.get_label() for entry in made.handles] == ["SGD", "SAM, here"]
 
 
+def test_critical_lines__without_a_power_or_a_crossing() -> None:
+    net = simdyn.TwoLayerCNN(n_filters=2, init_std=0.01)
+    flips = {"label_flip": [0.0, 0.02, 0.05]}
+    lines = Study(DATA, net, METHODS, flips, replicates=3, solve=SOLVE).run()
+    figure = CriticalLines(x=("label_flip",))
+    with pytest.raises(InputError, match="label_flip has the value 0"):
+        plot.draw(lines, figure)
+    for scale in ("linear", "symlog"):
+        made = plot.draw(lines, figure.replace(x_scale=scale))
+        assert "Fitted powers" not in made.caption
+        assert made.axes[0].get_xscale() == scale
+    far = Crossing(field="signal_norm", between=(1e-3, 2e-3), replicates=3)
+    never = Study(DATA, net, METHODS, {"dimension": [100, 400]}, replicates=3, solve=far).run()
+    for scale in ("log", "linear", "symlog"):
+        made = plot.draw(never, CriticalLines(y_scale=scale))
+        made.draw_without_rendering()
+        assert "points: " in made.caption
+
+
 def test_draw_on__bad_input(results: dict[str, xr.Dataset]) -> None:
     ds, figure = results["curves"], FIGURES["curves"][0]
     axes = Figure().subplots(1, 3)
     for given, style, words in [
         (axes, "figure", "axes: 3 given; this figure has 2 panel(s): test_error, train_loss"),
         (axes[0], "figure", "axes: 1 given; this figure has 2 panel(s): test_error, train_loss"),
-        (3, "figure", "axes = 3: allowed are axes of matplotlib, one for a panel"),
+        (3, "figure", "axes = 3: allowed are plain axes of matplotlib, one for a panel"),
+        (
+            [axes[0]] * 2,
+            "figure",
+            "axes: the same axes are given twice; allowed are some for each panel",
+        ),
         (axes[:2], "mine", "style = 'mine': allowed are 'figure' and 'reader'"),
     ]:
         with pytest.raises(InputError) as refused:
             plot.draw_on(given, ds, figure, style=style)  # type: ignore[arg-type]
         assert str(refused.value) == words
     assert not any(ax.get_lines() for ax in axes)
+    for results_given, figure_given, words in [
+        (ds, "curves", "figure = 'curves': allowed is a Picture(…)"),
+        ("x.zarr", figure, "ds = 'x.zarr': allowed are results, an xarray.Dataset"),
+    ]:
+        for draw in (plot.draw, lambda ds, figure: plot.draw_on(axes, ds, figure)):
+            with pytest.raises(InputError) as refused:
+                draw(results_given, figure_given)
+            assert str(refused.value) == words

@@ -29,6 +29,8 @@ def find_point(study: StudyDesign, at: Mapping[str, Any]) -> tuple[int, ...]:
         If an axis is missing or unknown, has no such value, or several points have it.
     """
     space = study.space
+    if not isinstance(at, Mapping):
+        raise InputError(f"at = {shown(at)}: allowed is a value of each axis, {{name: value}}")
     for name in at:
         if name not in space.axes:
             raise InputError(f"{name}: no such axis; {nearest(name, space.axes)}")

@@ -85,7 +85,11 @@ class Problem:
             "filters of each sign": f"{self.weights.shape[1]}",
             "coefficients": "signal γ and noise ρ" if self.named_signal else "of each vector",
             "test error": kinds.get(self.fresh_samples.method, "none: no test data are given"),
-            "network": ", ".join(f"{n} = {v}" for n, v in self.net.__repr_args__()),
+            "network": ", ".join(
+                f"{name} = {value}"
+                for name, value in self.net.__repr_args__()
+                if not name.startswith("init")  # weights are given
+            ),
         }
         return card("Problem", (), table(("what", "value"), list(rows.items())))
 

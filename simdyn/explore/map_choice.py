@@ -46,8 +46,15 @@ class Choice:
     @property
     def figure(self) -> PhaseDiagram:
         """The figure of this map, over its axes only, in the look of the study's own."""
-        kept = (self.x, self.y) == self.own.axes
-        return self.own.replace(
+        own = self.own
+        scale_of = {own.x: own.x_scale, own.y: own.y_scale}
+        slices = {name: str(value) for name, value in (own.at or {}).items()}
+        same = (self.x, self.y, self.variable, dict(self.slices)) == (
+            *own.axes,
+            own.variable,
+            slices,
+        )
+        return own.replace(
             x=self.x,
             y=self.y,
             variable=self.variable,
@@ -55,8 +62,10 @@ class Choice:
             level=self.level,
             lines=self.lines,
             at=None,
-            x_scale=self.own.x_scale if kept else None,
-            y_scale=self.own.y_scale if kept else None,
+            x_scale=scale_of.get(self.x),
+            y_scale=scale_of.get(self.y),
+            title=own.title if same else None,
+            thin_levels=own.thin_levels if self.variable == own.variable else None,
         )
 
     def name(self, method: str) -> str:
@@ -76,7 +85,7 @@ class Choice:
             "y": self.y,
             "first": self.methods[0],
             "second": second,
-            "level": f"{self.level:g}",
+            "level": f"{self.level}",
         }
         return urlencode({**own, **self.slices})
 
@@ -104,7 +113,7 @@ def opening_texts(source: MapSource, given: Mapping[str, str]) -> dict[str, str]
         "y": own.y if own else axes[1],
         "first": compare[0],
         "second": compare[1] if len(compare) > 1 else NO_METHOD,
-        "level": f"{own.level if own else 0.1:g}",
+        "level": f"{own.level if own else 0.1}",
         **{dim: values_of(source, dim)[_opening_place(source, dim)] for dim in source.others},
     }
     return {name: given.get(name, text) for name, text in start.items()}

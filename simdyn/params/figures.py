@@ -80,6 +80,16 @@ class PhaseDiagram(Picture):
     x_scale: Scale | None = axis_scale(None, "horizontal axis")
     y_scale: Scale | None = axis_scale(None, "vertical axis")
 
+    def check(self, contents: Contents) -> None:
+        """Refuse levels that are named twice, and what no figure can show."""
+        super().check(contents)
+        levels = [self.level, *(self.thin_levels or ())]
+        if len(set(levels)) < len(levels):
+            raise InputError(
+                f"figure.thin_levels = {list(self.thin_levels or ())}: allowed are distinct "
+                f"numbers other than figure.level = {self.level:g}"
+            )
+
 
 class Curves(Picture):
     """Variables over one swept parameter, a line for each method.

@@ -82,7 +82,7 @@ Scale = Literal["linear", "log", "symlog"]
 
 def axis_scale(default: str | None, axis: str) -> Any:
     """The field of the scale of an axis."""
-    return described(default, "", f"scale of the {axis}")
+    return described(default, "", f"scale of the {axis}", '"linear", "log" or "symlog"')
 
 
 class Picture(Look):

@@ -183,6 +183,9 @@ def _caption(
     sentences += [_fit_sentence(fit.sel({"method": method}), ds, method) for method in methods]
     if figure.between is not None:
         sentences.append("Points between the dotted lines are compared.")
+    if figure.scale == "log":
+        mean = analysis.last_summary(ds, figure.variable)[figure.variable]
+        sentences += missing.off_log_axis([mean], methods, ds)
     return [
         *sentences,
         *missing.left_out(ds, methods),

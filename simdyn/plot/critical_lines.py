@@ -91,10 +91,12 @@ def _power(fit: xr.Dataset, name: str) -> str:
     return text.replace("-", "−")
 
 
-def _powers(fits: Mapping[str, xr.Dataset], name: str, names: Mapping[str, str]) -> str:
+def _powers(fits: Mapping[str, xr.Dataset | None], name: str, names: Mapping[str, str]) -> str:
     """The powers of all panels and methods, by the names of these; empty if none is known."""
     parts = []
     for k, fit in enumerate(fits.values()):
+        if fit is None:  # a parameter that is zero somewhere has no power
+            continue
         each = {text: _power(fit.sel({"method": method}), name) for method, text in names.items()}
         known = "; ".join(f"{text} {power}" for text, power in each.items() if power)
         letter = f"({page.letter(k)}) " if len(fits) > 1 else ""
@@ -114,16 +116,17 @@ def _scales(ax: Axes, points: xr.Dataset, name: str, figure: CriticalLines) -> N
         scales.set_symlog(ax, "x", x)
     else:
         ax.set_xscale(figure.x_scale)
+    values = points["critical_value"].where(located(points)).values
     if figure.y_scale == "symlog":
-        scales.set_symlog(ax, "y", points["critical_value"].values)
-    else:
+        scales.scale_with_zero(ax, values)
+    elif (values > 0).any():  # else there is nothing to draw
         ax.set_yscale(figure.y_scale)
     if figure.x_scale == "log" and x.max() < SHORT * x.min():
         ax.xaxis.set_major_locator(FixedLocator(x[:: -(-x.size // 6)].tolist()))
         ax.xaxis.set_major_formatter(FuncFormatter(_plain))
         ax.xaxis.set_minor_locator(NullLocator())
     low, high = ax.get_ylim()
-    if figure.y_scale == "log" and high < SHORT * low:
+    if ax.get_yscale() == "log" and high < SHORT * low:
         ax.yaxis.set_major_formatter(FuncFormatter(_plain))
         ax.yaxis.set_minor_formatter(FuncFormatter(scales.some_ticks))
 
@@ -137,7 +140,9 @@ def not_just_found(ds: xr.Dataset, methods: Sequence[str]) -> Iterator[tuple[str
                 yield method, outcome, f"{captions.plural(count, 'point')}: {text}"
 
 
-def _caption(ds: xr.Dataset, methods: Sequence[str], fits: dict[str, xr.Dataset]) -> list[str]:
+def _caption(
+    ds: xr.Dataset, methods: Sequence[str], fits: Mapping[str, xr.Dataset | None]
+) -> list[str]:
     solve = json.loads(ds.attrs["study"])["solve"]
     level, statistic = solve.get("level", 0.1), solve.get("statistic", "mean")
     variable = str(solve.get("variable", "test_error")).replace("_", " ")
@@ -220,7 +225,10 @@ def panels(ds: xr.Dataset, figure: CriticalLines) -> Panels:
         )
         for name, points in over.items()
     }
-    fits = {name: exponent(points, name) for name, points in over.items()}
+    fits = {
+        name: exponent(points, name) if points[name].size > 1 and (points[name] > 0).all() else None
+        for name, points in over.items()
+    }
     return Panels(draw, handles, _caption(ds, methods, fits), always_lettered=False)
 
 

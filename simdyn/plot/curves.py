@@ -1,5 +1,6 @@
 """Variables over one swept parameter, a line with its errors for each method."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -74,7 +75,9 @@ def _legend(
     return handles
 
 
-def _caption(ds: xr.Dataset, figure: Curves, methods: list[str]) -> list[str]:
+def _caption(
+    ds: xr.Dataset, figure: Curves, methods: list[str], means: Sequence[xr.DataArray]
+) -> list[str]:
     shown = ", ".join(
         f"({letter}) {ds[name].attrs.get('long_name', name)}"
         for letter, name in zip("abc", figure.variables, strict=False)
@@ -83,6 +86,7 @@ def _caption(ds: xr.Dataset, figure: Curves, methods: list[str]) -> list[str]:
     return [
         f"{shown}: mean over {missing.runs_in_means(ds, methods)}{bars}.",
         *missing.fewer_runs(ds, methods, figure.x),
+        *(missing.off_log_axis(means, methods, ds) if figure.scale == "log" else []),
         *missing.left_out(ds, methods),
         *captions.not_drawn(ds, methods),
         *captions.setting(ds, methods),
@@ -106,7 +110,7 @@ def panels(ds: xr.Dataset, figure: Curves) -> Panels:
             for name in figure.variables
         },
         _legend(ds, methods, (found["runs"] == 0) & (of > 0), fewer),
-        _caption(ds, figure, methods),
+        _caption(ds, figure, methods, [found[name] for name in figure.variables]),
     )
 
 

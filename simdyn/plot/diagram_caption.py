@@ -14,14 +14,19 @@ def _letters(first: int, number: int) -> str:
     return ends[0] if number == 1 else "–".join(ends)
 
 
-def _about_thin(diagram: Diagram) -> str:
-    """Levels of thin contours, and which of them no method has."""
-    if not diagram.thin:
-        return ""
-    drawn = ", ".join(f"{level:g}" for level, line in diagram.thin.items() if line.notnull().any())
-    lost = ", ".join(f"{level:g}" for level, line in diagram.thin.items() if line.isnull().all())
-    parts = [f"thin ones at {drawn}" if drawn else "", f"none at {lost}" if lost else ""]
-    return f"; {', '.join(filter(None, parts))}"
+def _about_levels(diagram: Diagram) -> list[str]:
+    """Which levels have contours, and which thin ones have none."""
+    drawn = [f"{level:g}" for level, line in diagram.thin.items() if line.notnull().any()]
+    lost = [f"{level:g}" for level, line in diagram.thin.items() if not line.notnull().any()]
+    thin, sentences = ", ".join(drawn), []
+    if diagram.contours.notnull().any():
+        more = f"; thin ones at {thin}" if thin else ""
+        sentences.append(f"Black lines: contours at {diagram.figure.level:g}{more}.")
+    elif thin:
+        sentences.append(f"Thin black lines: contours at {thin}.")
+    if lost:
+        sentences.append(f"There is no contour at {', '.join(lost)}.")
+    return sentences
 
 
 def _about_lines(diagram: Diagram) -> list[str]:
@@ -111,11 +116,7 @@ def caption(ds: xr.Dataset, diagram: Diagram, on_top: Sequence[str] = ()) -> lis
         f"{first}.",
         *captions.not_drawn(ds, diagram.methods),
         *captions.setting(ds, diagram.methods),
-        *(
-            [f"Black lines: contours at {figure.level:g}{_about_thin(diagram)}."]
-            if diagram.contours.notnull().any() or diagram.thin
-            else []
-        ),
+        *_about_levels(diagram),
         *_about_lines(diagram),
         _about_hatching(diagram, among),
         *_about_differences(diagram, among),

@@ -119,6 +119,28 @@ def fewer_runs(ds: xr.Dataset, methods: Sequence[str], along: str) -> list[str]:
     )
 
 
+def off_log_axis(
+    means: Sequence[xr.DataArray], methods: Sequence[str], ds: xr.Dataset
+) -> list[str]:
+    """A sentence on means that are not positive, which a logarithmic axis has no place for.
+
+    Parameters
+    ----------
+    means : sequence of (method, …) DataArray
+    methods : sequence of str
+    ds : xarray.Dataset
+        Results, for the names of methods.
+    """
+    if not any((mean > 0).any() for mean in means):
+        return ["No mean is positive, so that no axis is logarithmic."]
+    lost = {
+        method: sum(int((mean.sel({"method": method}) <= 0).sum()) for mean in means)
+        for method in methods
+    }
+    each = ", ".join(f"{captions.display_name(name, ds)} {n}" for name, n in lost.items() if n)
+    return [f"Means of zero have no place on the logarithmic axes ({each})."] if each else []
+
+
 # -- marks ---------------------------------------------------------------------------------------
 
 

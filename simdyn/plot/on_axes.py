@@ -57,13 +57,17 @@ def check_axes(axes: Any, panels: Panels) -> list[Axes]:
     if isinstance(axes, np.ndarray):
         axes = axes.ravel()
     given = list(axes) if isinstance(axes, Iterable) else [axes]
-    if not all(isinstance(ax, Axes) for ax in given):
-        raise InputError(f"axes = {shown(axes)}: allowed are axes of matplotlib, one for a panel")
+    if not all(isinstance(ax, Axes) and ax.name == "rectilinear" for ax in given):
+        raise InputError(
+            f"axes = {shown(axes)}: allowed are plain axes of matplotlib, one for a panel"
+        )
     if len(given) != len(panels.draw):
         raise InputError(
             f"axes: {len(given)} given; this figure has {len(panels.draw)} panel(s): "
             f"{', '.join(panels.draw)}"
         )
+    if len({id(ax) for ax in given}) < len(given):
+        raise InputError("axes: the same axes are given twice; allowed are some for each panel")
     return given
 
 

@@ -96,6 +96,20 @@ def some_ticks(tick: float, _: int) -> str:
     return f"{float(f'{tick:.3g}'):g}" if f"{tick:.0e}"[0] in "235" else ""
 
 
+def scale_with_zero(ax: Axes, values: np.ndarray) -> None:
+    """A vertical symlog axis of measured values with zero on it; plain ticks if it spans little."""
+    low, high = ax.get_ylim()
+    set_symlog(ax, "y", values)
+    if not (values < 0).any():
+        low = 0.0
+    ax.set_ylim(min(low, 0.0), max(high, 0.0))
+    if max(-low, high) < 100.0 * linear_below(values):  # too short for powers of ten
+        ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(min(low, 0.0), high)
+        ax.yaxis.set_major_locator(FixedLocator(list(ticks)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+
+
 def scale_measured(ax: Axes, scale: str, values: np.ndarray) -> bool:
     """A vertical axis of measured values that is not linear, once these are drawn.
 
@@ -105,7 +119,7 @@ def scale_measured(ax: Axes, scale: str, values: np.ndarray) -> bool:
         False if the axis is left linear, for it is asked for, or no value is positive.
     """
     if scale == "symlog":
-        set_symlog(ax, "y", values)
+        scale_with_zero(ax, values)
         return True
     if scale == "linear" or not (values > 0).any():
         return False

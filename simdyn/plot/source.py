@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from simdyn.base.inputs import InputError, nearest
+from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.params import (
     MODELS,
     OPTIMISERS,
@@ -22,6 +22,7 @@ from simdyn.params import (
     Trajectories,
     TwoLayerCNN,
 )
+from simdyn.params.parameters import check_kind
 from simdyn.space.points import Point, Space
 from simdyn.study.checks import place_of, possible_variables
 from simdyn.variables.layout import parameter_coordinate
@@ -80,6 +81,9 @@ def at_values(ds: xr.Dataset, figure: Picture) -> xr.Dataset:
     InputError
         If an axis has no such value.
     """
+    check_kind("figure", figure, Picture)
+    if not isinstance(ds, xr.Dataset):
+        raise InputError(f"ds = {shown(ds)}: allowed are results, an xarray.Dataset")
     for name, value in (figure.at or {}).items():
         if name not in _swept(ds):
             raise InputError(f"figure.at: {name!r} is not swept; {nearest(name, _swept(ds))}")

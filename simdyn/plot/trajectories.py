@@ -264,7 +264,7 @@ def _caption(course: Course) -> list[str]:
     runs = missing.runs_in_means(ds, course.methods)
     bands = "" if count < 2 else "; bands: two standard errors"
     start = ""
-    if course.figure.x_scale == "log":
+    if course.figure.x_scale == "log" and any(at[0] == 0.5 for at in course.updates.values()):
         start = "; the initial state stands at half an update"
     sentences = [f"Means over {runs}{bands}{start}."]
     drawn = (*course.methods, *course.overlay)

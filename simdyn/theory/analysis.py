@@ -163,7 +163,11 @@ def _median(array: xr.DataArray, status: xr.DataArray) -> xr.DataArray:
 
 def _statistics(ds: xr.Dataset) -> xr.Dataset:
     """The summary without medians, which figures do not show."""
-    if "status" not in ds.data_vars or "replicate" not in ds["status"].dims:
+    if (
+        not isinstance(ds, xr.Dataset)
+        or "status" not in ds.data_vars
+        or "replicate" not in ds["status"].dims
+    ):
         raise InputError(
             "summary: these results have no dim 'replicate' with a status; allowed "
             "are results of a study or of simulate"
