@@ -284,7 +284,7 @@ def test_notebooks__are_prose_and_code_without_outputs(path: Path) -> None:
 def test_notebooks__are_shipped_and_their_links_lead_somewhere(path: Path) -> None:
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (shipped,) = config["tool"]["setuptools"]["package-data"].values()
-    package = ROOT / "simdyn"
+    package = Path(simdyn.__file__).parent
     assert path in {file for pattern in shipped for file in package.glob(pattern)}
     links = re.findall(r"\]\(([\w/.]+)\)", path.read_text(encoding="utf-8"))
     assert len(links) >= 3

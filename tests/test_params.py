@@ -67,9 +67,12 @@ FORMULAS = (
     (Crossing, "level"),
     (Collapse, "between"),
     (Refinement, "levels"),
+    (PhaseDiagram, "thin_levels"),
     *((kind, "width") for kind in PICTURES.values()),
     *((kind, "at") for kind in PICTURES.values()),
 )
+SCALES = ["linear", "log", "symlog"]
+SCALE_WORDS = '"linear", "log" or "symlog"'
 NOT_NUMBERS: list[Any] = [True, False, "1", "n_samples", None, [1], {"a": 1}, 1j, b"1"]
 
 # Of each class: field, values at the edge of what is allowed, values that are not, the words
@@ -190,6 +193,10 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ("probe_radius", [None, 0, 1e300], [-1e-300, NAN, INF], "a finite number ≥ 0"),
     ],
     PhaseDiagram: [
+        ("x_scale", [*SCALES, None], ["Log", 3], SCALE_WORDS),
+        ("y_scale", [*SCALES, None], ["Log", 3], SCALE_WORDS),
+        ("thin_levels", [None, (0.1,), [0.1, 2]], [(), ["a"], 0.1], "a list of finite numbers"),
+        ("panel_height", [None, 0.3, 30], [0.2, 31, "a"], "inches from 0.3 to 30"),
         ("kind", ["phase_diagram"], ["map", None], '"phase_diagram"'),
         (
             "labels",
@@ -253,9 +260,12 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
             [(), ("a",) * 7, "a"],
             "a list of up to six names of methods",
         ),
-        ("scale", ["linear", "log"], ["lin", None], '"linear" or "log"'),
+        ("scale", SCALES, ["lin", None], SCALE_WORDS),
+        ("x_scale", [*SCALES, None], ["Log", 3], SCALE_WORDS),
     ],
     CriticalLines: [
+        ("x_scale", SCALES, ["lin", None], SCALE_WORDS),
+        ("y_scale", SCALES, ["lin", None], SCALE_WORDS),
         ("kind", ["critical_lines"], ["lines", None], '"critical_lines"'),
         (
             "x",
@@ -271,6 +281,7 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ),
     ],
     Collapse: [
+        ("scale", SCALES, ["lin", None], SCALE_WORDS),
         ("kind", ["collapse"], ["scaling", None], '"collapse"'),
         ("x", ["signal_norm"], [3, None], "a swept parameter"),
         (
@@ -335,6 +346,8 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ),
     ],
     Trajectories: [
+        ("x_scale", SCALES, ["lin", None], SCALE_WORDS),
+        ("scale", SCALES, ["lin", None], SCALE_WORDS),
         ("kind", ["trajectories"], ["trajectory"], '"trajectories"'),
         ("compare", [None, ("a", "b")], [("a",), "ab"], "two names of methods"),
         (
@@ -421,7 +434,7 @@ def test_parameters__is_number_and_is_integer_know_optional_fields() -> None:
         signal_norm  noise_std  label_flip  init_std  learning_rate  radius  level  hatch_loss
         probe_radius  activation_shape  momentum  weight_decay  label_noise  angle  weak_norm
         stride_tolerance  strong_only  weak_only  test_strong_only  test_weak_only  signal_share
-        between  tolerance  levels  step  width  font_size  at
+        between  tolerance  levels  step  width  font_size  at  panel_height  thin_levels
     """)
     }
     for owner in VALID:

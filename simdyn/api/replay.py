@@ -68,6 +68,19 @@ def replay(
     ------
     InputError
         If there is no such store or point, or its block is damaged.
+
+    Examples
+    --------
+    >>> study = simdyn.Study(
+    ...     {"n_samples": 10, "dimension": 100},
+    ...     simdyn.TwoLayerCNN(n_filters=2, init_std=0.01),
+    ...     {"sgd": simdyn.SGD(learning_rate=0.1, epochs=20)},
+    ...     {"signal_norm": [1.0, 3.0]},
+    ... )
+    >>> ds = study.run("replayed.zarr")
+    >>> course = simdyn.replay("replayed.zarr", {"signal_norm": "~2.9"})
+    >>> course.sizes["step"], course.attrs["agreement"]
+    (21, 'bits')
     """
     study = open_study(path)
     index = find_point(study, at)
