@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 from simdyn.base.inputs import InputError, nearest, shown
@@ -178,8 +179,17 @@ def _lines(source: MapSource, texts: Mapping[str, str]) -> str | None:
     return own.lines if {texts["x"], texts["y"]} == {*own.axes} else None
 
 
+def sliced_places(source: MapSource, choice: Choice) -> dict[str, int]:
+    """The place of the chosen value along each further axis."""
+    return {dim: values_of(source, dim).index(text) for dim, text in choice.slices.items()}
+
+
+def sliced_values(source: MapSource, choice: Choice) -> dict[str, Any]:
+    """The chosen value of each further axis."""
+    axes = source.study.space.axes
+    return {dim: axes[dim][place].item() for dim, place in sliced_places(source, choice).items()}
+
+
 def study_figure(source: MapSource, choice: Choice) -> PhaseDiagram:
     """The figure of a study of all axes that shows this map."""
-    places = {dim: values_of(source, dim).index(text) for dim, text in choice.slices.items()}
-    at = {dim: source.study.space.axes[dim][place].item() for dim, place in places.items()}
-    return choice.figure.replace(at=at or None)
+    return choice.figure.replace(at=sliced_values(source, choice) or None)

@@ -8,7 +8,7 @@ import numpy as np
 
 from simdyn.base.inputs import InputError
 from simdyn.explore.courses import Course, course_of
-from simdyn.explore.map_choice import Choice, values_of
+from simdyn.explore.map_choice import Choice, sliced_places, sliced_values
 from simdyn.explore.map_source import MapSource
 from simdyn.explore.narration import Outcome
 from simdyn.theory import analysis
@@ -52,7 +52,7 @@ class Map:
 
 def sliced(source: MapSource, choice: Choice, ds: "xr.Dataset") -> "xr.Dataset":
     """Results over the two axes of a choice only."""
-    at = {dim: values_of(source, dim).index(text) for dim, text in choice.slices.items()}
+    at = sliced_places(source, choice)
     rest = {
         dim: 0
         for dim in source.study.space.dims
@@ -179,10 +179,7 @@ def replayed(source: MapSource, choice: Choice, point: Mapping[str, Any]) -> Rep
 
 def map_code(source: MapSource, choice: Choice, point: Mapping[str, Any] | None) -> str:
     """Python code that reads what the map shows, and trains its cell again."""
-    at = {
-        dim: source.study.space.axes[dim][values_of(source, dim).index(text)].item()
-        for dim, text in choice.slices.items()
-    }
+    at = sliced_values(source, choice)
     lines = [
         "import simdyn",
         "",

@@ -166,7 +166,7 @@ def _symbols(ds: xr.Dataset, figure: Collapse) -> str:
 
 
 def _caption(
-    ds: xr.Dataset, figure: Collapse, methods: Sequence[str], fit: xr.Dataset
+    ds: xr.Dataset, figure: Collapse, methods: Sequence[str], fit: xr.Dataset, mean: xr.DataArray
 ) -> list[str]:
     long_name = ds[figure.variable].attrs.get("long_name", figure.variable)
     x = ds[figure.x].attrs.get("long_name", figure.x)
@@ -184,7 +184,6 @@ def _caption(
     if figure.between is not None:
         sentences.append("Points between the dotted lines are compared.")
     if figure.scale == "log":
-        mean = analysis.last_summary(ds, figure.variable)[figure.variable]
         sentences += missing.off_log_axis([mean], methods, ds)
     return [
         *sentences,
@@ -224,7 +223,7 @@ def panels(ds: xr.Dataset, figure: Collapse) -> Panels:
                 },
             )
     handles = _entries(points, figure.along, styles)
-    return Panels(draw, handles, _caption(ds, figure, methods, fit))
+    return Panels(draw, handles, _caption(ds, figure, methods, fit, points["mean"]))
 
 
 def collapse(ds: xr.Dataset, figure: Collapse) -> matplotlib.figure.Figure:
