@@ -5,7 +5,7 @@ offsets s_ŷ = ŷ f(ŷμ). Where D is 2 or 3 the truth is an integral over direc
 radius of failure is known, P(error | u) = Q(D/2, (s/h)²/2) for h = −ŷ g(u) > 0 and s > 0.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import naive
 import numba
@@ -16,7 +16,7 @@ from scipy import special, stats
 import simdyn
 from simdyn.engine.arguments import kernel_model, kernel_setting
 from simdyn.kernels import estimates as risk
-from simdyn.kernels import line_mass, tilt
+from simdyn.kernels import line_block, line_mass, linear, tilt
 from simdyn.kernels.failures import nearest_failures
 from simdyn.kernels.line_estimate import line_estimate
 from simdyn.kernels.linear import lower_factor
@@ -259,6 +259,72 @@ def test_failing_mass__parts_make_the_whole() -> None:
         beyond = _failing_mass(0.3, slopes, base, direction, cut)
         before = _failing_mass(0.3, slopes, base, -direction, -cut)
         assert beyond + before == pytest.approx(whole, rel=1e-12, abs=1e-15)
+
+
+@compiled
+def _failing_masses(offset, slopes, direction, base, start):
+    lines = start.size
+    block = line_block.new_block(slopes.size, (lines + 3) // 4 * 4)
+    for line in range(lines):
+        block.start[line] = start[line]
+        for f in range(slopes.size):
+            block.base[f, line] = base[f, line]
+    masses = np.zeros(lines)
+    line_block.failing_masses(offset, slopes, direction, block, masses)
+    return masses, block.found[1, :lines]
+
+
+def _lines(rng: np.random.Generator, filters: int, lines: int) -> list[Any]:
+    """Offset, slopes, direction, base and starts of lines, some of them degenerate."""
+    slopes = np.where(np.arange(filters) < filters // 2, 1.0, -1.0) * rng.exponential()
+    direction, base = rng.normal(size=filters), rng.normal(size=(filters, lines))
+    offset, start = rng.normal(), rng.normal(size=lines)
+    if rng.random() < 0.3:
+        start[:] = -np.inf
+    if rng.random() < 0.3:  # equal kinks, a flat zero, filters without a kink
+        base[filters // 2 :], direction[filters // 2 :] = (
+            base[: filters // 2],
+            direction[: filters // 2],
+        )
+    if rng.random() < 0.3:
+        direction[rng.random(filters) < 0.5] = 0.0
+    if rng.random() < 0.2:
+        base[rng.random((filters, lines)) < 0.1] = rng.choice([0.0, 1e308, np.inf, np.nan])
+    if rng.random() < 0.3:
+        offset = 0.0
+    return [offset, slopes, direction, base, start]
+
+
+@pytest.mark.parametrize("filters", [2, 6, 20, 64])
+def test_failing_masses__are_those_of_each_line_to_the_bit(filters: int) -> None:
+    rng, apart = np.random.default_rng(filters), 0
+    for case in range(150):
+        offset, slopes, direction, base, start = _lines(rng, filters, 1 + case % 9)
+        ours, left_out = _failing_masses(offset, slopes, direction, base, start)
+        each = [
+            _failing_mass(offset, slopes, base[:, line].copy(), direction, start[line])
+            for line in range(start.size)
+        ]
+        np.testing.assert_array_equal(ours, each)
+        apart += int(left_out.sum())
+    assert 0 < apart < 400, "few lines are left to `failing_mass`"
+
+
+@compiled
+def _images(factor, points):
+    columns, out = np.ascontiguousarray(points.T), np.zeros((factor.shape[0], points.shape[0]))
+    linear.apply_lower_to_columns(factor, columns, out, np.zeros((4, points.shape[0])))
+    each = np.zeros((points.shape[0], factor.shape[0]))
+    for i in range(points.shape[0]):
+        linear.apply_lower(factor, points[i], each[i])
+    return out.T, each
+
+
+@pytest.mark.parametrize(("filters", "size"), [(1, 1), (5, 5), (6, 3), (20, 20)])
+def test_apply_lower_to_columns__is_that_of_each_column_to_the_bit(filters: int, size: int) -> None:
+    rng = np.random.default_rng(0)
+    together, each = _images(np.tril(rng.normal(size=(filters, size))), rng.normal(size=(7, size)))
+    np.testing.assert_array_equal(together, each)
 
 
 def test_failing_mass__far_tail_is_relative() -> None:

@@ -48,6 +48,56 @@ def product(matrix: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
     out[:height] = matrix @ columns[:terms]
 
 
+def find_kinks(
+    slopes: np.ndarray,
+    direction: np.ndarray,
+    base: np.ndarray,
+    start: np.ndarray,
+    kinks: np.ndarray,
+    steps: np.ndarray,
+    first: np.ndarray,
+) -> None:
+    slope, towards = slopes[:, None], direction[:, None]
+    found = -base / towards
+    on = np.where(towards == 0.0, base > 0.0, (found <= start) == (towards > 0.0))
+    kinks[:] = np.where((towards != 0.0) & (found > start), found, np.inf)
+    steps[:] = np.where(towards > 0.0, slope, -slope) * base
+    first[0], first[1] = (on * slope * base).sum(axis=0), (on * slope * towards).sum(axis=0)
+    first[2], first[3] = on.sum(axis=0), ~np.isfinite(base).all(axis=0)
+
+
+def rank(kinks: np.ndarray, place: np.ndarray) -> None:
+    place[:] = kinks.argsort(axis=0, kind="stable").argsort(axis=0)
+
+
+def find_edges(
+    offset: float,
+    start: np.ndarray,
+    first: np.ndarray,
+    kinks: np.ndarray,
+    steps: np.ndarray,
+    rises: np.ndarray,
+    turns: np.ndarray,
+    edges: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    (level, rise, active, apart), low = first.copy(), start
+    failing, found[:] = np.zeros(start.size, bool), 0.0
+    for k, high in enumerate(kinks):
+        level, rise = np.where(active == 0.0, 0.0, level), np.where(active == 0.0, 0.0, rise)
+        value, flat = offset + level, rise == 0.0
+        root = np.where(flat, high, np.fmin(np.fmax(-value / rise, low), high))
+        left = np.where(flat, value < 0.0, rise > 0.0)
+        turn = np.where(left, failing != (root > low), failing & (root > low))
+        inside = failing != turn
+        back = (root < high) & np.where(left, root > low, ~flat & ~inside)
+        edges[2 * k], edges[2 * k + 1] = np.where(turn, low, np.nan), np.where(back, root, np.nan)
+        failing, found[0] = inside != back, found[0] + turn + back
+        apart = (apart > 0) | (flat & (value == 0.0) & (high > low)) | ~np.isfinite(value)
+        level, rise, active, low = level + steps[k], rise + rises[k], active + turns[k], high
+    found[1] = apart
+
+
 def _atomic_load(flag: np.ndarray) -> bool:
     return bool(flag[0] != 0)
 

@@ -134,11 +134,14 @@ def _set_residual(search, chosen):
     gram, beta, along, wrong = search.gram, search.beta, search.along, search.wrong
     for f in range(chosen.size):
         along[f] = 0.0
-        for g in range(chosen.size):
-            if chosen[g]:
-                along[f] += gram[f, g]
-            elif not wrong[g]:
-                along[f] -= beta[g] * gram[f, g]
+    for g in range(chosen.size):  # by rows of G, which is symmetric
+        if chosen[g]:
+            for f in range(chosen.size):
+                along[f] += gram[g, f]
+        elif not wrong[g]:
+            share = beta[g]
+            for f in range(chosen.size):
+                along[f] -= share * gram[g, f]
 
 
 @borrowing
@@ -185,7 +188,7 @@ def _solve_shifted(search, chosen):
                 beta[g] = new
                 gap += step * shifts[g]
                 for f in range(filters):
-                    along[f] -= step * gram[f, g]
+                    along[f] -= step * gram[g, f]
                 change = max(change, abs(step))
         if change < 1e-9:
             break
@@ -233,7 +236,7 @@ def solve(search, chosen):
             if step != 0.0:
                 beta[g] = new
                 for f in range(filters):
-                    along[f] -= step * gram[f, g]
+                    along[f] -= step * gram[g, f]
                 change = max(change, abs(step))
         if change < 1e-9:
             break

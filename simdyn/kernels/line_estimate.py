@@ -16,11 +16,19 @@ from simdyn.kernels import random
 from simdyn.kernels.compiled import Pointed, borrowing, part, stopped
 from simdyn.kernels.estimates import POLL, Margin
 from simdyn.kernels.failures import nearest_failures, no_failures
+from simdyn.kernels.line_block import failing_masses, new_block
 from simdyn.kernels.line_mass import failing_mass
-from simdyn.kernels.linear import apply_lower, dot, inner_products, normalise
+from simdyn.kernels.linear import (
+    apply_lower,
+    apply_lower_to_columns,
+    dot,
+    inner_products,
+    normalise,
+)
 from simdyn.kernels.structures import Indices, Matrix, Vector
 from simdyn.kernels.tilt import Tilt, fit_tilt, log_ratio, mills, place
 
+PAIRS = 16  # of lines that are taken side by side
 STEPS = 40  # towards the nearest failure of a shifted network
 
 
@@ -155,22 +163,65 @@ def _bundle(phi, which, label):
     return Bundle(phi.offsets[which], pull, directions, cosines, images)
 
 
+class Draws(NamedTuple):
+    """Some of the pairs of antithetic points ±u of a test, and what both labels need of them."""
+
+    points: Matrix  # u, (pairs, r)
+    columns: Matrix  # the same, (r, pairs)
+    images: Matrix  # M u, (F, pairs)
+    sums: Matrix  # room for `apply_lower_to_columns`, (4, pairs)
+    along: Matrix  # of each line its coordinate along each α_k, (most, 2 pairs)
+    masses: Matrix  # what each line finds, (most, 2 pairs)
+
+
+@part
+def _new_draws(most, filters, size, pairs):
+    """Room for this many pairs of points, and lines in at most this many directions."""
+    return Draws(
+        np.zeros((pairs, size)),
+        np.zeros((size, pairs)),
+        np.zeros((filters, pairs)),
+        np.zeros((4, pairs)),
+        np.zeros((most, 2 * pairs)),
+        np.zeros((most, 2 * pairs)),
+    )
+
+
 @borrowing
-def _add_pair(bundle, point, image, room, value):
-    """The value and ¼ of what a pair of antithetic lines through ±point finds."""
-    along, base, kinks, order = room
-    pull, images = bundle.pull, bundle.images
-    for sign in (1.0, -1.0):
-        for k in range(bundle.cosines.shape[0]):
-            along[k] = sign * dot(bundle.directions[k], point)
-        for k in range(bundle.cosines.shape[0]):
-            start = _cell_start(along[: bundle.cosines.shape[0]], bundle.cosines, k)
-            for f in range(base.size):  # in a loop of its own: rounded before the difference
-                kinks[f] = along[k] * images[k, f]
-            for f in range(base.size):
-                base[f] = sign * image[f] - kinks[f]
-            value += 0.25 * failing_mass(bundle.offset, pull, base, images[k], start, kinks, order)
-    return value
+def _draw(factor, stream, first, count, draws):
+    """Draw the pairs of points from number `first` on."""
+    for i in range(count):
+        point = draws.points[i]
+        random.fill_normals(stream, random.TEST_POINT, first + i, point)
+        for c in range(point.size):
+            draws.columns[c, i] = point[c]
+    apply_lower_to_columns(factor, draws.columns, draws.images, draws.sums)
+
+
+@borrowing
+def _add_lines(bundle, draws, block, values):
+    """Add to each value ¼ of what its pair of antithetic lines finds."""
+    most, pairs, images = bundle.cosines.shape[0], draws.points.shape[0], bundle.images
+    along, masses, base, count = draws.along, draws.masses, block.base, values.size
+    for k in range(most):
+        for i in range(pairs):
+            along[k, i] = dot(bundle.directions[k], draws.points[i])
+            along[k, pairs + i] = -along[k, i]
+    for k in range(most):
+        for j in range(2 * pairs):
+            block.start[j] = _cell_start(along[:most, j], bundle.cosines, k)
+        for f in range(base.shape[0]):
+            for j in range(2 * pairs):  # in a loop of its own: rounded before the difference
+                base[f, j] = along[k, j] * images[k, f]
+        for f in range(base.shape[0]):
+            for i in range(pairs):
+                base[f, i] = draws.images[f, i] - base[f, i]
+                base[f, pairs + i] = -draws.images[f, i] - base[f, pairs + i]
+        failing_masses(bundle.offset, bundle.pull, images[k], block, masses[k])
+    for i in range(count):
+        for j in (i, pairs + i):
+            for k in range(most):
+                values[i] += 0.25 * masses[k, j]
 
 
 @Pointed
@@ -188,13 +239,13 @@ def line_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vec
             _add_shifted(pull, factor, shifts[which], stream, stop, values)
         return
     positive, negative = _bundle(phi, 0, 1.0), _bundle(phi, 1, -1.0)
-    point, image = np.empty(size), np.empty(filters)
     most = max(positive.directions.shape[0], negative.directions.shape[0])
-    room = np.empty(most), np.empty(filters), np.empty(filters), np.empty(filters, np.int64)
-    for i in range(values.size):
-        if i % POLL == 0 and stopped(stop):
+    pairs = min(PAIRS, values.size + values.size % 2)  # even: lines are taken in fours
+    draws, block = _new_draws(most, filters, size, pairs), new_block(filters, 2 * pairs)
+    for first in range(0, values.size, pairs):
+        if stopped(stop):
             break
-        random.fill_normals(stream, random.TEST_POINT, i, point)
-        apply_lower(factor, point, image)
-        values[i] = _add_pair(positive, point, image, room, values[i])
-        values[i] = _add_pair(negative, point, image, room, values[i])
+        some = values[first : first + pairs]
+        _draw(factor, stream, first, some.size, draws)
+        _add_lines(positive, draws, block, some)
+        _add_lines(negative, draws, block, some)

@@ -171,3 +171,22 @@ def apply_lower(factor, vector, out):
     for k in range(factor.shape[0]):
         known = min(k + 1, factor.shape[1])
         out[k] = dot(factor[k, :known], vector[:known])
+
+
+@borrowing
+def apply_lower_to_columns(factor, columns, out, sums):
+    """Out = L · columns, (p, w): `apply_lower` for each column, to the same bits.
+
+    `sums` is room for (4, w).
+    """
+    width = columns.shape[1]
+    for k in range(factor.shape[0]):
+        known = min(k + 1, factor.shape[1])
+        whole = known - known % 4
+        fill(sums, 0.0)
+        for c in range(known):
+            total, entry = sums[c % 4 if c < whole else 0], factor[k, c]
+            for j in range(width):
+                total[j] += entry * columns[c, j]
+        for j in range(width):
+            out[k, j] = (sums[0, j] + sums[1, j]) + (sums[2, j] + sums[3, j])

@@ -1,0 +1,164 @@
+"""Formulas on four doubles at a time, for intrinsics: each operation is one of a vector, rounded.
+
+Nothing is reordered, and nothing is fused unless `fused` says so. Comparisons give masks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils
+
+LANES = 4
+DOUBLE, WORD = ir.DoubleType(), ir.IntType(64)
+VECTOR, WORDS = ir.VectorType(DOUBLE, LANES), ir.VectorType(WORD, LANES)
+
+
+def splat(builder: Any, scalar: Any) -> Any:
+    """A scalar in all four lanes."""
+    kind = ir.VectorType(scalar.type, LANES)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, WORD(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
+
+
+class Mask:
+    """Four truth values."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder, self.value = builder, value
+
+    def __and__(self, other: "Mask") -> "Mask":
+        return Mask(self.builder, self.builder.and_(self.value, other.value))
+
+    def __or__(self, other: "Mask") -> "Mask":
+        return Mask(self.builder, self.builder.or_(self.value, other.value))
+
+    def __xor__(self, other: "Mask") -> "Mask":
+        return Mask(self.builder, self.builder.xor(self.value, other.value))
+
+    def __invert__(self) -> "Mask":
+        return Mask(self.builder, self.builder.not_(self.value))
+
+    def choose(self, yes: Any, no: Any) -> Any:
+        """Lanes of `yes` if true, else of `no`: two vectors, or two masks."""
+        return type(yes)(self.builder, self.builder.select(self.value, yes.value, no.value))
+
+
+class Lanes:
+    """Four doubles."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder, self.value = builder, value
+
+    def __add__(self, other: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.fadd(self.value, other.value))
+
+    def __sub__(self, other: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.fsub(self.value, other.value))
+
+    def __mul__(self, other: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.fmul(self.value, other.value))
+
+    def __truediv__(self, other: "Lanes") -> "Lanes":
+        return Lanes(self.builder, self.builder.fdiv(self.value, other.value))
+
+    def __neg__(self) -> "Lanes":
+        return Lanes(self.builder, self.builder.fneg(self.value))
+
+    def _compared(self, sign: str, other: "Lanes") -> Mask:
+        return Mask(self.builder, self.builder.fcmp_ordered(sign, self.value, other.value))
+
+    def __lt__(self, other: "Lanes") -> Mask:
+        return self._compared("<", other)
+
+    def __le__(self, other: "Lanes") -> Mask:
+        return self._compared("<=", other)
+
+    def __gt__(self, other: "Lanes") -> Mask:
+        return self._compared(">", other)
+
+    def __eq__(self, other: "Lanes") -> Mask:  # type: ignore[override]
+        return self._compared("==", other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def is_finite(self) -> Mask:
+        """Neither infinite nor NaN: x − x is zero."""
+        return (self - self) == number(self.builder, 0.0)
+
+
+def number(builder: Any, value: float) -> Lanes:
+    """A number in all lanes."""
+    return Lanes(builder, ir.Constant(VECTOR, [value] * LANES))
+
+
+def fused(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
+    """a·b + c, rounded once if the CPU can."""
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    function = cgutils.get_or_insert_function(a.builder.module, kind, "llvm.fmuladd.v4f64")
+    return Lanes(a.builder, a.builder.call(function, [a.value, b.value, c.value]))
+
+
+class Array:
+    """The doubles of an array argument, C-contiguous, by their number in it."""
+
+    def __init__(self, context: Any, builder: Any, kind: Any, value: Any) -> None:
+        array = context.make_array(kind)(context, builder, value)
+        self.builder, self.data = builder, array.data
+        self.shape = cgutils.unpack_tuple(builder, array.shape)
+
+    def place(self, row: int, column: Any) -> Any:
+        """Number of an entry of a matrix."""
+        return self.builder.add(self.builder.mul(WORD(row), self.shape[1]), column)
+
+    def _vector(self, place: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(self.data, [place]), VECTOR.as_pointer())
+
+    def four(self, place: Any) -> Lanes:
+        """Entries place … place + 3."""
+        return Lanes(self.builder, self.builder.load(self._vector(place), align=8))
+
+    def one(self, place: Any) -> Lanes:
+        """The entry at `place`, in all lanes."""
+        entry = self.builder.load(self.builder.gep(self.data, [place]))
+        return Lanes(self.builder, splat(self.builder, entry))
+
+    def put(self, place: Any, lanes: Lanes) -> None:
+        """Write four entries."""
+        self.builder.store(lanes.value, self._vector(place), align=8)
+
+
+class Variable:
+    """Lanes or a mask that a loop changes."""
+
+    def __init__(self, start: Any) -> None:
+        self.kind, self.builder = type(start), start.builder
+        self.slot = cgutils.alloca_once_value(self.builder, start.value)
+
+    def now(self) -> Any:
+        """Its value."""
+        return self.kind(self.builder, self.builder.load(self.slot))
+
+    def become(self, value: Any) -> None:
+        """Change it."""
+        self.builder.store(value.value, self.slot)
+
+
+def arrays_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Iterator[Any]:
+    """The arguments of an intrinsic: an `Array` for an array, lanes for a double."""
+    for kind, value in zip(signature.args, arguments, strict=True):
+        if hasattr(kind, "ndim"):
+            yield Array(context, builder, kind, value)
+        elif kind.__class__.__name__ == "Float":
+            yield Lanes(builder, splat(builder, value))
+        else:
+            yield value
+
+
+@contextmanager
+def counting(builder: Any, stop: Any, step: int = 1, start: Any = None) -> Iterator[Any]:
+    """A loop over start, start + step, … below `stop`."""
+    first = WORD(0) if start is None else start
+    with cgutils.for_range_slice(builder, first, stop, WORD(step), WORD) as (index, _):
+        yield index
