@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simdyn.kernels.compiled import borrowing, inlined
+from simdyn.kernels.compiled import borrowing, inlined, part
 from simdyn.kernels.failing_sets import FOUND, LEFT, MAX_DIRECTIONS, is_new, new_search, solve
 from simdyn.kernels.linear import dot, normalise
 from simdyn.kernels.structures import Floats
@@ -179,7 +179,7 @@ def explore(search, offset):
         kind += 1
 
 
-@inlined
+@part
 def nearest_failures(offset, slopes, factor, shift):
     """The nearest failures; several only if failure is rare and they compete with the first.
 
