@@ -74,14 +74,12 @@ def find_edges(
     offset: float,
     start: np.ndarray,
     first: np.ndarray,
-    kinks: np.ndarray,
-    steps: np.ndarray,
-    rises: np.ndarray,
-    turns: np.ndarray,
+    ordered: np.ndarray,
     edges: np.ndarray,
     found: np.ndarray,
 ) -> None:
     (level, rise, active, apart), low = first.copy(), start
+    kinks, steps, rises, turns = ordered
     failing, found[:] = np.zeros(start.size, bool), 0.0
     for k, high in enumerate(kinks):
         level, rise = np.where(active == 0.0, 0.0, level), np.where(active == 0.0, 0.0, rise)

@@ -19,11 +19,12 @@ from numba import types
 from numba.extending import intrinsic
 
 from simdyn.kernels.compiled import borrowing, part
-from simdyn.kernels.lanes import LANES, Variable, arrays_of, counting, fused, number
+from simdyn.kernels.lanes import LANES, WORD, Variable, arrays_of, counting, fused, number
 from simdyn.kernels.line_mass import failing_mass, interval_mass
-from simdyn.kernels.structures import Indices, Matrix, Vector
+from simdyn.kernels.structures import Cube, Indices, Matrix, Vector
 
 LEVEL, RISE, ACTIVE, APART = range(4)  # rows of Block.first
+KINK, STEP, RISING, TURN = range(4)  # parts of Block.ordered
 CROSSINGS, LEFT_OUT = range(2)  # rows of Block.found
 
 
@@ -37,11 +38,8 @@ class Block(NamedTuple):
     first: Matrix  # just after the start: φ − offset at t = 0, its slope, active filters; (4, L)
     place: Matrix  # of each kink in the order of its line, (F, L)
     # In that order, and then ∞ and zeros: kinks, steps of the value and of the slope, and 1 or −1
-    # for a filter that turns on or off, each (F + 1, L).
-    sorted_kinks: Matrix
-    sorted_steps: Matrix
-    sorted_rises: Matrix
-    sorted_turns: Matrix
+    # for a filter that turns on or off; (4, F + 1, L).
+    ordered: Cube
     edges: Matrix  # where φ < 0 begins and ends in turn, NaN: not here, (2F + 2, L)
     found: Matrix  # how many edges, and whether the line is left to `failing_mass`, (2, L)
     line: Matrix  # room for one line, (2, F)
@@ -51,7 +49,8 @@ class Block(NamedTuple):
 @part
 def new_block(filters, lines):
     """Room for a block of lines, a multiple of four."""
-    after = filters + 1, lines
+    ordered = np.zeros((4, filters + 1, lines))
+    ordered[KINK, filters] = np.inf
     return Block(
         np.zeros((filters, lines)),
         np.full(lines, -np.inf),
@@ -59,10 +58,7 @@ def new_block(filters, lines):
         np.zeros((filters, lines)),
         np.zeros((4, lines)),
         np.zeros((filters, lines)),
-        np.full(after, np.inf),
-        np.zeros(after),
-        np.zeros(after),
-        np.zeros(after),
+        ordered,
         np.zeros((2 * filters + 2, lines)),
         np.zeros((2, lines)),
         np.zeros((2, filters)),
@@ -129,11 +125,11 @@ def rank(typing_context, kinks, place):
 
 @borrowing
 def bring_into_order(slopes, direction, block):
-    """Write the sorted arrays of a `Block`."""
+    """Write `ordered` of a `Block`."""
     # Arrays are taken out of their tuple once: inside a loop that costs a reference count.
     kinks, steps, place = block.kinks, block.steps, block.place
-    all_kinks, all_steps = block.sorted_kinks, block.sorted_steps
-    rises, turns = block.sorted_rises, block.sorted_turns
+    all_kinks, all_steps = block.ordered[KINK], block.ordered[STEP]
+    rises, turns = block.ordered[RISING], block.ordered[TURN]
     for f in range(slopes.size):
         turn = 1.0 if direction[f] > 0.0 else -1.0
         rise = turn * slopes[f] * direction[f]
@@ -144,14 +140,15 @@ def bring_into_order(slopes, direction, block):
 
 
 @intrinsic
-def find_edges(typing_context, offset, start, first, kinks, steps, rises, turns, edges, found):
-    """Write `edges` and `found` of a `Block`, from its sorted arrays."""
+def find_edges(typing_context, offset, start, first, ordered, edges, found):
+    """Write `edges` and `found` of a `Block`."""
 
     def build(context, builder, signature, arguments):
-        offset, start, first, kinks, steps, rises, turns, edges, found = arrays_of(
+        offset, start, first, ordered, edges, found = arrays_of(
             context, builder, signature, arguments
         )
-        intervals, lines = kinks.shape
+        _, intervals, lines = ordered.shape
+        size = builder.mul(intervals, lines)
         zero, one, nowhere = (number(builder, x) for x in (0.0, 1.0, math.nan))
         with counting(builder, lines, LANES) as line:
             low = Variable(start.four(line))
@@ -162,7 +159,11 @@ def find_edges(typing_context, offset, start, first, kinks, steps, rises, turns,
             crossings = Variable(zero)
             with counting(builder, intervals) as k:
                 at = builder.add(builder.mul(k, lines), line)
-                begin, end, some = low.now(), kinks.four(at), ~(active.now() == zero)
+                end, step, rising, switched = (
+                    ordered.four(builder.add(at, builder.mul(WORD(part), size)))
+                    for part in (KINK, STEP, RISING, TURN)
+                )
+                begin, some = low.now(), ~(active.now() == zero)
                 value = some.choose(level.now(), zero)
                 climb = some.choose(rise.now(), zero)
                 height, flat = offset + value, climb == zero
@@ -183,18 +184,15 @@ def find_edges(typing_context, offset, start, first, kinks, steps, rises, turns,
                     crossings.become(crossings.now() + edge.choose(one, zero))
                 balanced = flat & (height == zero) & (end > begin)
                 apart.become(apart.now() | balanced | ~height.is_finite())
-                level.become(value + steps.four(at))
-                rise.become(climb + rises.four(at))
-                active.become(active.now() + turns.four(at))
+                level.become(value + step)
+                rise.become(climb + rising)
+                active.become(active.now() + switched)
                 low.become(end)
             found.put(found.place(CROSSINGS, line), crossings.now())
             found.put(found.place(LEFT_OUT, line), apart.now().choose(one, zero))
         return context.get_dummy_value()
 
-    return (
-        types.void(types.float64, start, first, kinks, steps, rises, turns, edges, found),
-        build,
-    )
+    return types.void(types.float64, start, first, ordered, edges, found), build
 
 
 @borrowing
@@ -220,17 +218,7 @@ def failing_masses(offset, slopes, direction, block, masses):
     find_kinks(slopes, direction, block.base, block.start, block.kinks, block.steps, block.first)
     rank(block.kinks, block.place)
     bring_into_order(slopes, direction, block)
-    find_edges(
-        offset,
-        block.start,
-        block.first,
-        block.sorted_kinks,
-        block.sorted_steps,
-        block.sorted_rises,
-        block.sorted_turns,
-        block.edges,
-        block.found,
-    )
+    find_edges(offset, block.start, block.first, block.ordered, block.edges, block.found)
     edges, found = block.edges, block.found
     for line in range(masses.size):
         if found[LEFT_OUT, line] == 0.0:
