@@ -54,6 +54,19 @@ def test_numba__no_cpython_wrapper() -> None:
         assert numba.njit(lambda x: inner(x))(1) == 2
 
 
+def test_numba__kernels_without_a_wrapper_refuse_python() -> None:
+    from simdyn.kernels import compiled as decorators
+
+    with used("Dispatcher.add_overload and ._compile_for_args", "kernels/compiled.py"):
+        for decorator in (decorators.part, decorators.borrowing, decorators.inlined):
+            inner = decorator(add_one)
+            outer = decorators.kernel(lambda x, inner=inner: inner(x))
+            for _ in range(2):  # before and after it is compiled
+                with pytest.raises(TypeError, match="add_one is compiled for other kernels only"):
+                    inner(1)
+                assert outer(1) == 2
+
+
 def test_numba__nrt() -> None:
     import numba
     import numpy as np

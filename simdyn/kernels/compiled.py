@@ -33,6 +33,28 @@ def _compile(function: Callable[..., Any], counts: bool = True, **options: Any) 
     return made
 
 
+def _inner(function: Callable[..., Any], **options: Any) -> Any:
+    """A kernel without a Python wrapper: calling it from Python is an error.
+
+    Numba itself would jump to a wrapper that is not there, which ends the process.
+    """
+    made = _compile(function, no_cpython_wrapper=True, **options)
+    if not numba.config.DISABLE_JIT:
+
+        def refuse(*_: Any, **__: Any) -> None:
+            raise TypeError(
+                f"{function.__module__}.{function.__name__} is compiled for other kernels only: "
+                "call it from a kernel"
+            )
+
+        # What Python may call is told to Numba's C code by `add_overload`: here, nothing.
+        made.add_overload = lambda result: made.overloads.__setitem__(
+            tuple(result.signature.args), result
+        )
+        made._compile_for_args = refuse
+    return made
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function on first call: nogil, cached, no reassociation, fused multiply-add."""
     return _compile(function)
@@ -40,7 +62,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 def part(function: Callable[..., Any]) -> Any:
     """A kernel only other kernels call: without a Python wrapper, which saves compile time."""
-    return _compile(function, no_cpython_wrapper=True)
+    return _inner(function)
 
 
 def borrowing(function: Callable[..., Any]) -> Any:
@@ -48,12 +70,12 @@ def borrowing(function: Callable[..., Any]) -> Any:
 
     A count is an atomic operation, for each array of each argument: some 5 ns an array and call.
     """
-    return _compile(function, counts=False, no_cpython_wrapper=True)
+    return _inner(function, counts=False)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """A part set into its caller: a layer fewer for the compiler to go through."""
-    return _compile(function, no_cpython_wrapper=True, inline="always")
+    return _inner(function, inline="always")
 
 
 class Pointed:
