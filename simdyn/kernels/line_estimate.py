@@ -154,8 +154,9 @@ class Bundle(NamedTuple):
 
 
 @part
-def _bundle(phi, which, label):
+def _bundle(phi, label):
     """The lines of one of the two labels."""
+    which = 0 if label > 0.0 else 1  # as an argument, 0 and 1 would be compiled one by one
     pull = label * phi.slopes
     failures = nearest_failures(phi.offsets[which], pull, phi.factor, phi.shifts[which])
     directions = failures.directions
@@ -238,7 +239,7 @@ def line_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vec
             pull = (1.0 - 2.0 * which) * phi.slopes
             _add_shifted(pull, factor, shifts[which], stream, stop, values)
         return
-    positive, negative = _bundle(phi, 0, 1.0), _bundle(phi, 1, -1.0)
+    positive, negative = _bundle(phi, 1.0), _bundle(phi, -1.0)
     most = max(positive.directions.shape[0], negative.directions.shape[0])
     pairs = min(PAIRS, values.size + values.size % 2)  # even: lines are taken in fours
     draws, block = _new_draws(most, filters, size, pairs), new_block(filters, 2 * pairs)
