@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from simdyn.kernels.simd import to_logistic_slopes
+from simdyn.kernels.gradient import list_rows
+from simdyn.kernels.simd import product, product_over, to_logistic_slopes
 
 
 @numba.njit(error_model="numpy", fastmath={"contract"})
@@ -41,3 +42,28 @@ def test_to_logistic_slopes__leaves_what_lies_beyond_the_count() -> None:
     """Up to the next multiple of four, which is the width of a vector."""
     slopes = _slopes(np.zeros(12), 5)
     np.testing.assert_array_equal(slopes, [-0.5] * 8 + [0.0] * 4)
+
+
+@numba.njit(error_model="numpy", fastmath={"contract"})
+def _products(matrix, columns):
+    """The rows that are not zero, the product over them, and that over all."""
+    rows = np.zeros(columns.shape[0], np.int64)
+    some = np.empty((matrix.shape[0], columns.shape[1]))
+    every = np.empty((matrix.shape[0], columns.shape[1]))
+    count = list_rows(columns, rows)
+    product_over(matrix, columns, some, rows, count)
+    product(matrix, columns, every)
+    return rows[:count], some, every
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 4), (8, 7, 8), (12, 40, 20), (24, 40, 4)])
+@pytest.mark.parametrize("kept", [0, 1, 5])
+def test_product_over__is_the_product_to_the_bit(shape: tuple[int, int, int], kept: int) -> None:
+    height, terms, width = shape
+    rng = np.random.default_rng(kept)
+    matrix, columns = rng.normal(size=(height, terms)), rng.normal(size=(terms, width))
+    columns[rng.permutation(terms)[min(kept, terms) :]] = 0.0
+    rows, some, every = _products(matrix, columns)
+    np.testing.assert_array_equal(rows, np.flatnonzero(columns.any(axis=1)))
+    np.testing.assert_array_equal(some, every)
+    np.testing.assert_allclose(every, matrix @ columns, rtol=1e-12, atol=1e-13)

@@ -48,6 +48,12 @@ def product(matrix: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
     out[:height] = matrix @ columns[:terms]
 
 
+def product_over(
+    matrix: np.ndarray, columns: np.ndarray, out: np.ndarray, terms: np.ndarray, count: int
+) -> None:
+    out[: matrix.shape[0]] = matrix[:, terms[:count]] @ columns[terms[:count]]
+
+
 def find_kinks(
     slopes: np.ndarray,
     direction: np.ndarray,

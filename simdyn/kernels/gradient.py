@@ -31,10 +31,13 @@ from simdyn.kernels.simd import (
     flat_dot,
     largest_entry,
     product,
+    product_over,
     rectified_difference,
     to_logistic_slopes,
 )
 from simdyn.kernels.structures import Indices, Matrix, Vector
+
+MANY_ROWS = 32  # from which on looking for zero rows of C pays
 
 
 class Workspace(NamedTuple):
@@ -62,6 +65,7 @@ class Workspace(NamedTuple):
     found: Vector  # room for what a probe finds, (3,)
     labels: Vector  # y that the gradient is taken with, (n,)
     total: Matrix  # C summed over the groups of a batch, (Q, F)
+    terms: Indices  # room for rows of C that are not zero, (q,)
     even: Indices  # (1,): 1 if C is about as large as the pulls for all overlaps
 
 
@@ -123,6 +127,7 @@ def new_workspace(problem):
         np.zeros(3),
         problem.labels.copy(),
         np.zeros((height, width)),
+        np.zeros(q, np.int64),
         even,
     )
 
@@ -298,9 +303,31 @@ def bring_near_one(coefficients):
 
 
 @borrowing
+def list_rows(array, rows):
+    """List the rows of an array that are not zero, of the first rows.size; returns how many."""
+    count = 0
+    for k in range(rows.size):
+        f = 0
+        while f < array.shape[1] and array[k, f] == 0.0:
+            f += 1
+        if f < array.shape[1]:
+            rows[count] = k
+            count += 1
+    return count
+
+
+@borrowing
 def apply_gram(work):
-    """U = G C, or V (Vᵀ C) if the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U)."""
-    if work.gram.size > 0:
+    """U = G C, or V (Vᵀ C) if the dictionary is factored; returns ‖Σ_k C_k v_k‖_F = √(Σ C∘U).
+
+    Rows of C that are zero, those of all samples outside a batch, are left out if they are many.
+    """
+    q = work.terms.size
+    count = list_rows(work.coefficients, work.terms) if q >= MANY_ROWS else q
+    few = 2 * count <= q
+    if work.gram.size > 0 and few:
+        product_over(work.gram, work.coefficients, work.products, work.terms, count)
+    elif work.gram.size > 0:
         product(work.gram, work.coefficients, work.products)
     else:
         product(work.transposed, work.coefficients, work.inner)

@@ -9,7 +9,7 @@ import itertools
 import math
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -296,57 +296,95 @@ def to_logistic_slopes(typing_context, margins, count):
     return types.void(margins, types.int64), build
 
 
-def _product_tile(builder: Any, tile: tuple[Any, ...], height: int, vectors: int) -> None:
+def _product_tile(builder: Any, tile: "Tile", height: int, vectors: int) -> None:
     """`height` rows by 4·`vectors` columns of matrix · columns, summed over the terms in order."""
-    matrix, terms, columns, width, out, top, left = tile
     zero = _constant(0.0)
-    rows = [builder.add(top, _INDEX(k)) for k in range(height)]
-    lefts = [builder.add(left, _INDEX(v * LANES)) for v in range(vectors)]
-    starts = [builder.mul(row, terms) for row in rows]
+    rows = [builder.add(tile.top, _INDEX(k)) for k in range(height)]
+    lefts = [builder.add(tile.left, _INDEX(v * LANES)) for v in range(vectors)]
+    starts = [builder.mul(row, tile.terms) for row in rows]
     totals = [[cgutils.alloca_once(builder, _VECTOR) for _ in lefts] for _ in rows]
     for total in itertools.chain(*totals):
         builder.store(zero, total)
-    with cgutils.for_range(builder, terms, intp=_INDEX) as loop:
-        line = builder.mul(loop.index, width)
-        values = [_vector_at(builder, columns, builder.add(line, place)) for place in lefts]
+    with cgutils.for_range(builder, tile.count, intp=_INDEX) as loop:
+        term = loop.index
+        if tile.listed is not None:
+            term = builder.load(builder.gep(tile.listed, [term]))
+        line = builder.mul(term, tile.width)
+        values = [_vector_at(builder, tile.columns, builder.add(line, place)) for place in lefts]
         for start, sums in zip(starts, totals, strict=True):
-            factor = builder.load(builder.gep(matrix, [builder.add(start, loop.index)]))
+            factor = builder.load(builder.gep(tile.matrix, [builder.add(start, term)]))
             splat = _splat(builder, factor)
             for vector, total in zip(values, sums, strict=True):
                 builder.store(_multiply_add(builder, splat, vector, builder.load(total)), total)
     for row, sums in zip(rows, totals, strict=True):
-        line = builder.mul(row, width)
+        line = builder.mul(row, tile.width)
         for place, total in zip(lefts, sums, strict=True):
-            _store(builder, builder.load(total), out, builder.add(line, place))
+            _store(builder, builder.load(total), tile.out, builder.add(line, place))
 
 
-@intrinsic
-def product(typing_context, matrix, columns, out):
-    """Out = matrix · columns for (p, l) and (l, w) with p and w multiples of four.
+class Tile(NamedTuple):
+    """A tile of a product, in the compiler's values: data, extents, and its corner."""
+
+    matrix: Any
+    terms: Any
+    columns: Any
+    width: Any
+    out: Any
+    listed: Any  # numbers of the terms that are summed, or None: all
+    count: Any
+    top: Any
+    left: Any
+
+
+def _product(context: Any, builder: Any, kinds: Any, arrays: Any, listed: Any, count: Any) -> None:
+    """Out = matrix · columns over the listed terms.
 
     Tiles of eight running sums keep the multipliers busy: 4 rows by 8 columns, and 8 by 4 for the
     last columns. The order of each sum is that of the terms, whatever the tile.
     """
+    matrix, columns, out = (
+        _data(context, builder, kind, value) for kind, value in zip(kinds, arrays, strict=True)
+    )
+    (a, (height, terms)), (b, (_, width)), (c, _) = matrix, columns, out
+    zero, twice = _INDEX(0), _INDEX(-2 * LANES)
+    tall, wide = builder.and_(height, twice), builder.and_(width, twice)
+
+    def tiles(rows: tuple[Any, Any, int], columns: tuple[Any, Any, int]) -> None:
+        loops = [(first, last, _INDEX(LANES * step)) for first, last, step in (rows, columns)]
+        with (
+            cgutils.for_range_slice(builder, *loops[0], _INDEX) as (top, _),
+            cgutils.for_range_slice(builder, *loops[1], _INDEX) as (left, _),
+        ):
+            summed = terms if count is None else count
+            tile = Tile(a, terms, b, width, c, listed, summed, top, left)
+            _product_tile(builder, tile, LANES * rows[2], columns[2])
+
+    tiles((zero, height, 1), (zero, wide, 2))
+    tiles((zero, tall, 2), (wide, width, 1))
+    tiles((tall, height, 1), (wide, width, 1))
+
+
+@intrinsic
+def product(typing_context, matrix, columns, out):
+    """Out = matrix · columns for (p, l) and (l, w) with p and w multiples of four."""
 
     def build(context, builder, signature, arguments):
-        a, (height, terms) = _data(context, builder, signature.args[0], arguments[0])
-        b, (_, width) = _data(context, builder, signature.args[1], arguments[1])
-        c, _ = _data(context, builder, signature.args[2], arguments[2])
-        zero, twice = _INDEX(0), _INDEX(-2 * LANES)
-        tall, wide = builder.and_(height, twice), builder.and_(width, twice)
-
-        def tiles(rows: tuple[Any, Any, int], columns: tuple[Any, Any, int]) -> None:
-            loops = [(first, last, _INDEX(LANES * step)) for first, last, step in (rows, columns)]
-            with (
-                cgutils.for_range_slice(builder, *loops[0], _INDEX) as (top, _),
-                cgutils.for_range_slice(builder, *loops[1], _INDEX) as (left, _),
-            ):
-                tile = (a, terms, b, width, c, top, left)
-                _product_tile(builder, tile, LANES * rows[2], columns[2])
-
-        tiles((zero, height, 1), (zero, wide, 2))
-        tiles((zero, tall, 2), (wide, width, 1))
-        tiles((tall, height, 1), (wide, width, 1))
+        _product(context, builder, signature.args, arguments, None, None)
         return context.get_dummy_value()
 
     return types.void(matrix, columns, out), build
+
+
+@intrinsic
+def product_over(typing_context, matrix, columns, out, terms, count):
+    """As `product`, over the first `count` of the listed terms only.
+
+    If the rows of `columns` that are left out are zero, it gives the bits of `product`.
+    """
+
+    def build(context, builder, signature, arguments):
+        listed, _ = _data(context, builder, signature.args[3], arguments[3])
+        _product(context, builder, signature.args[:3], arguments[:3], listed, arguments[4])
+        return context.get_dummy_value()
+
+    return types.void(matrix, columns, out, terms, types.int64), build
