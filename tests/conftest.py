@@ -12,6 +12,10 @@ from chaos import write_study
 from uncompiled import replace_intrinsics
 
 from simdyn.api.study import Study, load_study
+from simdyn.engine.arguments import pointers_for
+from simdyn.engine.preparation import prepare
+from simdyn.kernels.cache import kernels_kept
+from simdyn.params import Record
 from simdyn.store.skeleton import Skeleton
 
 
@@ -20,6 +24,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if numba.config.DISABLE_JIT:
         replace_intrinsics()
         config.addinivalue_line("filterwarnings", "ignore:.* encountered in:RuntimeWarning")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Kernels are compiled once, on two cores, before workers start and each compiles them all."""
+    main = not hasattr(session.config, "workerinput")
+    several = getattr(session.config.option, "numprocesses", None)
+    if main and several and not numba.config.DISABLE_JIT and not kernels_kept():
+        prepare(
+            pointers_for(
+                Record(), "relu", ["test_error", "sam_gap"], ["exact", "strides"], {"train_loss"}
+            )
+        )
 
 
 @pytest.fixture(scope="session")
