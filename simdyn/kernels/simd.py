@@ -16,14 +16,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 4
-_DOUBLE = ir.DoubleType()
-_VECTOR = ir.VectorType(_DOUBLE, LANES)
-_INDEX = ir.IntType(64)
+from simdyn.kernels.lanes import DOUBLE, LANES, VECTOR, WORD, WORDS, splat
 
 
 def _constant(value: float) -> Any:
-    return ir.Constant(_VECTOR, [value] * LANES)
+    return ir.Constant(VECTOR, [value] * LANES)
 
 
 def _data(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
@@ -33,13 +30,8 @@ def _data(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
 
 
 def _vector_at(builder: Any, data: Any, offset: Any) -> Any:
-    pointer = builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer())
+    pointer = builder.bitcast(builder.gep(data, [offset]), VECTOR.as_pointer())
     return builder.load(pointer, align=8)
-
-
-def _splat(builder: Any, scalar: Any) -> Any:
-    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), scalar, _INDEX(0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
 
 
 def _shuffle(builder: Any, vector: Any, other: Any, lanes: list[int]) -> Any:
@@ -50,16 +42,15 @@ def _shuffle(builder: Any, vector: Any, other: Any, lanes: list[int]) -> Any:
 
 def _lanes_below(builder: Any, count: Any) -> Any:
     """A mask of the first `count` lanes."""
-    words = ir.VectorType(_INDEX, LANES)
-    one = builder.insert_element(ir.Constant(words, ir.Undefined), count, _INDEX(0))
+    one = builder.insert_element(ir.Constant(WORDS, ir.Undefined), count, WORD(0))
     counts = _shuffle(builder, one, None, [0] * LANES)
-    return builder.icmp_signed("<", ir.Constant(words, list(range(LANES))), counts)
+    return builder.icmp_signed("<", ir.Constant(WORDS, list(range(LANES))), counts)
 
 
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """a·b + c, fused if the CPU can."""
     kind = a.type
-    name = "llvm.fmuladd.v4f64" if kind == _VECTOR else "llvm.fmuladd.f64"
+    name = "llvm.fmuladd.v4f64" if kind == VECTOR else "llvm.fmuladd.f64"
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(kind, [kind] * 3), name
     )
@@ -68,20 +59,20 @@ def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 def _lane_total(builder: Any, vector: Any) -> Any:
     """(lane 0 + lane 1) + (lane 2 + lane 3)."""
-    lanes = [builder.extract_element(vector, _INDEX(c)) for c in range(LANES)]
+    lanes = [builder.extract_element(vector, WORD(c)) for c in range(LANES)]
     return builder.fadd(builder.fadd(lanes[0], lanes[1]), builder.fadd(lanes[2], lanes[3]))
 
 
 def _accumulate(builder: Any, length: Any, sums: int, term: Callable[[Any, Any], Any]) -> Any:
     """Σ of term(offset, sum) over offsets 0, 4, 8, … below `length`, dealt to `sums` vectors."""
     zero = _constant(0.0)
-    totals = [cgutils.alloca_once(builder, _VECTOR) for _ in range(sums)]
+    totals = [cgutils.alloca_once(builder, VECTOR) for _ in range(sums)]
     for total in totals:
         builder.store(zero, total)
-    stride = _INDEX(sums * LANES)
-    with cgutils.for_range_slice(builder, _INDEX(0), length, stride, _INDEX) as (offset, _):
+    stride = WORD(sums * LANES)
+    with cgutils.for_range_slice(builder, WORD(0), length, stride, WORD) as (offset, _):
         for k, total in enumerate(totals):
-            place = builder.add(offset, _INDEX(k * LANES))
+            place = builder.add(offset, WORD(k * LANES))
             builder.store(term(place, builder.load(total)), total)
     whole = builder.load(totals[0])
     for total in totals[1:]:
@@ -102,7 +93,7 @@ def rectified_difference(typing_context, array, row, sign, filters):
     def build(context, builder, signature, arguments):
         data, (_, width) = _data(context, builder, signature.args[0], arguments[0])
         first, count = builder.mul(arguments[1], width), arguments[3]
-        signs, zeros = _splat(builder, arguments[2]), _constant(0.0)
+        signs, zeros = splat(builder, arguments[2]), _constant(0.0)
         up, down = (cgutils.alloca_once_value(builder, zeros) for _ in range(2))
 
         def active(at: Any) -> Any:
@@ -112,16 +103,16 @@ def rectified_difference(typing_context, array, row, sign, filters):
         def add(total: Any, values: Any) -> None:
             builder.store(builder.fadd(builder.load(total), values), total)
 
-        whole, rest = builder.and_(count, _INDEX(-LANES)), builder.and_(count, _INDEX(LANES - 1))
-        with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES), _INDEX) as (at, _):
+        whole, rest = builder.and_(count, WORD(-LANES)), builder.and_(count, WORD(LANES - 1))
+        with cgutils.for_range_slice(builder, WORD(0), whole, WORD(LANES), WORD) as (at, _):
             add(up, active(at))
-        mixed = builder.icmp_signed("!=", rest, _INDEX(0))
+        mixed = builder.icmp_signed("!=", rest, WORD(0))
         with builder.if_then(mixed):  # both banks in one vector
             values, positive = active(whole), _lanes_below(builder, rest)
             add(up, builder.select(positive, values, zeros))
             add(down, builder.select(positive, zeros, values))
-        after = builder.select(mixed, builder.add(whole, _INDEX(LANES)), whole)
-        with cgutils.for_range_slice(builder, after, width, _INDEX(LANES), _INDEX) as (at, _):
+        after = builder.select(mixed, builder.add(whole, WORD(LANES)), whole)
+        with cgutils.for_range_slice(builder, after, width, WORD(LANES), WORD) as (at, _):
             add(down, active(at))
         with builder.if_then(builder.trunc(count, ir.IntType(1))):
             builder.store(_shuffle(builder, builder.load(down), None, [1, 2, 3, 0]), down)
@@ -133,7 +124,7 @@ def rectified_difference(typing_context, array, row, sign, filters):
         sums = builder.fadd(
             _shuffle(builder, pairs, None, [0, 1]), _shuffle(builder, pairs, None, [2, 3])
         )
-        positive, negative = (builder.extract_element(sums, _INDEX(c)) for c in range(2))
+        positive, negative = (builder.extract_element(sums, WORD(c)) for c in range(2))
         return builder.fsub(positive, negative)
 
     return types.float64(array, types.int64, types.float64, types.int64), build
@@ -165,10 +156,9 @@ def largest_entry(typing_context, array):
 
     def build(context, builder, signature, arguments):
         data, (height, width) = _data(context, builder, signature.args[0], arguments[0])
-        words = ir.VectorType(_INDEX, LANES)
-        positive = ir.Constant(words, [2**63 - 1] * LANES)
+        positive = ir.Constant(WORDS, [2**63 - 1] * LANES)
         totals = [
-            cgutils.alloca_once_value(builder, ir.Constant(words, [0] * LANES))
+            cgutils.alloca_once_value(builder, ir.Constant(WORDS, [0] * LANES))
             for _ in range(LANES)
         ]
 
@@ -177,23 +167,23 @@ def largest_entry(typing_context, array):
             more = builder.icmp_signed(">", value, known)
             builder.store(builder.select(more, value, known), total)
 
-        size, stride = builder.mul(height, width), _INDEX(LANES * LANES)
-        with cgutils.for_range_slice(builder, _INDEX(0), size, stride, _INDEX) as (offset, _):
+        size, stride = builder.mul(height, width), WORD(LANES * LANES)
+        with cgutils.for_range_slice(builder, WORD(0), size, stride, WORD) as (offset, _):
             for k, total in enumerate(totals):
-                vector = _vector_at(builder, data, builder.add(offset, _INDEX(k * LANES)))
-                raise_to(total, builder.and_(builder.bitcast(vector, words), positive))
+                vector = _vector_at(builder, data, builder.add(offset, WORD(k * LANES)))
+                raise_to(total, builder.and_(builder.bitcast(vector, WORDS), positive))
         for total in totals[1:]:
             raise_to(totals[0], builder.load(total))
-        largest = cgutils.alloca_once_value(builder, _INDEX(0))
+        largest = cgutils.alloca_once_value(builder, WORD(0))
         for c in range(LANES):
-            raise_to(largest, builder.extract_element(builder.load(totals[0]), _INDEX(c)))
-        return builder.bitcast(builder.load(largest), _DOUBLE)
+            raise_to(largest, builder.extract_element(builder.load(totals[0]), WORD(c)))
+        return builder.bitcast(builder.load(largest), DOUBLE)
 
     return types.float64(array), build
 
 
 def _store(builder: Any, vector: Any, data: Any, offset: Any) -> None:
-    pointer = builder.bitcast(builder.gep(data, [offset]), _VECTOR.as_pointer())
+    pointer = builder.bitcast(builder.gep(data, [offset]), VECTOR.as_pointer())
     builder.store(vector, pointer, align=8)
 
 
@@ -204,8 +194,8 @@ def add_scaled(typing_context, target, source, factor):
     def build(context, builder, signature, arguments):
         to, (height, width) = _data(context, builder, signature.args[0], arguments[0])
         come, _ = _data(context, builder, signature.args[1], arguments[1])
-        factors, size = _splat(builder, arguments[2]), builder.mul(height, width)
-        with cgutils.for_range_slice(builder, _INDEX(0), size, _INDEX(LANES), _INDEX) as (at, _):
+        factors, size = splat(builder, arguments[2]), builder.mul(height, width)
+        with cgutils.for_range_slice(builder, WORD(0), size, WORD(LANES), WORD) as (at, _):
             old, step = _vector_at(builder, to, at), _vector_at(builder, come, at)
             _store(builder, _multiply_add(builder, factors, step, old), to, at)
         return context.get_dummy_value()
@@ -221,9 +211,9 @@ def add_where_active(typing_context, target, array, row, sign, pull, bank):
         to, (_, width) = _data(context, builder, signature.args[0], arguments[0])
         come, _ = _data(context, builder, signature.args[1], arguments[1])
         weights, _ = _data(context, builder, signature.args[5], arguments[5])
-        signs, pulls = _splat(builder, arguments[3]), _splat(builder, arguments[4])
+        signs, pulls = splat(builder, arguments[3]), splat(builder, arguments[4])
         zeros, first = _constant(0.0), builder.mul(arguments[2], width)
-        with cgutils.for_range_slice(builder, _INDEX(0), width, _INDEX(LANES), _INDEX) as (f, _):
+        with cgutils.for_range_slice(builder, WORD(0), width, WORD(LANES), WORD) as (f, _):
             at = builder.add(first, f)
             on = builder.fcmp_ordered(
                 ">", builder.fmul(signs, _vector_at(builder, come, at)), zeros
@@ -246,14 +236,12 @@ _ROUND = 1.5 * 2.0**52  # added and taken away, it rounds to the nearest integer
 
 def _power_of_two(builder: Any, exponents: Any) -> Any:
     """2^k for four int64 from −1022 to 1023."""
-    words = ir.VectorType(_INDEX, LANES)
-    biased = builder.add(exponents, ir.Constant(words, [1023] * LANES))
-    return builder.bitcast(builder.shl(biased, ir.Constant(words, [52] * LANES)), _VECTOR)
+    biased = builder.add(exponents, ir.Constant(WORDS, [1023] * LANES))
+    return builder.bitcast(builder.shl(biased, ir.Constant(WORDS, [52] * LANES)), VECTOR)
 
 
 def _exp_below_zero(builder: Any, x: Any) -> Any:
     """exp(x) of four x ≤ 0; subnormal if it must be."""
-    words = ir.VectorType(_INDEX, LANES)
     x = builder.select(builder.fcmp_ordered(">", x, _constant(-750.0)), x, _constant(-750.0))
     # The rounded multiple k sits in the low bits of the sum with _ROUND.
     shifted = _multiply_add(builder, x, _constant(_LOG2_E), _constant(_ROUND))
@@ -266,8 +254,8 @@ def _exp_below_zero(builder: Any, x: Any) -> Any:
     rest = _multiply_add(builder, builder.fmul(r, r), rest, r)
     value = builder.fadd(rest, _constant(1.0))
     bias = int.from_bytes(struct.pack("<d", _ROUND), "little")
-    k = builder.sub(builder.bitcast(shifted, words), ir.Constant(words, [bias] * LANES))
-    half = builder.ashr(k, ir.Constant(words, [1] * LANES))
+    k = builder.sub(builder.bitcast(shifted, WORDS), ir.Constant(WORDS, [bias] * LANES))
+    half = builder.ashr(k, ir.Constant(WORDS, [1] * LANES))
     value = builder.fmul(value, _power_of_two(builder, half))
     return builder.fmul(value, _power_of_two(builder, builder.sub(k, half)))
 
@@ -283,7 +271,7 @@ def to_logistic_slopes(typing_context, margins, count):
     def build(context, builder, signature, arguments):
         data, _ = _data(context, builder, signature.args[0], arguments[0])
         zeros, ones = _constant(0.0), _constant(1.0)
-        loop = (_INDEX(0), arguments[1], _INDEX(LANES), _INDEX)
+        loop = (WORD(0), arguments[1], WORD(LANES), WORD)
         with cgutils.for_range_slice(builder, *loop) as (at, _):
             margin = _vector_at(builder, data, at)
             positive = builder.fcmp_ordered(">=", margin, zeros)
@@ -294,32 +282,6 @@ def to_logistic_slopes(typing_context, margins, count):
         return context.get_dummy_value()
 
     return types.void(margins, types.int64), build
-
-
-def _product_tile(builder: Any, tile: "Tile", height: int, vectors: int) -> None:
-    """`height` rows by 4·`vectors` columns of matrix · columns, summed over the terms in order."""
-    zero = _constant(0.0)
-    rows = [builder.add(tile.top, _INDEX(k)) for k in range(height)]
-    lefts = [builder.add(tile.left, _INDEX(v * LANES)) for v in range(vectors)]
-    starts = [builder.mul(row, tile.terms) for row in rows]
-    totals = [[cgutils.alloca_once(builder, _VECTOR) for _ in lefts] for _ in rows]
-    for total in itertools.chain(*totals):
-        builder.store(zero, total)
-    with cgutils.for_range(builder, tile.count, intp=_INDEX) as loop:
-        term = loop.index
-        if tile.listed is not None:
-            term = builder.load(builder.gep(tile.listed, [term]))
-        line = builder.mul(term, tile.width)
-        values = [_vector_at(builder, tile.columns, builder.add(line, place)) for place in lefts]
-        for start, sums in zip(starts, totals, strict=True):
-            factor = builder.load(builder.gep(tile.matrix, [builder.add(start, term)]))
-            splat = _splat(builder, factor)
-            for vector, total in zip(values, sums, strict=True):
-                builder.store(_multiply_add(builder, splat, vector, builder.load(total)), total)
-    for row, sums in zip(rows, totals, strict=True):
-        line = builder.mul(row, tile.width)
-        for place, total in zip(lefts, sums, strict=True):
-            _store(builder, builder.load(total), tile.out, builder.add(line, place))
 
 
 class Tile(NamedTuple):
@@ -336,6 +298,32 @@ class Tile(NamedTuple):
     left: Any
 
 
+def _product_tile(builder: Any, tile: Tile, height: int, vectors: int) -> None:
+    """`height` rows by 4·`vectors` columns of matrix · columns, summed over the terms in order."""
+    zero = _constant(0.0)
+    rows = [builder.add(tile.top, WORD(k)) for k in range(height)]
+    lefts = [builder.add(tile.left, WORD(v * LANES)) for v in range(vectors)]
+    starts = [builder.mul(row, tile.terms) for row in rows]
+    totals = [[cgutils.alloca_once(builder, VECTOR) for _ in lefts] for _ in rows]
+    for total in itertools.chain(*totals):
+        builder.store(zero, total)
+    with cgutils.for_range(builder, tile.count, intp=WORD) as loop:
+        term = loop.index
+        if tile.listed is not None:
+            term = builder.load(builder.gep(tile.listed, [term]))
+        line = builder.mul(term, tile.width)
+        values = [_vector_at(builder, tile.columns, builder.add(line, place)) for place in lefts]
+        for start, sums in zip(starts, totals, strict=True):
+            factor = builder.load(builder.gep(tile.matrix, [builder.add(start, term)]))
+            factors = splat(builder, factor)
+            for vector, total in zip(values, sums, strict=True):
+                builder.store(_multiply_add(builder, factors, vector, builder.load(total)), total)
+    for row, sums in zip(rows, totals, strict=True):
+        line = builder.mul(row, tile.width)
+        for place, total in zip(lefts, sums, strict=True):
+            _store(builder, builder.load(total), tile.out, builder.add(line, place))
+
+
 def _product(context: Any, builder: Any, kinds: Any, arrays: Any, listed: Any, count: Any) -> None:
     """Out = matrix · columns over the listed terms.
 
@@ -346,14 +334,14 @@ def _product(context: Any, builder: Any, kinds: Any, arrays: Any, listed: Any, c
         _data(context, builder, kind, value) for kind, value in zip(kinds, arrays, strict=True)
     )
     (a, (height, terms)), (b, (_, width)), (c, _) = matrix, columns, out
-    zero, twice = _INDEX(0), _INDEX(-2 * LANES)
+    zero, twice = WORD(0), WORD(-2 * LANES)
     tall, wide = builder.and_(height, twice), builder.and_(width, twice)
 
     def tiles(rows: tuple[Any, Any, int], columns: tuple[Any, Any, int]) -> None:
-        loops = [(first, last, _INDEX(LANES * step)) for first, last, step in (rows, columns)]
+        loops = [(first, last, WORD(LANES * step)) for first, last, step in (rows, columns)]
         with (
-            cgutils.for_range_slice(builder, *loops[0], _INDEX) as (top, _),
-            cgutils.for_range_slice(builder, *loops[1], _INDEX) as (left, _),
+            cgutils.for_range_slice(builder, *loops[0], WORD) as (top, _),
+            cgutils.for_range_slice(builder, *loops[1], WORD) as (left, _),
         ):
             summed = terms if count is None else count
             tile = Tile(a, terms, b, width, c, listed, summed, top, left)
