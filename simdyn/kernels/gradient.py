@@ -323,15 +323,15 @@ def apply_gram(work):
     Rows of C that are zero, those of all samples outside a batch, are left out if they are many.
     """
     q = work.terms.size
-    count = list_rows(work.coefficients, work.terms) if q >= MANY_ROWS else q
-    few = 2 * count <= q
-    if work.gram.size > 0 and few:
-        product_over(work.gram, work.coefficients, work.products, work.terms, count)
-    elif work.gram.size > 0:
-        product(work.gram, work.coefficients, work.products)
-    else:
+    if work.gram.size == 0:
         product(work.transposed, work.coefficients, work.inner)
         product(work.rows, work.inner, work.products)
+    else:
+        count = list_rows(work.coefficients, work.terms) if q >= MANY_ROWS else q
+        if 2 * count <= q:
+            product_over(work.gram, work.coefficients, work.products, work.terms, count)
+        else:
+            product(work.gram, work.coefficients, work.products)
     square = flat_dot(work.coefficients, work.products)
     return 0.0 if square < 0.0 else math.sqrt(square)  # rounding below zero; NaN stays NaN
 

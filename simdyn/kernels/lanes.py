@@ -78,14 +78,13 @@ class Lanes:
     def __gt__(self, other: "Lanes") -> Mask:
         return self._compared(">", other)
 
-    def __eq__(self, other: "Lanes") -> Mask:  # type: ignore[override]
+    def equals(self, other: "Lanes") -> Mask:
+        """Lanes that are equal; NaN is not."""
         return self._compared("==", other)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def is_finite(self) -> Mask:
         """Neither infinite nor NaN: x − x is zero."""
-        return (self - self) == number(self.builder, 0.0)
+        return (self - self).equals(number(self.builder, 0.0))
 
 
 def number(builder: Any, value: float) -> Lanes:
@@ -150,15 +149,12 @@ def arrays_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Ite
     for kind, value in zip(signature.args, arguments, strict=True):
         if hasattr(kind, "ndim"):
             yield Array(context, builder, kind, value)
-        elif kind.__class__.__name__ == "Float":
-            yield Lanes(builder, splat(builder, value))
         else:
-            yield value
+            yield Lanes(builder, splat(builder, value))
 
 
 @contextmanager
-def counting(builder: Any, stop: Any, step: int = 1, start: Any = None) -> Iterator[Any]:
-    """A loop over start, start + step, … below `stop`."""
-    first = WORD(0) if start is None else start
-    with cgutils.for_range_slice(builder, first, stop, WORD(step), WORD) as (index, _):
+def counting(builder: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+    """A loop over 0, step, 2·step, … below `stop`."""
+    with cgutils.for_range_slice(builder, WORD(0), stop, WORD(step), WORD) as (index, _):
         yield index

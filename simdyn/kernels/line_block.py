@@ -82,7 +82,7 @@ def find_kinks(typing_context, slopes, direction, base, start, kinks, steps, fir
             with counting(builder, filters) as f:
                 at = builder.add(builder.mul(f, lines), line)
                 value, slope, towards = base.four(at), slopes.one(f), direction.one(f)
-                kink, rising, still = -value / towards, towards > zero, towards == zero
+                kink, rising, still = -value / towards, towards > zero, towards.equals(zero)
                 passed = kink <= begin
                 on = still.choose(value > zero, ~(passed ^ rising))
                 pull = on.choose(slope, zero)
@@ -94,8 +94,10 @@ def find_kinks(typing_context, slopes, direction, base, start, kinks, steps, fir
                 kinks.put(at, ahead.choose(kink, number(builder, math.inf)))
                 steps.put(at, rising.choose(slope, -slope) * value)
             marks = apart.now().choose(number(builder, 1.0), zero)
-            for row, found in enumerate((level.now(), rise.now(), active.now(), marks)):
-                first.put(first.place(row, line), found)
+            first.put(first.place(LEVEL, line), level.now())
+            first.put(first.place(RISE, line), rise.now())
+            first.put(first.place(ACTIVE, line), active.now())
+            first.put(first.place(APART, line), marks)
         return context.get_dummy_value()
 
     return types.void(slopes, direction, base, start, kinks, steps, first), build
@@ -153,7 +155,7 @@ def find_edges(typing_context, offset, start, first, ordered, edges, found):
         with counting(builder, lines, LANES) as line:
             low = Variable(start.four(line))
             level, rise, active, marks = (
-                Variable(first.four(first.place(row, line))) for row in range(4)
+                Variable(first.four(first.place(row, line))) for row in (LEVEL, RISE, ACTIVE, APART)
             )
             failing, apart = Variable(zero < zero), Variable(marks.now() > zero)
             crossings = Variable(zero)
@@ -163,10 +165,10 @@ def find_edges(typing_context, offset, start, first, ordered, edges, found):
                     ordered.four(builder.add(at, builder.mul(WORD(part), size)))
                     for part in (KINK, STEP, RISING, TURN)
                 )
-                begin, some = low.now(), ~(active.now() == zero)
+                begin, some = low.now(), ~active.now().equals(zero)
                 value = some.choose(level.now(), zero)
                 climb = some.choose(rise.now(), zero)
-                height, flat = offset + value, climb == zero
+                height, flat = offset + value, climb.equals(zero)
                 root = -height / climb
                 root = (root > begin).choose(root, begin)
                 root = (~flat & (root < end)).choose(root, end)
@@ -182,7 +184,7 @@ def find_edges(typing_context, offset, start, first, ordered, edges, found):
                 failing.become(inside ^ back)
                 for edge in (turn, back):
                     crossings.become(crossings.now() + edge.choose(one, zero))
-                balanced = flat & (height == zero) & (end > begin)
+                balanced = flat & height.equals(zero) & (end > begin)
                 apart.become(apart.now() | balanced | ~height.is_finite())
                 level.become(value + step)
                 rise.become(climb + rising)
