@@ -161,7 +161,8 @@ def simdyn_sam_step(
     problem = simdyn.Problem.from_patches(patches, labels, weights)
     phase = simdyn.SAM(radius=radius, learning_rate=learning_rate, epochs=1)
     ds = simdyn.train(problem, phase, record=simdyn.Record(weights=True))
-    return ds.weights.values[-1]
+    after: Array = ds.weights.values[-1]
+    return after
 
 
 if __name__ == "__main__":

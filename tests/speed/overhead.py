@@ -16,8 +16,10 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -58,7 +60,8 @@ def a_million(epochs: int) -> Study:
 
 def bare(study: Study) -> Callable[[], None]:
     """All points through the kernel, on two threads, their arguments made beforehand."""
-    pointers = [p() for p in pointers_for(study.record, "relu", study.variables)]
+    kernels = pointers_for(study.record, "relu", study.variables, ["exact"], set())
+    pointers = [kernel() for kernel in kernels]
     stop = np.zeros(1, np.int64)
     points = [study.space.point(index) for index in study.space.indices()]
 
@@ -128,11 +131,9 @@ class KernelSeconds:
 
     def over(self, call: Callable[[], Any]) -> float:
         """Two cores' time of a call, over that of its kernels."""
-        self.spent, bridge.run_point = 0.0, self.run_point
-        try:
+        self.spent = 0.0
+        with mock.patch.object(bridge, "run_point", self.run_point):
             return 2.0 * seconds(call) / self.spent
-        finally:
-            bridge.run_point = run_point
 
 
 def minute(folder: Path, epochs: int, repeats: int) -> None:
@@ -147,15 +148,15 @@ def minute(folder: Path, epochs: int, repeats: int) -> None:
         rows = []
         inside = KernelSeconds()
         own = [
-            inside.over(lambda k=k: run_study(study, folder / f"own{k}.zarr", threads=2))
+            inside.over(partial(run_study, study, folder / f"own{k}.zarr", threads=2))
             for k in range(repeats)
         ]
         for k in range(repeats):
             rows.append(
                 (
                     seconds(kernels),
-                    seconds(lambda k=k: run_study(study, folder / f"{k}.zarr", threads=2)),
-                    seconds(lambda k=k: run_study(study, folder / f"d{k}.zarr", client=client)),
+                    seconds(partial(run_study, study, folder / f"{k}.zarr", threads=2)),
+                    seconds(partial(run_study, study, folder / f"d{k}.zarr", client=client)),
                 )
             )
             print("  kernels {:.2f} s, threads {:.2f} s, Dask {:.2f} s".format(*rows[-1]))

@@ -29,7 +29,6 @@ from rivals import (
 
 import simdyn
 from simdyn.engine import arguments as bridge
-from simdyn.kernels.observe import Tools
 from simdyn.kernels.point import run_problem
 
 Entry = Callable[[Runs, float, float, int], Timed]
@@ -64,7 +63,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
     schedule = bridge.kernel_schedule([(phase,)], n, [np.array([n_steps])])
     wanted = bridge.Wanted(simdyn.Record(), ("margin",), "last")
     margins = np.empty((len(problems), n))
-    pointers = bridge.pointers_for(wanted.record, "relu", wanted.names)
+    pointers = bridge.pointers_for(wanted.record, "relu", wanted.names, ("exact",), set())
     stop, tests = np.zeros(1, np.int64), (bridge.NO_FRESH_SAMPLES, bridge.NO_TEST_SET)
 
     def go() -> None:
@@ -74,7 +73,7 @@ def _simdyn(runs: Runs, radius: float, learning_rate: float, n_steps: int) -> Ti
             recording = bridge.kernel_recording(schedule, 1, wanted, sizes, *tests)
             train, *tools = (pointer() for pointer in pointers)
             seeds = np.uint64(0), np.uint64(0)
-            run_problem(problem, schedule, *seeds, train, Tools(*tools), stop, recording)
+            run_problem(problem, schedule, *seeds, train, bridge.tools_of(tools), stop, recording)
             margin[:] = recording.traces.margin[0, 0]
 
     began = time.perf_counter()

@@ -20,7 +20,9 @@ A run that overflows counts as infinitely wrong.
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import NullFormatter
@@ -63,7 +65,7 @@ class Setting:
         self.exact, _ = self.train(net, [phase])
 
     def train(
-        self, net: TwoLayerCNN, plan: list[Phase], *counted: str
+        self, net: TwoLayerCNN, plan: Sequence[Phase], *counted: str
     ) -> tuple[list[np.ndarray], list[float]]:
         """Margins and γ at the end, and what is counted."""
         every = sum(phase.epochs for phase in plan)
@@ -173,7 +175,7 @@ def compare(optimiser: str, count: int, updates: int) -> Results:
 
 def draw(results: dict[str, Results], count: int, updates: int, path: Path) -> None:
     """Errors of margins over mean costs, a panel for each optimiser."""
-    look = {
+    look: dict[str, dict[str, Any]] = {
         "strides": {"color": "black", "marker": "o", "markerfacecolor": "white"},
         "stretched steps": {"color": GREY, "marker": "s"},
     }
@@ -193,8 +195,9 @@ def draw(results: dict[str, Results], count: int, updates: int, path: Path) -> N
         rf"$\eta\,\max(1, \lfloor\alpha t\rfloor)$, at $\alpha$ of {listed(SHARES)}.",
     ]
     left, gap, right, top, panel, below = 0.55, 0.66, 0.12, 0.24, 2.3, 0.48  # inches
-    with artists.style():
-        sheet = page.Page(top + panel + below, handles, sentences, columns=3)
+    letters = page.Sheet()
+    with artists.style(letters.letters):
+        sheet = page.Page(letters, top + panel + below, handles, sentences, columns=3)
         wide = (page.WIDTH - left - right - gap) / 2
         for index, (optimiser, found) in enumerate(results.items()):
             ax = sheet.add_axes(left + index * (wide + gap), top, wide, panel)
