@@ -340,6 +340,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no bracket": ({"between": (3.0, 3.0)}, "solve.between = [3.0, 3.0]: from 3 to 3; allowed are"),
     "bracket of one": ({"between": (3.0,)}, "Crossing.between = (3.0,): allowed is two numbers"),
     "bracket, unknown": ({"between": ("dim", 9)}, "solve.between = 'dim': 'dim': did you mean"),
+    "bracket beyond a double": ({"between": (1.0, 10**400)}, "Crossing.between = (1.0, 1000000000"),
     "bracket, moving": (
         {"between": (0.1, "9*signal_norm")},
         "solve.between = '9*signal_norm': 'signal_norm': it depends on the solved field",

@@ -355,6 +355,7 @@ def test_space__method_names_that_cannot_be_named_or_stored(name: Any) -> None:
     ("plan", "words"),
     [
         ([], "a non-empty list"),
+        ([{"optimiser": "SGD"}] * 1001, "methods.a: 1,001 phases; allowed are 1,000"),
         ("SGD", "a non-empty list"),
         (None, "a non-empty list"),
         (3, "a non-empty list"),

@@ -1,6 +1,7 @@
 """Bad input: checks, and messages of one line with the field, the value, what is allowed."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -179,3 +180,11 @@ def with_prefix(prefix: str, problem: InputError) -> InputError:
 def is_plain_number(value: Any) -> bool:
     """Is it an int or a float, and not a boolean?"""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def as_float(value: float) -> float:
+    """A number in double precision; infinite if it does not fit."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

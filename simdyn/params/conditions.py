@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from simdyn.base.inputs import InputError, nearest, shown
 from simdyn.kernels.codes import GOALS
@@ -18,7 +18,7 @@ class Goal(NamedTuple):
     bound: float
 
 
-def goal_of(text: str) -> Goal:
+def goal_of(text: Any) -> Goal:
     """The condition that a text states.
 
     Raises
@@ -26,7 +26,8 @@ def goal_of(text: str) -> Goal:
     InputError
         If it states none.
     """
-    found = re.fullmatch(r"\s*(\w+)\s*([<>])\s*(\S+)\s*", text)
+    is_text = isinstance(text, str)
+    found = re.fullmatch(r"\s*(\w+)\s*([<>])\s*(\S+)\s*", text) if is_text else None
     try:
         name, sign, number = found.groups() if found else ("", "", "")
         bound = float(number)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from simdyn.base.formula import names_in
-from simdyn.base.inputs import InputError, is_plain_number
+from simdyn.base.inputs import InputError, as_float, is_plain_number
 from simdyn.params.parameters import Integer, Parameters, Real, described, integer
 
 BRACKET = "two numbers or formulas, the smaller first"
@@ -20,7 +20,7 @@ def _number_or_formula(value: Any) -> Any:
         except InputError as problem:
             raise ValueError(str(problem)) from None
         return value
-    if not is_plain_number(value) or not math.isfinite(value):
+    if not is_plain_number(value) or not math.isfinite(as_float(value)):
         raise ValueError("not a finite number")
     return float(value)
 

@@ -7,21 +7,13 @@ from typing import Any
 import numpy as np
 
 from simdyn.base.decimals import DIGITS, ERROR, as_written, same
-from simdyn.base.inputs import InputError, is_plain_number, shown
+from simdyn.base.inputs import InputError, as_float, is_plain_number, shown
 from simdyn.params import MAX_DIMENSION, Parameters
 
 
 def as_integer(value: float) -> float | int:
     """A float with an integral value as an integer, any other as it is."""
     return int(value) if math.isfinite(value) and value == int(value) else value
-
-
-def as_float(value: float) -> float:
-    """A number in double precision; infinite if it does not fit."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
 
 
 RULES = ("zip", "where", "refine")  # words of a space that are no axes

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from simdyn.base.formula import names_in
-from simdyn.base.inputs import InputError, is_plain_number, nearest, shown
+from simdyn.base.inputs import InputError, as_float, is_plain_number, nearest, shown
 from simdyn.params import Data, Parameters, Phase, SignalNoiseData, check_model, check_optimiser
 from simdyn.params.schedule import changes, read_by
-from simdyn.space.axes import as_float, as_integer
+from simdyn.space.axes import as_integer
 
 Fields = dict[str, Any]
+MAX_PHASES = 1000  # of a method: each is made anew for each point
 
 
 @functools.cache
@@ -149,6 +150,11 @@ def phase_sections(method: str, plan: Any) -> list[Section]:
         plan = [plan]
     if isinstance(plan, str) or not isinstance(plan, Sequence) or not plan:
         raise InputError(f"{where} = {shown(plan)}: allowed is a non-empty list of phases")
+    if len(plan) > MAX_PHASES:
+        raise InputError(
+            f"{where}: {len(plan):,} phases; allowed are {MAX_PHASES:,}. A learning rate that "
+            "changes can be a formula of epoch and update"
+        )
     sections = []
     for k, phase in enumerate(plan):
         if isinstance(phase, Phase):

@@ -80,7 +80,11 @@ def check_conditions(conditions: Iterable[Any], possible: Sequence[str]) -> None
         If it reads a variable that is not among the possible ones.
     """
     for condition in filter(None, conditions):
-        if (name := goal_of(condition).quantity) not in possible:
+        try:
+            name = goal_of(condition).quantity
+        except InputError:
+            continue  # the phase itself is refused when it is made
+        if name not in possible:
             raise InputError(f"until = {shown(condition)}: '{name}' is not available here")
 
 
