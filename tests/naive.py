@@ -127,9 +127,10 @@ def activation_derivative(z: Array, model: Model = PAPER) -> Array:
 def readout(z: Array, model: Model = PAPER) -> Array:
     """F = F_{+1} - F_{-1}, F_j = (1/m) Σ_r Σ_p σ(z_{j,r,p}) or without 1/m, from overlaps z."""
     total = activate(z, model).sum(axis=3)
-    banks: Array = total.mean(axis=1) if model.output == "mean" else total.sum(axis=1)
-    outputs: Array = SIGNS @ banks
-    return outputs
+    difference: Array = SIGNS @ (
+        total.mean(axis=1) if model.output == "mean" else total.sum(axis=1)
+    )
+    return difference
 
 
 def outputs(weights: Array, patches: Array, model: Model = PAPER) -> Array:

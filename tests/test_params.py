@@ -618,6 +618,23 @@ def test_perturbation__radius_of_sam_and_zero_for_sgd() -> None:
     assert made(SGD).perturbation == 0.0
 
 
+class Counted(list[Any]):
+    """A list that counts how often it is shown."""
+
+    times = 0
+
+    def __repr__(self) -> str:
+        type(self).times += 1
+        return super().__repr__()
+
+
+def test_mistakes__a_list_that_is_wrong_throughout_is_not_shown_for_each_entry() -> None:
+    fields = {"x": "dimension", "y": "signal_norm", "compare": Counted([1] * 5000)}
+    (line,) = PhaseDiagram.mistakes("figure", fields)
+    assert line.startswith("figure.compare = [1, 1, 1")
+    assert Counted.times < 10, "once for each kind of mistake, not for each of 5,000 entries"
+
+
 def test_as_plan__one_or_several() -> None:
     phase = made(SGD)
     assert as_plan(phase) == as_plan([phase]) == (phase,)

@@ -205,7 +205,6 @@ def test_load_study__paths_that_are_no_file(tmp_path: Path) -> None:
         ("methods/sgd/0/epochs", -1, "epochs = -1"),
         ("methods/sgd/0/until", 5, "SGD.until = 5: allowed is a text like 'train_loss < 0.01'"),
         ("methods/sgd/0/until", 0.5, "SGD.until = 0.5: allowed is a text"),
-        ("figure/compare", [1] * 5000, "figure.compare = [1, 1, "),
         ("methods/sgd/0/epoch", 1, "methods.sgd.0.epoch = 1: no such field"),
         ("methods/sgd/0/optimiser", DELETE, "methods.sgd.0.optimiser = None"),
         ("methods/sgd/0", 5, "methods.sgd.0 = 5"),

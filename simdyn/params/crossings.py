@@ -20,9 +20,10 @@ def _number_or_formula(value: Any) -> Any:
         except InputError as problem:
             raise ValueError(str(problem)) from None
         return value
-    if not is_plain_number(value) or not math.isfinite(as_float(value)):
+    number = as_float(value) if is_plain_number(value) else math.nan
+    if not math.isfinite(number):
         raise ValueError("not a finite number")
-    return float(value)
+    return number
 
 
 Formula = Annotated[float | str, BeforeValidator(_number_or_formula)]

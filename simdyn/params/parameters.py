@@ -197,13 +197,10 @@ class Parameters(BaseModel, metaclass=ParametersClass):
             errors: list[Any] = problem.errors()
             unknown = any(error["type"] == "extra_forbidden" for error in errors)
             # A misspelt name leaves its field missing too: the message is about the spelling.
-            # The entries of a long list may all be wrong in the same way.
-            said = {
-                (error["loc"][:1], error["type"], error["msg"]): error
-                for error in errors
-                if not (unknown and error["type"] == "missing")
-            }
-            lines = (cls._explain(error, dict(fields)) for error in said.values())
+            said = [e for e in errors if not (unknown and e["type"] == "missing")]
+            # The entries of a long list may all be wrong in the same way: it is shown once.
+            kinds = {(error["loc"][:1], error["type"], error["msg"]): error for error in said}
+            lines = (cls._explain(error, dict(fields)) for error in kinds.values())
             return list(dict.fromkeys(line.replace(cls.__name__, name, 1) for line in lines))
         except InputError as problem:
             return [str(problem).replace(cls.__name__, name, 1)]

@@ -195,9 +195,8 @@ def draw(results: dict[str, Results], count: int, updates: int, path: Path) -> N
         rf"$\eta\,\max(1, \lfloor\alpha t\rfloor)$, at $\alpha$ of {listed(SHARES)}.",
     ]
     left, gap, right, top, panel, below = 0.55, 0.66, 0.12, 0.24, 2.3, 0.48  # inches
-    letters = page.Sheet()
-    with artists.style(letters.letters):
-        sheet = page.Page(letters, top + panel + below, handles, sentences, columns=3)
+    with artists.style():
+        sheet = page.Page(page.Sheet(), top + panel + below, handles, sentences, columns=3)
         wide = (page.WIDTH - left - right - gap) / 2
         for index, (optimiser, found) in enumerate(results.items()):
             ax = sheet.add_axes(left + index * (wide + gap), top, wide, panel)
