@@ -176,7 +176,8 @@ class Ground:
             self.accepted += 1
             if written:
                 self.restore()
-            writes = case.words[:1] in (("export",), ("replay",))
+            command = next((word for word in case.words if word != "--"), "")
+            writes = command in ("export", "replay")
             return "written" if written and not writes else ""
         if code != 2:
             return f"exit code {code}: {err}"

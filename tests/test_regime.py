@@ -58,6 +58,12 @@ def test_regime__at_the_ends_of_the_range(
         assert met == pytest.approx(exact - 2 * np.log10(signal_norm))
 
 
+def test_regime__at_a_rate_that_learns_the_signal_at_once() -> None:
+    """Epochs over the signal's updates are beyond a double."""
+    found = place(signal_norm=1.0, learning_rate=1e306, epochs=10**9)
+    assert found.signal_share == 0.0
+
+
 def test_regime__updates_of_small_batches() -> None:
     """Twice the updates an epoch at half the batch: the same number of updates for the noise."""
     assert place(batch_size=10).noise_updates == pytest.approx(place().noise_updates)

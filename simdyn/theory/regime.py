@@ -225,7 +225,7 @@ def regime(data: Data, net: TwoLayerCNN, plan: Sequence[Phase]) -> Regime:
     lengths = [phase.epochs * phase.updates_per_epoch(n) for phase in phases]
     noise = noise_updates(data, net, phases[0])
     signal = [signal_updates(data, net, phase) for phase in phases]
-    with np.errstate(divide="ignore"):  # an infinite signal is learned at once
+    with np.errstate(divide="ignore", over="ignore"):  # a huge signal is learned at once
         parts = np.divide(lengths, signal).tolist()
     share = math.inf if sum(parts) == 0.0 else 1.0 / sum(parts)
     degree = net.shape if net.activation == "relu_power" else 1.0
