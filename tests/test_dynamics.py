@@ -97,6 +97,21 @@ def test_train__follows_the_weights(
     assert relative(rho[1:], rhos) < 1e-10
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, 20])
+def test_train__small_batches_of_many_samples(batch_size: int) -> None:
+    """They reach few of the blocks of rows, in every word of marks; then all samples do."""
+    x, y, truth, signal, _, w = signal_noise(4, n=140, flip=0.1, m=2)
+    small = {"batch_size": batch_size, "epochs": 2}
+    plan = [
+        SAM.replace(**small),
+        SGD.replace(epochs=2),
+        SGD.replace(**small),
+        SAM.replace(epochs=2),
+    ]
+    ds, path, _ = trained(x, y, w, plan, signal=signal, true_labels=truth)
+    assert_same_path(ds, x, y, w, path)
+
+
 def test_train__schedule_of_phases() -> None:
     """SAM and then SGD, of different batch sizes; epochs count on across phases."""
     x, y, truth, signal, _, w = signal_noise(2, flip=0.2)

@@ -20,17 +20,18 @@ from simdyn.claims import CLAIMS
 
 PACKAGE = Path(simdyn.__file__).parent
 
-PER_FILTER = """    copy(overlaps, work.perturbed)
-    for f in range(overlaps.shape[1]):
+PERTURB = "    shifted(overlaps, work.products, radius / norm, work.perturbed)\n"
+PER_FILTER = """    for f in range(overlaps.shape[0]):
         square = 0.0
-        for k in range(overlaps.shape[0]):
-            square += work.coefficients[k, f] * work.products[k, f]
-        if square > 0.0:
-            for k in range(overlaps.shape[0]):
-                work.perturbed[k, f] += radius / math.sqrt(square) * work.products[k, f]
+        for k in range(overlaps.shape[1]):
+            square += work.coefficients[f, k] * work.products[f, k]
+        for k in range(overlaps.shape[1]):
+            work.perturbed[f, k] = overlaps[f, k]
+            if square > 0.0:
+                work.perturbed[f, k] += radius / math.sqrt(square) * work.products[f, k]
 """
 MARGIN = "        margins[i] = labels[i] * output("
-MOVE = "            add_scaled(state.moved, work.coefficients, -(rate * scale))\n"
+MOVE = "            add_scaled_blocks(state.moved, work.coefficients,"
 COPIES = """, "P", "patches of a sample", 2, 2**31)
 
     @property
@@ -57,22 +58,18 @@ class Fault:
 FAULTS = {
     "γ without the filter's sign": Fault(
         "kernels/observe.py",
-        "= sign * square * moved[0, f]",
-        "= square * moved[0, f]",
+        "= sign * square * moved[f, 0]",
+        "= square * moved[f, 0]",
         {"rebuild": "γ and ρ rebuild the weights"},
     ),
     "perturbation downhill": Fault(
         "kernels/gradient.py",
-        "add_scaled(work.perturbed, work.products, radius / norm)",
-        "add_scaled(work.perturbed, work.products, -radius / norm)",
+        PERTURB,
+        PERTURB.replace("radius", "-radius"),
         {"update": "W + ε̂", "ascent": "raises the loss"},
     ),
     "a norm for each filter": Fault(
-        "kernels/gradient.py",
-        "    copy(overlaps, work.perturbed)\n"
-        "    add_scaled(work.perturbed, work.products, radius / norm)\n",
-        PER_FILTER,
-        {"update": "one norm over all filters"},
+        "kernels/gradient.py", PERTURB, PER_FILTER, {"update": "one norm over all filters"}
     ),
     "loss slope at W": Fault(
         "kernels/gradient.py",

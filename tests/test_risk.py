@@ -264,7 +264,7 @@ def test_failing_mass__parts_make_the_whole() -> None:
 @compiled
 def _failing_masses(offset, slopes, direction, base, start):
     lines = start.size
-    block = line_block.new_block(slopes.size, (lines + 3) // 4 * 4)
+    block = line_block.new_block(slopes.size, (lines + 7) // 8 * 8)
     for line in range(lines):
         block.start[line] = start[line]
         for f in range(slopes.size):

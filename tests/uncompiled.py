@@ -15,13 +15,58 @@ from simdyn.engine import preparation
 from simdyn.kernels import compiled
 
 
-def rectified_difference(array: np.ndarray, row: int, sign: float, filters: int) -> float:
-    above = np.maximum(sign * array[row], 0.0)
-    return float(above[:filters].sum() - above[filters : 2 * filters].sum())
+def rectified_sums(overlaps: np.ndarray, down: int, blocks: np.ndarray, sums: np.ndarray) -> None:
+    filters, rows = overlaps.shape
+    for side, first in ((overlaps, 0), (-overlaps[:, :down], rows)):
+        above = np.maximum(side, 0.0)
+        sums[first : first + side.shape[1]] = above[: filters // 2].sum(axis=0) - above[
+            filters // 2 :
+        ].sum(axis=0)
 
 
-def flat_dot(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a * b).sum())
+def in_blocks(array: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Which columns of an array are those of listed blocks."""
+    return np.isin(np.arange(array.shape[1]) // 8, blocks)
+
+
+def pull_active(
+    overlaps: np.ndarray,
+    down: int,
+    pulls: np.ndarray,
+    lift: float,
+    blocks: np.ndarray,
+    out: np.ndarray,
+    bits: np.ndarray,
+) -> None:
+    filters, rows = overlaps.shape
+    below = np.where(np.arange(rows) < down, -lift * pulls[rows:], 0.0)
+    bank = np.where(np.arange(filters) < filters // 2, 1.0, -1.0)[:, None]
+    rest = np.where(overlaps < 0.0, bank * below, 0.0)
+    found, some = (
+        np.where(overlaps > 0.0, bank * (lift * pulls[:rows]), rest),
+        in_blocks(out, blocks),
+    )
+    out[:, some] = found[:, some]
+    mark(np.where(some, found, 0.0), bits)
+
+
+def mark(array: np.ndarray, bits: np.ndarray) -> None:
+    filters, rows = array.shape
+    some = np.zeros((filters, 64 * bits.shape[1]), np.uint8)
+    some[:, :rows] = array != 0.0
+    bits[:] = np.packbits(some, axis=1, bitorder="little").view(np.int64)
+
+
+def sparse_product(
+    array: np.ndarray, bits: np.ndarray, matrix: np.ndarray, out: np.ndarray
+) -> None:
+    marked = np.unpackbits(bits.view(np.uint8), axis=1, bitorder="little")
+    rows = matrix.shape[0]
+    out[:] = np.where(marked[:, :rows], array[:, :rows], 0.0) @ matrix
+
+
+def flat_dot(a: np.ndarray, b: np.ndarray, blocks: np.ndarray) -> float:
+    return float((a * b)[:, in_blocks(a, blocks)].sum())
 
 
 def largest_entry(array: np.ndarray) -> float:
@@ -32,26 +77,19 @@ def add_scaled(target: np.ndarray, source: np.ndarray, factor: float) -> None:
     target += factor * source
 
 
-def add_where_active(
-    target: np.ndarray, array: np.ndarray, row: int, sign: float, pull: float, bank: np.ndarray
+def add_scaled_blocks(
+    target: np.ndarray, source: np.ndarray, factor: float, blocks: np.ndarray
 ) -> None:
-    target[row] += np.where(sign * array[row] > 0.0, pull * bank, 0.0)
+    target += np.where(in_blocks(target, blocks), factor * source, 0.0)
+
+
+def shifted(start: np.ndarray, source: np.ndarray, factor: float, out: np.ndarray) -> None:
+    out[:] = start + factor * source
 
 
 def to_logistic_slopes(margins: np.ndarray, count: int) -> None:
     decay = np.exp(-np.abs(margins[:count]))
     margins[:count] = -np.where(margins[:count] >= 0.0, decay, 1.0) / (1.0 + decay)
-
-
-def product(matrix: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
-    height, terms = matrix.shape
-    out[:height] = matrix @ columns[:terms]
-
-
-def product_over(
-    matrix: np.ndarray, columns: np.ndarray, out: np.ndarray, terms: np.ndarray, count: int
-) -> None:
-    out[: matrix.shape[0]] = matrix[:, terms[:count]] @ columns[terms[:count]]
 
 
 def find_kinks(

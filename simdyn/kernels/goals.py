@@ -16,12 +16,13 @@ from simdyn.kernels.codes import (
     TRAIN_ERROR,
 )
 from simdyn.kernels.compiled import borrowing, borrowing_pointed
-from simdyn.kernels.gradient import Workspace, apply_gram, gradient
+from simdyn.kernels.gradient import apply_gram, gradient
 from simdyn.kernels.linear import squared_norm
 from simdyn.kernels.observe import Readers, Recording, probe_state, training_scores
 from simdyn.kernels.random import Stream
 from simdyn.kernels.state import MET, PHASE, State
 from simdyn.kernels.structures import Indices, Problem, Schedule
+from simdyn.kernels.workspace import Workspace
 
 
 @borrowing
@@ -33,11 +34,11 @@ def largest_coefficient(of_noise, problem, copies, moved):
             k = problem.n_signals + i
             square = copies * squared_norm(dictionary, k) * dictionary.units[k]
             for f in range(banks):
-                largest = max(largest, square * moved[k, f])
+                largest = max(largest, square * moved[f, k])
         return largest
     square = squared_norm(dictionary, 0) * dictionary.units[0]
     for f in range(banks):
-        largest = max(largest, square * (moved[0, f] if f < banks // 2 else -moved[0, f]))
+        largest = max(largest, square * (moved[f, 0] if f < banks // 2 else -moved[f, 0]))
     return largest
 
 
@@ -56,7 +57,7 @@ def reading(phase, problem, stream, readers, stop, state, work, recording):
         if quantity == TEST_ERROR and fresh.method != TEST_SET:
             error = fresh.label_flip + (1.0 - 2.0 * fresh.label_flip) * error
         return error
-    scale, finite = gradient(state.overlaps, problem, work.every_sample, work.every_patch, work)
+    scale, finite = gradient(state.overlaps, problem, work.every_sample, work)
     if not finite:
         return math.nan
     if quantity in (SAM_GAP, DEACTIVATED, SHARPNESS):

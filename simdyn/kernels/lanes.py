@@ -1,8 +1,10 @@
-"""Formulas on four doubles at a time, for intrinsics: each operation is one of a vector, rounded.
+"""Formulas on eight doubles at a time, for intrinsics: each operation is one of a vector, rounded.
 
-Nothing is reordered, and nothing is fused unless `fused` says so. Comparisons give masks.
+A CPU with shorter vectors takes them in parts, to the same bits. Nothing is reordered, and nothing
+is fused unless `fused` says so. Comparisons give masks.
 """
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,20 +12,20 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-LANES = 4
+LANES = 8
 DOUBLE, WORD = ir.DoubleType(), ir.IntType(64)
 VECTOR, WORDS = ir.VectorType(DOUBLE, LANES), ir.VectorType(WORD, LANES)
 
 
 def splat(builder: Any, scalar: Any) -> Any:
-    """A scalar in all four lanes."""
+    """A scalar in all lanes."""
     kind = ir.VectorType(scalar.type, LANES)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, WORD(0))
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), LANES), None))
 
 
 class Mask:
-    """Four truth values."""
+    """Eight truth values."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
@@ -46,7 +48,7 @@ class Mask:
 
 
 class Lanes:
-    """Four doubles."""
+    """Eight doubles."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
@@ -78,6 +80,12 @@ class Lanes:
     def __gt__(self, other: "Lanes") -> Mask:
         return self._compared(">", other)
 
+    def rectified(self) -> "Lanes":
+        """Max(x, 0); NaN stays NaN."""
+        zero = number(self.builder, 0.0)
+        above = self.builder.fcmp_unordered(">", self.value, zero.value)
+        return Lanes(self.builder, self.builder.select(above, self.value, zero.value))
+
     def equals(self, other: "Lanes") -> Mask:
         """Lanes that are equal; NaN is not."""
         return self._compared("==", other)
@@ -95,7 +103,7 @@ def number(builder: Any, value: float) -> Lanes:
 def fused(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
     """a·b + c, rounded once if the CPU can."""
     kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    function = cgutils.get_or_insert_function(a.builder.module, kind, "llvm.fmuladd.v4f64")
+    function = cgutils.get_or_insert_function(a.builder.module, kind, f"llvm.fmuladd.v{LANES}f64")
     return Lanes(a.builder, a.builder.call(function, [a.value, b.value, c.value]))
 
 
@@ -107,15 +115,20 @@ class Array:
         self.builder, self.data = builder, array.data
         self.shape = cgutils.unpack_tuple(builder, array.shape)
 
-    def place(self, row: int, column: Any) -> Any:
+    def place(self, row: Any, column: Any) -> Any:
         """Number of an entry of a matrix."""
-        return self.builder.add(self.builder.mul(WORD(row), self.shape[1]), column)
+        first = WORD(row) if isinstance(row, int) else row
+        return self.builder.add(self.builder.mul(first, self.shape[1]), column)
+
+    def size(self) -> Any:
+        """How many entries it has."""
+        return functools.reduce(self.builder.mul, self.shape)
 
     def _vector(self, place: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(self.data, [place]), VECTOR.as_pointer())
 
-    def four(self, place: Any) -> Lanes:
-        """Entries place … place + 3."""
+    def some(self, place: Any) -> Lanes:
+        """The entries from `place` on, one for each lane."""
         return Lanes(self.builder, self.builder.load(self._vector(place), align=8))
 
     def one(self, place: Any) -> Lanes:
@@ -124,7 +137,7 @@ class Array:
         return Lanes(self.builder, splat(self.builder, entry))
 
     def put(self, place: Any, lanes: Lanes) -> None:
-        """Write four entries."""
+        """Write an entry for each lane."""
         self.builder.store(lanes.value, self._vector(place), align=8)
 
 
@@ -154,7 +167,8 @@ def arrays_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Ite
 
 
 @contextmanager
-def counting(builder: Any, stop: Any, step: int = 1) -> Iterator[Any]:
-    """A loop over 0, step, 2·step, … below `stop`."""
-    with cgutils.for_range_slice(builder, WORD(0), stop, WORD(step), WORD) as (index, _):
+def counting(builder: Any, stop: Any, step: int = 1, start: Any = None) -> Iterator[Any]:
+    """A loop over start (0), start + step, start + 2·step, … below `stop`."""
+    first = WORD(0) if start is None else start
+    with cgutils.for_range_slice(builder, first, stop, WORD(step), WORD) as (index, _):
         yield index

@@ -6,7 +6,7 @@ A filter rises on all of these lines or falls on all of them, so that all take t
     rank          the order of these kinks on each line
     find_edges    where φ < 0 begins and ends, interval by interval
 
-Arrays are (filters, lines) or (…, lines), the number of lines a multiple of four. What
+Arrays are (filters, lines) or (…, lines), the number of lines a multiple of eight. What
 `failing_mass` treats apart (a stretch on which φ is exactly zero, a number beyond a double) is
 left to it.
 """
@@ -48,7 +48,7 @@ class Block(NamedTuple):
 
 @part
 def new_block(filters, lines):
-    """Room for a block of lines, a multiple of four."""
+    """Room for a block of lines, a multiple of eight."""
     ordered = np.zeros((4, filters + 1, lines))
     ordered[KINK, filters] = np.inf
     return Block(
@@ -76,12 +76,12 @@ def find_kinks(typing_context, slopes, direction, base, start, kinks, steps, fir
         )
         filters, lines = base.shape
         with counting(builder, lines, LANES) as line:
-            begin, zero = start.four(line), number(builder, 0.0)
+            begin, zero = start.some(line), number(builder, 0.0)
             level, rise, active = Variable(zero), Variable(zero), Variable(zero)
             apart = Variable(zero < zero)
             with counting(builder, filters) as f:
                 at = builder.add(builder.mul(f, lines), line)
-                value, slope, towards = base.four(at), slopes.one(f), direction.one(f)
+                value, slope, towards = base.some(at), slopes.one(f), direction.one(f)
                 kink, rising, still = -value / towards, towards > zero, towards.equals(zero)
                 passed = kink <= begin
                 on = still.choose(value > zero, ~(passed ^ rising))
@@ -113,11 +113,11 @@ def rank(typing_context, kinks, place):
         zero, one = number(builder, 0.0), number(builder, 1.0)
         with counting(builder, lines, LANES) as line, counting(builder, filters) as f:
             at = builder.add(builder.mul(f, lines), line)
-            kink, before = kinks.four(at), Variable(zero)
+            kink, before = kinks.some(at), Variable(zero)
             with counting(builder, f) as other:
                 there = builder.add(builder.mul(other, lines), line)
-                later = kinks.four(there) > kink
-                place.put(there, place.four(there) + later.choose(one, zero))
+                later = kinks.some(there) > kink
+                place.put(there, place.some(there) + later.choose(one, zero))
                 before.become(before.now() + later.choose(zero, one))
             place.put(at, before.now())
         return context.get_dummy_value()
@@ -153,16 +153,16 @@ def find_edges(typing_context, offset, start, first, ordered, edges, found):
         size = builder.mul(intervals, lines)
         zero, one, nowhere = (number(builder, x) for x in (0.0, 1.0, math.nan))
         with counting(builder, lines, LANES) as line:
-            low = Variable(start.four(line))
+            low = Variable(start.some(line))
             level, rise, active, marks = (
-                Variable(first.four(first.place(row, line))) for row in (LEVEL, RISE, ACTIVE, APART)
+                Variable(first.some(first.place(row, line))) for row in (LEVEL, RISE, ACTIVE, APART)
             )
             failing, apart = Variable(zero < zero), Variable(marks.now() > zero)
             crossings = Variable(zero)
             with counting(builder, intervals) as k:
                 at = builder.add(builder.mul(k, lines), line)
                 end, step, rising, switched = (
-                    ordered.four(builder.add(at, builder.mul(WORD(part), size)))
+                    ordered.some(builder.add(at, builder.mul(WORD(part), size)))
                     for part in (KINK, STEP, RISING, TURN)
                 )
                 begin, some = low.now(), ~active.now().equals(zero)

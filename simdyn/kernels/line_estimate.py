@@ -241,7 +241,7 @@ def line_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vec
         return
     positive, negative = _bundle(phi, 1.0), _bundle(phi, -1.0)
     most = max(positive.directions.shape[0], negative.directions.shape[0])
-    pairs = min(PAIRS, values.size + values.size % 2)  # even: lines are taken in fours
+    pairs = min(PAIRS, (values.size + 3) // 4 * 4)  # lines are taken in eights
     draws, block = _new_draws(most, filters, size, pairs), new_block(filters, 2 * pairs)
     for first in range(0, values.size, pairs):
         if stopped(stop):

@@ -42,6 +42,13 @@ def fill(out, value):
 
 
 @borrowing
+def clear(vector):
+    """Vector ← 0."""
+    for c in range(vector.size):
+        vector[c] = 0.0
+
+
+@borrowing
 def copy(source, out):
     """Out ← source for two arrays of equal shape (p, w)."""
     for k in range(out.shape[0]):

@@ -79,7 +79,7 @@ def coefficients_finite(problem, fresh, moved, named):
         copies, unit = fresh.noise_copies if k > 0 else 1.0, problem.dictionary.units[k]
         square = copies * squared_norm(problem.dictionary, k)
         for f in range(problem.overlaps.shape[1]):
-            value = square * moved[k, f] * unit if named else moved[k, f] / unit
+            value = square * moved[f, k] * unit if named else moved[f, k] / unit
             if not math.isfinite(value):
                 return False
     return True
@@ -110,18 +110,18 @@ def write_coefficients(problem, fresh, moved, run, index, traces):
     if traces.coef.size > 0:
         for k in range(q):
             for f in range(banks):
-                traces.coef[run, index, f, k] = moved[k, f] / dictionary.units[k]
+                traces.coef[run, index, f, k] = moved[f, k] / dictionary.units[k]
     if traces.signal_coef.size > 0:
         square, unit = squared_norm(dictionary, 0), dictionary.units[0]
         for f in range(banks):
             sign = 1.0 if f < banks // 2 else -1.0
-            traces.signal_coef[run, index, f] = sign * square * moved[0, f] * unit
+            traces.signal_coef[run, index, f] = sign * square * moved[f, 0] * unit
     if traces.noise_coef.size > 0:
         for i in range(problem.labels.size):
             square = fresh.noise_copies * squared_norm(dictionary, first + i)
             unit = dictionary.units[first + i]
             for f in range(banks):
-                traces.noise_coef[run, index, f, i] = square * moved[first + i, f] * unit
+                traces.noise_coef[run, index, f, i] = square * moved[f, first + i] * unit
 
 
 @inlined
@@ -136,7 +136,7 @@ def write_samples(problem, overlaps, margins, run, index, traces):
             for sign in range(2):
                 traces.active_count[run, index, sign, i] = 0.0
             for f in range(banks):
-                if overlaps[problem.n_signals + i, f] > 0.0:
+                if overlaps[f, problem.n_signals + i] > 0.0:
                     traces.active_count[run, index, 2 * f // banks, i] += 1.0
 
 
@@ -178,7 +178,7 @@ def observe(problem, phase, stream, readers, stop, state, work, recording):
     probed, scale = drawn or sharp or traces.sam_gap.size > 0, 0.0
     passes = 2 if probed else 1  # a probe writes over the gradient
     for k in range(passes):  # one call of the gradient: more make every step slower
-        scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
+        scale, finite = gradient(overlaps, problem, work.every_sample, work)
         # An overlap of −∞ is inactive and does not show in any output.
         if not finite or not (all_finite(overlaps) and all_finite(moved)):
             return codes.NON_FINITE

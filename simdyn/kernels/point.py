@@ -4,10 +4,10 @@ import numpy as np
 
 from simdyn.kernels import codes
 from simdyn.kernels.compiled import kernel
-from simdyn.kernels.gradient import new_workspace
 from simdyn.kernels.random import Stream
 from simdyn.kernels.sampling import draw_problem
 from simdyn.kernels.state import new_state
+from simdyn.kernels.workspace import new_workspace
 
 
 @kernel

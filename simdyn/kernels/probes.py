@@ -19,9 +19,10 @@ import numpy as np
 from simdyn.kernels import LANCZOS_STEPS
 from simdyn.kernels.activations import activation_slope, curvature_root, loss
 from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, inlined, stopped
-from simdyn.kernels.gradient import Workspace, add_slopes, apply_gram, gradient, perturb, touch
-from simdyn.kernels.linear import dot, fill, normalise
+from simdyn.kernels.gradient import apply_gram, gradient, output, perturb, pull_on_active
+from simdyn.kernels.linear import clear, dot, normalise
 from simdyn.kernels.structures import Indices, Matrix, Problem
+from simdyn.kernels.workspace import BLOCKS, Workspace
 
 
 @inlined
@@ -36,18 +37,15 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
     before = np.empty(n)
     for start in range(0, n, size):
         samples = work.every_sample[start : min(start + size, n)]
-        patches = (
-            work.every_patch if size >= n else work.touched[: touch(problem.table, samples, work)]
-        )
         batches += 1
-        _, finite = gradient(overlaps, problem, samples, patches, work)
+        _, finite = gradient(overlaps, problem, samples, work)
         for i in samples:
             before[i] = loss(problem.model.loss, work.margins[i])
         norm = apply_gram(work) if finite else 0.0
         moves = norm > 0.0 and radius > 0.0
         if moves:
             perturb(overlaps, radius, norm, work)
-            gradient(work.perturbed, problem, samples, patches, work)
+            gradient(work.perturbed, problem, samples, work)
             change = 0.0  # NaN if an output at W + ε̂ is
             for i in samples:
                 change += loss(problem.model.loss, work.margins[i]) - before[i]
@@ -56,37 +54,35 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
             for k in samples:
                 row, first = problem.n_signals + k, 0 if problem.labels[k] > 0.0 else banks // 2
                 for f in range(first, first + banks // 2):
-                    if overlaps[row, f] > 0.0:
+                    if overlaps[f, row] > 0.0:
                         matching += 1
-                        if moves and not work.perturbed[row, f] > 0.0:
+                        if moves and not work.perturbed[f, row] > 0.0:
                             off += 1
     return gap / batches, off / max(matching, 1)
 
 
 @inlined
-def curve(problem, overlaps, roots, sign, vector, out, work):
-    """Out ← M vector; `roots` and `sign` hold √ℓ''_i and those of the table up to a factor."""
-    start, patch, multiplicity, row, _ = problem.table
-    bank, pulls, sums = work.bank, work.pulls, work.sums
+def curve(problem, overlaps, roots, shown, vector, out, work):
+    """Out ← M vector; `roots` and `shown` hold √ℓ''_i and the signs of slots up to a factor."""
+    begin, end, slot, multiplicity = work.begin, work.end, work.slot, problem.table.multiplicity
+    bank, pulls, sums, width = work.bank, work.pulls, work.sums, overlaps.shape[1]
     model = problem.model
-    for p in range(pulls.size):
-        pulls[p] = 0.0
+    work.traits[BLOCKS] = -1
+    clear(pulls)
     for i in range(vector.size):
-        for e in range(start[i], start[i + 1]):
-            pulls[patch[e]] += roots[i] * vector[i] * multiplicity[e]
-    fill(work.coefficients, 0.0)
-    for p in range(pulls.size):
-        add_slopes(model, work.coefficients, overlaps, row[p], sign[p], sign[p] * pulls[p], bank)
+        for e in range(begin[i], end[i]):
+            pulls[slot[e]] += roots[i] * vector[i] * multiplicity[e]
+    pull_on_active(model, overlaps, shown, 1.0, work)
     apply_gram(work)
-    for p in range(sums.size):
-        sums[p] = 0.0
-        for f in range(bank.size):
-            slope = activation_slope(model.activation, model.shape, sign[p] * overlaps[row[p], f])
-            sums[p] += slope * (sign[p] * bank[f]) * work.products[row[p], f]
+    for s in range(sums.size):
+        sums[s] = 0.0
+        if shown[s] != 0.0:
+            k = s % width
+            for f in range(bank.size):
+                slope = activation_slope(model.activation, model.shape, shown[s] * overlaps[f, k])
+                sums[s] += slope * (shown[s] * bank[f]) * work.products[f, k]
     for i in range(vector.size):
-        total = 0.0
-        for e in range(start[i], start[i + 1]):
-            total += multiplicity[e] * sums[patch[e]]
+        total = output(begin[i], end[i], slot, multiplicity, sums)
         count = 1 if model.summed > 0 else vector.size
         out[i] = roots[i] * total / (count * model.divisor * model.divisor)
 
@@ -137,9 +133,9 @@ def sharpness(problem, overlaps, stop, work):
     for i in range(n):
         roots[i] /= largest
     longest = 0.0  # unit of a row, of those that some patch shows
-    for p in range(problem.table.sign.size):
-        longest = max(longest, abs(problem.table.sign[p]))
-    sign = problem.table.sign / longest
+    for s in range(work.shown.size):
+        longest = max(longest, abs(work.shown[s]))
+    shown = work.shown / longest
     steps = min(n, LANCZOS_STEPS)
     basis, image = np.zeros((steps, n)), np.empty(n)
     diagonal, beside = np.zeros(steps), np.zeros(steps)
@@ -150,7 +146,7 @@ def sharpness(problem, overlaps, stop, work):
     for k in range(steps):
         if stopped(stop):
             break
-        curve(problem, overlaps, roots, sign, basis[k], image, work)
+        curve(problem, overlaps, roots, shown, basis[k], image, work)
         diagonal[k] = dot(basis[k], image)
         used = k + 1
         for _ in range(2):

@@ -1,230 +1,320 @@
-"""Four-lane arithmetic spelled out, for the few operations every training step is made of.
+"""The few operations every training step is made of, spelled out in vector lanes.
 
 Numba vectorises a sum only if it may reorder it, and then the order is the compiler's choice.
-Here it is fixed: lane c of four sums the terms 4k + c.
-Arrays are C-contiguous float64 whose last axis (and, if stated, first axis) is a multiple of four.
+Here it is fixed. Matrices are (F, Q), a filter in each row and the rows of the dictionary along
+the lanes; Q and the lengths of vectors are multiples of LANES. Rows come in blocks of LANES, and a
+batch reaches those blocks whose rows its samples show.
 """
 
-import itertools
 import math
 import struct
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from simdyn.kernels.lanes import DOUBLE, LANES, VECTOR, WORD, WORDS, splat
+from simdyn.kernels.lanes import (
+    DOUBLE,
+    LANES,
+    VECTOR,
+    WORD,
+    WORDS,
+    Array,
+    Lanes,
+    Mask,
+    Variable,
+    arrays_of,
+    counting,
+    fused,
+    number,
+    splat,
+)
 
-
-def _constant(value: float) -> Any:
-    return ir.Constant(VECTOR, [value] * LANES)
-
-
-def _data(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, Any]:
-    """Pointer to the data and the list of extents of an array argument."""
-    array = context.make_array(kind)(context, builder, value)
-    return array.data, cgutils.unpack_tuple(builder, array.shape)
-
-
-def _vector_at(builder: Any, data: Any, offset: Any) -> Any:
-    pointer = builder.bitcast(builder.gep(data, [offset]), VECTOR.as_pointer())
-    return builder.load(pointer, align=8)
-
-
-def _shuffle(builder: Any, vector: Any, other: Any, lanes: list[int]) -> Any:
-    """These lanes of a vector, or of two of them one after the other."""
-    chosen = ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes)
-    return builder.shuffle_vector(vector, vector if other is None else other, chosen)
-
-
-def _lanes_below(builder: Any, count: Any) -> Any:
-    """A mask of the first `count` lanes."""
-    one = builder.insert_element(ir.Constant(WORDS, ir.Undefined), count, WORD(0))
-    counts = _shuffle(builder, one, None, [0] * LANES)
-    return builder.icmp_signed("<", ir.Constant(WORDS, list(range(LANES))), counts)
-
-
-def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a·b + c, fused if the CPU can."""
-    kind = a.type
-    name = "llvm.fmuladd.v4f64" if kind == VECTOR else "llvm.fmuladd.f64"
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind, [kind] * 3), name
-    )
-    return builder.call(function, [a, b, c])
+BITS = 64  # of a word
+TILE = 7  # vectors of a row that are summed at once: with a factor they fill sixteen registers
 
 
 def _lane_total(builder: Any, vector: Any) -> Any:
-    """(lane 0 + lane 1) + (lane 2 + lane 3)."""
-    lanes = [builder.extract_element(vector, WORD(c)) for c in range(LANES)]
-    return builder.fadd(builder.fadd(lanes[0], lanes[1]), builder.fadd(lanes[2], lanes[3]))
+    """Neighbours are added up, then neighbouring sums, until one is left."""
+    sums = [builder.extract_element(vector, WORD(c)) for c in range(LANES)]
+    while len(sums) > 1:
+        sums = [builder.fadd(*sums[c : c + 2]) for c in range(0, len(sums), 2)]
+    return sums[0]
 
 
-def _accumulate(builder: Any, length: Any, sums: int, term: Callable[[Any, Any], Any]) -> Any:
-    """Σ of term(offset, sum) over offsets 0, 4, 8, … below `length`, dealt to `sums` vectors."""
-    zero = _constant(0.0)
-    totals = [cgutils.alloca_once(builder, VECTOR) for _ in range(sums)]
-    for total in totals:
-        builder.store(zero, total)
-    stride = WORD(sums * LANES)
-    with cgutils.for_range_slice(builder, WORD(0), length, stride, WORD) as (offset, _):
-        for k, total in enumerate(totals):
-            place = builder.add(offset, WORD(k * LANES))
-            builder.store(term(place, builder.load(total)), total)
-    whole = builder.load(totals[0])
-    for total in totals[1:]:
-        whole = builder.fadd(whole, builder.load(total))
-    return _lane_total(builder, whole)
+@contextmanager
+def _each(blocks: Array) -> Iterator[Any]:
+    """A loop over listed blocks; yields the first row of each."""
+    with counting(blocks.builder, blocks.shape[0]) as index:
+        block = blocks.builder.load(blocks.builder.gep(blocks.data, [index]))
+        yield blocks.builder.mul(block, WORD(LANES))
 
 
 @intrinsic
-def rectified_difference(typing_context, array, row, sign, filters):
-    """F₊ − F₋, F_j the sum of max(sign · array[row, f], 0) over a bank; NaN stays NaN.
+def rectified_sums(typing_context, overlaps, down, blocks, sums):
+    """Sums[k] = F₊ − F₋ with F_j = Σ_f max(A[f, k], 0) over a bank, and sums[Q + k] that of −A.
 
-    The first `filters` entries of a row are the bank +1, as many after them the bank −1; then come
-    zeros. Both are summed in the same order, so that equal banks differ by exactly zero: lane c of
-    F₊ sums the filters that lane c + m of F₋ does, m being their number. A shift by two lanes
-    leaves the order in which lanes are added up as it is, so only an odd m calls for a shift.
+    The first half of the filters is the bank +1. Each bank is summed by itself in the order of its
+    filters, so that equal banks differ by exactly zero; NaN stays NaN. Only the rows of listed
+    blocks are summed, and of −A only those before `down`, a multiple of LANES.
     """
 
     def build(context, builder, signature, arguments):
-        data, (_, width) = _data(context, builder, signature.args[0], arguments[0])
-        first, count = builder.mul(arguments[1], width), arguments[3]
-        signs, zeros = splat(builder, arguments[2]), _constant(0.0)
-        up, down = (cgutils.alloca_once_value(builder, zeros) for _ in range(2))
-
-        def active(at: Any) -> Any:
-            values = builder.fmul(signs, _vector_at(builder, data, builder.add(first, at)))
-            return builder.select(builder.fcmp_unordered(">", values, zeros), values, zeros)
-
-        def add(total: Any, values: Any) -> None:
-            builder.store(builder.fadd(builder.load(total), values), total)
-
-        whole, rest = builder.and_(count, WORD(-LANES)), builder.and_(count, WORD(LANES - 1))
-        with cgutils.for_range_slice(builder, WORD(0), whole, WORD(LANES), WORD) as (at, _):
-            add(up, active(at))
-        mixed = builder.icmp_signed("!=", rest, WORD(0))
-        with builder.if_then(mixed):  # both banks in one vector
-            values, positive = active(whole), _lanes_below(builder, rest)
-            add(up, builder.select(positive, values, zeros))
-            add(down, builder.select(positive, zeros, values))
-        after = builder.select(mixed, builder.add(whole, WORD(LANES)), whole)
-        with cgutils.for_range_slice(builder, after, width, WORD(LANES), WORD) as (at, _):
-            add(down, active(at))
-        with builder.if_then(builder.trunc(count, ir.IntType(1))):
-            builder.store(_shuffle(builder, builder.load(down), None, [1, 2, 3, 0]), down)
-        # (lane 0 + lane 1) + (lane 2 + lane 3) of each, side by side
-        both = builder.load(up), builder.load(down)
-        pairs = builder.fadd(
-            _shuffle(builder, *both, [0, 4, 2, 6]), _shuffle(builder, *both, [1, 5, 3, 7])
+        values, blocks, out = (
+            Array(context, builder, signature.args[k], arguments[k]) for k in (0, 2, 3)
         )
-        sums = builder.fadd(
-            _shuffle(builder, pairs, None, [0, 1]), _shuffle(builder, pairs, None, [2, 3])
-        )
-        positive, negative = (builder.extract_element(sums, WORD(c)) for c in range(2))
-        return builder.fsub(positive, negative)
+        filters, rows = values.shape
+        bank, down, zero = builder.lshr(filters, WORD(1)), arguments[1], number(builder, 0.0)
 
-    return types.float64(array, types.int64, types.float64, types.int64), build
+        def add_up(row: Any, places: list[Any]) -> None:
+            sums = [[Variable(zero), Variable(zero)] for _ in places]
+            with counting(builder, bank) as f:
+                for j, filter_ in enumerate((f, builder.add(f, bank))):
+                    value = values.some(values.place(filter_, row))
+                    for side, part in zip(sums, (value, -value), strict=False):
+                        side[j].become(side[j].now() + part.rectified())
+            for place, (plus, minus) in zip(places, sums, strict=True):
+                out.put(place, plus.now() - minus.now())
+
+        with _each(blocks) as row, builder.if_else(builder.icmp_signed("<", row, down)) as cases:
+            with cases[0]:
+                add_up(row, [row, builder.add(row, rows)])
+            with cases[1]:
+                add_up(row, [row])
+        return context.get_dummy_value()
+
+    return types.void(overlaps, types.int64, blocks, sums), build
+
+
+@contextmanager
+def _each_bit(builder: Any, word: Any) -> Iterator[Any]:
+    """A loop over the bits that are set in a word; yields the number of each.
+
+    Without a count of them: the compiler would unroll the loop, with one branch more to mispredict.
+    """
+    left = cgutils.alloca_once_value(builder, word)
+    again, body, after = (builder.append_basic_block() for _ in range(3))
+    builder.branch(again)
+    builder.position_at_end(again)
+    now = builder.load(left)
+    builder.cbranch(builder.icmp_signed("!=", now, WORD(0)), body, after)
+    builder.position_at_end(body)
+    yield builder.cttz(now, ir.IntType(1)(1))
+    builder.store(builder.and_(now, builder.sub(now, WORD(1))), left)
+    builder.branch(again)
+    builder.position_at_end(after)
+
+
+def _put_marks(bits: Array, f: Any, row: Any, values: Lanes) -> None:
+    """Mark which entries of a block are not zero; LANES are the bits of a byte."""
+    builder = bits.builder
+    some = ~values.equals(number(builder, 0.0))
+    first = builder.shl(builder.mul(f, bits.shape[1]), WORD(3))
+    place = builder.add(first, builder.lshr(row, WORD(3)))
+    data = builder.bitcast(bits.data, ir.IntType(8).as_pointer())
+    builder.store(builder.bitcast(some.value, ir.IntType(LANES)), builder.gep(data, [place]))
 
 
 @intrinsic
-def flat_dot(typing_context, a, b):
-    """Σ a∘b over two arrays of equal shape (p, w), both extents multiples of four."""
+def pull_active(typing_context, overlaps, down, pulls, lift, blocks, out, bits):
+    """Out[f, k] = lift · j_f · (pulls[k] if A[f, k] > 0, −pulls[Q + k] if A[f, k] < 0, else 0).
+
+    J_f is +1 in the first half of the filters and −1 in the second. Rows from `down` on, a
+    multiple of LANES, are pulled only if A > 0. Rows outside the listed blocks are left as they
+    are, but not marked; the others are marked as by `mark`.
+    """
 
     def build(context, builder, signature, arguments):
-        left, (height, width) = _data(context, builder, signature.args[0], arguments[0])
-        right, _ = _data(context, builder, signature.args[1], arguments[1])
+        values, pulls, blocks, out, bits = (
+            Array(context, builder, signature.args[k], arguments[k]) for k in (0, 2, 4, 5, 6)
+        )
+        filters, rows = values.shape
+        bank, down, zero = builder.lshr(filters, WORD(1)), arguments[1], number(builder, 0.0)
+        lift = Lanes(builder, splat(builder, arguments[3]))
+        with counting(builder, bits.size()) as word:
+            builder.store(WORD(0), builder.gep(bits.data, [word]))
 
-        def term(offset: Any, total: Any) -> Any:
-            x, y = _vector_at(builder, left, offset), _vector_at(builder, right, offset)
-            return _multiply_add(builder, x, y, total)
+        def pull(row: Any, falling: Lanes | None) -> None:
+            rising = lift * pulls.some(row)
+            with counting(builder, bank) as f:
+                for filter_, positive in (f, True), (builder.add(f, bank), False):
+                    at = values.place(filter_, row)
+                    value = values.some(at)
+                    result = (value > zero).choose(rising if positive else -rising, zero)
+                    if falling is not None:
+                        down = falling if positive else -falling
+                        result = (value < zero).choose(down, result)
+                    out.put(at, result)
+                    _put_marks(bits, filter_, row, result)
 
-        return _accumulate(builder, builder.mul(height, width), LANES, term)
+        with _each(blocks) as row, builder.if_else(builder.icmp_signed("<", row, down)) as cases:
+            with cases[0]:
+                pull(row, -(lift * pulls.some(builder.add(rows, row))))
+            with cases[1]:
+                pull(row, None)
+        return context.get_dummy_value()
 
-    return types.float64(a, b), build
+    arrays = types.void(overlaps, types.int64, pulls, types.float64, blocks, out, bits)
+    return arrays, build
+
+
+@intrinsic
+def mark(typing_context, array, bits):
+    """Set the bits of the entries that are not zero and clear the others.
+
+    Entry k of a row is bit k % 64 of word k // 64.
+    """
+
+    def build(context, builder, signature, arguments):
+        values, bits = arrays_of(context, builder, signature, arguments)
+        filters, rows = values.shape
+        with counting(builder, filters) as f, counting(builder, rows, LANES) as row:
+            _put_marks(bits, f, row, values.some(values.place(f, row)))
+        return context.get_dummy_value()
+
+    return types.void(array, bits), build
+
+
+@intrinsic
+def sparse_product(typing_context, array, bits, matrix, out):
+    """Out = array · matrix for (F, p) and (p, Q), summed over the marked entries in order.
+
+    The sums are those over all entries, to the bit. Of the matrix 64 rows and TILE vectors of each
+    are taken at a time, which stay in the nearest cache while filters go by.
+    """
+
+    def build(context, builder, signature, arguments):
+        array, bits, matrix, out = arrays_of(context, builder, signature, arguments)
+        (filters, words), (_, width), zero = bits.shape, matrix.shape, number(builder, 0.0)
+
+        def add_marked(f: Any, word: Any, left: Any, vectors: int) -> None:
+            places = [builder.add(left, WORD(LANES * v)) for v in range(vectors)]
+            outs = [out.place(f, place) for place in places]
+            fresh = Mask(builder, builder.icmp_signed("==", word, WORD(0)))
+            sums = [Variable(fresh.choose(zero, out.some(at))) for at in outs]
+            first = builder.mul(word, WORD(BITS))
+            marks = builder.load(builder.gep(bits.data, [bits.place(f, word)]))
+            with _each_bit(builder, marks) as bit:
+                term = builder.add(first, bit)
+                factor = array.one(array.place(f, term))
+                for total, place in zip(sums, places, strict=True):
+                    row = matrix.some(matrix.place(term, place))
+                    total.become(fused(factor, row, total.now()))
+            for at, total in zip(outs, sums, strict=True):
+                out.put(at, total.now())
+
+        def tile(left: Any, vectors: int) -> None:
+            with counting(builder, words) as word, counting(builder, filters) as f:
+                some = builder.load(builder.gep(bits.data, [bits.place(f, word)]))
+                needed = builder.or_(
+                    builder.icmp_signed("!=", some, WORD(0)),
+                    builder.icmp_signed("==", word, WORD(0)),
+                )
+                with builder.if_then(needed):
+                    add_marked(f, word, left, vectors)
+
+        rest = builder.urem(width, WORD(LANES * TILE))
+        whole = builder.sub(width, rest)
+        with counting(builder, whole, LANES * TILE) as left:
+            tile(left, TILE)
+        for vectors in range(1, TILE):
+            fits = builder.icmp_signed("==", rest, WORD(LANES * vectors))
+            with builder.if_then(fits):
+                tile(whole, vectors)
+        return context.get_dummy_value()
+
+    return types.void(array, bits, matrix, out), build
+
+
+@intrinsic
+def flat_dot(typing_context, a, b, blocks):
+    """Σ a∘b over the listed blocks of rows of two arrays (F, Q), F even."""
+
+    def build(context, builder, signature, arguments):
+        a, b, blocks = (
+            Array(context, builder, kind, value)
+            for kind, value in zip(signature.args, arguments, strict=True)
+        )
+        filters, _ = a.shape
+        bank, zero = builder.lshr(filters, WORD(1)), number(builder, 0.0)
+        sums = Variable(zero), Variable(zero)
+        with counting(builder, bank) as f, _each(blocks) as row:
+            for total, filter_ in zip(sums, (f, builder.add(f, bank)), strict=True):
+                at = a.place(filter_, row)
+                total.become(fused(a.some(at), b.some(at), total.now()))
+        return _lane_total(builder, (sums[0].now() + sums[1].now()).value)
+
+    return types.float64(a, b, blocks), build
 
 
 @intrinsic
 def largest_entry(typing_context, array):
-    """Max |a| over an array (p, w), both extents multiples of four; not finite if an entry is not.
+    """Max |a| over an array, its last axis a multiple of LANES; not finite if an entry is not.
 
     By the bits, which are ordered like the numbers.
     """
 
     def build(context, builder, signature, arguments):
-        data, (height, width) = _data(context, builder, signature.args[0], arguments[0])
+        (array,) = arrays_of(context, builder, signature, arguments)
         positive = ir.Constant(WORDS, [2**63 - 1] * LANES)
-        totals = [
-            cgutils.alloca_once_value(builder, ir.Constant(WORDS, [0] * LANES))
-            for _ in range(LANES)
-        ]
-
-        def raise_to(total: Any, value: Any) -> None:
-            known = builder.load(total)
+        largest = cgutils.alloca_once_value(builder, ir.Constant(WORDS, [0] * LANES))
+        with counting(builder, array.size(), LANES) as at:
+            value = builder.and_(builder.bitcast(array.some(at).value, WORDS), positive)
+            known = builder.load(largest)
             more = builder.icmp_signed(">", value, known)
-            builder.store(builder.select(more, value, known), total)
-
-        size, stride = builder.mul(height, width), WORD(LANES * LANES)
-        with cgutils.for_range_slice(builder, WORD(0), size, stride, WORD) as (offset, _):
-            for k, total in enumerate(totals):
-                vector = _vector_at(builder, data, builder.add(offset, WORD(k * LANES)))
-                raise_to(total, builder.and_(builder.bitcast(vector, WORDS), positive))
-        for total in totals[1:]:
-            raise_to(totals[0], builder.load(total))
-        largest = cgutils.alloca_once_value(builder, WORD(0))
-        for c in range(LANES):
-            raise_to(largest, builder.extract_element(builder.load(totals[0]), WORD(c)))
-        return builder.bitcast(builder.load(largest), DOUBLE)
+            builder.store(builder.select(more, value, known), largest)
+        entries = [builder.extract_element(builder.load(largest), WORD(c)) for c in range(LANES)]
+        while len(entries) > 1:
+            one, other = entries.pop(), entries.pop()
+            more = builder.icmp_signed(">", one, other)
+            entries.append(builder.select(more, one, other))
+        return builder.bitcast(entries[0], DOUBLE)
 
     return types.float64(array), build
 
 
-def _store(builder: Any, vector: Any, data: Any, offset: Any) -> None:
-    pointer = builder.bitcast(builder.gep(data, [offset]), VECTOR.as_pointer())
-    builder.store(vector, pointer, align=8)
-
-
 @intrinsic
 def add_scaled(typing_context, target, source, factor):
-    """Target += factor · source for two arrays of equal shape (p, w)."""
+    """Target += factor · source for two arrays of equal shape (p, w), w a multiple of LANES."""
 
     def build(context, builder, signature, arguments):
-        to, (height, width) = _data(context, builder, signature.args[0], arguments[0])
-        come, _ = _data(context, builder, signature.args[1], arguments[1])
-        factors, size = splat(builder, arguments[2]), builder.mul(height, width)
-        with cgutils.for_range_slice(builder, WORD(0), size, WORD(LANES), WORD) as (at, _):
-            old, step = _vector_at(builder, to, at), _vector_at(builder, come, at)
-            _store(builder, _multiply_add(builder, factors, step, old), to, at)
+        target, source, factor = arrays_of(context, builder, signature, arguments)
+        with counting(builder, target.size(), LANES) as at:
+            target.put(at, fused(factor, source.some(at), target.some(at)))
         return context.get_dummy_value()
 
     return types.void(target, source, types.float64), build
 
 
 @intrinsic
-def add_where_active(typing_context, target, array, row, sign, pull, bank):
-    """target[row, f] += pull · bank_f wherever sign · array[row, f] > 0."""
+def add_scaled_blocks(typing_context, target, source, factor, blocks):
+    """Target += factor · source in the listed blocks of rows of two arrays (F, Q)."""
 
     def build(context, builder, signature, arguments):
-        to, (_, width) = _data(context, builder, signature.args[0], arguments[0])
-        come, _ = _data(context, builder, signature.args[1], arguments[1])
-        weights, _ = _data(context, builder, signature.args[5], arguments[5])
-        signs, pulls = splat(builder, arguments[3]), splat(builder, arguments[4])
-        zeros, first = _constant(0.0), builder.mul(arguments[2], width)
-        with cgutils.for_range_slice(builder, WORD(0), width, WORD(LANES), WORD) as (f, _):
-            at = builder.add(first, f)
-            on = builder.fcmp_ordered(
-                ">", builder.fmul(signs, _vector_at(builder, come, at)), zeros
-            )
-            step = builder.fmul(pulls, _vector_at(builder, weights, f))
-            new = builder.fadd(_vector_at(builder, to, at), builder.select(on, step, zeros))
-            _store(builder, new, to, at)
+        target, source, factor, blocks = arrays_of(context, builder, signature, arguments)
+        with counting(builder, target.shape[0]) as f, _each(blocks) as row:
+            at = target.place(f, row)
+            target.put(at, fused(factor, source.some(at), target.some(at)))
         return context.get_dummy_value()
 
-    floats = types.float64
-    return types.void(target, array, types.int64, floats, floats, bank), build
+    return types.void(target, source, types.float64, blocks), build
+
+
+@intrinsic
+def shifted(typing_context, start, source, factor, out):
+    """Out = start + factor · source for arrays of equal shape (p, w), w a multiple of LANES."""
+
+    def build(context, builder, signature, arguments):
+        start, source, factor, out = arrays_of(context, builder, signature, arguments)
+        with counting(builder, out.size(), LANES) as at:
+            out.put(at, fused(factor, source.some(at), start.some(at)))
+        return context.get_dummy_value()
+
+    return types.void(start, source, types.float64, out), build
 
 
 # exp(x) = 2^k exp(r), r = x − k log 2 in two parts (Cody and Waite), |r| ≤ log(2)/2, where the
@@ -234,145 +324,49 @@ _TAYLOR = [1.0 / math.factorial(k) for k in range(13, 1, -1)]
 _ROUND = 1.5 * 2.0**52  # added and taken away, it rounds to the nearest integer
 
 
-def _power_of_two(builder: Any, exponents: Any) -> Any:
-    """2^k for four int64 from −1022 to 1023."""
+def _power_of_two(builder: Any, exponents: Any) -> Lanes:
+    """2^k for int64 from −1022 to 1023."""
     biased = builder.add(exponents, ir.Constant(WORDS, [1023] * LANES))
-    return builder.bitcast(builder.shl(biased, ir.Constant(WORDS, [52] * LANES)), VECTOR)
+    shift = ir.Constant(WORDS, [52] * LANES)
+    return Lanes(builder, builder.bitcast(builder.shl(biased, shift), VECTOR))
 
 
-def _exp_below_zero(builder: Any, x: Any) -> Any:
-    """exp(x) of four x ≤ 0; subnormal if it must be."""
-    x = builder.select(builder.fcmp_ordered(">", x, _constant(-750.0)), x, _constant(-750.0))
+def _exp_below_zero(builder: Any, x: Lanes) -> Lanes:
+    """exp(x) for x ≤ 0; subnormal if it must be."""
+    least, rounding = number(builder, -750.0), number(builder, _ROUND)
+    x = (x > least).choose(x, least)
     # The rounded multiple k sits in the low bits of the sum with _ROUND.
-    shifted = _multiply_add(builder, x, _constant(_LOG2_E), _constant(_ROUND))
-    multiple = builder.fsub(shifted, _constant(_ROUND))
-    r = _multiply_add(builder, multiple, _constant(-_LOG_2[0]), x)
-    r = _multiply_add(builder, multiple, _constant(-_LOG_2[1]), r)
-    rest = _constant(_TAYLOR[0])
+    moved = fused(x, number(builder, _LOG2_E), rounding)
+    multiple = moved - rounding
+    r = fused(multiple, number(builder, -_LOG_2[0]), x)
+    r = fused(multiple, number(builder, -_LOG_2[1]), r)
+    rest = number(builder, _TAYLOR[0])
     for coefficient in _TAYLOR[1:]:
-        rest = _multiply_add(builder, rest, r, _constant(coefficient))
-    rest = _multiply_add(builder, builder.fmul(r, r), rest, r)
-    value = builder.fadd(rest, _constant(1.0))
+        rest = fused(rest, r, number(builder, coefficient))
+    value = fused(r * r, rest, r) + number(builder, 1.0)
     bias = int.from_bytes(struct.pack("<d", _ROUND), "little")
-    k = builder.sub(builder.bitcast(shifted, WORDS), ir.Constant(WORDS, [bias] * LANES))
+    k = builder.sub(builder.bitcast(moved.value, WORDS), ir.Constant(WORDS, [bias] * LANES))
     half = builder.ashr(k, ir.Constant(WORDS, [1] * LANES))
-    value = builder.fmul(value, _power_of_two(builder, half))
-    return builder.fmul(value, _power_of_two(builder, builder.sub(k, half)))
+    return value * _power_of_two(builder, half) * _power_of_two(builder, builder.sub(k, half))
 
 
 @intrinsic
 def to_logistic_slopes(typing_context, margins, count):
-    """Margins[:count] ← −1/(1 + exp(margin)) in place, `count` rounded up to a multiple of four.
+    """Margins[:count] ← −1/(1 + exp(margin)) in place, `count` rounded up to a multiple of LANES.
 
     By exp(−|margin|), so without overflow, and without underflow before its time; to three units
     in the last place.
     """
 
     def build(context, builder, signature, arguments):
-        data, _ = _data(context, builder, signature.args[0], arguments[0])
-        zeros, ones = _constant(0.0), _constant(1.0)
-        loop = (WORD(0), arguments[1], WORD(LANES), WORD)
-        with cgutils.for_range_slice(builder, *loop) as (at, _):
-            margin = _vector_at(builder, data, at)
-            positive = builder.fcmp_ordered(">=", margin, zeros)
-            negated = builder.fsub(zeros, margin)
-            decay = _exp_below_zero(builder, builder.select(positive, negated, margin))
-            top = builder.select(positive, builder.fsub(zeros, decay), _constant(-1.0))
-            _store(builder, builder.fdiv(top, builder.fadd(ones, decay)), data, at)
+        margins = Array(context, builder, signature.args[0], arguments[0])
+        zero, one = number(builder, 0.0), number(builder, 1.0)
+        with counting(builder, arguments[1], LANES) as at:
+            margin = margins.some(at)
+            negative = margin < zero
+            decay = _exp_below_zero(builder, negative.choose(margin, zero - margin))
+            top = negative.choose(number(builder, -1.0), zero - decay)
+            margins.put(at, top / (one + decay))
         return context.get_dummy_value()
 
     return types.void(margins, types.int64), build
-
-
-class Tile(NamedTuple):
-    """A tile of a product, in the compiler's values: data, extents, and its corner."""
-
-    matrix: Any
-    terms: Any
-    columns: Any
-    width: Any
-    out: Any
-    listed: Any  # numbers of the terms that are summed, or None: all
-    count: Any
-    top: Any
-    left: Any
-
-
-def _product_tile(builder: Any, tile: Tile, height: int, vectors: int) -> None:
-    """`height` rows by 4·`vectors` columns of matrix · columns, summed over the terms in order."""
-    zero = _constant(0.0)
-    rows = [builder.add(tile.top, WORD(k)) for k in range(height)]
-    lefts = [builder.add(tile.left, WORD(v * LANES)) for v in range(vectors)]
-    starts = [builder.mul(row, tile.terms) for row in rows]
-    totals = [[cgutils.alloca_once(builder, VECTOR) for _ in lefts] for _ in rows]
-    for total in itertools.chain(*totals):
-        builder.store(zero, total)
-    with cgutils.for_range(builder, tile.count, intp=WORD) as loop:
-        term = loop.index
-        if tile.listed is not None:
-            term = builder.load(builder.gep(tile.listed, [term]))
-        line = builder.mul(term, tile.width)
-        values = [_vector_at(builder, tile.columns, builder.add(line, place)) for place in lefts]
-        for start, sums in zip(starts, totals, strict=True):
-            factor = builder.load(builder.gep(tile.matrix, [builder.add(start, term)]))
-            factors = splat(builder, factor)
-            for vector, total in zip(values, sums, strict=True):
-                builder.store(_multiply_add(builder, factors, vector, builder.load(total)), total)
-    for row, sums in zip(rows, totals, strict=True):
-        line = builder.mul(row, tile.width)
-        for place, total in zip(lefts, sums, strict=True):
-            _store(builder, builder.load(total), tile.out, builder.add(line, place))
-
-
-def _product(context: Any, builder: Any, kinds: Any, arrays: Any, listed: Any, count: Any) -> None:
-    """Out = matrix · columns over the listed terms.
-
-    Tiles of eight running sums keep the multipliers busy: 4 rows by 8 columns, and 8 by 4 for the
-    last columns. The order of each sum is that of the terms, whatever the tile.
-    """
-    matrix, columns, out = (
-        _data(context, builder, kind, value) for kind, value in zip(kinds, arrays, strict=True)
-    )
-    (a, (height, terms)), (b, (_, width)), (c, _) = matrix, columns, out
-    zero, twice = WORD(0), WORD(-2 * LANES)
-    tall, wide = builder.and_(height, twice), builder.and_(width, twice)
-
-    def tiles(rows: tuple[Any, Any, int], columns: tuple[Any, Any, int]) -> None:
-        loops = [(first, last, WORD(LANES * step)) for first, last, step in (rows, columns)]
-        with (
-            cgutils.for_range_slice(builder, *loops[0], WORD) as (top, _),
-            cgutils.for_range_slice(builder, *loops[1], WORD) as (left, _),
-        ):
-            summed = terms if count is None else count
-            tile = Tile(a, terms, b, width, c, listed, summed, top, left)
-            _product_tile(builder, tile, LANES * rows[2], columns[2])
-
-    tiles((zero, height, 1), (zero, wide, 2))
-    tiles((zero, tall, 2), (wide, width, 1))
-    tiles((tall, height, 1), (wide, width, 1))
-
-
-@intrinsic
-def product(typing_context, matrix, columns, out):
-    """Out = matrix · columns for (p, l) and (l, w) with p and w multiples of four."""
-
-    def build(context, builder, signature, arguments):
-        _product(context, builder, signature.args, arguments, None, None)
-        return context.get_dummy_value()
-
-    return types.void(matrix, columns, out), build
-
-
-@intrinsic
-def product_over(typing_context, matrix, columns, out, terms, count):
-    """As `product`, over the first `count` of the listed terms only.
-
-    If the rows of `columns` that are left out are zero, it gives the bits of `product`.
-    """
-
-    def build(context, builder, signature, arguments):
-        listed, _ = _data(context, builder, signature.args[3], arguments[3])
-        _product(context, builder, signature.args[:3], arguments[:3], listed, arguments[4])
-        return context.get_dummy_value()
-
-    return types.void(matrix, columns, out, terms, types.int64), build

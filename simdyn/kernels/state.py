@@ -6,9 +6,9 @@ import numpy as np
 
 from simdyn.kernels import rates
 from simdyn.kernels.compiled import borrowing, inlined
-from simdyn.kernels.gradient import pad, padded_copy
 from simdyn.kernels.linear import fill
 from simdyn.kernels.structures import Counts, Indices, Matrix, Vector
+from simdyn.kernels.workspace import pad, turned, zeros
 
 # Entries of State.at. A run is one method on one replicate.
 RUN, METHOD, RECORDED, UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = range(10)
@@ -33,10 +33,10 @@ WAIT, PATIENCE = range(13, 15)
 class State(NamedTuple):
     """The weights W = a W(0) + Sᵀ V of one run, and how far it has come."""
 
-    overlaps: Matrix  # A = V Wᵀ, (Q, F), padded as in `Workspace`
-    moved: Matrix  # S, (Q, F)
-    velocity: Matrix  # its coefficients, (Q, F)
-    velocity_overlaps: Matrix  # (Q, F)
+    overlaps: Matrix  # Aᵀ = W Vᵀ, (F, Q), padded as in `Workspace`
+    moved: Matrix  # Sᵀ, (F, Q)
+    velocity: Matrix  # its coefficients, (F, Q)
+    velocity_overlaps: Matrix  # (F, Q)
     shares: Vector  # of W(0) in the weights (a) and in the velocity, (2,)
     order: Indices  # the partition of the current epoch, (n,)
     stack: Vector  # room for the program of a learning rate
@@ -46,7 +46,7 @@ class State(NamedTuple):
     kept_moved: Matrix
     ahead_overlaps: Matrix  # and at its end, while the weights are on its way
     ahead_moved: Matrix
-    pulls: Vector  # at the end of the last stride, one for each patch
+    pulls: Vector  # at the end of the last stride, as in `Workspace`
     switched: Counts  # see `note_switches`; empty if nobody asks
 
 
@@ -73,7 +73,7 @@ def new_state(problem, schedule, method, run, watched):
     at[RUN], at[METHOD], at[PHASE], at[FROZEN_AT] = run, method, schedule.first_phase[method], -1
     at[REACHED] = -1
     q, banks = problem.overlaps.shape
-    overlaps = padded_copy(problem.overlaps, pad(q), pad(banks))
+    overlaps = turned(problem.overlaps, banks, pad(q))
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
@@ -81,25 +81,25 @@ def new_state(problem, schedule, method, run, watched):
     if strided > 0:
         pace[LENGTH], pace[GOAL] = 1.0, np.inf
     height, width = overlaps.shape
-    switched = np.zeros((q if watched else 0, banks), np.int64)
-    for k in range(switched.shape[0]):
-        for f in range(banks):
-            switched[k, f] = 1 if overlaps[k, f] > 0.0 else 0
+    switched = np.zeros((banks if watched else 0, q), np.int64)
+    for f in range(switched.shape[0]):
+        for k in range(q):
+            switched[f, k] = 1 if overlaps[f, k] > 0.0 else 0
     return State(
         overlaps,
-        np.zeros((height, width)),
-        np.zeros((height, width)),
-        np.zeros((height, width)),
+        zeros(height, width),
+        zeros(height, width),
+        zeros(height, width),
         shares,
         np.arange(problem.labels.size),
         np.zeros(rates.MOST_NUMBERS),
         at,
         pace,
-        np.zeros((strided * height, width)),
-        np.zeros((strided * height, width)),
-        np.zeros((strided * height, width)),
-        np.zeros((strided * height, width)),
-        np.zeros(strided * problem.table.row.size),
+        zeros(strided * height, width),
+        zeros(strided * height, width),
+        zeros(strided * height, width),
+        zeros(strided * height, width),
+        np.zeros(strided * 2 * width),
         switched,
     )
 
@@ -116,11 +116,11 @@ def stop_moving(state):
 def note_switches(overlaps, update, state):
     """Remember for each overlap the update of its last change of sign: 2·update, plus 1 if > 0."""
     switched = state.switched
-    for k in range(switched.shape[0]):
-        for f in range(switched.shape[1]):
-            above = 1 if overlaps[k, f] > 0.0 else 0
-            if switched[k, f] % 2 != above:
-                switched[k, f] = 2 * update + above
+    for f in range(switched.shape[0]):
+        for k in range(switched.shape[1]):
+            above = 1 if overlaps[f, k] > 0.0 else 0
+            if switched[f, k] % 2 != above:
+                switched[f, k] = 2 * update + above
 
 
 @borrowing
@@ -128,7 +128,7 @@ def switching_fraction(state):
     """Overlaps whose sign changed in the last tenth of the updates, as a share of all."""
     switched, count = state.switched, 0
     first = state.at[UPDATE] - state.at[UPDATE] // 10
-    for k in range(switched.shape[0]):
-        for f in range(switched.shape[1]):
-            count += 1 if switched[k, f] // 2 > first else 0
+    for f in range(switched.shape[0]):
+        for k in range(switched.shape[1]):
+            count += 1 if switched[f, k] // 2 > first else 0
     return count / switched.size

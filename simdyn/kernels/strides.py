@@ -35,7 +35,7 @@ the straight line, so that strides do not depend on which states are recorded.
 import math
 
 from simdyn.kernels.compiled import borrowing, borrowing_pointed
-from simdyn.kernels.gradient import Workspace, apply_gram, gradient, perturb
+from simdyn.kernels.gradient import apply_gram, gradient, perturb
 from simdyn.kernels.linear import copy, multiply
 from simdyn.kernels.simd import add_scaled, flat_dot
 from simdyn.kernels.state import (
@@ -67,6 +67,7 @@ from simdyn.kernels.state import (
 )
 from simdyn.kernels.structures import Problem, Schedule
 from simdyn.kernels.updates import move
+from simdyn.kernels.workspace import Workspace
 
 REACH = 2.5
 PERTURBED = 10.0
@@ -135,7 +136,7 @@ def gradient_at(overlaps, problem, work):
     norm : float
         ‖Σ_k C_k v_k‖; not finite if an output overflows.
     """
-    scale, finite = gradient(overlaps, problem, work.every_sample, work.every_patch, work)
+    scale, finite = gradient(overlaps, problem, work.every_sample, work)
     return scale, apply_gram(work) if finite else math.inf
 
 
@@ -180,8 +181,9 @@ def start_of_flow(rate, state, work):
 
     Until then activations set in and end one after another.
     """
-    size = math.sqrt(flat_dot(state.overlaps, state.overlaps))
-    speed = rate * math.sqrt(flat_dot(work.products, work.products))
+    every = work.every_block
+    size = math.sqrt(flat_dot(state.overlaps, state.overlaps, every))
+    speed = rate * math.sqrt(flat_dot(work.products, work.products, every))
     return min(1.0, max(1e-9, size / speed)) if speed > 0.0 else 1.0
 
 
@@ -228,11 +230,11 @@ def signs_rest(phase, state, work):
     if not phase.perturbs_by_norm:
         reach *= pace[SCALE] * pace[NORM]
     changes = 0
-    for k in range(kept.shape[0]):
-        for f in range(kept.shape[1]):
-            now = state.overlaps[k, f]
-            changes += (now > 0.0) != (kept[k, f] > 0.0)
-            changes += (now + reach * products[k, f] > 0.0) != (before[k, f] > 0.0)
+    for f in range(kept.shape[0]):
+        for k in range(kept.shape[1]):
+            now = state.overlaps[f, k]
+            changes += (now > 0.0) != (kept[f, k] > 0.0)
+            changes += (now + reach * products[f, k] > 0.0) != (before[f, k] > 0.0)
     return changes == 0
 
 

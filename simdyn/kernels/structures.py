@@ -18,6 +18,8 @@ Matrix = Annotated[Floats, np.float64, 2]
 Cube = Annotated[Floats, np.float64, 3]
 FourAxes = Annotated[Floats, np.float64, 4]
 Indices = Annotated[npt.NDArray[np.int64], np.int64, 1]
+# Unsigned: an index that cannot be negative needs no check, and none of those in a loop vanish.
+Places = Annotated[npt.NDArray[np.uint64], np.uint64, 1]
 Counts = Annotated[npt.NDArray[np.int64], np.int64, 2]
 
 

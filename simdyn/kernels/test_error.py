@@ -9,12 +9,13 @@ from simdyn.kernels import codes
 from simdyn.kernels import estimates as risk
 from simdyn.kernels.activations import activate, half_error
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, part
-from simdyn.kernels.gradient import Workspace, activated_sum, output, pad, padded_copy
+from simdyn.kernels.gradient import activated_sum, output
 from simdyn.kernels.linear import fill, lower_factor, same
 from simdyn.kernels.random import Stream
-from simdyn.kernels.simd import product
+from simdyn.kernels.simd import mark, sparse_product
 from simdyn.kernels.state import State
 from simdyn.kernels.structures import FreshSamples, Indices, Problem, TestSet
+from simdyn.kernels.workspace import Workspace, pad, room_for_marks, turned, zeros
 
 ALL_ZERO = -5000  # for an exponent
 
@@ -27,7 +28,7 @@ def weights_now(problem, moved, initial):
     for k in range(rows.shape[0]):
         for f in range(weights.shape[0]):
             for c in range(rows.shape[1]):
-                weights[f, c] += moved[k, f] * rows[k, c]
+                weights[f, c] += moved[f, k] * rows[k, c]
     return weights
 
 
@@ -42,7 +43,7 @@ def uncancelled(weights, overlaps, known):
     for f in range(half):
         equal = same(weights[f], weights[half + f])
         for k in range(known):
-            equal &= overlaps[k, f] == overlaps[k, half + f]
+            equal &= overlaps[f, k] == overlaps[half + f, k]
         left[f] = left[half + f] = not equal
     return np.nonzero(left)[0]
 
@@ -128,7 +129,7 @@ def signal_exponent(problem, overlaps, filters):
     largest = 0.0
     for k in range(problem.n_signals):
         for f in filters:
-            largest = max(largest, abs(problem.dictionary.units[k] * overlaps[k, f]))
+            largest = max(largest, abs(problem.dictionary.units[k] * overlaps[f, k]))
     return math.frexp(largest)[1] if largest > 0.0 else ALL_ZERO
 
 
@@ -176,7 +177,7 @@ def signal_output(model, overlaps, shown, units, filters, half):
     for f in filters:
         for k in range(shown.size):
             if shown[k] != 0.0:
-                along = shown[k] * units[k] * overlaps[k, f]
+                along = shown[k] * units[k] * overlaps[f, k]
                 level = activate(model.activation, model.shape, along) / model.divisor
                 if f < half:
                     up += level
@@ -191,7 +192,7 @@ def shift_along(overlaps, shown, units, filters, paired, out):
     for f in range(filters.size):
         out[f] = 0.0
         for k in range(shown.size):
-            out[f] += shown[k] * units[k] * overlaps[k, filters[f]]
+            out[f] += shown[k] * units[k] * overlaps[filters[f], k]
         if paired:
             out[filters.size + f] = -out[f]
 
@@ -224,20 +225,20 @@ def rectified_pair(factor, slopes, shape):
 @inlined
 def error_on(model, test_set, moved, initial):
     """Test error on explicit samples and its binomial standard error."""
-    vectors, q = test_set.cross.shape
-    height = pad(vectors)
-    overlaps = np.empty((height, moved.shape[1]))
-    product(padded_copy(test_set.cross, height, q), moved, overlaps)
+    vectors, banks = test_set.overlaps.shape
+    overlaps, marked = zeros(banks, pad(vectors)), room_for_marks(banks, moved.shape[1])
+    mark(moved, marked)
+    sparse_product(moved, marked, turned(test_set.cross, moved.shape[1], pad(vectors)), overlaps)
     for k in range(vectors):
-        for f in range(test_set.overlaps.shape[1]):
-            overlaps[k, f] += initial * test_set.overlaps[k, f]
+        for f in range(banks):
+            overlaps[f, k] += initial * test_set.overlaps[k, f]
     table, filters = test_set.table, test_set.overlaps.shape[1] // 2
     sums = np.empty(table.row.size)
     for p in range(sums.size):
         sums[p] = activated_sum(model, overlaps, table.row[p], table.sign[p], filters)
     n, errors = test_set.labels.size, 0.0
     for i in range(n):
-        value = output(table.start, table.patch, table.multiplicity, sums, model.divisor, i)
+        value = output(table.start[i], table.start[i + 1], table.patch, table.multiplicity, sums)
         errors += half_error(test_set.labels[i] * value)
     error = errors / n
     return error, math.sqrt(error * (1.0 - error) / n)

@@ -12,7 +12,6 @@ import numpy as np
 from simdyn.kernels import codes, random, rates
 from simdyn.kernels.compiled import borrowing, borrowing_pointed, inlined, stopped
 from simdyn.kernels.goals import no_goal
-from simdyn.kernels.gradient import Workspace, touch
 from simdyn.kernels.linear import all_finite
 from simdyn.kernels.observe import Readers, Recording, observe
 from simdyn.kernels.state import (
@@ -42,6 +41,7 @@ from simdyn.kernels.state import (
 from simdyn.kernels.strides import begin_strides, no_stride, place, walk
 from simdyn.kernels.structures import Indices, Problem, Schedule
 from simdyn.kernels.updates import step
+from simdyn.kernels.workspace import Workspace
 
 
 class Tools(NamedTuple):
@@ -163,12 +163,11 @@ def advance(problem, schedule, stream, tools, stop, state, work, recording):
             continue
         size = phase.batch_size
         batches = batches_per_epoch(n, size, phase.keep_last)
-        samples, patches = work.every_sample, work.every_patch
+        samples = work.every_sample
         if size < n:
             if at[BATCH] == 0:
                 random.fill_permutation(stream, random.PARTITION, at[EPOCH], state.order)
             samples = state.order[at[BATCH] * size : min((at[BATCH] + 1) * size, n)]
-            patches = work.touched[: touch(problem.table, samples, work)]
         rate, noise = phase.learning_rate, phase.label_noise
         if phase.rate_start < phase.rate_stop:
             rate = changing_rate(schedule, phase, at, batches, state.stack)
@@ -176,7 +175,7 @@ def advance(problem, schedule, stream, tools, stop, state, work, recording):
                 return codes.NON_FINITE
         if noise > 0.0:
             flip_labels(problem, samples, noise, stream, at[UPDATE], work)
-        moves, finite = step(problem, samples, patches, phase, rate, state, work)
+        moves, finite = step(problem, samples, phase, rate, state, work)
         if noise > 0.0:
             for i in samples:
                 work.labels[i] = problem.labels[i]

@@ -14,13 +14,14 @@ Cost per update O(m q²), whatever d is.
 import math
 
 from simdyn.kernels.compiled import borrowing, inlined
-from simdyn.kernels.gradient import apply_gram, gradient, perturb, touch
+from simdyn.kernels.gradient import apply_gram, perturb, take_gradient, take_product
 from simdyn.kernels.linear import copy, fill
-from simdyn.kernels.simd import add_scaled
+from simdyn.kernels.simd import add_scaled, add_scaled_blocks, mark
+from simdyn.kernels.workspace import BLOCKS, reached
 
 
 @inlined
-def descent(problem, samples, patches, radius, by_norm, overlaps, work):
+def descent(problem, samples, radius, by_norm, overlaps, work):
     """C and U = G C of the gradient at W + ε̂ on some samples, into the workspace.
 
     Returns
@@ -35,10 +36,10 @@ def descent(problem, samples, patches, radius, by_norm, overlaps, work):
     passes = 2 if radius > 0.0 else 1
     at, scale, norm = overlaps, 0.0, 0.0
     for k in range(passes):  # one call of each part, so that it is compiled into the loop
-        scale, finite = gradient(at, problem, samples, patches, work)
+        scale, finite = take_gradient(at, problem, samples, work)
         if not finite:
             return 0.0, False, False
-        norm = apply_gram(work)
+        norm = take_product(work)
         if k == 0 and (norm == 0.0 or not math.isfinite(norm)):
             return 0.0, False, math.isfinite(norm)
         if k + 1 < passes:  # a gradient below the range of a double still has a direction
@@ -52,13 +53,13 @@ def descent(problem, samples, patches, radius, by_norm, overlaps, work):
 def change_velocity(momentum, decay, scale, state, work):
     """Velocity v ← β v + ∇L + λ W, as coefficients, as overlaps, and as its share of W(0)."""
     velocity, overlaps = state.velocity, state.velocity_overlaps
-    for k in range(velocity.shape[0]):
-        for f in range(velocity.shape[1]):
-            velocity[k, f] = momentum * velocity[k, f] + decay * state.moved[k, f]
-            overlaps[k, f] = momentum * overlaps[k, f] + decay * state.overlaps[k, f]
+    for f in range(velocity.shape[0]):
+        for k in range(velocity.shape[1]):
+            velocity[f, k] = momentum * velocity[f, k] + decay * state.moved[f, k]
+            overlaps[f, k] = momentum * overlaps[f, k] + decay * state.overlaps[f, k]
     state.shares[1] = momentum * state.shares[1] + decay * state.shares[0]
     if scale > 0.0:
-        add_scaled(velocity, work.coefficients, scale)
+        add_scaled_blocks(velocity, work.coefficients, scale, reached(work))
         add_scaled(overlaps, work.products, scale)
 
 
@@ -68,7 +69,7 @@ def move(phase, rate, scale, pulled, state, work):
     if phase.momentum == 0.0 and phase.weight_decay == 0.0:
         if pulled:
             add_scaled(state.overlaps, work.products, -(rate * scale))
-            add_scaled(state.moved, work.coefficients, -(rate * scale))
+            add_scaled_blocks(state.moved, work.coefficients, -(rate * scale), reached(work))
         return pulled
     change_velocity(phase.momentum, phase.weight_decay, scale if pulled else 0.0, state, work)
     add_scaled(state.overlaps, state.velocity_overlaps, -rate)
@@ -78,7 +79,7 @@ def move(phase, rate, scale, pulled, state, work):
 
 
 @inlined
-def step(problem, samples, patches, phase, rate, state, work):
+def step(problem, samples, phase, rate, state, work):
     """One update on one batch, in place, at the learning rate `rate`.
 
     Returns
@@ -96,18 +97,19 @@ def step(problem, samples, patches, phase, rate, state, work):
     scale, moves = 0.0, False
     for first in range(0, size, group):
         part = samples if whole else samples[first : min(first + group, size)]
-        shown = patches if whole else work.touched[: touch(problem.table, part, work)]
         scale, pulls, finite = descent(
-            problem, part, shown, phase.perturbation, phase.perturbs_by_norm, state.overlaps, work
+            problem, part, phase.perturbation, phase.perturbs_by_norm, state.overlaps, work
         )
         if not finite:
             return False, False
         moves |= pulls
         if pulls and not whole:
             share = 1.0 if problem.model.summed > 0 else part.size / size
-            add_scaled(work.total, work.coefficients, scale * share)
+            add_scaled_blocks(work.total, work.coefficients, scale * share, reached(work))
     if moves and not whole:
         scale = 1.0
         copy(work.total, work.coefficients)
+        mark(work.coefficients, work.marked)
+        work.traits[BLOCKS] = -1
         apply_gram(work)
     return move(phase, rate, scale, moves, state, work), True
