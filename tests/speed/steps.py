@@ -27,6 +27,7 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 import numpy as np
 
 import simdyn
+from simdyn.kernels import NUMERICS_VERSION
 
 RECORD = Path(__file__).with_name("steps.json")
 SIZES = [(20, 10), (20, 100), (100, 10), (100, 100), (300, 10), (500, 50), (1000, 100)]
@@ -154,7 +155,7 @@ def main() -> None:
             if len(some) > 3:
                 print(f"{method}, B = {batch or 'n'}, n ≥ 100: time of an update ~ {law(some)}")
     if chosen.record:
-        text = {"simdyn": simdyn.__version__, "unit": f"matmul of {FIXED}×{FIXED}"}
+        text = {"numerics_version": NUMERICS_VERSION, "unit": f"matmul of {FIXED}×{FIXED}"}
         RECORD.write_text(json.dumps(text | {"updates": relative}, indent=2) + "\n")
 
 
