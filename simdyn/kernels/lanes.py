@@ -167,8 +167,7 @@ def arrays_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Ite
 
 
 @contextmanager
-def counting(builder: Any, stop: Any, step: int = 1, start: Any = None) -> Iterator[Any]:
-    """A loop over start (0), start + step, start + 2·step, … below `stop`."""
-    first = WORD(0) if start is None else start
-    with cgutils.for_range_slice(builder, first, stop, WORD(step), WORD) as (index, _):
+def counting(builder: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+    """A loop over 0, step, 2·step, … below `stop`."""
+    with cgutils.for_range_slice(builder, WORD(0), stop, WORD(step), WORD) as (index, _):
         yield index

@@ -27,6 +27,7 @@ from simdyn.kernels.linear import (
 )
 from simdyn.kernels.structures import Indices, Matrix, Vector
 from simdyn.kernels.tilt import Tilt, fit_tilt, log_ratio, mills, place
+from simdyn.kernels.workspace import pad
 
 PAIRS = 16  # of lines that are taken side by side
 STEPS = 40  # towards the nearest failure of a shifted network
@@ -241,7 +242,7 @@ def line_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vec
         return
     positive, negative = _bundle(phi, 1.0), _bundle(phi, -1.0)
     most = max(positive.directions.shape[0], negative.directions.shape[0])
-    pairs = min(PAIRS, (values.size + 3) // 4 * 4)  # lines are taken in eights
+    pairs = min(PAIRS, pad(2 * values.size) // 2)  # their lines fill vectors
     draws, block = _new_draws(most, filters, size, pairs), new_block(filters, 2 * pairs)
     for first in range(0, values.size, pairs):
         if stopped(stop):

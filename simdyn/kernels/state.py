@@ -8,7 +8,7 @@ from simdyn.kernels import rates
 from simdyn.kernels.compiled import borrowing, inlined
 from simdyn.kernels.linear import fill
 from simdyn.kernels.structures import Counts, Indices, Matrix, Vector
-from simdyn.kernels.workspace import pad, turned, zeros
+from simdyn.kernels.workspace import pad, padded, zeros
 
 # Entries of State.at. A run is one method on one replicate.
 RUN, METHOD, RECORDED, UPDATE, EPOCH, PHASE, PHASE_EPOCH, BATCH, FROZEN_AT, FROZEN = range(10)
@@ -73,7 +73,7 @@ def new_state(problem, schedule, method, run, watched):
     at[RUN], at[METHOD], at[PHASE], at[FROZEN_AT] = run, method, schedule.first_phase[method], -1
     at[REACHED] = -1
     q, banks = problem.overlaps.shape
-    overlaps = turned(problem.overlaps, banks, pad(q))
+    overlaps = padded(problem.overlaps.T, banks, pad(q))
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0

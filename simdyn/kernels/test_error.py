@@ -15,7 +15,7 @@ from simdyn.kernels.random import Stream
 from simdyn.kernels.simd import mark, sparse_product
 from simdyn.kernels.state import State
 from simdyn.kernels.structures import FreshSamples, Indices, Problem, TestSet
-from simdyn.kernels.workspace import Workspace, pad, room_for_marks, turned, zeros
+from simdyn.kernels.workspace import Workspace, pad, padded, room_for_marks, zeros
 
 ALL_ZERO = -5000  # for an exponent
 
@@ -228,7 +228,7 @@ def error_on(model, test_set, moved, initial):
     vectors, banks = test_set.overlaps.shape
     overlaps, marked = zeros(banks, pad(vectors)), room_for_marks(banks, moved.shape[1])
     mark(moved, marked)
-    sparse_product(moved, marked, turned(test_set.cross, moved.shape[1], pad(vectors)), overlaps)
+    sparse_product(moved, marked, padded(test_set.cross.T, moved.shape[1], pad(vectors)), overlaps)
     for k in range(vectors):
         for f in range(banks):
             overlaps[f, k] += initial * test_set.overlaps[k, f]

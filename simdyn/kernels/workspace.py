@@ -77,16 +77,6 @@ def padded(array, height, width):
 
 
 @part
-def turned(array, height, width):
-    """The transpose of an array in the corner of zeros (height, width)."""
-    out = zeros(height, width)
-    for k in range(array.shape[0]):
-        for f in range(array.shape[1]):
-            out[f, k] = array[k, f]
-    return out
-
-
-@part
 def room_for_marks(height, width):
     """Room for the bits of an array (height, width)."""
     return np.zeros((height, (width + BITS - 1) // BITS), np.int64)
@@ -143,7 +133,7 @@ def new_workspace(problem):
         bank,
         gram,
         padded(rows, height, inner),
-        turned(rows, inner, width),
+        padded(rows.T, inner, width),
         zeros(banks, width),
         zeros(banks, width),
         zeros(banks, width),
