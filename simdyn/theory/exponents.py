@@ -14,8 +14,8 @@ import json
 import math
 
 import numpy as np
+import scipy  # its parts are loaded when they are used
 import xarray as xr
-from scipy import special
 
 from simdyn.base.inputs import InputError, check_seed, nearest
 from simdyn.variables.outcomes import Outcome
@@ -226,5 +226,5 @@ def interval(values: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.
     """
     # Resamples of R replicates spread as if there were R − 1.
     error = np.std(values[..., 1:], axis=-1, ddof=1) * math.sqrt(size / (size - 1))
-    reach = special.stdtrit(size - 1, 0.5 + COVERAGE / 2) * error
+    reach = scipy.special.stdtrit(size - 1, 0.5 + COVERAGE / 2) * error
     return values[..., 0], values[..., 0] - reach, values[..., 0] + reach

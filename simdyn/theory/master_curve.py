@@ -14,7 +14,7 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
+import scipy  # its parts are loaded when they are used
 
 LEAST_SHARE = 0.5  # of the points of a curve that must lie within another to tie it to that
 LEAST_ERROR = 1e-3  # of the range of the means: smaller standard errors count as this
@@ -147,7 +147,7 @@ class Curves:
     def refined(self, start: np.ndarray, means: Means, precision: float) -> np.ndarray:
         """The exponents of least S by the simplex of Nelder and Mead, to a share of a step."""
         simplex = np.vstack([start, start + np.diag(0.5 * self.steps)])
-        found = optimize.minimize(
+        found = scipy.optimize.minimize(
             lambda scaled: self.quality(scaled * self.steps, means),
             start / self.steps,
             method="Nelder-Mead",

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+import scipy  # its parts are loaded when they are used
 
 from simdyn.theory.crossing import crossing
 from simdyn.variables.outcomes import Outcome
@@ -135,12 +135,12 @@ class _Curve:
         """The 95 % interval of the mean, by Student's t, or of the median, by order statistics."""
         values, count = self.values(share), self.replicates
         if self.median:
-            k = int(stats.binom.ppf(0.5 - COVERAGE / 2, count, 0.5))
+            k = int(scipy.stats.binom.ppf(0.5 - COVERAGE / 2, count, 0.5))
             ordered = np.sort(values)
             return (ordered[k - 1], ordered[count - k]) if k else (-math.inf, math.inf)
         mean = float(np.mean(values))
         error = float(np.std(values, ddof=1)) / math.sqrt(count)
-        reach = float(special.stdtrit(count - 1, 0.5 + COVERAGE / 2)) * error
+        reach = float(scipy.special.stdtrit(count - 1, 0.5 + COVERAGE / 2)) * error
         return mean - reach, mean + reach
 
     def slopes(self, share: float, half: float) -> tuple[float, np.ndarray]:
@@ -151,7 +151,7 @@ class _Curve:
 
     def root(self, start: float, end: float, accuracy: float) -> float:
         """Where it crosses zero, from shares on both sides."""
-        return float(optimize.brentq(self.finite, start, end, xtol=accuracy, rtol=1e-12))
+        return float(scipy.optimize.brentq(self.finite, start, end, xtol=accuracy, rtol=1e-12))
 
 
 def find_crossing(
