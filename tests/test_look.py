@@ -84,6 +84,7 @@ KINDS = {
         ({"font_size": 10.5, "width": 7.0}, 7.0),
         ({"font_size": 8, "width": "single"}, 3.35),
         ({"width": 12, "legend": "none"}, 12.0),
+        ({"width": "single", "legend": "above", "title": "Two methods"}, 3.35),
     ],
 )
 def test_look__panels_fit_any_sheet(
@@ -111,6 +112,45 @@ def test_look__panels_fit_any_sheet(
     lefts = {round(left, 6) for left in found[:, 0]}
     if inches != 5.0 and "font_size" not in options:
         assert (len(lefts) == 1) == (inches < 5.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_look__legend_above(kind: str, results: xr.Dataset, course: xr.Dataset) -> None:
+    ds = course if kind == "trajectories" else results
+    usual = KINDS[kind].replace(title="Two methods")
+    made = {place: drawn(ds, usual.replace(legend=place)) for place in ("below", "above", "none")}
+    below, above = (made[place].legends[0] for place in ("below", "above"))
+
+    def ends(shown: Any) -> tuple[float, float]:
+        box = shown.get_window_extent()
+        return box.y0 / shown.get_figure().dpi, box.y1 / shown.get_figure().dpi
+
+    assert ends(below)[1] < boxes(made["below"])[:, 1].min()
+    assert ends(above)[0] > boxes(made["above"])[:, 3].max()
+    assert ends(above)[1] < ends(made["above"].texts[0])[0]
+    assert texts(above) == texts(below)
+    assert made["below"].get_figheight() < made["above"].get_figheight()
+    assert made["none"].get_figheight() < made["below"].get_figheight()
+
+
+def texts(legend: Any) -> list[str]:
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_look__legend_inside(results: xr.Dataset) -> None:
+    usual = KINDS["curves"]
+    made = drawn(results, usual.replace(legend="inside"))
+    first, second = (ax.get_legend() for ax in made.axes)
+    assert second is None
+    assert not made.legends
+    assert texts(first) == texts(drawn(results, usual).legends[0])
+    made.draw_without_rendering()
+    inside, panel = first.get_window_extent(), made.axes[0].bbox
+    assert panel.x0 < inside.x0 < inside.x1 < panel.x1
+    assert panel.y0 < inside.y0 < inside.y1 < panel.y1
+    assert made.get_figheight() == drawn(results, usual.replace(legend="none")).get_figheight()
+    large = usual.replace(legend="inside", labels={"sgd": "gradient descent " * 5})
+    assert "larger than a panel; allowed are 'below'" in refusal(drawn, results, large)
 
 
 def test_look__letters_enlarge_the_layout(results: xr.Dataset) -> None:

@@ -226,7 +226,12 @@ LIMITS: dict[type[Parameters], list[tuple[str, list[Any], list[Any], str]]] = {
         ("font_size", [3, 40, 9.5], [2, 41, NAN, "7"], "points from 3 to 40"),
         ("font", ["serif"], [3, None], "the name of an installed font"),
         ("caption", ["below", "file", "none"], ["above", None], '"below", "file" or "none"'),
-        ("legend", ["below", "none"], ["right", None], '"below" or "none"'),
+        (
+            "legend",
+            ["below", "above", "inside", "none"],
+            ["right", None],
+            '"below", "above", "inside" or "none"',
+        ),
         (
             "formats",
             [("png",), ["svg", "pdf"]],

@@ -49,7 +49,8 @@ class Look(Parameters):
         A font that is installed, or "serif", "sans-serif" or "monospace".
     caption : {"below", "file", "none"}
         Below the panels; as text in files of its own, NAME.txt and NAME.tex; or nowhere.
-    legend : {"below", "none"}
+    legend : {"below", "above", "inside", "none"}
+        Below or above the panels, or inside the first, where it hides least.
     formats : tuple of {"png", "pdf", "svg"}
         Of the files.
     """
@@ -67,7 +68,9 @@ class Look(Parameters):
     font_size: Real = described(7.0, "", "size of letters", "points from 3 to 40", ge=3, le=40)
     font: str = described("DejaVu Sans", "", "font", "the name of an installed font")
     caption: Literal["below", "file", "none"] = described("below", "", "caption")
-    legend: Literal["below", "none"] = described("below", "", "legend")
+    legend: Literal["below", "above", "inside", "none"] = described(
+        "below", "", "place of the legend"
+    )
     formats: tuple[Literal["png", "pdf", "svg"], ...] = described(
         ("png", "pdf"), "", "formats of files", 'a list of "png", "pdf" and "svg"', min_length=1
     )

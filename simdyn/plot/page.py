@@ -13,6 +13,7 @@ import matplotlib.figure
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
+from simdyn.base.inputs import InputError
 from simdyn.params import Picture
 from simdyn.plot import artists
 
@@ -20,6 +21,7 @@ WIDTH, MARGIN, ROW = 7.0, 0.1, 0.155  # inches
 WIDTHS = {"single": 3.35, "double": WIDTH}  # inches, of one column and of both
 SHOWN_DPI = 96  # pixels of an inch in a notebook
 TITLE = 0.22  # inches that a title takes
+ABOVE = 0.06  # inches above a legend that is above the panels
 ROUNDED_UP = 0.35  # of a panel that does not fit quite
 
 
@@ -39,8 +41,9 @@ class Sheet:
     width : float
         Inches of the layout, before it is enlarged.
     title : str
-    captioned, filed, legend : bool
-        Is there a caption below the panels, or in files of its own, and a legend?
+    captioned, filed : bool
+        Is there a caption below the panels, or in files of its own?
+    legend : {"below", "above", "inside", "none"}
     formats : tuple of str
         Of the files.
     """
@@ -50,7 +53,7 @@ class Sheet:
     title: str = ""
     captioned: bool = True
     filed: bool = False
-    legend: bool = True
+    legend: str = "below"
     formats: tuple[str, ...] = ("png", "pdf")
 
     @classmethod
@@ -71,7 +74,7 @@ class Sheet:
             figure.title or "",
             figure.caption == "below",
             figure.caption == "file",
-            figure.legend == "below",
+            figure.legend,
             figure.formats,
         )
 
@@ -135,14 +138,21 @@ class Page:
         """`panels`: inches that panels take with their labels; `handles`: entries of the legend."""
         sentences = list(filter(None, sentences))
         self.sheet, size = sheet, sheet.letters.enlarged
-        self.top = TITLE if sheet.title else 0.0
-        panels += self.top
-        handles = handles if sheet.legend else []
+        self.inside = handles if sheet.legend == "inside" else []
+        handles = handles if sheet.legend in ("below", "above") else []
         columns = min(sheet.columns(columns), max(len(handles), 1))
+        rows = ROW * -(-len(handles) // columns)
+        self.top = TITLE if sheet.title else 0.0
+        legend_at = self.top + ABOVE
+        if sheet.legend == "above":
+            self.top = legend_at + rows
+        end = self.top + panels
+        if sheet.legend == "below":
+            legend_at, end = end, end + rows
         lines = []
         if sheet.captioned:
             lines = artists.wrap(sentences, (sheet.width - 2 * MARGIN) * 72, artists.USUAL.size)
-        caption_at = panels + ROW * -(-len(handles) // columns) + 0.08
+        caption_at = end + 0.08
         self.height = caption_at + ROW * len(lines) + 0.06
         self.figure = Drawn(figsize=(sheet.width * size, self.height * size))
         self.figure.sheet = sheet
@@ -158,7 +168,7 @@ class Page:
                 ncols=columns,
                 frameon=False,
                 borderaxespad=0,
-                bbox_to_anchor=(MARGIN / sheet.width, 1 - panels / self.height),
+                bbox_to_anchor=(MARGIN / sheet.width, 1 - legend_at / self.height),
                 borderpad=0,
                 handlelength=3.2,
                 labelspacing=0.45,
@@ -171,9 +181,36 @@ class Page:
     def add_axes(
         self, left: float, top: float, width: float, height: float, **options: Any
     ) -> Axes:
-        """Axes in a box given in inches from the top left, below the title."""
+        """Axes in a box given in inches from the top left, below title and legend.
+
+        Raises
+        ------
+        InputError
+            If the legend is to be inside the first, and is larger.
+        """
         top += self.top
         across, down = self.sheet.width, self.height
         box = (left / across, 1 - (top + height) / down, width / across, height / down)
         axes: Axes = self.figure.add_axes(box, **options)
+        if self.inside:
+            self._add_inside(axes)
         return axes
+
+    def _add_inside(self, axes: Axes) -> None:
+        """The legend in the first panel."""
+        legend = axes.legend(
+            handles=self.inside,
+            loc="best",
+            edgecolor="none",
+            borderaxespad=0.8,
+            borderpad=0.2,
+            handlelength=3.2,
+            labelspacing=0.45,
+        )
+        self.inside = []
+        needed, there = legend.get_window_extent(), axes.bbox
+        if needed.width > there.width or needed.height > there.height:
+            raise InputError(
+                "figure.legend = 'inside': the legend is larger than a panel; allowed are 'below', "
+                "'above' and 'none', or larger panels"
+            )
