@@ -1,6 +1,7 @@
 """The state of the live page: settings, scenes, sentences, maps, texts, work in the background."""
 
 import csv
+import dataclasses
 import io
 import math
 import os
@@ -23,6 +24,7 @@ from simdyn.explore.downloads import courses_table, picture, table
 from simdyn.explore.fields import FIELDS, offered, words
 from simdyn.explore.latest import Latest
 from simdyn.explore.map_choice import NO_METHOD, chosen, opening_texts, study_figure
+from simdyn.explore.map_drawings import MapDrawings
 from simdyn.explore.map_source import MapSource
 from simdyn.explore.narration import Outcome, reached, sentence
 from simdyn.explore.phase_map import (
@@ -496,6 +498,30 @@ def test_map__has_the_means_of_the_store(source: MapSource) -> None:
     )
 
 
+def test_map__has_the_scales_and_thin_contours_of_the_figure(source: MapSource) -> None:
+    choice, ds = chosen(source, opening_texts(source, {})), results(source)
+    usual = map_of(source, choice, ds)
+    own = choice.own.replace(x_scale="linear", y_scale="symlog", thin_levels=(0.3, 0.45))
+    found = map_of(source, dataclasses.replace(choice, own=own), ds)
+    assert (usual.logarithmic, found.logarithmic) == ((True, False), (False, False))
+    assert usual.thin == []
+    for level, thin in zip((0.3, 0.45), found.thin, strict=True):
+        line = analysis.contour(sliced(source, choice, ds), "test_error", level, "signal_norm")
+        expected = line.transpose("method", "dimension").sel({"method": ["sgd", "sam"]})
+        np.testing.assert_array_equal(thin, expected)
+    drawings = MapDrawings(lambda cell: None)
+    drawings.show(choice, usual)
+    assert type(drawings.figures["first"].x_scale).__name__ == "LogScale"
+    assert drawings.thin.data == {"x": [], "first": [], "second": []}
+    drawings.show(dataclasses.replace(choice, own=own), found)
+    assert type(drawings.figures["first"].x_scale).__name__ == "LinearScale"
+    assert [line.tolist() for line in drawings.thin.data["second"]] == [
+        line[1].tolist() for line in found.thin
+    ]
+    left, right = drawings.cells.data["left"][0], drawings.cells.data["right"][0]
+    assert (left + right) / 2 == pytest.approx(found.x[0])
+
+
 def test_map__choices_come_back_from_their_address(source: MapSource) -> None:
     from urllib.parse import parse_qsl
 
@@ -663,13 +689,18 @@ def test_map__needs_two_axes(name: str, tmp_path: Path) -> None:
 
 
 def test_map__edges_lie_halfway() -> None:
-    assert edges(np.array([1.0, 2.0, 4.0])).tolist() == pytest.approx(
+    assert edges(np.array([1.0, 2.0, 4.0]), logarithmic=True).tolist() == pytest.approx(
         [2**-0.5, 2**0.5, 8**0.5, 32**0.5]
     )
     assert edges(np.array([0.0, 1.0, 2.0])).tolist() == [-0.5, 0.5, 1.5, 2.5]
     assert edges(np.array([3.0, 5.0])).tolist() == [2.0, 4.0, 6.0]
+    assert edges(np.array([3.0])).tolist() == [1.5, 4.5]
+    assert edges(np.array([0.0])).tolist() == [-0.5, 0.5]
     assert is_logarithmic(np.geomspace(10, 1e12, 7))
     assert not is_logarithmic(np.linspace(1000, 21000, 21))
+    assert not is_logarithmic(np.geomspace(10, 1e12, 7), "linear")
+    assert is_logarithmic(np.linspace(1000, 21000, 21), "log")
+    assert not is_logarithmic(np.array([0.0, 0.1, 1.0, 10.0]), "symlog")
 
 
 # -- the server's socket -------------------------------------------------------------------------

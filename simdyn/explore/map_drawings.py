@@ -13,16 +13,18 @@ from bokeh.palettes import Cividis256, RdBu11, interp_palette
 from simdyn.explore.drawings import plain_figure
 from simdyn.explore.look import Palette, paint
 from simdyn.explore.map_choice import Choice
-from simdyn.explore.phase_map import Map, edges, is_logarithmic
+from simdyn.explore.phase_map import Map, edges
 
 PANELS = ("first", "second", "difference")
 SOLVED = "#00a651"
 HEIGHT = 330
 
 
-def cell_columns(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+def cell_columns(
+    x: np.ndarray, y: np.ndarray, logarithmic: tuple[bool, bool]
+) -> dict[str, np.ndarray]:
     """Sides and places of the cells about increasing values, in (y, x) order."""
-    x_edges, y_edges = edges(x), edges(y)
+    x_edges, y_edges = edges(x, logarithmic[0]), edges(y, logarithmic[1])
     return {
         "left": np.tile(x_edges[:-1], y.size),
         "right": np.tile(x_edges[1:], y.size),
@@ -80,6 +82,7 @@ class MapDrawings:
         self.clicked = clicked
         self.cells = ColumnDataSource({}, name="cells")
         self.lines = ColumnDataSource({}, name="contours")
+        self.thin = ColumnDataSource({}, name="thin_contours")
         self.solved = {name: ColumnDataSource({}, name=f"solved_{name}") for name in PANELS[:2]}
         self.cells.selected.on_change("indices", self._tapped)
         self.places = {
@@ -102,17 +105,22 @@ class MapDrawings:
 
     def show(self, choice: Choice, found: Map) -> None:
         """Draw a map; panels are made anew if its axes have changed."""
-        axes = (choice.x, choice.y, is_logarithmic(found.x), is_logarithmic(found.y))
+        axes = (choice.x, choice.y, *found.logarithmic)
         count = len(choice.methods)
         empty = np.full(found.y.size * found.x.size, math.nan)
         self.cells.data = {
-            **cell_columns(found.x, found.y),
+            **cell_columns(found.x, found.y, found.logarithmic),
             "first": found.means[0].ravel(),
             "second": found.means[1].ravel() if count > 1 else empty,
             "difference": empty if found.difference is None else found.difference.ravel(),
             "runs": found.runs[0].ravel(),
         }
         self.lines.data = {"x": found.x, "first": found.contours[0], "second": found.contours[-1]}
+        self.thin.data = {
+            "x": [found.x for _ in found.thin],
+            "first": [line[0] for line in found.thin],
+            "second": [line[-1] for line in found.thin],
+        }
         empty_line = (np.empty(0),) * 6
         for name, line in zip_longest(PANELS[:2], found.solved[:2], fillvalue=empty_line):
             columns_of = ("x", "y", "low_x", "low_y", "high_x", "high_y")
@@ -163,15 +171,12 @@ class MapDrawings:
             )
             for line, dash in (("first", "solid"), ("second", "dashed")):
                 if name in (line, "difference"):
-                    colour_of = "black" if name == "difference" else "white"
-                    drawing.line(
-                        "x",
-                        line,
-                        source=self.lines,
-                        line_color=colour_of,
-                        line_dash=dash,
-                        line_width=2,
-                    )
+                    look = {
+                        "line_color": "black" if name == "difference" else "white",
+                        "line_dash": dash,
+                    }
+                    drawing.line("x", line, source=self.lines, line_width=2, **look)
+                    drawing.multi_line("x", line, source=self.thin, line_width=0.75, **look)
                     self._draw_solved(drawing, self.solved[line], dash)
             bar = ColorBar(
                 color_mapper=mapper, height=8, padding=4, major_label_text_font_size="10px"

@@ -12,6 +12,7 @@ from simdyn.explore.map_choice import Choice, sliced_places, sliced_values
 from simdyn.explore.map_source import MapSource
 from simdyn.explore.narration import Outcome
 from simdyn.theory import analysis
+from simdyn.theory.crossing import is_geometric
 from simdyn.theory.regime import noise_updates, signal_updates
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Map:
         Values of y where the mean crosses the level; NaN where it does not.
     runs : (method, y, x) ndarray of int
         Runs in the means.
+    logarithmic : (bool, bool)
+        Are the axes x and y logarithmic?
+    thin : sequence of (method, x) ndarrays
+        Contours at the figure's further levels.
     solved : sequence of (x, y, low x, low y, high x, high y) ndarrays
         For each method the points of its solved line, with the ends of their intervals.
     remark : str
@@ -46,6 +51,8 @@ class Map:
     difference: np.ndarray | None
     contours: np.ndarray
     runs: np.ndarray
+    logarithmic: tuple[bool, bool]
+    thin: Sequence[np.ndarray] = ()
     solved: Sequence[tuple[np.ndarray, ...]] = ()
     remark: str = ""
 
@@ -74,16 +81,23 @@ def map_of(source: MapSource, choice: Choice, ds: "xr.Dataset") -> Map:
         pair = analysis.paired_difference(ds, choice.variable, *choice.methods)
         difference = pair["difference"].transpose(*plane[1:]).values
     ends = mean.isel({choice.y: [0, -1]}).mean(["method", choice.x]).values
-    contours = analysis.contour(
-        ds, choice.variable, choice.level, choice.y, rising=bool(ends[1] > ends[0])
-    ).transpose("method", choice.x)
+    rising = bool(ends[1] > ends[0])
+
+    def contours_at(level: float) -> np.ndarray:
+        found = analysis.contour(ds, choice.variable, level, choice.y, rising=rising)
+        return found.transpose("method", choice.x).values
+
+    x, y = (ds[axis].values.astype(float) for axis in (choice.x, choice.y))
+    figure = choice.figure
     return Map(
-        ds[choice.x].values.astype(float),
-        ds[choice.y].values.astype(float),
+        x,
+        y,
         mean.values,
         difference,
-        contours.values,
+        contours_at(choice.level),
         mean["runs"].transpose(*plane).values,
+        (is_logarithmic(x, figure.x_scale), is_logarithmic(y, figure.y_scale)),
+        [contours_at(level) for level in figure.thin_levels or ()],
         *_solved(choice, ds),
     )
 
@@ -102,22 +116,21 @@ def _solved(choice: Choice, ds: "xr.Dataset") -> tuple[list[tuple[np.ndarray, ..
     return [lines.coordinates(method) for method in choice.methods], ""
 
 
-def is_logarithmic(values: np.ndarray) -> bool:
-    """Are the values of an axis spaced evenly in their logarithm, rather than in themselves?"""
-    if values.size < 3 or not (values > 0).all():
-        return False
-    return bool(np.ptp(np.diff(np.log(values))) < np.ptp(np.diff(values)) / np.mean(values))
+def is_logarithmic(values: np.ndarray, scale: str | None = None) -> bool:
+    """Is an axis logarithmic: by the scale that a figure says, or as its values are spaced?"""
+    return scale == "log" if scale in ("log", "linear") else is_geometric(values)
 
 
-def edges(values: np.ndarray) -> np.ndarray:
-    """The edges of cells about increasing values; halfway in the logarithm on such an axis."""
-    if is_logarithmic(values):
-        return np.asarray(np.exp(edges_between(np.log(values))))
-    return edges_between(values)
+def edges(values: np.ndarray, logarithmic: bool = False) -> np.ndarray:
+    """The edges of cells about increasing values; halfway in the logarithm on such an axis.
 
-
-def edges_between(values: np.ndarray) -> np.ndarray:
-    """Halfway between values, and as far beyond the first and the last."""
+    Halfway between values, and as far beyond the first and the last.
+    """
+    if values.size == 1:
+        half = abs(values[0]) / 2 or 0.5
+        return np.array([values[0] - half, values[0] + half])
+    if logarithmic:
+        return np.asarray(np.exp(edges(np.log(values))))
     middle = (values[1:] + values[:-1]) / 2
     return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
 

@@ -38,7 +38,8 @@ def interactive_maps(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, str]:
     plane = (figure.y, figure.x)
     found = analysis.last_summary(ds, figure.variable)
     x, y = (ds[name].values.astype(np.float64) for name in (figure.x, figure.y))
-    cells: dict[str, np.ndarray] = cell_columns(x, y)
+    logarithmic = (is_logarithmic(x, figure.x_scale), is_logarithmic(y, figure.y_scale))
+    cells: dict[str, np.ndarray] = cell_columns(x, y, logarithmic)
     source = ColumnDataSource(name="cells")
     panels = []
     means = found[figure.variable].sel({"method": methods})
@@ -50,7 +51,7 @@ def interactive_maps(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, str]:
             f"error{k}": one[f"{figure.variable}_sem"].values.ravel().astype(np.float32),
             f"runs{k}": one["runs"].values.ravel().astype(np.int32),
         }
-        panels.append(_panel(source, figure, method, str(k), colours, (x, y)))
+        panels.append(_panel(source, figure, method, str(k), colours, logarithmic))
     pairs = [
         analysis.paired_difference(ds, figure.variable, methods[0], other).transpose(*plane)
         for other in methods[1:]
@@ -65,7 +66,7 @@ def interactive_maps(ds: xr.Dataset, figure: PhaseDiagram) -> tuple[str, str]:
             f"runs_minus{k}": pair["pairs"].values.ravel().astype(np.int32),
         }
         title = f"{methods[0]} − {other}"
-        panels.append(_panel(source, figure, title, f"_minus{k}", colours, (x, y)))
+        panels.append(_panel(source, figure, title, f"_minus{k}", colours, logarithmic))
     source.data = cells
     for panel in panels[1:]:
         panel.x_range, panel.y_range = panels[0].x_range, panels[0].y_range
@@ -93,9 +94,8 @@ def _panel(
     title: str,
     suffix: str,
     colours: LinearColorMapper,
-    grid: tuple[np.ndarray, np.ndarray],
+    logarithmic: tuple[bool, bool],
 ) -> Any:
-    logarithmic = [is_logarithmic(values) for values in grid]
     labels, field = (figure.x, figure.y), f"value{suffix}"
     drawing, quads = cell_panel(labels, logarithmic, source, field, colours)
     drawing.height, drawing.title.text = HEIGHT, f"{figure.variable}: {title}"
