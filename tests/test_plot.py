@@ -1319,6 +1319,21 @@ def test_trajectories__same_results_same_bytes(course, tmp_path):
     assert first == second
 
 
+def test_trajectories__say_which_means_a_logarithmic_axis_lacks(course):
+    zeros = course.copy(deep=True)
+    for name in ("train_loss", "test_error", "deactivated_fraction", "sharpness", "sam_gap"):
+        zeros[name] = xr.ones_like(course[name])
+    zeros["deactivated_fraction"].loc[{"method": "sgd"}] = 0.0
+    zeros["sam_gap"][{"step": -1}] = -1.0
+    states = course.sizes["step"]
+    lost = f"Means of zero or less have no place on the logarithmic axes (SGD {states + 1}, SAM 1)"
+    assert lost in words(plot.draw(zeros, Trajectories(scale="log")))
+    assert "Means of zero" not in words(plot.draw(zeros, Trajectories()))
+    assert "Means of zero" not in words(
+        plot.draw(zeros, Trajectories(scale="log", panels=("growth", "sharpness")))
+    )
+
+
 def test_trajectories__names_a_method_that_is_missing(course):
     with pytest.raises(InputError, match="no method 'sm'; did you mean 'sam'"):
         plot.draw(course, Trajectories(compare=("sgd", "sm")))

@@ -138,7 +138,8 @@ def off_log_axis(
         for method in methods
     }
     each = ", ".join(f"{captions.display_name(name, ds)} {n}" for name, n in lost.items() if n)
-    return [f"Means of zero have no place on the logarithmic axes ({each})."] if each else []
+    size = "zero or less" if any((mean < 0).any() for mean in means) else "zero"
+    return [f"Means of {size} have no place on the logarithmic axes ({each})."] if each else []
 
 
 # -- marks ---------------------------------------------------------------------------------------

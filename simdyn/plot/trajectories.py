@@ -16,6 +16,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from simdyn.params import Trajectories
+from simdyn.params.figures import PANELS
 from simdyn.plot import artists, captions, missing, page, scales
 from simdyn.plot.course import (
     Course,
@@ -259,6 +260,25 @@ def _each(course: Course, text_of: Callable[[str], str]) -> str:
     )
 
 
+def _off_log_axis(course: Course) -> list[str]:
+    """A sentence on means that the figure's logarithmic axes have no place for."""
+    names = [name for panel in course.panels if panel != "growth" for name in PANELS[panel]]
+    names = [name for name in dict.fromkeys(names) if name in course.ds]
+    if course.figure.scale != "log" or not names:
+        return []
+    drawn = [*course.methods, *course.overlay]
+    means = [
+        xr.concat(
+            [course.statistics(course.ds[name], method)["mean"] for method in drawn],
+            xr.Variable("method", drawn),
+            coords="minimal",
+            compat="override",
+        )
+        for name in names
+    ]
+    return missing.off_log_axis(means, drawn, course.ds)
+
+
 def _caption(course: Course) -> list[str]:
     ds, count = course.ds, course.ds.sizes["replicate"]
     runs = missing.runs_in_means(ds, course.methods)
@@ -268,6 +288,7 @@ def _caption(course: Course) -> list[str]:
         start = "; the initial state stands at half an update"
     sentences = [f"Means over {runs}{bands}{start}."]
     drawn = (*course.methods, *course.overlay)
+    sentences += _off_log_axis(course)
     sentences += [*missing.left_out(ds, drawn), *captions.not_drawn(ds, drawn)]
     predicted = _each(course, lambda name: _times_text(course, name))
     if "growth" in course.panels and any(drawn_times(course, name) for name in course.methods):
