@@ -77,6 +77,40 @@ def test_numba__nrt() -> None:
             numba.njit(_nrt=False)(lambda n: np.zeros(n))(1)
 
 
+def test_numba__code_that_is_only_linked() -> None:
+    import numba
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.registry import cpu_target
+
+    from simdyn.kernels import compiled as decorators
+    from simdyn.kernels.linked import Linked
+
+    def as_usual() -> None:
+        assert cpu_target.target_context.codegen()._library_class is JITCodeLibrary
+        assert usual == numba.config.OPT
+
+    usual = numba.config.OPT
+    with used("JITCodeLibrary, what it does at its end, and _library_class", "kernels/linked.py"):
+        seen = decorators.kernel(add_one)  # called from a part and from Python
+        inner = decorators.part(lambda x: seen(x) + 1)
+        outer = decorators.kernel(lambda x: inner(x) + 1)
+        assert outer(1) == 4
+        assert seen(1) == 2
+        (code,) = inner.overloads.values()
+        assert type(code.library) is Linked
+        with pytest.raises(RuntimeError, match="no compiled object"):
+            code.library._get_compiled_object()
+        for made in (outer, seen):
+            (code,) = made.overloads.values()
+            assert type(code.library) is JITCodeLibrary
+            assert code.library._get_compiled_object()
+        as_usual()
+        wrong = decorators.part(lambda x: x.nothing)
+        with pytest.raises(numba.TypingError):
+            decorators.kernel(lambda x: wrong(x))(1)
+        as_usual()
+
+
 def test_numba__cache_of_a_dispatcher() -> None:
     with used("numba.core.caching._Cache, what a dispatcher calls", "kernels/cache.py"):
         import numba

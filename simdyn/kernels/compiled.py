@@ -14,23 +14,21 @@ from llvmlite import ir
 from numba import types
 from numba.core import typing
 from numba.core.ccallback import CFunc
+from numba.core.codegen import JITCodeLibrary
 from numba.extending import intrinsic, typeof_impl
 
 from simdyn.kernels.apart import apart
 from simdyn.kernels.cache import KernelCache, can_keep
+from simdyn.kernels.linked import Linked, compiled_as
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 def _compile(function: Callable[..., Any], counts: bool = True, **options: Any) -> Any:
     """`counts`: count references to arrays? Always set, else the caller's setting is used."""
-    made = numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=counts, **_OPTIONS, **options)(
+    return numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=counts, **_OPTIONS, **options)(
         function
     )
-    if not numba.config.DISABLE_JIT:
-        made._cache = KernelCache(function)
-        made.compile = functools.partial(apart, made.compile)
-    return made
 
 
 def _inner(function: Callable[..., Any], **options: Any) -> Any:
@@ -52,12 +50,17 @@ def _inner(function: Callable[..., Any], **options: Any) -> Any:
             tuple(result.signature.args), result
         )
         made._compile_for_args = refuse
+        made.compile = functools.partial(compiled_as, Linked, made.compile)
     return made
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function on first call: nogil, cached, no reassociation, fused multiply-add."""
-    return _compile(function)
+    made = _compile(function)
+    if not numba.config.DISABLE_JIT:
+        made._cache = KernelCache(function)
+        made.compile = functools.partial(apart, compiled_as, JITCodeLibrary, made.compile)
+    return made
 
 
 def part(function: Callable[..., Any]) -> Any:
