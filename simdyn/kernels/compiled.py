@@ -1,4 +1,4 @@
-"""The decorator of every kernel: compiled, GIL-free, kept on disk."""
+"""The decorators of kernels: compiled and GIL-free; those that Python calls are kept on disk."""
 
 import contextlib
 import functools
@@ -34,7 +34,8 @@ def _compile(function: Callable[..., Any], counts: bool = True, **options: Any) 
 def _inner(function: Callable[..., Any], **options: Any) -> Any:
     """A kernel without a Python wrapper: calling it from Python is an error.
 
-    Numba itself would jump to a wrapper that is not there, which ends the process.
+    Numba itself would jump to a wrapper that is not there, which ends the process. Its code is in
+    that of its callers and not kept on disk by itself, see `linked`.
     """
     made = _compile(function, no_cpython_wrapper=True, **options)
     if not numba.config.DISABLE_JIT:
