@@ -117,6 +117,44 @@ def test_numba__code_that_is_only_linked() -> None:
         as_usual()
 
 
+def test_numba__inlining_copies_blocks() -> None:
+    import copy
+    from unittest import mock
+
+    from numba.core import inline_closurecall, ir
+    from numba.core.caching import NullCache
+
+    from simdyn.kernels import compiled as decorators
+    from simdyn.kernels import inlining
+
+    copied: list[Any] = []
+
+    class Noting(inlining._Copies):
+        def deepcopy(self, of: Any) -> Any:
+            made = super().deepcopy(of)
+            copied.append((of, made))
+            return made
+
+    def halved(x):  # type: ignore[no-untyped-def]  # of several blocks
+        if x > 1.0:
+            return 0.5 * x
+        return x
+
+    with used("copy.deepcopy of blocks by the inliner", "kernels/inlining.py"):
+        inner = decorators.inlined(halved)
+        outer = decorators.kernel(lambda x: inner(x) + inner(3.0 * x))
+        outer._cache = NullCache()  # else a second run of this test compiles nothing
+        with mock.patch.object(inlining, "_Copies", Noting):
+            assert outer(1.0) == 2.5
+        assert inline_closurecall.copy is copy
+        assert all(isinstance(of, ir.Block) for of, _ in copied)
+        # Blocks of one copy share a scope; every copy has one of its own.
+        assert len({id(made) for _, made in copied}) == len(copied)
+        scopes = [id(made.scope) for _, made in copied]
+        assert len(copied) > 2 * len(set(scopes)) >= 4
+        assert not {id(of.scope) for of, _ in copied[:1]} & {*scopes}
+
+
 def test_numba__cache_of_a_dispatcher() -> None:
     with used("numba.core.caching._Cache, what a dispatcher calls", "kernels/cache.py"):
         import numba

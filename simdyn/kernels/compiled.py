@@ -113,7 +113,7 @@ class Pointed:
                 self.function, (self.signature.args, types.void), locals={}, options=self.options
             )
             made._cache = KernelCache(self.function)
-            apart(made.compile)
+            apart(compiled_as, JITCodeLibrary, made.compile)
             self.compiled = made
         return self.compiled
 

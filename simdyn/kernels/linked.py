@@ -12,6 +12,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
+from simdyn.kernels.inlining import scopes_copied_once
+
 Result = TypeVar("Result")
 
 
@@ -63,6 +65,7 @@ def compiled_as(library: type[JITCodeLibrary], work: Callable[..., Result], *of:
         generator = cpu_target.target_context.codegen()
         usual, generator._library_class = generator._library_class, library
         try:
-            return work(*of)
+            with scopes_copied_once():
+                return work(*of)
         finally:
             generator._library_class = usual
