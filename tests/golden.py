@@ -1,4 +1,4 @@
-"""Numbers of three fixed settings to the last bit, as `golden.json` holds them.
+"""Numbers of fixed settings to the last bit, as `golden.json` holds them.
 
     python tests/golden.py            prints the bits of this CPU
     python tests/golden.py --record   writes golden.json, on purpose: results have changed
@@ -108,6 +108,11 @@ def values() -> Values:
         last = last.isel(replicate=0, step=-1)
         for variable in record.variables or ():
             numbers[f"{name} {variable}"] = float(last[variable].values.flat[-1]).hex()
+    data, net, plan, _ = settings()["paper"]
+    solve = simdyn.Crossing(field="signal_norm", between=(0.1, 1e3), level=0.2, replicates=20)
+    solved = simdyn.Study(data, net, {"one": plan}, seed=12345, solve=solve).run(progress=False)
+    for variable in ("critical_value", "critical_low", "critical_slope", "evaluations"):
+        numbers[f"solved {variable}"] = float(solved[variable].item()).hex()
     return numbers
 
 

@@ -7,7 +7,7 @@ from simdyn.study.checks import check_networks, possible_variables
 from simdyn.variables.registry import VARIABLES
 from simdyn.variables.selection import check_conditions
 
-NOMINAL_EVALUATIONS = 10  # runs of each replicate that a search takes, as measured
+NOMINAL_EVALUATIONS = 5  # runs of each replicate that a search takes, as measured
 
 
 def replicates_of(replicates: int, solve: Crossing | None) -> int:

@@ -8,8 +8,11 @@ nearly a smooth function of the field. The search has four parts:
 2. Brent's method in that step with the same few replicates, which says about where the crossing
    is;
 3. a short bracket around it, verified with all replicates and lengthened if need be, and Brent's
-   method in it with all replicates;
-4. two more values beside the one found, whose difference is the slope there.
+   method in it with all replicates, until the rest divided by the slope is within the tolerance;
+4. the slope there, of the parabola through the value found and the ends of that bracket. If these
+   are too near or too far, two more values take their place.
+
+So all replicates run three times, if curves are smooth over the short bracket.
 
 The interval is that of the mean, or median, over replicates at the value found, divided by the
 slope: a first-order propagation of errors, exact if curves are straight over the interval.
@@ -17,7 +20,7 @@ slope: a first-order propagation of errors, exact if curves are straight over th
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # its parts are loaded when they are used
@@ -28,9 +31,11 @@ from simdyn.variables.outcomes import Outcome
 SCANNED = 9
 FEW = 16
 COVERAGE = 0.95
-# The slope is taken over twice the interval's half width, within these limits, in tolerances.
+# A slope is taken over about twice the interval's half width. Distances are within these limits,
+# in tolerances.
 NARROWEST, WIDEST = 4.0, 100.0
 ROUGH = 25.0  # the same for a few replicates
+ROUGHLY = 0.2  # how exact the crossing of a few replicates is, in half widths of their interval
 
 Run = Callable[[float, int], np.ndarray]
 """Values (R,) of the variable, less the level, of the first R replicates, at a value of the field.
@@ -143,15 +148,40 @@ class _Curve:
         reach = float(scipy.special.stdtrit(count - 1, 0.5 + COVERAGE / 2)) * error
         return mean - reach, mean + reach
 
-    def slopes(self, share: float, half: float) -> tuple[float, np.ndarray]:
-        """Of the mean and of each replicate, for a unit of the share, by a central difference."""
-        before, after = max(share - half, 0.0), min(share + half, 1.0)
-        each = (self.values(after) - self.values(before)) / (after - before)
-        return (self(after) - self(before)) / (after - before), each
+    def slopes(self, share: float, before: float, after: float) -> tuple[float, np.ndarray]:
+        """Of the mean and of each replicate, for a unit of the share.
 
-    def root(self, start: float, end: float, accuracy: float) -> float:
-        """Where it crosses zero, from shares on both sides."""
-        return float(scipy.optimize.brentq(self.finite, start, end, xtol=accuracy, rtol=1e-12))
+        By the parabola through values at the share and at two beside it, or by these two if the
+        share is one of them.
+        """
+
+        def slope(start: Any, middle: Any, end: Any) -> Any:
+            if not before < share < after:
+                return (end - start) / (after - before)
+            first, second = (middle - start) / (share - before), (end - middle) / (after - share)
+            return first + (share - before) / (after - before) * (second - first)
+
+        of_mean = slope(self(before), self(share), self(after))
+        return of_mean, slope(self.values(before), self.values(share), self.values(after))
+
+    def half_width(self, share: float) -> float:
+        """Of the interval."""
+        low, high = self.interval(share)
+        return 0.5 * (high - low)
+
+    def root(
+        self, start: float, end: float, accuracy: float, enough: Callable[[float], float]
+    ) -> float:
+        """Where it crosses zero, from shares on both sides.
+
+        That is to the accuracy, or to where its size at a share is at most what is `enough` there.
+        """
+
+        def rest(share: float) -> float:
+            value = self.finite(share)
+            return value if abs(value) > enough(share) else 0.0
+
+        return float(scipy.optimize.brentq(rest, start, end, xtol=accuracy, rtol=1e-12))
 
 
 def find_crossing(
@@ -174,22 +204,26 @@ def find_crossing(
     curve = _Curve(run, coordinate, replicates, median)
     few = curve if replicates <= FEW else _Curve(run, coordinate, FEW, median)
     unit = coordinate.share(tolerance)
-    share, slope, falling = math.nan, math.nan, False
+    share, before, after, falling = math.nan, 0.0, 1.0, False
     try:
         outcome, start, end, falling = _scanned(few, curve)
         if outcome.located and few is not curve:
             start, end = _narrowed(few, start, end, unit)
             outcome, start, end = _verified(curve, start, end, falling, outcome)
         if outcome.located:
-            share = curve.root(start, end, 0.5 * unit)
             slope = (curve(end) - curve(start)) / (end - start)
+            share = curve.root(start, end, 0.5 * unit, lambda _: 0.5 * unit * abs(slope))
+            before, after = _beside(curve, share, start, end, slope, unit)
+            if abs(curve(share)) > unit * abs(curve.slopes(share, before, after)[0]):  # flat here
+                share = curve.root(start, end, 0.5 * unit, lambda _: 0.0)
+                before, after = _beside(curve, share, start, end, slope, unit)
     except _NotFiniteError:
         outcome = Outcome.NOT_FINITE
     if few is not curve:
         curve.runs += few.runs
     if not outcome.located:
         return Solution(outcome, *(math.nan,) * 4, np.full(replicates, math.nan), curve.runs)
-    return _around(curve, share, slope, unit, falling, outcome)
+    return _around(curve, share, before, after, falling, outcome)
 
 
 def _scanned(few: _Curve, curve: _Curve) -> tuple[Outcome, float, float, bool]:
@@ -227,13 +261,18 @@ def _narrowed(few: _Curve, start: float, end: float, unit: float) -> tuple[float
     """A short bracket in which the crossing of all replicates probably lies."""
     if (few(start) > 0.0) == (few(end) > 0.0):  # only all replicates see a crossing here
         return start, end
-    share = few.root(start, end, unit)
-    slope, _ = few.slopes(share, ROUGH * unit)
-    low, high = few.interval(share)
-    if not math.isfinite(slope) or slope == 0.0 or not math.isfinite(high - low):
+    share = few.root(start, end, unit, lambda share: ROUGHLY * few.half_width(share))
+    half = few.half_width(share)
+    slope, _ = few.slopes(share, *_about(share, ROUGH * unit))
+    if not math.isfinite(slope) or slope == 0.0 or not math.isfinite(half):
         return start, end
-    reach = max(0.5 * (high - low) / abs(slope), 2.0 * unit)
-    return max(share - reach, 0.0), min(share + reach, 1.0)
+    share = min(max(share - few(share) / slope, start), end)
+    return _about(share, max(half / abs(slope), 2.0 * NARROWEST * unit))
+
+
+def _about(share: float, half: float) -> tuple[float, float]:
+    """The ends of a part of the bracket."""
+    return max(share - half, 0.0), min(share + half, 1.0)
 
 
 def _verified(
@@ -256,14 +295,23 @@ def _verified(
             start, end = end, min(end + width, 1.0)
 
 
+def _beside(
+    curve: _Curve, share: float, start: float, end: float, slope: float, unit: float
+) -> tuple[float, float]:
+    """Two shares for the slope at the one found: those of a verified bracket, if they are fit."""
+    nearer, farther = sorted((share - start, end - share))
+    if NARROWEST * unit <= nearer and farther <= WIDEST * unit:
+        return start, end
+    reach = curve.half_width(share) / abs(slope) if slope else math.inf
+    return _about(share, unit * min(max(reach / unit, NARROWEST), WIDEST))
+
+
 def _around(
-    curve: _Curve, share: float, slope: float, unit: float, falling: bool, outcome: Outcome
+    curve: _Curve, share: float, before: float, after: float, falling: bool, outcome: Outcome
 ) -> Solution:
     """The slope at the value found, and the interval that follows from it."""
     low, high = curve.interval(share)
-    reach = 0.5 * (high - low) / abs(slope) if slope else math.inf
-    half = unit * min(max(reach / unit, NARROWEST), WIDEST)
-    slope, slopes = curve.slopes(share, half)
+    slope, slopes = curve.slopes(share, before, after)
     low_end = high_end = math.nan
     if (slope < 0.0 if falling else slope > 0.0) and math.isfinite(high - low):
         ends = (curve.coordinate.beyond(share - mean / slope) for mean in (low, high))
