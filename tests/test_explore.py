@@ -29,7 +29,6 @@ from simdyn.explore.map_source import MapSource
 from simdyn.explore.narration import Outcome, reached, sentence
 from simdyn.explore.phase_map import (
     cells_table,
-    edges,
     is_logarithmic,
     map_code,
     map_of,
@@ -688,22 +687,12 @@ def test_map__needs_two_axes(name: str, tmp_path: Path) -> None:
     assert not os.listdir(tmp_path)
 
 
-def test_map__edges_lie_halfway() -> None:
-    assert edges(np.array([1.0, 2.0, 4.0]), logarithmic=True).tolist() == pytest.approx(
-        [2**-0.5, 2**0.5, 8**0.5, 32**0.5]
-    )
-    assert edges(np.array([0.0, 1.0, 2.0])).tolist() == [-0.5, 0.5, 1.5, 2.5]
-    assert edges(np.array([3.0, 5.0])).tolist() == [2.0, 4.0, 6.0]
-    assert edges(np.array([3.0])).tolist() == [1.5, 4.5]
-    assert edges(np.array([0.0])).tolist() == [-0.5, 0.5]
+def test_map__takes_a_scale_from_the_figure_or_from_the_values() -> None:
     assert is_logarithmic(np.geomspace(10, 1e12, 7))
     assert not is_logarithmic(np.linspace(1000, 21000, 21))
     assert not is_logarithmic(np.geomspace(10, 1e12, 7), "linear")
     assert is_logarithmic(np.linspace(1000, 21000, 21), "log")
     assert not is_logarithmic(np.array([0.0, 0.1, 1.0, 10.0]), "symlog")
-
-
-# -- the server's socket -------------------------------------------------------------------------
 
 
 def test_listening__on_this_machine_only_and_once() -> None:

@@ -767,6 +767,8 @@ def test_is_geometric(values, expected):
 def test_cell_edges():
     np.testing.assert_allclose(scales.cell_edges(np.array([0, 1, 3])), [-0.5, 0.5, 2, 4])
     np.testing.assert_allclose(scales.cell_edges(np.array([1, 100, 10000])), [0.1, 10, 1e3, 1e5])
+    np.testing.assert_allclose(scales.cell_edges(np.array([3, 5])), [2, 4, 6])
+    np.testing.assert_allclose(scales.cell_edges(np.array([1, 4]), "log"), [0.5, 2, 8])
     np.testing.assert_allclose(scales.cell_edges(np.array([4])), [2, 6])
     np.testing.assert_allclose(scales.cell_edges(np.array([0])), [-0.5, 0.5])
 

@@ -13,7 +13,8 @@ from bokeh.palettes import Cividis256, RdBu11, interp_palette
 from simdyn.explore.drawings import plain_figure
 from simdyn.explore.look import Palette, paint
 from simdyn.explore.map_choice import Choice
-from simdyn.explore.phase_map import Map, edges
+from simdyn.explore.phase_map import Map
+from simdyn.theory.crossing import halfway_edges
 
 PANELS = ("first", "second", "difference")
 SOLVED = "#00a651"
@@ -24,7 +25,8 @@ def cell_columns(
     x: np.ndarray, y: np.ndarray, logarithmic: tuple[bool, bool]
 ) -> dict[str, np.ndarray]:
     """Sides and places of the cells about increasing values, in (y, x) order."""
-    x_edges, y_edges = edges(x, logarithmic[0]), edges(y, logarithmic[1])
+    x_edges = halfway_edges(x, logarithmic=logarithmic[0])
+    y_edges = halfway_edges(y, logarithmic=logarithmic[1])
     return {
         "left": np.tile(x_edges[:-1], y.size),
         "right": np.tile(x_edges[1:], y.size),

@@ -121,20 +121,6 @@ def is_logarithmic(values: np.ndarray, scale: str | None = None) -> bool:
     return scale == "log" if scale in ("log", "linear") else is_geometric(values)
 
 
-def edges(values: np.ndarray, logarithmic: bool = False) -> np.ndarray:
-    """The edges of cells about increasing values; halfway in the logarithm on such an axis.
-
-    Halfway between values, and as far beyond the first and the last.
-    """
-    if values.size == 1:
-        half = abs(values[0]) / 2 or 0.5
-        return np.array([values[0] - half, values[0] + half])
-    if logarithmic:
-        return np.asarray(np.exp(edges(np.log(values))))
-    middle = (values[1:] + values[:-1]) / 2
-    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
-
-
 def point_of(source: MapSource, choice: Choice, ds: "xr.Dataset", cell: int) -> dict[str, Any]:
     """The values of all axes at a cell, by its number in (y, x) order."""
     one = sliced(source, choice, ds)

@@ -1,6 +1,5 @@
 """Scales of axes, and where cells end on them."""
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -8,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogTransform
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from simdyn.theory.crossing import is_geometric
+from simdyn.theory.crossing import halfway_edges, is_geometric
 
 
 def usual_scale(values: np.ndarray) -> str:
@@ -39,21 +38,12 @@ def cell_edges(values: np.ndarray, scale: str | None = None) -> np.ndarray:
     (K + 1,) numpy.ndarray
     """
     values = np.asarray(values, dtype=np.float64)
-    if values.size == 1:
-        half = abs(values[0]) / 2 or 0.5
-        return np.array([values[0] - half, values[0] + half])
     scale = scale or usual_scale(values)
-    there: Callable[[np.ndarray], Any] = np.asarray
-    back: Callable[[np.ndarray], Any] = np.asarray
-    if scale == "log":
-        there, back = np.log, np.exp
-    elif scale == "symlog":
-        symlog = SymmetricalLogTransform(10, linear_below(values), 1)
-        there, back = symlog.transform, symlog.inverted().transform
-    at = there(values)
-    middle = (at[1:] + at[:-1]) / 2
-    edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
-    return np.asarray(back(edges))
+    if scale != "symlog" or values.size == 1:
+        return halfway_edges(values, logarithmic=scale == "log")
+    symlog = SymmetricalLogTransform(10, linear_below(values), 1)
+    edges = halfway_edges(symlog.transform(values))
+    return np.asarray(symlog.inverted().transform(edges))
 
 
 def set_symlog(ax: Axes, which: Literal["x", "y"], values: np.ndarray) -> None:

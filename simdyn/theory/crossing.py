@@ -50,6 +50,22 @@ def is_geometric(values: np.ndarray) -> bool:
     return unevenness(np.log(values)) < min(0.2, unevenness(values))
 
 
+def halfway_edges(values: np.ndarray, *, logarithmic: bool = False) -> np.ndarray:
+    """Edges (K + 1,) of cells around increasing values (K,).
+
+    They lie halfway between neighbours, in the logarithm if that is asked for, and as far beyond
+    the first and the last. The cell of a single value reaches half of it to either side.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.size == 1:
+        half = abs(values[0]) / 2 or 0.5
+        return np.array([values[0] - half, values[0] + half])
+    if logarithmic:
+        return np.asarray(np.exp(halfway_edges(np.log(values))))
+    middle = (values[1:] + values[:-1]) / 2
+    return np.concatenate([[2 * values[0] - middle[0]], middle, [2 * values[-1] - middle[-1]]])
+
+
 def crossing(curves: np.ndarray, level: float, *, rising: bool = False) -> Crossed:
     """Where curves (…, K) fall to a level, or rise to it.
 
