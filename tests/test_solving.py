@@ -421,7 +421,6 @@ def lines(
     # The mean crosses where the offsets of the replicates say.
     value = truth * np.exp(off.mean(axis=1) / 0.3)
     values = 0.1 + off - off.mean(axis=1, keepdims=True)
-    slopes = np.repeat(-0.3 / value[:, None], size, axis=1)
     dims = ("z", "method", "replicate")
     return xr.Dataset(
         {
@@ -429,7 +428,7 @@ def lines(
             "critical_level": (dims[:2], np.full((z.size, 1), 0.1)),
             "crossing_status": (dims[:2], np.ones((z.size, 1), np.int8)),
             "value_at_critical": (dims, values[:, None]),
-            "slope_at_critical": (dims, slopes[:, None]),
+            "critical_slope": (dims[:2], -0.3 / value[:, None]),
         },
         {"z": z, "method": ["sgd"]},
         {"study": json.dumps({"solve": {"statistic": "mean"}})},

@@ -91,6 +91,28 @@ def sam_stage(dimension: int) -> tuple[SAM, dict[str, Any]]:
     return phase, {"data": data, "net": NET.replace(init_std=0.1 / dimension**0.5)}
 
 
+def test_strides__of_sam_grow_shorter_until_one_is_accepted() -> None:
+    """A stride is taken back because signs changed, and again because its pulls change too much."""
+    n, d, m, copies = 20, 10**6, 10, 4
+    data = SignalNoiseData(
+        n_samples=n, dimension=d, n_patches=copies + 1, signal_norm=13.078514962366226
+    )
+    net = TwoLayerCNN(n_filters=m, init_std=0.1 * n**0.5 / (copies * d))
+    phase = SAM(
+        radius=0.5 * m * (n / d) ** 0.5 / copies,
+        learning_rate=m * n / (copies**2 * d),
+        epochs=245_000,
+        stepping="strides",
+        stride_tolerance=0.002,
+    )
+    record = Record(variables=("train_loss", "strides", "rejected_strides"), log_spaced=2)
+    ours = simulate(data, net, phase, replicates=4, record=record).isel(step=-1)
+    assert (ours.rejected_strides > 0).all()
+    phase, record = phase.replace(stepping="exact"), Record(variables=("train_loss",))
+    exact = simulate(data, net, phase, replicates=4, record=record).isel(step=-1)
+    np.testing.assert_allclose(ours.train_loss, exact.train_loss, rtol=2e-2)
+
+
 def test_strides__of_sam_are_long_where_no_sign_changes() -> None:
     phase, setting = sam_stage(100_000)
     exact, ours = run(phase, **setting), run(strided(phase), "exact_updates", "strides", **setting)

@@ -364,7 +364,9 @@ def stride(problem: Problem, schedule: Schedule, state: State, work: Workspace) 
                 break
             take_back(state)
         at[REJECTED] += 1
-        pace[LENGTH] = AGAIN * length if rested else max(AGAIN * length, min(length, longest))
+        pace[LENGTH] = AGAIN * length
+        if not rested and length > longest:
+            pace[LENGTH] = max(pace[LENGTH], longest)
         arrive(state.overlaps, problem, state, work)
     if not rested:
         pace[WAIT] = pace[PATIENCE]

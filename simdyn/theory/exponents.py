@@ -4,10 +4,11 @@ A replicate has the same draws all along a line, so the errors of its points are
 and exponents are much better known than the points. All intervals come from one bootstrap that
 draws whole replicates: it moves all points of a line together. A point moves by
 
-    ln x → ln x − (c_b(v) − level) / (x · c_b(s)),
+    ln x → ln x − (c_b(v) − level) / (x s),
 
-where v and s are the values and slopes of the replicates at the critical value x, and c_b is their
-mean, or median, over the replicates of resample b (one Newton step, a first-order propagation).
+where v are the values of the replicates at the critical value x, c_b is their mean, or median, over
+the replicates of resample b, and s is the critical slope (one Newton step, a first-order
+propagation).
 """
 
 import json
@@ -21,7 +22,7 @@ from simdyn.base.inputs import InputError, check_seed, nearest
 from simdyn.variables.outcomes import Outcome
 
 COVERAGE = 0.95
-NEEDED = ("critical_value", "critical_level", "value_at_critical", "slope_at_critical")
+NEEDED = ("critical_value", "critical_level", "critical_slope", "value_at_critical")
 AT_ONCE = 2**22  # resampled values held together
 
 
@@ -127,8 +128,8 @@ def exponent(
 def replicate_positions(ds: xr.Dataset) -> xr.DataArray:
     """Logarithms of critical values as each replicate alone moves them, to first order.
 
-    ln x − (v − level)/(x s), with the mean slope s: their mean over replicates is the logarithm of
-    the critical value, less what the search has left.
+    ln x − (v − level)/(x s), with the critical slope s: their mean over replicates is the logarithm
+    of the critical value, less what the search has left.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def replicate_positions(ds: xr.Dataset) -> xr.DataArray:
     xarray.DataArray
         With the dims of `value_at_critical`; NaN where no critical value was found.
     """
-    value, slope = ds["critical_value"], ds["slope_at_critical"].mean("replicate")
+    value, slope = ds["critical_value"], ds["critical_slope"]
     apart: xr.DataArray = (ds["value_at_critical"] - ds["critical_level"]) / (value * slope)
     logs: xr.DataArray = xr.apply_ufunc(np.log, value)
     return logs - apart
@@ -172,10 +173,8 @@ def _points(ds: xr.Dataset, chosen: np.ndarray, median: bool) -> np.ndarray:
     """
     found = ds["crossing_status"].isin([Outcome.FOUND, Outcome.SEVERAL]).values
     value = np.where(found & (ds["critical_value"].values > 0), ds["critical_value"].values, np.nan)
-    off, slope = (
-        _centred(ds[name].values, chosen, median)
-        for name in ("value_at_critical", "slope_at_critical")
-    )
+    off = _centred(ds["value_at_critical"].values, chosen, median)
+    slope = ds["critical_slope"].values
     points: np.ndarray = np.log(value) - (off - ds["critical_level"].values) / (value * slope)
     return points
 

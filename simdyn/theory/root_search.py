@@ -9,8 +9,9 @@ nearly a smooth function of the field. The search has four parts:
    is;
 3. a short bracket around it, verified with all replicates and lengthened if need be, and Brent's
    method in it with all replicates, until the rest divided by the slope is within the tolerance;
-4. the slope there, of the parabola through the value found and the ends of that bracket. If these
-   are too near or too far, two more values take their place.
+4. the slope there, of the parabola through the value found and the ends of that bracket. Other
+   values take the place of ends that are too near or too far, or from which replicates have slopes
+   that differ so much that their mean says little.
 
 So all replicates run three times, if curves are smooth over the short bracket.
 
@@ -35,6 +36,8 @@ COVERAGE = 0.95
 # in tolerances.
 NARROWEST, WIDEST = 4.0, 100.0
 ROUGH = 25.0  # the same for a few replicates
+ONE_SIDED = 4.0  # an end may be this much farther than the other
+UNSURE = 0.2  # the standard error of a slope, in slopes, above which it is taken over a longer way
 ROUGHLY = 0.2  # how exact the crossing of a few replicates is, in half widths of their interval
 
 Run = Callable[[float, int], np.ndarray]
@@ -300,10 +303,19 @@ def _beside(
 ) -> tuple[float, float]:
     """Two shares for the slope at the one found: those of a verified bracket, if they are fit."""
     nearer, farther = sorted((share - start, end - share))
-    if NARROWEST * unit <= nearer and farther <= WIDEST * unit:
-        return start, end
-    reach = curve.half_width(share) / abs(slope) if slope else math.inf
-    return _about(share, unit * min(max(reach / unit, NARROWEST), WIDEST))
+    if NARROWEST * unit <= farther <= WIDEST * unit:
+        one_sided = farther > ONE_SIDED * nearer
+        before, after = _about(share, farther) if one_sided else (start, end)
+    else:
+        reach = curve.half_width(share) / abs(slope) if slope else math.inf
+        before, after = _about(share, unit * min(max(reach / unit, NARROWEST), WIDEST))
+    of_mean, each = curve.slopes(share, before, after)
+    error = float(np.std(each, ddof=1)) / math.sqrt(curve.replicates)
+    size = max(abs(of_mean), abs(slope))
+    longer = 0.5 * (after - before) * error / (UNSURE * size) if size else math.inf
+    if error > UNSURE * size:  # curves of replicates are rough: what is apart counts less
+        return _about(share, max(min(longer, WIDEST * unit), 0.5 * (after - before)))
+    return before, after
 
 
 def _around(
