@@ -168,7 +168,10 @@ def setting(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:
     """Sentences: fixed parameters, and how each method trains."""
     about = ", ".join(filter(None, (data(ds), fixed_parameters(ds), network(ds))))
     sentences = filter(None, (about, plans(ds, methods)))
-    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences]
+    return [
+        f"{sentence[0].upper() if sentence[0].isascii() else sentence[0]}{sentence[1:]}."
+        for sentence in sentences
+    ]
 
 
 def not_drawn(ds: xr.Dataset, methods: Sequence[str]) -> list[str]:

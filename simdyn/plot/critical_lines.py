@@ -127,8 +127,7 @@ def _scales(ax: Axes, points: xr.Dataset, name: str, figure: CriticalLines) -> N
         ax.xaxis.set_minor_locator(NullLocator())
     low, high = ax.get_ylim()
     if ax.get_yscale() == "log" and high < SHORT * low:
-        ax.yaxis.set_major_formatter(FuncFormatter(_plain))
-        ax.yaxis.set_minor_formatter(FuncFormatter(scales.some_ticks))
+        scales.short_log_ticks(ax)
 
 
 def not_just_found(ds: xr.Dataset, methods: Sequence[str]) -> Iterator[tuple[str, Outcome, str]]:

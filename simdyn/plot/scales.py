@@ -86,6 +86,18 @@ def some_ticks(tick: float, _: int) -> str:
     return f"{float(f'{tick:.3g}'):g}" if f"{tick:.0e}"[0] in "235" else ""
 
 
+def short_log_ticks(ax: Axes) -> None:
+    """Plain numbers on a vertical logarithmic axis that is too short for powers of ten."""
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{float(f'{tick:.3g}'):g}"))
+    if high < 3.0 * low:  # nearly linear
+        ticks = np.array(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+        ax.yaxis.set_major_locator(FixedLocator(ticks[(ticks >= low) & (ticks <= high)].tolist()))
+        ax.yaxis.set_minor_locator(NullLocator())
+    else:
+        ax.yaxis.set_minor_formatter(FuncFormatter(some_ticks))
+
+
 def scale_with_zero(ax: Axes, values: np.ndarray) -> None:
     """A vertical symlog axis of measured values with zero on it; plain ticks if it spans little."""
     low, high = ax.get_ylim()
@@ -117,6 +129,5 @@ def scale_measured(ax: Axes, scale: str, values: np.ndarray) -> bool:
     low, high = ax.get_ylim()
     ax.yaxis.set_minor_formatter(NullFormatter())
     if high < 10.0 * low:  # too short for powers of ten
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:.3g}"))
-        ax.yaxis.set_minor_formatter(FuncFormatter(some_ticks))
+        short_log_ticks(ax)
     return True
