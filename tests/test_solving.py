@@ -96,6 +96,18 @@ def test_find_crossing__of_several_falls_the_last_and_else_the_first_rise() -> N
     assert math.log(found.value) == pytest.approx(-4.0, abs=0.002)
 
 
+@pytest.mark.parametrize("size", [10, 20, 200])
+def test_find_crossing__where_curves_grow_without_bounds(size: int) -> None:
+    """Slopes to values far away say nothing about the one at the crossing."""
+    rng = np.random.default_rng(size)
+    for root in rng.uniform(-2.9, 4.9, size=40):
+        spread, rate = 0.1 * rng.normal(size=size), 10.0 ** rng.uniform(0.5, 2.0)
+        function = curve(lambda x, a=rate, r=root: math.expm1(min(a * (x - r), 50.0)), spread)
+        found = find_crossing(function, Coordinate(-3.0, 5.0, False), size, 0.005)
+        truth = root + math.log1p(-spread.mean()) / rate
+        assert found.value == pytest.approx(truth, abs=0.005 * 8.0)
+
+
 def test_find_crossing__a_step_has_no_interval() -> None:
     found = find_crossing(curve(lambda x: 1.0 if x < 3.0 else -1.0), LOG, 30, 0.002)
     assert found.value == pytest.approx(3.0, rel=0.002)
@@ -677,9 +689,9 @@ def test_solve__intervals_hold_what_dense_grids_find_campaign() -> None:
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(("decades", "least"), [(4, 7.0), (6, 10.0)])
-def test_solve__a_grid_as_exact_costs_more_campaign(decades: int, least: float) -> None:
+@pytest.mark.parametrize("decades", [4, 6])
+def test_solve__a_grid_as_exact_costs_ten_times_as_much_campaign(decades: int) -> None:
     prices = np.array([price_of_a_grid(seed, decades / 2) for seed in range(24)])
     print(f"\n{decades} decades: a grid as exact takes {np.median(prices):.1f} times the runs")
     print(np.sort(prices).round(1))
-    assert np.median(prices) > least
+    assert np.median(prices) > 10.0

@@ -167,6 +167,16 @@ class _Curve:
         of_mean = slope(self(before), self(share), self(after))
         return of_mean, slope(self.values(before), self.values(share), self.values(after))
 
+    def least_slope(self, share: float, start: float, end: float, local: float) -> float:
+        """The least size of slopes about a share: one that is known and those to both ends.
+
+        0 at an end.
+        """
+        if share in (start, end):
+            return 0.0
+        slopes = ((self(at) - self(share)) / (at - share) for at in (start, end))
+        return min(abs(local), *map(abs, slopes))
+
     def half_width(self, share: float) -> float:
         """Of the interval."""
         low, high = self.interval(share)
@@ -207,19 +217,20 @@ def find_crossing(
     curve = _Curve(run, coordinate, replicates, median)
     few = curve if replicates <= FEW else _Curve(run, coordinate, FEW, median)
     unit = coordinate.share(tolerance)
-    share, before, after, falling = math.nan, 0.0, 1.0, False
+    share, local, before, after, falling = math.nan, 0.0, 0.0, 1.0, False
     try:
         outcome, start, end, falling = _scanned(few, curve)
         if outcome.located and few is not curve:
-            start, end = _narrowed(few, start, end, unit)
+            start, end, local = _narrowed(few, start, end, unit)
             outcome, start, end = _verified(curve, start, end, falling, outcome)
         if outcome.located:
-            slope = (curve(end) - curve(start)) / (end - start)
-            share = curve.root(start, end, 0.5 * unit, lambda _: 0.5 * unit * abs(slope))
-            before, after = _beside(curve, share, start, end, slope, unit)
-            if abs(curve(share)) > unit * abs(curve.slopes(share, before, after)[0]):  # flat here
-                share = curve.root(start, end, 0.5 * unit, lambda _: 0.0)
-                before, after = _beside(curve, share, start, end, slope, unit)
+            share = curve.root(
+                start,
+                end,
+                0.5 * unit,
+                lambda at: 0.5 * unit * curve.least_slope(at, start, end, local),
+            )
+            before, after = _beside(curve, share, start, end, unit)
     except _NotFiniteError:
         outcome = Outcome.NOT_FINITE
     if few is not curve:
@@ -260,17 +271,20 @@ def _count(means: np.ndarray) -> int:
     return int((above[1:] != above[:-1]).sum())
 
 
-def _narrowed(few: _Curve, start: float, end: float, unit: float) -> tuple[float, float]:
-    """A short bracket in which the crossing of all replicates probably lies."""
+def _narrowed(few: _Curve, start: float, end: float, unit: float) -> tuple[float, float, float]:
+    """A short bracket in which the crossing of all replicates probably lies, and the slope there.
+
+    The slope is 0 if it is not known.
+    """
     if (few(start) > 0.0) == (few(end) > 0.0):  # only all replicates see a crossing here
-        return start, end
+        return start, end, 0.0
     share = few.root(start, end, unit, lambda share: ROUGHLY * few.half_width(share))
     half = few.half_width(share)
     slope, _ = few.slopes(share, *_about(share, ROUGH * unit))
     if not math.isfinite(slope) or slope == 0.0 or not math.isfinite(half):
-        return start, end
+        return start, end, 0.0
     share = min(max(share - few(share) / slope, start), end)
-    return _about(share, max(half / abs(slope), 2.0 * NARROWEST * unit))
+    return *_about(share, max(half / abs(slope), 2.0 * NARROWEST * unit)), slope
 
 
 def _about(share: float, half: float) -> tuple[float, float]:
@@ -299,9 +313,10 @@ def _verified(
 
 
 def _beside(
-    curve: _Curve, share: float, start: float, end: float, slope: float, unit: float
+    curve: _Curve, share: float, start: float, end: float, unit: float
 ) -> tuple[float, float]:
     """Two shares for the slope at the one found: those of a verified bracket, if they are fit."""
+    slope = (curve(end) - curve(start)) / (end - start)
     nearer, farther = sorted((share - start, end - share))
     if NARROWEST * unit <= farther <= WIDEST * unit:
         one_sided = farther > ONE_SIDED * nearer
