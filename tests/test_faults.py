@@ -30,7 +30,7 @@ PER_FILTER = """    for f in range(overlaps.shape[0]):
             if square > 0.0:
                 work.perturbed[f, k] += radius / math.sqrt(square) * work.products[f, k]
 """
-MARGIN = "        margins[i] = labels[i] * output("
+SUMS = "        rectified_sums(overlaps, work.traits[DOWN], reached(work), sums)"
 MOVE = "            add_scaled_blocks(state.moved, work.coefficients,"
 COPIES = """, "P", "patches of a sample", 2, 2**31)
 
@@ -73,8 +73,8 @@ FAULTS = {
     ),
     "loss slope at W": Fault(
         "kernels/gradient.py",
-        MARGIN,
-        f"        if overlaps.ctypes.data != work.perturbed.ctypes.data:\n    {MARGIN}",
+        SUMS,
+        f"        if overlaps.ctypes.data != work.perturbed.ctypes.data:\n    {SUMS}",
         {"update": "ℓ' at W + ε̂"},
     ),
     "coefficients decay": Fault(
@@ -139,8 +139,8 @@ FAULTS = {
     ),
     "labels are not seen in training": Fault(
         "kernels/gradient.py",
-        "pull = share * labels[i] * slopes[c]",
-        "pull = share * slopes[c]",
+        "slopes[c] *= share * labels[np.uint64(samples[c])]",
+        "slopes[c] *= share",
         {"stay-active": "neurons of the label's sign"},
     ),
     "erf without √2": Fault(

@@ -773,7 +773,7 @@ def test_record__estimator_and_draws_for_each_activation() -> None:
     assert Record(test_estimator="radial").estimator("relu_power") == "radial"
     with pytest.raises(InputError, match="'radial': allowed for activation = 'huber_relu' is"):
         Record(test_estimator="radial").estimator("huber_relu")
-    assert Record().draws("relu") == 128
+    assert Record().draws("relu") == 32
     assert Record().draws("huber_relu") == 1000
     assert Record(test_estimator="counted").draws("relu") == 1000
     assert Record(test_estimator="radial").draws("relu") == 1000

@@ -249,3 +249,16 @@ def test_probe__beyond_the_range_is_a_status(activation: str) -> None:
         right = state(*wide, 1e160, naive.Model())["sam_gap"]
         assert int(ds.status) == 1
         assert abs(ds.sam_gap.values[0] / right - 1.0) < 1e-9
+
+
+def test_train__a_sample_without_patches_beside_an_overflow_that_no_patch_shows() -> None:
+    """The signal's negative is shown alone; the sum over its positive side is infinite."""
+    weights = np.zeros((2, 2, 2))
+    weights[0, :, 0], weights[1, :, 0] = 1.6e308, -1.0
+    patches = [[[-1.0, 0.0]], [[0.0, 0.0]], [[0.0, 1.0]]]
+    problem = simdyn.Problem.from_patches(patches, [1, -1, 1], weights)
+    for size in (None, 1):
+        plan = simdyn.SGD(learning_rate=0.1, epochs=1, batch_size=size)
+        ds = simdyn.train(problem, plan, record=simdyn.Record(variables=("margin",)))
+        assert int(ds.status) == 1
+        np.testing.assert_allclose(ds.margin.isel(step=0).squeeze(), [-1.0, 0.0, 0.0])

@@ -17,6 +17,7 @@ import simdyn
 from simdyn.engine.arguments import kernel_model, kernel_setting
 from simdyn.kernels import estimates as risk
 from simdyn.kernels import line_block, line_mass, linear, tilt
+from simdyn.kernels.failing_sets import new_search
 from simdyn.kernels.failures import nearest_failures
 from simdyn.kernels.line_estimate import line_estimate
 from simdyn.kernels.linear import lower_factor
@@ -70,7 +71,7 @@ def _tail_functions(x):
 
 @compiled
 def _nearest_failures(pull, factor, shift):
-    return nearest_failures(1.0, pull, factor, shift)
+    return nearest_failures(new_search(factor, pull, True), 1.0, pull, shift)
 
 
 @compiled

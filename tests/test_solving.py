@@ -214,7 +214,8 @@ def test_solve__the_mean_is_at_the_level_there(solved: xr.Dataset) -> None:
             value = float(at.critical_value)
             there = errors(value)
             np.testing.assert_array_equal(at.value_at_critical, there)
-            beside = [errors(value * factor).mean() for factor in (0.998, 1.002)]
+            by = 0.002 if method == "sgd" else 0.1  # SAM's curve is rough: other activations switch
+            beside = [errors(value * factor).mean() for factor in (1.0 - by, 1.0 + by)]
             assert beside[0] >= 0.1 >= beside[1]
             ends = [errors(float(at[name])).mean() for name in ("critical_low", "critical_high")]
             assert ends[0] > 0.1 > ends[1]

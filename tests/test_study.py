@@ -520,7 +520,7 @@ def test_fingerprint__changes_with_numerics(monkeypatch: pytest.MonkeyPatch) -> 
         ("space/signal_norm", [0, 1]),
         ("space/signal_norm", [-0.0, 1]),
         ("record/variables", ["test_error", "train_loss"]),
-        ("record/test_draws", 128),
+        ("record/test_draws", 32),
         ("record/variables", ["status", "train_loss", "test_error", "train_loss"]),
         ("record/unit", "epoch"),
     ],

@@ -12,7 +12,7 @@ import numpy as np
 
 import simdyn.kernels
 from simdyn.engine import preparation
-from simdyn.kernels import compiled
+from simdyn.kernels import compiled, random
 
 
 def rectified_sums(overlaps: np.ndarray, down: int, blocks: np.ndarray, sums: np.ndarray) -> None:
@@ -138,6 +138,27 @@ def find_edges(
         apart = (apart > 0) | (flat & (value == 0.0) & (high > low)) | ~np.isfinite(value)
         level, rise, active, low = level + steps[k], rise + rises[k], active + turns[k], high
     found[1] = apart
+
+
+def normals_of_row(
+    seed: np.uint64, replicate: np.uint64, purpose: np.uint64, row: np.uint64, out: np.ndarray
+) -> None:
+    stream = random.Stream(seed, replicate)
+    for start in range(0, out.size, 4):
+        words = random.block(stream, purpose, row, start // 4)
+        drawn = *random.to_normals(*words[:2]), *random.to_normals(*words[2:])
+        out[start : start + 4] = drawn[: out.size - start]
+
+
+def write_inner_products(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    out[:] = a @ b.T
+
+
+def reflect(
+    columns: np.ndarray, first: int, normal: np.ndarray, beta: float, along: np.ndarray
+) -> None:
+    along[:] = -beta * (normal[first:] @ columns[first:])
+    columns[first:] += np.outer(normal[first:], along)
 
 
 def _atomic_load(flag: np.ndarray) -> bool:

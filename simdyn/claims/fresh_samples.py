@@ -177,7 +177,7 @@ def estimators(bench: Bench) -> Iterator[Quantity]:
                     test_draws=count,
                 )
                 for estimator, count in (
-                    (name, 128 if name == "line" else 4000),
+                    (name, 32 if name == "line" else 4000),
                     ("counted", 20_000),
                 )
             )

@@ -207,17 +207,17 @@ def kernel_views(views: Sequence[View]) -> Views:
 def kernel_setting(data: DrawnData, net: TwoLayerCNN) -> Setting:
     """The law of data and initial weights."""
     return Setting(
-        data.n_samples,
-        data.dimension,
+        int(data.n_samples),
+        int(data.dimension),
         np.array(data.signals, dtype=np.float64),
         kernel_views(data.views),
         float(data.noise_scale),
-        data.noise_vectors,
+        int(data.noise_vectors),
         float(data.noise_copies),
         int(data.added),
         float(data.label_flip),
         int(data.noise == "orthogonal"),
-        net.n_filters,
+        int(net.n_filters),
         float(net.init_std),
         int(net.init == "antisymmetric"),
         kernel_model(net),
@@ -228,9 +228,9 @@ def kernel_fresh(data: DrawnData, method: int, draws: int) -> FreshSamples:
     """The law of fresh samples, and how their error is estimated."""
     return FreshSamples(
         method,
-        draws,
+        int(draws),
         float(data.noise_scale),
-        data.noise_vectors,
+        int(data.noise_vectors),
         float(data.noise_copies),
         int(data.added),
         len(data.signals) if data.noise == "orthogonal" else 0,
@@ -263,7 +263,7 @@ def point_arguments(
         kernel_setting(data, net),
         schedule,
         np.uint64(seed),
-        replicates.start,
+        int(replicates.start),
         train,
         tools_of(tools),
         stop,

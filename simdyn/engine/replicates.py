@@ -1,6 +1,7 @@
 """Replicates of one setting trained: what studies run, and the public `simulate`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,12 @@ from simdyn.engine.arguments import (
 from simdyn.engine.explicit_runs import run_explicit
 from simdyn.engine.image_problems import make_problem
 from simdyn.engine.stride_errors import with_stride_error
+from simdyn.kernels.compiled import Pointed, entry_for
 from simdyn.kernels.point import run_point
 from simdyn.params import Data, DrawnData, ImageData, Phase, TwoLayerCNN
+
+# Code of `run_point` by the kernels it calls; its other arguments are always of the same types.
+_ENTRIES: dict[tuple[Pointed, ...], Any] = {}
 
 
 def run_replicates(
@@ -74,7 +79,9 @@ def run_drawn(
     kernels = pointers_for(wanted.record, net.activation, wanted.names, stepping, goals)
     pointers = [pointer() for pointer in kernels]
     arguments = point_arguments(data, net, plans, seed, replicates, wanted, stop, pointers)
-    if not run_point(*arguments):
+    if kernels not in _ENTRIES:
+        _ENTRIES[kernels] = entry_for(run_point, arguments)
+    if not _ENTRIES[kernels](*arguments):
         return None
     *_, recording = arguments
     return recorded(recording, (len(plans), len(replicates)), wanted.names)

@@ -5,7 +5,7 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numba
@@ -184,6 +184,18 @@ def kind_of(annotation: Any) -> types.Type:
 @typeof_impl.register(Pointed)
 def _kind_of_pointed(value: Pointed, context: Any) -> types.Type:
     return value.kind
+
+
+def entry_for(function: Any, arguments: Sequence[Any]) -> Any:
+    """The compiled code of a kernel for arguments of these types, which is called as it is.
+
+    A call of the kernel itself looks up the types of its arguments each time, which takes long if
+    pointers are among them. The code is to be given arguments of the same types only.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    compile_for(function, *arguments)
+    return function.overloads[tuple(map(numba.typeof, arguments))].entry_point
 
 
 def compile_for(function: Any, *arguments: Any) -> None:

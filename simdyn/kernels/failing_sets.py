@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simdyn.kernels.compiled import borrowing, inlined
+from simdyn.kernels.compiled import borrowing, part
 from simdyn.kernels.linear import inner_products
 from simdyn.kernels.structures import Floats
 
@@ -55,22 +55,22 @@ class Search(NamedTuple):
     falls: Floats  # (MAX_DIRECTIONS,); 1/distance under a shift
     shifts: Floats  # b_f, (F,), or (0,) if there is no shift
     reach: Floats  # under a shift, of the set solved last: λ and Σ β_f b_f − Σ_S b_f
-    directions: Floats  # (MAX_DIRECTIONS, r)
+    directions: Floats  # and room for one more, (MAX_DIRECTIONS + 1, r)
     betas: Floats  # β of each maximum, (MAX_DIRECTIONS, F)
     lengths: Floats  # λ of each maximum, (MAX_DIRECTIONS,)
+    # Room for a climb: its start, where it stands, what it tries and the best of that, (4, F), and
+    # β and the overlaps where it stands, (2, F)
+    climbed: npt.NDArray[np.bool_]
+    held: Floats
 
 
-@inlined
-def new_search(factor, slopes, shift):
-    """A search that has found nothing yet."""
+@part
+def new_search(factor, slopes, shifted):
+    """Room for a search, to be aimed at a label; `shifted`: signals are added to the noise."""
     filters, size = factor.shape
-    arrows = np.empty((filters, size))
-    wrong, keys = np.empty(filters, np.bool_), np.empty(filters, np.uint64)
-    word, shifts = np.uint64(0), np.empty(shift.size)
-    for f in range(shift.size):
-        shifts[f] = abs(slopes[f]) * shift[f]
+    arrows, keys = np.empty((filters, size)), np.empty(filters, np.uint64)
+    word = np.uint64(0)
     for f in range(filters):
-        wrong[f] = slopes[f] < 0.0
         for c in range(size):
             arrows[f, c] = abs(slopes[f]) * factor[f, c]
         # SplitMix64 (Steele, Lea and Flood, 2014): distinct sets get distinct words.
@@ -78,25 +78,39 @@ def new_search(factor, slopes, shift):
         mixed = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         keys[f] = mixed ^ (mixed >> np.uint64(31))
-    counts = np.zeros(3, np.int64)
-    counts[LEFT] = min(MAX_SOLVES, max(WORK // (SWEEPS * filters * filters), 20))
+    sets, of_filters = np.zeros((MAX_DIRECTIONS + 5, filters), np.bool_), np.zeros((4, filters))
     return Search(
         arrows,
         inner_products(arrows, arrows),
-        wrong,
+        sets[MAX_DIRECTIONS],
         keys,
-        np.zeros(MAX_SOLVES, np.uint64),
-        counts,
-        np.zeros(filters),
-        np.zeros(filters),
-        np.zeros((MAX_DIRECTIONS, filters), np.bool_),
-        np.zeros(MAX_DIRECTIONS),
-        shifts,
+        np.empty(MAX_SOLVES, np.uint64),
+        np.zeros(3, np.int64),
+        of_filters[0],
+        of_filters[1],
+        sets[:MAX_DIRECTIONS],
+        np.empty(MAX_DIRECTIONS),
+        np.zeros(filters if shifted else 0),
         np.zeros(2),
-        np.zeros((MAX_DIRECTIONS, size)),
-        np.zeros((MAX_DIRECTIONS, filters)),
-        np.zeros(MAX_DIRECTIONS),
+        np.empty((MAX_DIRECTIONS + 1, size)),
+        np.empty((MAX_DIRECTIONS, filters)),
+        np.empty(MAX_DIRECTIONS),
+        sets[MAX_DIRECTIONS + 1 :],
+        of_filters[2:],
     )
+
+
+@borrowing
+def aim(search, pull, shift):
+    """Begin a search for the failures of Σ_f pull_f σ(shift_f + (M u)_f); no shift: (0,)."""
+    filters = pull.size
+    for f in range(filters):
+        search.wrong[f], search.beta[f], search.along[f] = pull[f] < 0.0, 0.0, 0.0
+    for f in range(shift.size):
+        search.shifts[f] = abs(pull[f]) * shift[f]
+    search.counts[LEFT] = min(MAX_SOLVES, max(WORK // (SWEEPS * filters * filters), 20))
+    search.counts[VISITED], search.counts[FOUND] = 0, 0
+    search.reach[0], search.reach[1] = 0.0, 0.0
 
 
 @borrowing

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from simdyn.kernels.compiled import borrowing, inlined, part
-from simdyn.kernels.failing_sets import FOUND, LEFT, MAX_DIRECTIONS, is_new, new_search, solve
-from simdyn.kernels.linear import dot, normalise
+from simdyn.kernels.failing_sets import FOUND, LEFT, MAX_DIRECTIONS, aim, is_new, solve
+from simdyn.kernels.linear import clear, dot, normalise
 from simdyn.kernels.structures import Floats
 
 FAR = 1.0  # failures nearer than this many standard deviations are seen by every direction
@@ -32,11 +32,13 @@ class Failures(NamedTuple):
     lengths: Floats  # λ, (k,)
 
 
-@inlined
+@borrowing
 def _keep(search, chosen, fall):
     """Keep a maximum unless its direction is known; if there is no room, in place of the worst."""
     size = search.arrows.shape[1]
-    direction = np.zeros(size)
+    found = search.counts[FOUND]
+    direction = search.directions[found]
+    clear(direction)
     for f in range(chosen.size):
         weight = 1.0 if chosen[f] else (0.0 if search.wrong[f] else -search.beta[f])
         if weight != 0.0:
@@ -44,7 +46,6 @@ def _keep(search, chosen, fall):
                 direction[c] += weight * search.arrows[f, c]
     if normalise(direction) == 0.0:
         return
-    found = search.counts[FOUND]
     for k in range(found):
         if dot(search.directions[k], direction) > SAME:
             return
@@ -94,13 +95,11 @@ def _propose(search, chosen, fall, move, trial):
     return turn + search.gram[move, move] > 1e-9 * fall * fall
 
 
-@inlined
+@borrowing
 def climb(search, start):
     """From a set of wrong filters to a local maximum, which is kept."""
-    filters = start.size
-    chosen, trial = np.empty(filters, np.bool_), np.empty(filters, np.bool_)
-    best = np.empty(filters, np.bool_)
-    beta, along = np.empty(filters), np.empty(filters)
+    filters, beta, along = start.size, search.held[0], search.held[1]
+    chosen, trial, best = search.climbed[1], search.climbed[2], search.climbed[3]
     for f in range(filters):
         chosen[f] = start[f] and search.wrong[f]
         search.beta[f] = 0.0
@@ -160,11 +159,10 @@ def _start(search, kind, first, second, start):
             start[f] = search.sets[kind, f] != named
 
 
-@inlined
+@borrowing
 def explore(search, offset):
     """Find the maxima worth knowing at a distance offset/fall of the nearest failure."""
-    filters = search.wrong.size
-    start = np.empty(filters, np.bool_)
+    filters, start = search.wrong.size, search.climbed[0]
     kind = ALL
     while kind < search.counts[FOUND]:
         if kind < 0 or search.falls[kind] > 0.8 * best_fall(search):
@@ -180,14 +178,15 @@ def explore(search, offset):
 
 
 @part
-def nearest_failures(offset, slopes, factor, shift):
+def nearest_failures(search, offset, pull, shift):
     """The nearest failures; several only if failure is rare and they compete with the first.
 
-    Under a shift (F,) the offset is to be 1, and φ(0) > 0.
+    `search` is one of the same network, of any label. Under a shift (F,) the offset is to be 1, and
+    φ(0) > 0.
     """
-    search = new_search(factor, slopes, shift)
+    aim(search, pull, shift)
     explore(search, offset)
-    filters, size = factor.shape
+    filters, size = search.arrows.shape
     most = max(search.counts[FOUND], 1)
     found = Failures(
         np.zeros((most, size)), np.zeros(most), np.zeros((most, filters)), np.zeros(most)

@@ -39,12 +39,16 @@ from simdyn.kernels.workspace import AT_ONCE, BLOCKS, DOWN, EVEN, list_blocks, r
 
 
 @inlined
-def output(begin, end, slot, multiplicity, sums):
-    """Σ mult h of the patches of a sample, which has the entries from `begin` to `end`."""
-    total = 0.0
-    for e in range(begin, end):
-        total += multiplicity[e] * sums[slot[e]]
-    return total
+def take_outputs(work, samples, sums, outputs):
+    """Σ mult h of the patches of each sample, by its number into `outputs`."""
+    for c in range(samples.size):
+        outputs[np.uint64(samples[c])] = 0.0
+    for k in range(work.slots.shape[0]):  # patch by patch: samples do not wait for one another
+        slot, times = work.slots[k], work.times[k]
+        for c in range(samples.size):
+            i = np.uint64(samples[c])
+            found = sums[slot[i]] if times[i] != 0.0 else 0.0  # 0·∞ of a patch it does not have
+            outputs[i] += times[i] * found
 
 
 @borrowing
@@ -60,17 +64,17 @@ def activated_sum(model, overlaps, row, sign, filters):
 @borrowing
 def sum_shown(problem, overlaps, samples, work):
     """The sums h of all patches that samples have, into work.sums, for any activation."""
-    begin, end, slot, shown = work.begin, work.end, work.slot, work.shown
+    slots, shown = work.slots, work.shown
     known, sums, (banks, width) = work.known, work.sums, overlaps.shape
     for i in samples:
-        for e in range(begin[i], end[i]):
-            s = np.int64(slot[e])
+        for k in range(slots.shape[0]):
+            s = np.int64(slots[k, i])
             if known[s] == 0:
                 known[s] = 1
                 sums[s] = activated_sum(problem.model, overlaps, s % width, shown[s], banks // 2)
     for i in samples:
-        for e in range(begin[i], end[i]):
-            known[slot[e]] = 0
+        for k in range(slots.shape[0]):
+            known[slots[k, i]] = 0
 
 
 @inlined
@@ -123,21 +127,21 @@ def take_gradient(overlaps, problem, samples, work):
         Whether every output was finite, and C; if not, C is not to be used.
     """
     # Arrays are taken out of their tuples once: inside a loop that costs a reference count.
-    begin, end, slot, multiplicity = work.begin, work.end, work.slot, problem.table.multiplicity
     labels, model, sums, pulls = work.labels, problem.model, work.sums, work.pulls
     margins, slopes = work.margins, work.slopes
     work.traits[BLOCKS] = -1
     if work.traits[AT_ONCE] > 0:
         if samples.size < labels.size:
             known, some = work.known, work.some_blocks
-            work.traits[BLOCKS] = list_blocks(begin, end, slot, samples, known, some)
+            work.traits[BLOCKS] = list_blocks(work.slots, samples, known, some)
         rectified_sums(overlaps, work.traits[DOWN], reached(work), sums)
     else:
         sum_shown(problem, overlaps, samples, work)
+    take_outputs(work, samples, sums, margins)
     unit, zero = 1.0 / model.divisor, 0.0
     for c in range(samples.size):
         i = np.uint64(samples[c])
-        margins[i] = labels[i] * output(begin[i], end[i], slot, multiplicity, sums) * unit
+        margins[i] = labels[i] * margins[i] * unit
         slopes[c] = margins[i]
         zero += margins[i] - margins[i]  # NaN if it is not finite
     if zero != 0.0:
@@ -148,12 +152,14 @@ def take_gradient(overlaps, problem, samples, work):
         for c in range(samples.size):
             slopes[c] = loss_slope(model.loss, slopes[c])
     share = 1.0 / ((1 if model.summed > 0 else samples.size) * model.divisor)
-    clear(pulls)
     for c in range(samples.size):
-        i = np.uint64(samples[c])
-        pull = share * labels[i] * slopes[c]
-        for e in range(begin[i], end[i]):
-            pulls[slot[e]] += pull * multiplicity[e]
+        slopes[c] *= share * labels[np.uint64(samples[c])]
+    clear(pulls)
+    for k in range(work.slots.shape[0]):
+        slot, times = work.slots[k], work.times[k]
+        for c in range(samples.size):
+            i = np.uint64(samples[c])
+            pulls[slot[i]] += slopes[c] * times[i]
     largest = largest_entry(pulls)
     if largest == 0.0:
         clear_gradient(work)

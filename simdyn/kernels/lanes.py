@@ -1,16 +1,19 @@
-"""Formulas on eight doubles at a time, for intrinsics: each operation is one of a vector, rounded.
+"""Formulas on eight doubles or words at a time, for intrinsics: each operation is one of a vector.
 
 A CPU with shorter vectors takes them in parts, to the same bits. Nothing is reordered, and nothing
 is fused unless `fused` says so. Comparisons give masks.
 """
 
 import functools
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 
 LANES = 8
 DOUBLE, WORD = ir.DoubleType(), ir.IntType(64)
@@ -95,6 +98,61 @@ class Lanes:
         return (self - self).equals(number(self.builder, 0.0))
 
 
+class Words:
+    """Eight words of 64 bits."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder, self.value = builder, value
+
+    def _with(self, other: "Words | int") -> Any:
+        if isinstance(other, Words):
+            return other.value
+        return ir.Constant(WORDS, [other] * LANES)
+
+    def __add__(self, other: "Words | int") -> "Words":
+        return Words(self.builder, self.builder.add(self.value, self._with(other)))
+
+    def __sub__(self, other: "Words | int") -> "Words":
+        return Words(self.builder, self.builder.sub(self.value, self._with(other)))
+
+    def __xor__(self, other: "Words | int") -> "Words":
+        return Words(self.builder, self.builder.xor(self.value, self._with(other)))
+
+    def __and__(self, other: "Words | int") -> "Words":
+        return Words(self.builder, self.builder.and_(self.value, self._with(other)))
+
+    def __or__(self, other: "Words | int") -> "Words":
+        return Words(self.builder, self.builder.or_(self.value, self._with(other)))
+
+    def __lshift__(self, bits: int) -> "Words":
+        return Words(self.builder, self.builder.shl(self.value, self._with(bits)))
+
+    def __rshift__(self, bits: int) -> "Words":
+        return Words(self.builder, self.builder.lshr(self.value, self._with(bits)))
+
+    def halved(self) -> "Words":
+        """Half of signed integers, rounded down."""
+        return Words(self.builder, self.builder.ashr(self.value, self._with(1)))
+
+    def exponent(self) -> "Words":
+        """The twelve high bits as signed integers."""
+        return Words(self.builder, self.builder.ashr(self.value, self._with(52)))
+
+    def as_doubles(self) -> Lanes:
+        """The doubles of these bits."""
+        return Lanes(self.builder, self.builder.bitcast(self.value, VECTOR))
+
+    def odd(self) -> Mask:
+        """Is the last bit set?"""
+        last = (self & 1).value
+        return Mask(self.builder, self.builder.icmp_signed("!=", last, self._with(0)))
+
+
+def bits_of(lanes: Lanes) -> Words:
+    """The bits of doubles."""
+    return Words(lanes.builder, lanes.builder.bitcast(lanes.value, WORDS))
+
+
 def number(builder: Any, value: float) -> Lanes:
     """A number in all lanes."""
     return Lanes(builder, ir.Constant(VECTOR, [value] * LANES))
@@ -105,6 +163,36 @@ def fused(a: Lanes, b: Lanes, c: Lanes) -> Lanes:
     kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
     function = cgutils.get_or_insert_function(a.builder.module, kind, f"llvm.fmuladd.v{LANES}f64")
     return Lanes(a.builder, a.builder.call(function, [a.value, b.value, c.value]))
+
+
+_ROUND = 1.5 * 2.0**52  # added to a double and taken away again, it rounds to an integer
+_ROUND_BITS = int.from_bytes(struct.pack("<d", _ROUND), "little")  # integers are added to them
+
+
+def nearest(a: Lanes, scale: float) -> tuple[Lanes, Words]:
+    """The integer nearest to scale·a, |scale·a| < 2⁵¹, as a double and as a word."""
+    moved = fused(a, number(a.builder, scale), number(a.builder, _ROUND))
+    return moved - number(a.builder, _ROUND), bits_of(moved) - _ROUND_BITS
+
+
+def doubles_of(integers: Words) -> Lanes:
+    """Integers from −2⁵¹ to 2⁵¹ as doubles."""
+    return (integers + _ROUND_BITS).as_doubles() - number(integers.builder, _ROUND)
+
+
+def root(a: Lanes) -> Lanes:
+    """√a, rounded."""
+    kind = ir.FunctionType(VECTOR, [VECTOR])
+    function = cgutils.get_or_insert_function(a.builder.module, kind, f"llvm.sqrt.v{LANES}f64")
+    return Lanes(a.builder, a.builder.call(function, [a.value]))
+
+
+def lane_total(builder: Any, vector: Any) -> Any:
+    """Σ of the lanes: neighbours are added up, then neighbouring sums, until one is left."""
+    sums = [builder.extract_element(vector, WORD(c)) for c in range(LANES)]
+    while len(sums) > 1:
+        sums = [builder.fadd(*sums[c : c + 2]) for c in range(0, len(sums), 2)]
+    return sums[0]
 
 
 class Array:
@@ -155,6 +243,14 @@ class Variable:
     def become(self, value: Any) -> None:
         """Change it."""
         self.builder.store(value.value, self.slot)
+
+
+def check_doubles(axes: int, *arrays: Any) -> None:
+    """Refuse arguments of an intrinsic that `Array` would not read right."""
+    for array in arrays:
+        kind = (array.dtype, array.ndim, array.layout) if isinstance(array, types.Array) else ()
+        if kind != (types.float64, axes, "C"):
+            raise TypingError(f"{array}: allowed are C-contiguous float64 arrays of {axes} axes")
 
 
 def arrays_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Iterator[Any]:

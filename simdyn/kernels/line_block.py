@@ -51,16 +51,19 @@ def new_block(filters, lines):
     """Room for a block of lines, a multiple of eight."""
     ordered = np.zeros((4, filters + 1, lines))
     ordered[KINK, filters] = np.inf
+    # One array for many: each takes a while.
+    of_filters, of_lines = np.zeros((4 * filters, lines)), np.zeros((7, lines))
+    of_lines[6] = -np.inf
     return Block(
-        np.zeros((filters, lines)),
-        np.full(lines, -np.inf),
-        np.zeros((filters, lines)),
-        np.zeros((filters, lines)),
-        np.zeros((4, lines)),
-        np.zeros((filters, lines)),
+        of_filters[:filters],
+        of_lines[6],
+        of_filters[filters : 2 * filters],
+        of_filters[2 * filters : 3 * filters],
+        of_lines[:4],
+        of_filters[3 * filters :],
         ordered,
         np.zeros((2 * filters + 2, lines)),
-        np.zeros((2, lines)),
+        of_lines[4:6],
         np.zeros((2, filters)),
         np.zeros(filters, np.int64),
     )

@@ -15,6 +15,7 @@ import numpy as np
 from simdyn.kernels import random
 from simdyn.kernels.compiled import Pointed, borrowing, part, stopped
 from simdyn.kernels.estimates import POLL, Margin
+from simdyn.kernels.failing_sets import new_search
 from simdyn.kernels.failures import nearest_failures, no_failures
 from simdyn.kernels.line_block import failing_masses, new_block
 from simdyn.kernels.line_mass import failing_mass
@@ -103,7 +104,7 @@ def _tilts(failures, pull, factor, shift):
 
 
 @part
-def _add_shifted(pull, factor, shift, stream, stop, values):
+def _add_shifted(search, pull, factor, shift, stream, stop, values):
     """Add ¼ of what lines find under a shift: for each value a pair of N(0, I) and one of the tilt.
 
     Each direction has points of its own. Weights are those of the balance heuristic (Veach and
@@ -116,7 +117,7 @@ def _add_shifted(pull, factor, shift, stream, stop, values):
     for f in range(filters):
         at_zero += pull[f] * max(shift[f], 0.0)
     if at_zero > 0.0:
-        failures = nearest_failures(1.0, pull, factor, shift)
+        failures = nearest_failures(search, 1.0, pull, shift)
     else:
         failures = no_failures(filters, nearest_failure(pull, factor, shift))
     directions, tilts = failures.directions, _tilts(failures, pull, factor, shift)
@@ -155,11 +156,11 @@ class Bundle(NamedTuple):
 
 
 @part
-def _bundle(phi, label):
+def _bundle(search, phi, label):
     """The lines of one of the two labels."""
     which = 0 if label > 0.0 else 1  # as an argument, 0 and 1 would be compiled one by one
     pull = label * phi.slopes
-    failures = nearest_failures(phi.offsets[which], pull, phi.factor, phi.shifts[which])
+    failures = nearest_failures(search, phi.offsets[which], pull, phi.shifts[which])
     directions = failures.directions
     cosines, images = inner_products(directions, directions), inner_products(directions, phi.factor)
     return Bundle(phi.offsets[which], pull, directions, cosines, images)
@@ -234,13 +235,13 @@ def line_estimate(phi: Margin, stream: random.Stream, stop: Indices, values: Vec
     `values` has ⌈draws/2⌉ entries here and one for each draw in the other estimates.
     """
     factor, shifts = phi.factor, phi.shifts
-    filters, size = factor.shape
+    (filters, size), search = factor.shape, new_search(factor, phi.slopes, shifts.size > 0)
     if shifts.size > 0:
         for which in range(2):
             pull = (1.0 - 2.0 * which) * phi.slopes
-            _add_shifted(pull, factor, shifts[which], stream, stop, values)
+            _add_shifted(search, pull, factor, shifts[which], stream, stop, values)
         return
-    positive, negative = _bundle(phi, 1.0), _bundle(phi, -1.0)
+    positive, negative = _bundle(search, phi, 1.0), _bundle(search, phi, -1.0)
     most = max(positive.directions.shape[0], negative.directions.shape[0])
     pairs = min(PAIRS, pad(2 * values.size) // 2)  # their lines fill vectors
     draws, block = _new_draws(most, filters, size, pairs), new_block(filters, 2 * pairs)

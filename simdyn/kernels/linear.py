@@ -8,6 +8,8 @@ import math
 import numpy as np
 
 from simdyn.kernels.compiled import borrowing, kernel
+from simdyn.kernels.lanes import LANES
+from simdyn.kernels.products import reflect, write_inner_products
 
 
 @borrowing
@@ -97,9 +99,7 @@ def normalise(vector):
 def inner_products(a, b):
     """A bᵀ for (p, D) and (q, D)."""
     out = np.empty((a.shape[0], b.shape[0]))
-    for i in range(a.shape[0]):
-        for j in range(b.shape[0]):
-            out[i, j] = dot(a[i], b[j])
+    write_inner_products(a, b, out)
     return out
 
 
@@ -137,34 +137,35 @@ def lower_factor(rows):
 
     No pivot and no rank is needed: a zero remainder is left as it is. Equal rows stay equal.
     """
-    work = rows.copy()
-    p, width = work.shape
-    rank = min(p, width)
+    p, width = rows.shape
+    rank, lanes = min(p, width), (p + LANES - 1) // LANES * LANES
+    columns, normal, along = np.zeros((width, lanes)), np.empty(width), np.empty(lanes)
+    for k in range(p):
+        for c in range(width):
+            columns[c, k] = rows[k, c]
     for i in range(rank):
         largest = 0.0
         for c in range(i, width):
-            largest = max(largest, abs(work[i, c]))
+            normal[c] = columns[c, i]
+            largest = max(largest, abs(normal[c]))
         if largest == 0.0:
             continue
         square = 0.0
         for c in range(i, width):
-            square += (work[i, c] / largest) * (work[i, c] / largest)
-        length = math.copysign(largest * math.sqrt(square), work[i, i])
-        # Reflect along x + sign(x₀)‖x‖e₀, scaled so that its first entry is one.
-        first = work[i, i] + length
+            square += (normal[c] / largest) * (normal[c] / largest)
+        length = math.copysign(largest * math.sqrt(square), normal[i])
+        # Reflect along x + sign(x₀)‖x‖e₀, scaled so that its first entry is one. What that makes of
+        # the rows before, below their diagonal, is not used.
+        first = normal[i] + length
         for c in range(i + 1, width):
-            work[i, c] /= first
-        beta = first / length
-        for k in range(i + 1, p):
-            along = beta * (work[k, i] + dot(work[k, i + 1 :], work[i, i + 1 :]))
-            work[k, i] -= along
-            for c in range(i + 1, width):
-                work[k, c] -= along * work[i, c]
-        work[i, i] = -length
+            normal[c] /= first
+        normal[i] = 1.0
+        reflect(columns, i, normal, first / length, along)
+        columns[i, i] = -length
     factor = np.zeros((p, rank))
     for k in range(p):
         for c in range(min(k + 1, rank)):
-            factor[k, c] = work[k, c]
+            factor[k, c] = columns[c, k]
         for i in range(k):
             if same(rows[i], rows[k]):
                 factor[k] = factor[i]

@@ -31,10 +31,10 @@ def run_point(setting, schedule, seed, first_replicate, train, tools, stop, reco
     for replicate in range(replicates):
         stream = Stream(np.uint64(seed), np.uint64(first_replicate + replicate))
         problem = draw_problem(setting, stream)
+        work = new_workspace(problem)
         for method in range(methods):
             run = method * replicates + replicate
             state = new_state(problem, schedule, method, run, watched)
-            work = new_workspace(problem)
             train(problem, schedule, stream, tools, stop, state, work, recording)
             if recording.status[run] == codes.STOPPED:
                 return False

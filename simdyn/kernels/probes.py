@@ -19,7 +19,7 @@ import numpy as np
 from simdyn.kernels import LANCZOS_STEPS
 from simdyn.kernels.activations import activation_slope, curvature_root, loss
 from simdyn.kernels.compiled import Pointed, borrowing, borrowing_pointed, inlined, stopped
-from simdyn.kernels.gradient import apply_gram, gradient, output, perturb, pull_on_active
+from simdyn.kernels.gradient import apply_gram, gradient, perturb, pull_on_active, take_outputs
 from simdyn.kernels.linear import clear, dot, normalise
 from simdyn.kernels.structures import Indices, Matrix, Problem
 from simdyn.kernels.workspace import BLOCKS, Workspace
@@ -64,14 +64,14 @@ def sam_probe(problem, overlaps, radius, size, drawn, work):
 @inlined
 def curve(problem, overlaps, roots, shown, vector, out, work):
     """Out ← M vector; `roots` and `shown` hold √ℓ''_i and the signs of slots up to a factor."""
-    begin, end, slot, multiplicity = work.begin, work.end, work.slot, problem.table.multiplicity
+    slots, times = work.slots, work.times
     bank, pulls, sums, width = work.bank, work.pulls, work.sums, overlaps.shape[1]
     model = problem.model
     work.traits[BLOCKS] = -1
     clear(pulls)
     for i in range(vector.size):
-        for e in range(begin[i], end[i]):
-            pulls[slot[e]] += roots[i] * vector[i] * multiplicity[e]
+        for k in range(slots.shape[0]):
+            pulls[slots[k, i]] += roots[i] * vector[i] * times[k, i]
     pull_on_active(model, overlaps, shown, 1.0, work)
     apply_gram(work)
     for s in range(sums.size):
@@ -81,10 +81,10 @@ def curve(problem, overlaps, roots, shown, vector, out, work):
             for f in range(bank.size):
                 slope = activation_slope(model.activation, model.shape, shown[s] * overlaps[f, k])
                 sums[s] += slope * (shown[s] * bank[f]) * work.products[f, k]
+    count = 1 if model.summed > 0 else vector.size
+    take_outputs(work, work.every_sample, sums, out)
     for i in range(vector.size):
-        total = output(begin[i], end[i], slot, multiplicity, sums)
-        count = 1 if model.summed > 0 else vector.size
-        out[i] = roots[i] * total / (count * model.divisor * model.divisor)
+        out[i] = roots[i] * out[i] / (count * model.divisor * model.divisor)
 
 
 @borrowing

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from simdyn.kernels.compiled import borrowing
+from simdyn.kernels.normals import PARITY, ROTATIONS, normals_of_row
 
 # Purposes: one independent stream each. Numbers are part of NUMERICS_VERSION.
 TRUE_LABEL = np.uint64(1)
@@ -31,11 +32,10 @@ VIEW = np.uint64(14)
 
 _ZERO = np.uint64(0)
 _WORD = np.uint64(64)
-_PARITY = np.uint64(0x1BD11BDAA9FC1A22)
-# Rotations, typed: a plain number would compile anew for each value.
-_R5, _R12, _R14, _R16, _R22, _R23, _R25, _R32, _R33, _R37, _R40, _R46, _R52, _R57, _R58 = (
-    np.uint64(bits) for bits in (5, 12, 14, 16, 22, 23, 25, 32, 33, 37, 40, 46, 52, 57, 58)
-)
+# Typed: a plain number would compile anew for each value.
+_PARITY = np.uint64(PARITY)
+(_R14, _R16), (_R52, _R57), (_R23, _R40), (_R5, _R37) = np.array(ROTATIONS[0], np.uint64)
+(_R25, _R33), (_R46, _R12), (_R58, _R22), (_R32, _R32) = np.array(ROTATIONS[1], np.uint64)
 _TWO_PI = 2.0 * math.pi
 
 
@@ -126,18 +126,11 @@ def normal(stream, purpose, i, j):
 
 @borrowing
 def fill_normals(stream, purpose, i, out):
-    """Standard normals for row i into `out`; entry c depends on (i, c) only, not on the length."""
-    for start in range(0, out.size, 4):
-        w0, w1, w2, w3 = block(stream, purpose, i, start // 4)
-        n0, n1 = to_normals(w0, w1)
-        out[start] = n0
-        if start + 1 < out.size:
-            out[start + 1] = n1
-        if start + 2 < out.size:
-            n2, n3 = to_normals(w2, w3)
-            out[start + 2] = n2
-            if start + 3 < out.size:
-                out[start + 3] = n3
+    """Standard normals for row i into `out`; entry c depends on (i, c) only, not on the length.
+
+    Four of each block, by `to_normals` of its words two and two, see `normals`.
+    """
+    normals_of_row(stream.seed, stream.replicate, purpose, np.uint64(i), out)
 
 
 @borrowing

@@ -6,8 +6,6 @@ the lanes; Q and the lengths of vectors are multiples of LANES. Rows come in blo
 batch reaches those blocks whose rows its samples show.
 """
 
-import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,10 +15,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from simdyn.kernels.elementary import exp_below_zero
 from simdyn.kernels.lanes import (
     DOUBLE,
     LANES,
-    VECTOR,
     WORD,
     WORDS,
     Array,
@@ -30,20 +28,13 @@ from simdyn.kernels.lanes import (
     arrays_of,
     counting,
     fused,
+    lane_total,
     number,
     splat,
 )
 
 BITS = 64  # of a word
 TILE = 7  # vectors of a row that are summed at once: with a factor they fill sixteen registers
-
-
-def _lane_total(builder: Any, vector: Any) -> Any:
-    """Neighbours are added up, then neighbouring sums, until one is left."""
-    sums = [builder.extract_element(vector, WORD(c)) for c in range(LANES)]
-    while len(sums) > 1:
-        sums = [builder.fadd(*sums[c : c + 2]) for c in range(0, len(sums), 2)]
-    return sums[0]
 
 
 @contextmanager
@@ -246,7 +237,7 @@ def flat_dot(typing_context, a, b, blocks):
             for total, filter_ in zip(sums, (f, builder.add(f, bank)), strict=True):
                 at = a.place(filter_, row)
                 total.become(fused(a.some(at), b.some(at), total.now()))
-        return _lane_total(builder, (sums[0].now() + sums[1].now()).value)
+        return lane_total(builder, (sums[0].now() + sums[1].now()).value)
 
     return types.float64(a, b, blocks), build
 
@@ -317,39 +308,6 @@ def shifted(typing_context, start, source, factor, out):
     return types.void(start, source, types.float64, out), build
 
 
-# exp(x) = 2^k exp(r), r = x − k log 2 in two parts (Cody and Waite), |r| ≤ log(2)/2, where the
-# Taylor polynomial of degree 13 is exact to 4e-18. Below e^−750 nothing is left of a double.
-_LOG2_E, _LOG_2 = 1.4426950408889634, (0.6931471803691238, 1.9082149292705877e-10)
-_TAYLOR = [1.0 / math.factorial(k) for k in range(13, 1, -1)]
-_ROUND = 1.5 * 2.0**52  # added and taken away, it rounds to the nearest integer
-
-
-def _power_of_two(builder: Any, exponents: Any) -> Lanes:
-    """2^k for int64 from −1022 to 1023."""
-    biased = builder.add(exponents, ir.Constant(WORDS, [1023] * LANES))
-    shift = ir.Constant(WORDS, [52] * LANES)
-    return Lanes(builder, builder.bitcast(builder.shl(biased, shift), VECTOR))
-
-
-def _exp_below_zero(builder: Any, x: Lanes) -> Lanes:
-    """exp(x) for x ≤ 0; subnormal if it must be."""
-    least, rounding = number(builder, -750.0), number(builder, _ROUND)
-    x = (x > least).choose(x, least)
-    # The rounded multiple k sits in the low bits of the sum with _ROUND.
-    moved = fused(x, number(builder, _LOG2_E), rounding)
-    multiple = moved - rounding
-    r = fused(multiple, number(builder, -_LOG_2[0]), x)
-    r = fused(multiple, number(builder, -_LOG_2[1]), r)
-    rest = number(builder, _TAYLOR[0])
-    for coefficient in _TAYLOR[1:]:
-        rest = fused(rest, r, number(builder, coefficient))
-    value = fused(r * r, rest, r) + number(builder, 1.0)
-    bias = int.from_bytes(struct.pack("<d", _ROUND), "little")
-    k = builder.sub(builder.bitcast(moved.value, WORDS), ir.Constant(WORDS, [bias] * LANES))
-    half = builder.ashr(k, ir.Constant(WORDS, [1] * LANES))
-    return value * _power_of_two(builder, half) * _power_of_two(builder, builder.sub(k, half))
-
-
 @intrinsic
 def to_logistic_slopes(typing_context, margins, count):
     """Margins[:count] ← −1/(1 + exp(margin)) in place, `count` rounded up to a multiple of LANES.
@@ -364,7 +322,7 @@ def to_logistic_slopes(typing_context, margins, count):
         with counting(builder, arguments[1], LANES) as at:
             margin = margins.some(at)
             negative = margin < zero
-            decay = _exp_below_zero(builder, negative.choose(margin, zero - margin))
+            decay = exp_below_zero(negative.choose(margin, zero - margin))
             top = negative.choose(number(builder, -1.0), zero - decay)
             margins.put(at, top / (one + decay))
         return context.get_dummy_value()

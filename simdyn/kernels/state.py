@@ -72,33 +72,34 @@ def new_state(problem, schedule, method, run, watched):
     at = np.zeros(17, np.int64)
     at[RUN], at[METHOD], at[PHASE], at[FROZEN_AT] = run, method, schedule.first_phase[method], -1
     at[REACHED] = -1
-    q, banks = problem.overlaps.shape
-    overlaps = padded(problem.overlaps.T, banks, pad(q))
+    q, height = problem.overlaps.shape
+    width = pad(q)
+    room = padded(problem.overlaps.T, 4 * height, width)  # one for many: each takes a while
     shares = np.zeros(2)
     shares[0] = 1.0
     strided = 1 if has_strides(schedule, method) else 0
     pace = np.zeros(15 * strided)
     if strided > 0:
         pace[LENGTH], pace[GOAL] = 1.0, np.inf
-    height, width = overlaps.shape
-    switched = np.zeros((banks if watched else 0, q), np.int64)
+    switched = np.zeros((height if watched else 0, q), np.int64)
     for f in range(switched.shape[0]):
         for k in range(q):
-            switched[f, k] = 1 if overlaps[f, k] > 0.0 else 0
+            switched[f, k] = 1 if room[f, k] > 0.0 else 0
+    both_ends, steps = zeros(4 * strided * height, width), strided * height
     return State(
-        overlaps,
-        zeros(height, width),
-        zeros(height, width),
-        zeros(height, width),
+        room[:height],
+        room[height : 2 * height],
+        room[2 * height : 3 * height],
+        room[3 * height :],
         shares,
         np.arange(problem.labels.size),
         np.zeros(rates.MOST_NUMBERS),
         at,
         pace,
-        zeros(strided * height, width),
-        zeros(strided * height, width),
-        zeros(strided * height, width),
-        zeros(strided * height, width),
+        both_ends[:steps],
+        both_ends[steps : 2 * steps],
+        both_ends[2 * steps : 3 * steps],
+        both_ends[3 * steps :],
         np.zeros(strided * 2 * width),
         switched,
     )

@@ -20,6 +20,7 @@ FourAxes = Annotated[Floats, np.float64, 4]
 Indices = Annotated[npt.NDArray[np.int64], np.int64, 1]
 # Unsigned: an index that cannot be negative needs no check, and none of those in a loop vanish.
 Places = Annotated[npt.NDArray[np.uint64], np.uint64, 1]
+PlaceTable = Annotated[npt.NDArray[np.uint64], np.uint64, 2]
 Counts = Annotated[npt.NDArray[np.int64], np.int64, 2]
 
 

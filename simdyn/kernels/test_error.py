@@ -9,7 +9,7 @@ from simdyn.kernels import codes
 from simdyn.kernels import estimates as risk
 from simdyn.kernels.activations import activate, half_error
 from simdyn.kernels.compiled import Pointed, borrowing, inlined, part
-from simdyn.kernels.gradient import activated_sum, output
+from simdyn.kernels.gradient import activated_sum
 from simdyn.kernels.linear import fill, lower_factor, same
 from simdyn.kernels.random import Stream
 from simdyn.kernels.simd import mark, sparse_product
@@ -23,12 +23,14 @@ ALL_ZERO = -5000  # for an exponent
 @part
 def weights_now(problem, moved, initial):
     """W(t) = a W(0) + Sᵀ V in the coordinates of V, (2m, D); `initial` is a."""
+    rows, (banks, width) = problem.dictionary.rows, problem.weights.shape
+    marked, change = room_for_marks(banks, moved.shape[1]), zeros(banks, pad(width))
+    mark(moved, marked)
+    sparse_product(moved, marked, padded(rows, moved.shape[1], pad(width)), change)
     weights = initial * problem.weights
-    rows = problem.dictionary.rows
-    for k in range(rows.shape[0]):
-        for f in range(weights.shape[0]):
-            for c in range(rows.shape[1]):
-                weights[f, c] += moved[f, k] * rows[k, c]
+    for f in range(banks):
+        for c in range(width):
+            weights[f, c] += change[f, c]
     return weights
 
 
@@ -238,7 +240,9 @@ def error_on(model, test_set, moved, initial):
         sums[p] = activated_sum(model, overlaps, table.row[p], table.sign[p], filters)
     n, errors = test_set.labels.size, 0.0
     for i in range(n):
-        value = output(table.start[i], table.start[i + 1], table.patch, table.multiplicity, sums)
+        value = 0.0
+        for e in range(table.start[i], table.start[i + 1]):
+            value += table.multiplicity[e] * sums[table.patch[e]]
         errors += half_error(test_set.labels[i] * value)
     error = errors / n
     return error, math.sqrt(error * (1.0 - error) / n)

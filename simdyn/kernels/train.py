@@ -219,7 +219,8 @@ def train(
     stop : (1,) int64
         Polled at every step; non-zero ends the run with status STOPPED.
     state, work : State, Workspace
-        Those of a `new_state`, which names method and run, and a `new_workspace`.
+        Those of a `new_state`, which names method and run, and a `new_workspace`, which other runs
+        of the same problem may have used.
     recording : Recording
         The status is DONE, ZERO_GRADIENT (every gradient from that update on was exactly zero, for
         an epoch or more), NON_FINITE (noticed at that update; what would be recorded from there on

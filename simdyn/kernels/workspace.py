@@ -8,7 +8,7 @@ from simdyn.kernels.codes import RELU
 from simdyn.kernels.compiled import borrowing, inlined, part
 from simdyn.kernels.lanes import LANES
 from simdyn.kernels.simd import BITS
-from simdyn.kernels.structures import Counts, Indices, Matrix, Places, Vector
+from simdyn.kernels.structures import Counts, Indices, Matrix, Places, PlaceTable, Vector
 
 # Entries of Workspace.traits: is C about as large as the pulls for all overlaps? Can sums and C be
 # taken for all rows at once, for the network is rectified and patches are ± rows? And rows from
@@ -34,9 +34,8 @@ class Workspace(NamedTuple):
     marked: Counts  # the bits of entries of C that are not zero, see `simd.mark`
     marked_inner: Counts  # and those of `inner`
     # Patches by slots: first those that show a row with sign +, then with −, (2 Q,)
-    begin: Places  # of the entries of each sample in the table, (n,)
-    end: Places  # (n,)
-    slot: Places  # of the patch of each entry
+    slots: PlaceTable  # of the k-th patch of each sample, (K, n)
+    times: Matrix  # its multiplicity; 0 if the sample has fewer than k, (K, n)
     shown: Vector  # ± the unit of its row; 0: no sample has this patch
     sums: Vector  # h
     pulls: Vector  # Σ ℓ' y mult
@@ -45,7 +44,7 @@ class Workspace(NamedTuple):
     every_block: Places  # 0 … Q/LANES − 1
     some_blocks: Places  # room for those that a batch reaches
     margins: Vector  # y f, (n,)
-    slopes: Vector  # ℓ' in the order of the batch, (n,) padded to a multiple of LANES
+    slopes: Vector  # ℓ', then times y and share, in the order of the batch, n padded to LANES
     found: Vector  # room for what a probe finds, (3,)
     labels: Vector  # y that the gradient is taken with, (n,)
     total: Matrix  # C summed over the groups of a batch, (F, Q)
@@ -98,13 +97,24 @@ def traits_of(problem):
 
 
 @part
-def slots_of(table, width):
-    """The slot of each entry: its row, or that and `width` if it is shown with sign −."""
-    slot = np.empty(table.patch.size, np.uint64)
-    for e in range(slot.size):
-        p = table.patch[e]
-        slot[e] = table.row[p] + (width if table.sign[p] < 0.0 else 0)
-    return slot
+def entries_by_number(table, width):
+    """Slot and multiplicity of the k-th patch of each sample, (K, n) each.
+
+    A slot is the row of a patch, or that and `width` if it is shown with sign −. A sample with
+    fewer patches has its first one again, zero times.
+    """
+    n, most = table.start.size - 1, 0
+    for i in range(n):
+        most = max(most, table.start[i + 1] - table.start[i])
+    slots, times = np.zeros((most, n), np.uint64), np.zeros((most, n))
+    for i in range(n):
+        first, count = table.start[i], table.start[i + 1] - table.start[i]
+        for k in range(most if count > 0 else 0):
+            e = first + (k if k < count else 0)
+            p = table.patch[e]
+            slots[k, i] = table.row[p] + (width if table.sign[p] < 0.0 else 0)
+            times[k, i] = table.multiplicity[e] if k < count else 0.0
+    return slots, times
 
 
 @part
@@ -129,23 +139,24 @@ def new_workspace(problem):
     if gram.size > 0:
         gram, rows, height, inner = padded(gram, width, width), rows[:0], 0, 0
     table, n = problem.table, problem.labels.size
+    slots, times = entries_by_number(table, width)
+    room, of_slots = zeros(4 * banks, width), zeros(4, width)  # one for many: each takes a while
     return Workspace(
         bank,
         gram,
         padded(rows, height, inner),
         padded(rows.T, inner, width),
-        zeros(banks, width),
-        zeros(banks, width),
-        zeros(banks, width),
+        room[:banks],
+        room[banks : 2 * banks],
+        room[2 * banks : 3 * banks],
         zeros(banks, inner),
         room_for_marks(banks, width),
         room_for_marks(banks, inner),
-        table.start[:-1].astype(np.uint64),
-        table.start[1:].astype(np.uint64),
-        slots_of(table, width),
+        slots,
+        times,
         shown_in(table, width),
-        zeros(1, 2 * width)[0],
-        zeros(1, 2 * width)[0],
+        of_slots[:2].reshape(2 * width),
+        of_slots[2:].reshape(2 * width),
         np.zeros(2 * width, np.int64),
         np.arange(n),
         np.arange(width // LANES).astype(np.uint64),
@@ -154,18 +165,18 @@ def new_workspace(problem):
         np.zeros(pad(n)),
         np.zeros(3),
         problem.labels.copy(),
-        zeros(banks, width),
+        room[3 * banks :],
         traits_of(problem),
     )
 
 
 @borrowing
-def list_blocks(begin, end, slot, samples, known, blocks):
+def list_blocks(slots, samples, known, blocks):
     """List the blocks of rows that samples show; returns how many."""
     count = 0
     for i in samples:
-        for e in range(begin[i], end[i]):
-            block = np.int64(slot[e]) // LANES % blocks.size
+        for k in range(slots.shape[0]):
+            block = np.int64(slots[k, i]) // LANES % blocks.size
             if known[block] == 0:
                 known[block] = 1
                 blocks[count] = block

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from simdyn.base.inputs import InputError, nearest
-from simdyn.kernels.codes import ACTIVATIONS, ESTIMATORS
+from simdyn.kernels import NUMERICS_VERSION
+from simdyn.kernels.codes import ACTIVATIONS, ESTIMATORS, LINES_BEFORE_6
 from simdyn.params.parameters import (
     MAX_DIMENSION,
     Integer,
@@ -46,7 +47,7 @@ class Record(Parameters):
         absent, "line" for a piecewise linear network, else "counted"; "radial" needs an
         activation with σ(cz) = c^q σ(z).
     test_draws : int, 4 … 2²⁷, optional
-        Random draws for each estimate: lines (default 128; `ClusterData` has a second line for
+        Random draws for each estimate: lines (default 32; `ClusterData` has a second line for
         each, towards each of up to 64 nearest failures), or points or rays (1000).
     probe_radius : float ≥ 0, optional
         τ of the perturbation that `sam_gap` and `deactivated_fraction` measure. If absent, that of
@@ -96,9 +97,12 @@ class Record(Parameters):
             )
         return self.test_estimator or known[0]
 
-    def draws(self, activation: str) -> int:
-        """Random draws for each test error."""
-        return self.test_draws or ESTIMATORS[self.estimator(activation)].draws
+    def draws(self, activation: str, numerics_version: int = NUMERICS_VERSION) -> int:
+        """Random draws for each test error, in this version of the numbers or another."""
+        estimator = self.estimator(activation)
+        if estimator == "line" and numerics_version < 6:
+            return self.test_draws or LINES_BEFORE_6
+        return self.test_draws or ESTIMATORS[estimator].draws
 
     @property
     def says_when(self) -> bool:

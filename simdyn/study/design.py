@@ -253,10 +253,10 @@ class StudyDesign:
         return self._physics("essential")
 
     def _physics(self, fields: Fields) -> dict[str, Any]:
-        record = record_of(self.record, self.space, fields) | {"variables": list(self.variables)}
+        record = record_of(self.record, self.space, fields, self.numerics_version)
         return physics_of(
             self.space,
-            record,
+            record | {"variables": list(self.variables)},
             self.contents.values(),
             fields,
             self.solve,

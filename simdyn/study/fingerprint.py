@@ -20,10 +20,12 @@ def plans_of(space: Space, fields: Fields) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def record_of(record: Record, space: Space, fields: Fields) -> dict[str, Any]:
+def record_of(
+    record: Record, space: Space, fields: Fields, numerics_version: int
+) -> dict[str, Any]:
     """The record, with the estimator and its draws if all activations have the same."""
     plain = record.model_dump(exclude_defaults=fields == "essential")
-    pairs = {(record.estimator(a), record.draws(a)) for a in space.activations}
+    pairs = {(record.estimator(a), record.draws(a, numerics_version)) for a in space.activations}
     if len(pairs) == 1:
         ((plain["test_estimator"], plain["test_draws"]),) = pairs
     return plain
