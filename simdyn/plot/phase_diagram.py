@@ -136,7 +136,8 @@ def draw_difference(ax: Axes, diagram: Diagram, index: int, norm: Normalize) -> 
     for line, style in zip(diagram.contours[both], LINE_STYLES, strict=True):
         artists.draw_contour(ax, line, style)
     artists.mark_cells(ax, diagram.reverse[index - 1], **REVERSE, gid="reverse")
-    ax.set_title(" − ".join(diagram.names[k] for k in both), pad=4)
+    first, other = (diagram.names[k] for k in both)
+    ax.set_title(f"{first} − ({other})" if ", " in other else f"{first} − {other}", pad=4)
     return mesh
 
 
@@ -201,6 +202,7 @@ def _measured(
     ds: xr.Dataset, figure: PhaseDiagram, lines: xr.Dataset | None
 ) -> tuple[Panels, Diagram]:
     """The panels and their numbers."""
+    ds = _read_once(ds, figure)
     diagram, on_top = measure(ds, figure), overlaid_lines(ds, figure, lines)
     means, differences = _scale_of_means(diagram.mean), _scale_of_differences(diagram)
     styles = {name: LINE_STYLES[min(k, 1)] for k, name in enumerate(diagram.methods)}
@@ -217,6 +219,14 @@ def _measured(
     handles = _legend(diagram) + (on_top.legend(diagram.methods, LINE_STYLES) if on_top else [])
     sentences = caption(ds, diagram, on_top.sentences if on_top else ())
     return Panels(draw, handles, sentences), diagram
+
+
+def _read_once(ds: xr.Dataset, figure: PhaseDiagram) -> xr.Dataset:
+    """Results with the last states that are drawn in memory: they are looked at many times."""
+    if ds.sizes.get("step", 0) > 1:
+        ds = ds.isel({"step": [-1]})
+    names = [name for name in ("status", "train_loss", figure.variable) if name in ds]
+    return ds.assign({name: ds[name].compute() for name in names})
 
 
 def phase_diagram(

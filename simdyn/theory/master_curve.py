@@ -123,6 +123,8 @@ class Curves:
         reached = tied[0]
         reached[0] = True
         for _ in range(len(tied) - 2):
+            if reached.all():
+                return 1.0
             reached = reached | tied[reached].any(axis=0)
         return float(reached.mean())
 

@@ -1,4 +1,4 @@
-"""Time what a user waits for: first compile, the whole phase diagram, start-up, huge dimensions.
+"""Time what a user waits for: start-up, first compile, the phase diagram, huge dimensions.
 
     python tests/speed/study.py
 
@@ -6,11 +6,14 @@ Needs simdyn alone. Prints seconds and ratios; asserts nothing.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "phase_diagram.toml"
@@ -33,6 +36,36 @@ def process(*command: str, **environment: str) -> Callable[[], object]:
     )
 
 
+def parts() -> tuple[float, float, float]:
+    """Seconds of the study on one core: to draw its problems, to train them, for test errors."""
+    import simdyn
+
+    tables = tomllib.loads(STUDY.read_text(encoding="utf-8"))
+
+    def study(epochs: int, variable: str) -> simdyn.Study:
+        methods = {
+            name: [{**phase, "epochs": epochs} for phase in plan]
+            for name, plan in tables["methods"].items()
+        }
+        return simdyn.Study(
+            tables["data"],
+            tables["network"],
+            methods,
+            tables["space"],
+            replicates=tables["replicates"],
+            record=simdyn.Record(variables=(variable,)),
+        )
+
+    studies = study(0, "train_loss"), study(100, "train_loss"), study(100, "test_error")
+    times = []
+    for _ in range(
+        6
+    ):  # in turn, so that a change of the machine's pace meets all; the first compile
+        times.append([fastest(partial(each.run, threads=1), 1) for each in studies])
+    drawn, trained, whole = map(min, zip(*times[1:], strict=True))
+    return drawn, trained - drawn, whole - trained
+
+
 def main() -> None:
     """Print the table."""
     python, cli = sys.executable, str(Path(sys.executable).with_name("simdyn"))
@@ -52,6 +85,23 @@ def main() -> None:
         f"{STUDY.stem}        {both:6.2f} s for {study.runs:,} runs on all cores, "
         f"{single:.2f} s on one: {single / both:.2f} x"
     )
+
+    drawn, trained, tested = parts()
+    print(
+        f"one core, of that    {drawn:6.2f} s to draw, {trained:.2f} s to train, "
+        f"{tested:.2f} s for test errors: {tested / trained:.2f} x training"
+    )
+    with tempfile.TemporaryDirectory() as out:
+        for threads in ((), ("--threads", "1")):
+            command = process(cli, "run", str(STUDY), "--out", out, *threads)
+
+            def anew(command: Callable[[], object] = command) -> None:
+                shutil.rmtree(Path(out, "results"), ignore_errors=True)
+                command()
+
+            print(f"simdyn run {' '.join(threads):11}{fastest(anew, 3):4.1f} s, figure included")
+        again = fastest(process(cli, "plot", str(STUDY), "--out", out), 3)
+        print(f"simdyn plot          {again:6.1f} s")
 
     net = simdyn.TwoLayerCNN(n_filters=10, init_std=1e-3)
     plan = simdyn.SAM(radius=0.03, learning_rate=0.1, epochs=1000)
