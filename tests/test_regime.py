@@ -193,7 +193,8 @@ def test_outside__counts_points_and_tells_the_range() -> None:
     out = updates[updates < 1.0]
     assert line == (
         f"outside the theory's regime at {out.size} of 9 points: noise is fitted in "
-        f"{out.min():.2g}…{out.max():.2g} updates (one or more assumed) at {out.size}"
+        f"{out.min():.2g}…{out.max():.2g} updates (one or more assumed) at {out.size}. "
+        "Its laws do not hold there; the results do"
     )
 
 

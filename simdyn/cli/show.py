@@ -26,8 +26,8 @@ def show(
 ) -> None:
     """Show what a store holds: axes, settings, methods, and who computed it, when and with what.
 
-    With --toml, print its study as a study file, which has the same fingerprint; a store keeps no
-    [figure] and no [smoke].
+    With --toml, print its study as a study file, which has the same fingerprint. A store does not
+    keep the tables "figure" and "smoke".
     """
     with guard():
         from simdyn.base.inputs import InputError

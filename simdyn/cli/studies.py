@@ -321,8 +321,9 @@ def plot(
 ) -> None:
     """Draw a study's figure again from its results. Simulates nothing.
 
-    A store keeps no [figure]. From a store alone the usual figure is drawn: a phase diagram over
-    two swept fields, curves over one, trajectories if nothing is swept.
+    A store does not keep the table "figure" of its study file. From a store alone the usual figure
+    is drawn: a phase diagram over two swept fields, curves over one, trajectories if nothing is
+    swept.
     """
     with guard():
         from simdyn.base.inputs import InputError

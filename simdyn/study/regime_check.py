@@ -51,4 +51,5 @@ def outside(study: StudyDesign) -> str:
     ]
     looked = "looked at" if looked_at < study.space.size else ""
     where = f" at {count} of {looked_at} points {looked}".rstrip() if several else ""
-    return f"outside the theory's regime{where}: {'; '.join(reasons)}"
+    why = "; ".join(reasons)
+    return f"outside the theory's regime{where}: {why}. Its laws do not hold there; the results do"
