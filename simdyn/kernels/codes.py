@@ -45,7 +45,6 @@ ESTIMATORS = {
     "counted": Estimator(COUNTED, 1000),
     "radial": Estimator(RADIAL, 1000),
 }
-LINES_BEFORE_6 = 128  # by default, before NUMERICS_VERSION 6
 
 RELU, LEAKY_RELU, POWER_RELU, HUBER_RELU = range(4)
 LOGISTIC, HINGE = range(2)

@@ -7,7 +7,7 @@ import numpy as np
 
 from simdyn.base.inputs import InputError, nearest
 from simdyn.kernels import NUMERICS_VERSION
-from simdyn.kernels.codes import ACTIVATIONS, ESTIMATORS, LINES_BEFORE_6
+from simdyn.kernels.codes import ACTIVATIONS, ESTIMATORS
 from simdyn.params.parameters import (
     MAX_DIMENSION,
     Integer,
@@ -22,6 +22,7 @@ from simdyn.params.parameters import (
 from simdyn.params.phases import Phase
 
 MAX_UPDATES, MAX_STATES = 2**62, 2**24
+LINES_BEFORE_6 = 128  # of a test error by default, before NUMERICS_VERSION 6
 DEFAULT_STATES = 1000  # recorded by `simulate` and `train` at most, if the record does not say when
 
 
