@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 from simdyn.kernels.compiled import borrowing, kernel
-from simdyn.kernels.lanes import LANES
 from simdyn.kernels.products import reflect, write_inner_products
+from simdyn.kernels.workspace import pad
 
 
 @borrowing
@@ -138,7 +138,7 @@ def lower_factor(rows):
     No pivot and no rank is needed: a zero remainder is left as it is. Equal rows stay equal.
     """
     p, width = rows.shape
-    rank, lanes = min(p, width), (p + LANES - 1) // LANES * LANES
+    rank, lanes = min(p, width), pad(p)
     columns, normal, along = np.zeros((width, lanes)), np.empty(width), np.empty(lanes)
     for k in range(p):
         for c in range(width):
